@@ -1,0 +1,167 @@
+"""The drawn elements of one array: packed tensors that kernels understand without any family's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..rng import Key, Purpose, gaussians
+from .device import Device
+from .families import AffineResponse
+from .response import AbstractResponse, affine_symmetric_point
+
+__all__ = ["Elements", "draw"]
+
+
+@dataclass(frozen=True)
+class Elements:
+    """Elements of one array of shape (rows, cols): rows are d-lines (outputs), cols x-lines (inputs).
+
+    Planes are float32, of shape (rows, cols), or (1, 1) when all elements are alike:
+
+    - `up`, `down`: step of one pulse at w = 0, in weight units (> 0);
+    - `lower`, `upper`: bounds, lower < 0 < upper.
+
+    For `form` "affine" one pulse up moves w by up (1 - slope_up w/upper), one pulse down by
+    -down (1 - slope_down w/lower). For `form` "callable" the response is asked, at w scaled to the
+    nominal range. A tile with per-cell planes takes 20 bytes per cell with its weight, 4 if uniform.
+    """
+
+    shape: tuple[int, int]
+    form: Literal["affine", "callable"]
+    noise: Literal["additive", "multiplicative"]
+    noise_std: float
+    dw_min: float
+    up: Tensor
+    down: Tensor
+    lower: Tensor
+    upper: Tensor
+    slope_up: float
+    slope_down: float
+    response: AbstractResponse
+
+    def map(self, move: Callable[[Tensor], Tensor]) -> Elements:
+        """Apply `move` (such as `.to(device)`) to the four planes."""
+        planes = {name: move(getattr(self, name)) for name in ("up", "down", "lower", "upper")}
+        return Elements(**{**self.__dict__, **planes})
+
+    def columns(self, index: Tensor) -> Elements:
+        """The elements of the columns `index` (int64, shape (k,)), as an array (rows, k)."""
+        if self.up.shape == (1, 1):
+            return Elements(**{**self.__dict__, "shape": (self.shape[0], len(index))})
+        picked = self.map(lambda plane: plane.index_select(1, index))
+        return Elements(**{**picked.__dict__, "shape": (self.shape[0], len(index))})
+
+    def q_plus(self, w: Tensor) -> Tensor:
+        """Step of an up pulse at `w` (rows, cols), in units of the nominal dw_min."""
+        if self.form == "affine":
+            return self.up / self.dw_min * (1 - self.slope_up * w / self.upper)
+        return self.up / self.dw_min * self.response.q_plus(self._nominal(w))
+
+    def q_minus(self, w: Tensor) -> Tensor:
+        """Step of a down pulse at `w` (rows, cols), in units of the nominal dw_min."""
+        if self.form == "affine":
+            return self.down / self.dw_min * (1 - self.slope_down * w / self.lower)
+        return self.down / self.dw_min * self.response.q_minus(self._nominal(w))
+
+    def clip(self, w: Tensor) -> Tensor:
+        """`w` kept inside each element's bounds."""
+        return torch.minimum(torch.maximum(w, self.lower.to(w)), self.upper.to(w))
+
+    def symmetric_point(self) -> Tensor:
+        """Symmetric point of every element, float32 of the planes' shape (weight units)."""
+        if self.form == "affine":
+            return affine_symmetric_point(
+                self.up, self.down, self.lower, self.upper, self.slope_up, self.slope_down
+            )
+        low, high = self.lower.clone(), self.upper.clone()
+        for _ in range(40):  # bisection on q+ - q-, which falls through zero at the symmetric point
+            mid = (low + high) / 2
+            rising = self.q_plus(mid) > self.q_minus(mid)
+            low, high = torch.where(rising, mid, low), torch.where(rising, high, mid)
+        return (low + high) / 2
+
+    def _nominal(self, w: Tensor) -> Tensor:
+        top, bottom = self.response.w_max / self.upper, self.response.w_min / self.lower
+        return w * torch.where(w >= 0, top, bottom)
+
+
+def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
+    """Draw the elements of an array from a specification; the same key gives the same elements.
+
+    Laws: see `Spread`. Two rules keep every element physical: the balance stays in [-0.9, 0.9],
+    and a bound is at least two of the element's own steps away from zero.
+
+    Args:
+        device: the specification.
+        shape: (rows, cols), both positive.
+        key: (seed, array).
+
+    Raises:
+        InputError: when the shape is not two positive numbers.
+    """
+    rows, cols = _check_shape(shape)
+    response, spread = device.response, device.spread
+    affine = isinstance(response, AffineResponse)
+    base_up = response.up if isinstance(response, AffineResponse) else 1.0
+    base_down = response.down if isinstance(response, AffineResponse) else 1.0
+    slope_up = response.slope_up if isinstance(response, AffineResponse) else 0.0
+    slope_down = response.slope_down if isinstance(response, AffineResponse) else 0.0
+
+    def normal(purpose: int, std: float) -> Tensor:
+        if not std:
+            return torch.zeros(1, 1, dtype=torch.float64)
+        return std * gaussians(cols, torch.arange(rows), 0, purpose, key)
+
+    z = normal(Purpose.GRANULARITY, spread.dw_min)
+    gain = torch.exp(z) if spread.law == "lognormal" else (1 + z).abs()
+    upper = response.w_max * (1 + normal(Purpose.UPPER, spread.w_max)).abs()
+    lower = response.w_min * (1 + normal(Purpose.LOWER, spread.w_min)).abs()
+    if spread.symmetric_point is None:
+        balance = spread.up_down_mean + normal(Purpose.UP_DOWN, spread.up_down)
+    else:
+        point = spread.symmetric_point_mean + normal(
+            Purpose.SYMMETRIC_POINT, spread.symmetric_point
+        )
+        point = torch.minimum(torch.maximum(point, 0.9 * lower), 0.9 * upper)
+        if affine:
+            plus = base_up * (1 - slope_up * point / upper)
+            minus = base_down * (1 - slope_down * point / lower)
+        else:
+            nominal = point * torch.where(point >= 0, response.w_max / upper, response.w_min / lower)
+            plus, minus = response.q_plus(nominal), response.q_minus(nominal)
+        balance = (minus - plus) / (minus + plus)
+    balance = balance.clamp(-0.9, 0.9)
+    up = base_up * device.dw_min * gain * (1 + balance)
+    down = base_down * device.dw_min * gain * (1 - balance)
+    floor = 2 * torch.maximum(up, down)  # an element needs at least two steps to each bound
+    planes = torch.broadcast_tensors(
+        up, down, torch.minimum(lower, -floor), torch.maximum(upper, floor)
+    )
+    up, down, lower, upper = (plane.to(torch.float32).contiguous() for plane in planes)
+    return Elements(
+        shape=(rows, cols),
+        form="affine" if affine else "callable",
+        noise=device.noise.kind,
+        noise_std=float(device.noise.std),
+        dw_min=float(device.dw_min),
+        up=up,
+        down=down,
+        lower=lower,
+        upper=upper,
+        slope_up=float(slope_up),
+        slope_down=float(slope_down),
+        response=response,
+    )
+
+
+def _check_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    ok = len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)
+    if not ok:
+        raise InputError(f"shape of the array is {shape!r}, but must be (rows, cols), both positive")
+    return shape[0], shape[1]

@@ -1,0 +1,176 @@
+"""The pulsed update in Numba: same trains and counts as the reference, same weights to rounding.
+
+One update has two phases. *Trains* (`cpu_trains`): samples in parallel; d-lines first, and x-lines
+only where a d-line fires at all. *Rows* (`cpu_rows`): rows of the array in parallel, the samples of a
+minibatch in order. Each row takes one of two roads with the same result: the dense road streams whole
+rows, the sparse road walks the x-lines that fire, so that its cost follows the coincidences. Noise is
+one Gaussian per element that was touched; elements near a bound are replayed pulse by pulse.
+"""
+
+# pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# (inside kernels the types are Numba's)
+
+from __future__ import annotations
+
+import numpy as np
+import numba
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from ..devices import Elements
+from ..rng import Key
+from .cpu_rows import ADDITIVE, MULTIPLICATIVE, QUIET, counts_rows, rows_chunk
+from .cpu_trains import trains_chunk
+from .trains import Pulsing
+
+__all__ = ["apply_counts", "change", "pulsed_update", "trains"]
+
+u32, f32 = np.uint32, np.float32
+
+FLAT = 1e-6  # slopes nearer zero are taken as this: its error is below float32 rounding
+
+#: cell-samples from which an update is spread over threads
+PARALLEL_FROM = 100_000
+
+
+@njit(cache=True, nogil=True)
+def _update(
+    w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
+    xs, ds, lines, n_lines, live, events, chunks,
+):  # fmt: skip
+    trains_chunk(
+        0, x.shape[0], x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines,
+        events[0],
+    )  # fmt: skip
+    n_live = _list_live(n_lines, live)
+    rows_chunk(
+        0, w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live,
+        step, key,
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _update_parallel(
+    w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
+    xs, ds, lines, n_lines, live, events, chunks,
+):  # fmt: skip
+    samples, rows = x.shape[0], w.shape[0]
+    for c in prange(chunks):
+        trains_chunk(
+            c * samples // chunks, (c + 1) * samples // chunks, x, d, lr, dw_min, max_bl, manage,
+            manage_bl, key, step, xs, ds, lines, n_lines, events[c],
+        )  # fmt: skip
+    n_live = _list_live(n_lines, live)
+    for c in prange(chunks):
+        rows_chunk(
+            c * rows // chunks, (c + 1) * rows // chunks, w, planes, slopes, kind, std, by_pulse, xs,
+            ds, lines, n_lines, live, n_live, step, key,
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _list_live(n_lines, live):
+    n = 0
+    for b in range(n_lines.shape[0]):
+        live[n] = b
+        n += 1 if n_lines[b] > 0 else 0
+    return n
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def _change(w, planes, slopes, x, d, lr, dw_min):
+    for r in prange(w.shape[0]):
+        _change_row(r, w, planes, slopes, x, d, lr, dw_min)
+
+
+@njit(cache=True, nogil=True)
+def _change_row(r, w, planes, slopes, x, d, lr, dw_min):
+    n = w.shape[1]
+    uniform = planes[0].size == 1
+    up, down = np.empty(n, np.float32), np.empty(n, np.float32)
+    tilt_up, tilt_down = np.empty(n, np.float32), np.empty(n, np.float32)
+    lower, upper = np.empty(n, np.float32), np.empty(n, np.float32)
+    row = 0 if uniform else r
+    lower[:], upper[:] = planes[2][row], planes[3][row]
+    for j in range(n):
+        q = 0 if uniform else j
+        up[j], down[j] = planes[0][row, q] / f32(dw_min), planes[1][row, q] / f32(dw_min)
+        tilt_up[j] = -up[j] * f32(slopes[0]) / upper[j]
+        tilt_down[j] = -down[j] * f32(slopes[1]) / lower[j]
+    for b in range(x.shape[0]):
+        g = f32(lr) * d[b, r]
+        if g != f32(0):
+            for j in range(n):
+                dw, wj = g * x[b, j], w[r, j]
+                a, c = up[j] + tilt_up[j] * wj, down[j] + tilt_down[j] * wj
+                w[r, j] = min(max(wj + dw * (a if dw >= f32(0) else c), lower[j]), upper[j])
+
+
+def _pack(elements: Elements) -> tuple:
+    planes = tuple(
+        p.numpy() for p in (elements.up, elements.down, elements.lower, elements.upper)
+    )
+    slopes = tuple(
+        s if abs(s) >= FLAT else FLAT for s in (elements.slope_up, elements.slope_down)
+    )
+    kind = ADDITIVE if elements.noise == "additive" else MULTIPLICATIVE
+    return planes, slopes, kind if elements.noise_std else QUIET, f32(elements.noise_std)
+
+
+def _key(key: Key) -> tuple[np.uint32, np.uint32]:
+    return u32(key.seed & 0xFFFFFFFF), u32(key.array & 0xFFFFFFFF)
+
+
+def pulsed_update(
+    w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, key: Key, step: int
+) -> list[int]:
+    """As `reference.pulsed_update`, in place on a contiguous float32 `w`; returns the events."""
+    samples, cols = x.shape
+    rows = w.shape[0]
+    n_words = pulsing.words
+    xs = np.empty((n_words, samples, cols), np.uint32)
+    ds = np.empty((n_words, samples, rows), np.uint32)
+    lines = np.empty((samples, cols), np.int32)
+    n_lines, live = np.empty(samples, np.int64), np.empty(samples, np.int64)
+    serial = samples * rows * cols < PARALLEL_FROM or numba.get_num_threads() == 1
+    chunks = 1 if serial else 4 * numba.get_num_threads()
+    events = np.zeros((chunks, 4), np.int64)
+    kernel = _update if serial else _update_parallel
+    kernel(
+        w.numpy(), *_pack(elements), pulsing.fidelity == "pulse-by-pulse", x.numpy(), d.numpy(),
+        float(lr), elements.dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
+        u32(step & 0xFFFFFFFF), _key(key), xs, ds, lines, n_lines, live, events, chunks,
+    )  # fmt: skip
+    return events.sum(0).tolist()
+
+
+def trains(
+    x: Tensor, d: Tensor, lr: float, dw_min: float, pulsing: Pulsing, key: Key, step: int
+) -> tuple[Tensor, Tensor]:
+    """The words that an update draws, as int64 tensors; x-lines of a sample without d-fires are 0."""
+    n_words, samples = pulsing.words, x.shape[0]
+    xs = np.zeros((n_words, samples, x.shape[1]), np.uint32)
+    ds = np.zeros((n_words, samples, d.shape[1]), np.uint32)
+    trains_chunk(
+        0, samples, x.numpy(), d.numpy(), float(lr), dw_min, pulsing.max_bl,
+        pulsing.update_management, pulsing.bl_management, _key(key), u32(step), xs, ds,
+        np.empty(x.shape, np.int32), np.empty(samples, np.int64), np.zeros(4, np.int64),
+    )  # fmt: skip
+    return torch.from_numpy(xs.astype(np.int64)), torch.from_numpy(ds.astype(np.int64))
+
+
+def apply_counts(
+    w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int
+) -> None:
+    """As `reference.apply_counts` for one sample, counts int64 (rows, cols); in place."""
+    counts_rows(
+        w.numpy(), *_pack(elements), fidelity == "pulse-by-pulse", counts.contiguous().numpy(),
+        u32(step & 0xFFFFFFFF), _key(key),
+    )  # fmt: skip
+
+
+def change(w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float) -> None:
+    """As `reference.change`, in place on a contiguous float32 `w`."""
+    planes, slopes, _, _ = _pack(elements)
+    _change(w.numpy(), planes, slopes, x.numpy(), d.numpy(), float(lr), elements.dw_min)

@@ -1,0 +1,136 @@
+"""Scalar building blocks of the Numba kernels, written so that LLVM turns their loops into vectors.
+
+Everything here is inlined into loops over lines or cells. Two habits keep those loops vectorised:
+values are loaded before they are selected (a select between two loads becomes a gather), and 32-bit
+integers are cast back after every operation (Numba widens them to 64 bits).
+"""
+
+# pyright: reportUnreachable=false, reportCallIssue=false, reportArgumentType=false
+# (Numba's types are callable and its intrinsics are typed by the compiler, not by pyright)
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.ir as ir
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+__all__ = ["exp2m1", "gauss2", "log2_1p", "philox", "popcount"]
+
+u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
+CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
+
+
+@intrinsic
+def popcount(typingctx: Any, value: Any) -> Any:
+    """Number of set bits of a uint32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint32(types.uint32), codegen
+
+
+@intrinsic
+def as_float(typingctx: Any, value: Any) -> Any:
+    """The float32 with the bits of an int32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+@intrinsic
+def as_int(typingctx: Any, value: Any) -> Any:
+    """The int32 with the bits of a float32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@njit(inline="always")
+def philox(c0, c1, c2, c3, k0, k1):  # noqa: ANN001, ANN201
+    """Four words of Philox4x32-10; all arguments uint32. See `ohmgrad.rng.philox`."""
+    for _ in range(10):
+        p0 = u64(0xD2511F53) * u64(c0)
+        p1 = u64(0xCD9E8D57) * u64(c2)
+        h0 = u32(p0 >> u64(32))
+        h1 = u32(p1 >> u64(32))
+        c0 = u32(h1 ^ u32(c1 ^ k0))
+        c1 = u32(p1)
+        c2 = u32(h0 ^ u32(c3 ^ k1))
+        c3 = u32(p0)
+        k0 = u32(k0 + u32(0x9E3779B9))
+        k1 = u32(k1 + u32(0xBB67AE85))
+    return c0, c1, c2, c3
+
+
+@njit(inline="always", fastmath=CONTRACT)
+def exp2m1(y):  # noqa: ANN001, ANN201
+    """2^y - 1 in float32, relatively accurate near y = 0; y is kept in [-126, 126]."""
+    y = min(max(y, f32(-126)), f32(126))
+    k = np.rint(y)
+    r = y - k  # Taylor series of 2^r - 1 on [-1/2, 1/2]
+    p = f32(1.5252734e-5) * r + f32(1.5403530e-4)
+    p = p * r + f32(1.3333558e-3)
+    p = p * r + f32(9.6181291e-3)
+    p = p * r + f32(5.5504109e-2)
+    p = p * r + f32(2.4022651e-1)
+    p = p * r + f32(6.9314718e-1)
+    p = p * r
+    two_k = as_float(i32((i32(k) + i32(127)) << i32(23)))
+    return (two_k - f32(1)) + two_k * p
+
+
+@njit(inline="always", fastmath=CONTRACT)
+def log2_1p(x):  # noqa: ANN001, ANN201
+    """log2(1 + x) in float32 for -1/2 <= x <= 1/2, relatively accurate near x = 0."""
+    t = x / (f32(2) + x)  # log(1+x) = 2 artanh(t)
+    s = t * t
+    p = f32(1 / 13) * s + f32(1 / 11)
+    p = p * s + f32(1 / 9)
+    p = p * s + f32(1 / 7)
+    p = p * s + f32(1 / 5)
+    p = p * s + f32(1 / 3)
+    p = p * s + f32(1)
+    return f32(2.8853900817779268) * t * p
+
+
+@njit(inline="always", fastmath=CONTRACT)
+def gauss2(a, b):  # noqa: ANN001, ANN201
+    """Two standard normal float32 numbers from two uint32 words (Box-Muller)."""
+    u = (f32(a) + f32(0.5)) * f32(2.0**-32)
+    bits = as_int(u)
+    e = i32(i32(bits - i32(0x3F3504F3)) >> i32(23))
+    m = as_float(i32(bits - i32(e << i32(23))))  # in [sqrt(1/2), sqrt(2))
+    t = (m - f32(1)) / (m + f32(1))
+    s = t * t
+    p = f32(1 / 9) * s + f32(1 / 7)
+    p = p * s + f32(1 / 5)
+    p = p * s + f32(1 / 3)
+    p = p * s + f32(1)
+    log_u = f32(e) * f32(0.6931471805599453) + f32(2) * t * p
+    radius = np.sqrt(max(f32(-2) * log_u, f32(0)))
+
+    quarter = u32(u32(b + u32(0x20000000)) >> u32(30))
+    r = f32(i32(u32(b - u32(quarter << u32(30))))) * f32(1.4629180792671596e-9)  # 2 pi / 2^32
+    s = r * r
+    sin = f32(2.7557319e-6) * s - f32(1.9841270e-4)
+    sin = sin * s + f32(8.3333333e-3)
+    sin = sin * s - f32(1.6666667e-1)
+    sin = sin * s * r + r
+    cos = f32(2.4801587e-5) * s - f32(1.3888889e-3)
+    cos = cos * s + f32(4.1666667e-2)
+    cos = cos * s - f32(0.5)
+    cos = cos * s + f32(1)
+    odd = u32(quarter & u32(1)) != u32(0)
+    c = sin if odd else cos
+    d = cos if odd else sin
+    c = -c if u32(u32(quarter + u32(1)) & u32(2)) != u32(0) else c
+    d = -d if u32(quarter & u32(2)) != u32(0) else d
+    return radius * c, radius * d

@@ -1,0 +1,392 @@
+"""One row of the array in Numba: the dense and the sparse road, noise, and the replay near bounds."""
+
+# pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# (inside kernels the types are Numba's)
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .cpu_math import CONTRACT, exp2m1, gauss2, log2_1p, philox, popcount
+from .reference import SAFETY
+
+__all__ = ["ADDITIVE", "MULTIPLICATIVE", "QUIET", "counts_rows", "rows_chunk"]
+
+u32, i32, f32 = np.uint32, np.int32, np.float32
+
+ADDITIVE, MULTIPLICATIVE, QUIET = 0, 1, 2
+UPDATE_NOISE, PULSE_NOISE = 3, 4  # ohmgrad.rng.Purpose
+LOW31 = u32(0x7FFFFFFF)
+Z = f32(SAFETY)
+
+# measured costs in ns: of a cell and sample on the dense road, of a cell once per row on it, and of
+# an x-line that fires on the sparse road
+DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE = 0.55, 8.0, 2.2
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _prepare_row(r, planes, slopes, kind, std, coef):
+    """Per-cell constants of the collapse, up and down: log2(1-e), fixed point, noise terms; bounds."""
+    n = coef.shape[1]
+    uniform = planes[0].size == 1
+    row = 0 if uniform else r
+    for way in range(2):
+        steps, bounds = planes[way][row], planes[3 - way][row]
+        slope, inverse = f32(slopes[way]), f32((1 - 2 * way) / slopes[way])
+        log, fixed, first, second = coef[way], coef[2 + way], coef[4 + way], coef[6 + way]
+        for j in range(bounds.shape[0]):
+            bound = abs(bounds[j])
+            e = slope * steps[j] / bound
+            log[j] = log2_1p(-e)
+            fixed[j] = bound * inverse
+            first[j], second[j] = _noise_terms(e, steps[j], kind, std)
+        coef[8 + way, : bounds.shape[0]] = planes[2 + way][row]
+    if uniform:
+        for q in range(coef.shape[0]):
+            coef[q, :] = coef[q, 0]
+
+
+@njit(inline="always", fastmath=CONTRACT)
+def _noise_terms(e, step, kind, std):
+    """(stationary variance, 0) for additive noise; (0, log2 of the growth r/(1-e)^2) otherwise."""
+    if kind == ADDITIVE:
+        return std * std * step * step / (e * (f32(2) - e)), f32(0)
+    if kind == MULTIPLICATIVE:
+        keep = f32(1) - e
+        more = min(std * std * e * e / (keep * keep), f32(0.5))
+        return f32(0), log2_1p(more)
+    return f32(0), f32(0)
+
+
+@njit(cache=True, nogil=True)
+def _count_row(xs, b, word, ds, r, count):
+    """Signed coincidence counts of row r with all x-lines of sample b, as float32."""
+    n = count.shape[0]
+    first = xs[0, b]
+    for j in range(n):
+        k = f32(i32(popcount(u32(u32(first[j] & word) & LOW31))))
+        count[j] = -k if i32(first[j] ^ word) < i32(0) else k
+    for w in range(1, xs.shape[0]):
+        other, word = xs[w, b], ds[w, b, r]
+        for j in range(n):
+            k = f32(i32(popcount(u32(u32(other[j] & word) & LOW31))))
+            count[j] += -k if i32(other[j] ^ word) < i32(0) else k
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _collapse_additive(count, coef, m, v, high, low):
+    """Mean and variance of a row after `count` pulses, additive noise."""
+    log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5]
+    for j in range(count.shape[0]):
+        k = count[j]
+        down = k < f32(0)
+        la, lb, fa, fb, va, vb = log_u[j], log_d[j], fix_u[j], fix_d[j], var_u[j], var_d[j]
+        log = lb if down else la
+        fixed = fb if down else fa
+        stationary = vb if down else va
+        gone = exp2m1(abs(k) * log)
+        new = m[j] - (fixed - m[j]) * gone
+        v[j] -= (stationary - v[j]) * (gone * (f32(2) + gone))
+        m[j] = new
+        high[j] = max(high[j], new)
+        low[j] = min(low[j], new)
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _collapse_multiplicative(count, coef, m, v, high, low):
+    """Mean and variance of a row after `count` pulses, multiplicative noise."""
+    log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[6], coef[7]
+    for j in range(count.shape[0]):
+        k = count[j]
+        down = k < f32(0)
+        la, lb, fa, fb, va, vb = log_u[j], log_d[j], fix_u[j], fix_d[j], var_u[j], var_d[j]
+        log = lb if down else la
+        fixed = fb if down else fa
+        more = vb if down else va
+        gone = exp2m1(abs(k) * log)
+        growth = exp2m1(abs(k) * more)
+        gap = fixed - m[j]
+        keep = (f32(1) + gone) * (f32(1) + gone)
+        new = m[j] - gap * gone
+        v[j] = keep * (v[j] + growth * (v[j] + gap * gap))
+        m[j] = new
+        high[j] = max(high[j], new)
+        low[j] = min(low[j], new)
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _collapse_quiet(count, coef, m):
+    """Weights of a row after `count` noiseless pulses, clipped."""
+    log_u, log_d, fix_u, fix_d, lower, upper = coef[0], coef[1], coef[2], coef[3], coef[8], coef[9]
+    for j in range(count.shape[0]):
+        k = count[j]
+        down = k < f32(0)
+        la, lb, fa, fb = log_u[j], log_d[j], fix_u[j], fix_d[j]
+        log = lb if down else la
+        fixed = fb if down else fa
+        new = m[j] - (fixed - m[j]) * exp2m1(abs(k) * log)
+        m[j] = min(max(new, lower[j]), upper[j])
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _gauss_row(r, step, k0, k1, z):
+    """Standard normal numbers of all cells of row r (z is padded to a multiple of four)."""
+    group = z.shape[0] // 4
+    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
+    for g in range(group):
+        a, b, c, d = philox(u32(g), u32(r), step, u32(UPDATE_NOISE), k0, k1)
+        za[g], zb[g] = gauss2(a, b)
+        zc[g], zd[g] = gauss2(c, d)
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _gauss_list(r, n, group, step, k0, k1, columns, z):
+    """Standard normal numbers of the first n listed cells of row r."""
+    for i in range(n):
+        j = columns[i]
+        lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
+        a, b, c, d = philox(u32(j - lane * group), u32(r), step, u32(UPDATE_NOISE), k0, k1)
+        late = lane >= i32(2)
+        one, two = gauss2(c if late else a, d if late else b)
+        z[i] = two if (lane & i32(1)) != i32(0) else one
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _one_pulse(w, rising, up, down, lower, upper, slopes, kind, std, xi):
+    if rising:
+        scale, dw = up, up * (f32(1) - f32(slopes[0]) * w / upper)
+    else:
+        scale, dw = -down, -down * (f32(1) - f32(slopes[1]) * w / lower)
+    if kind == ADDITIVE:
+        dw += std * abs(scale) * xi
+    elif kind == MULTIPLICATIVE:
+        dw *= f32(1) + std * xi
+    return min(max(w + dw, lower), upper)
+
+
+@njit(cache=True, nogil=True)
+def _train_count(xs, ds, b, r, j):
+    """Signed coincidence count of one cell and sample."""
+    k = 0
+    for w in range(xs.shape[0]):
+        a, c = xs[w, b, j], ds[w, b, r]
+        n = i32(popcount(u32(u32(a & c) & LOW31)))
+        k += -n if u32(u32(a ^ c) >> u32(31)) != u32(0) else n
+    return k
+
+
+@njit(cache=True, nogil=True)
+def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1):
+    """All pulses of one cell, each with its own noise and clipping; returns the new weight.
+
+    todo: signed counts of its n samples, in order.
+    """
+    uniform = planes[0].size == 1
+    pr, pj = (0, 0) if uniform else (r, j)
+    up, down = planes[0][pr, pj], planes[1][pr, pj]
+    lower, upper = planes[2][pr, pj], planes[3][pr, pj]
+    index = 0
+    z0, z1, z2, z3 = f32(0), f32(0), f32(0), f32(0)
+    for i in range(n):
+        for _ in range(abs(todo[i])):
+            lane = index & 3
+            if lane == 0 and kind != QUIET:
+                block = u32(PULSE_NOISE | ((index >> 2) << 8))
+                a, b, c, d = philox(u32(j), u32(r), step, block, k0, k1)
+                z0, z1 = gauss2(a, b)
+                z2, z3 = gauss2(c, d)
+            xi = z0 if lane == 0 else z1 if lane == 1 else z2 if lane == 2 else z3
+            w = _one_pulse(w, todo[i] > 0, up, down, lower, upper, slopes, kind, std, xi)
+            index += 1
+    return w
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _one_event(j, k, pr, pj, planes, slopes, kind, std, m, v, high, low):
+    """Mean and variance of one cell after k pulses in the direction of k."""
+    way = 0 if k > 0 else 1
+    step, bound = planes[way][pr, pj], abs(planes[3 - way][pr, pj])
+    slope = f32(slopes[way])
+    e = slope * step / bound
+    fixed = f32(1 - 2 * way) * bound / slope
+    gone = -e if abs(k) == 1 else exp2m1(f32(abs(k)) * log2_1p(-e))
+    first, second = _noise_terms(e, step, kind, std)
+    gap = fixed - m[j]
+    if kind == ADDITIVE:
+        v[j] -= (first - v[j]) * (gone * (f32(2) + gone))
+    elif kind == MULTIPLICATIVE:
+        keep = (f32(1) + gone) * (f32(1) + gone)
+        v[j] = keep * (v[j] + exp2m1(f32(abs(k)) * second) * (v[j] + gap * gap))
+    new = m[j] - gap * gone
+    if kind == QUIET:
+        new = min(max(new, planes[2][pr, pj]), planes[3][pr, pj])
+    m[j] = new
+    high[j] = max(high[j], new)
+    low[j] = min(low[j], new)
+
+
+@njit(cache=True, nogil=True)
+def _sparse_row(
+    r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
+    m, v, high, low, z, seen, columns, todo,
+):  # fmt: skip
+    """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
+    uniform = planes[0].size == 1
+    touched = 0
+    for i in range(n_mine):
+        b = mine[i]
+        for n in range(n_lines[b]):
+            j = lines[b, n]
+            k = _train_count(xs, ds, b, r, j)
+            if k == 0:
+                continue
+            if seen[j] == 0:
+                seen[j] = 1
+                columns[touched] = j
+                touched += 1
+                m[j], high[j], low[j], v[j] = w[r, j], w[r, j], w[r, j], f32(0)
+            pr, pj = (0, 0) if uniform else (r, j)
+            _one_event(j, k, pr, pj, planes, slopes, kind, std, m, v, high, low)
+    if kind != QUIET:
+        _gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
+    for i in range(touched):
+        j = columns[i]
+        seen[j] = 0
+        if kind == QUIET:
+            w[r, j] = m[j]
+            continue
+        pr, pj = (0, 0) if uniform else (r, j)
+        lower, upper = planes[2][pr, pj], planes[3][pr, pj]
+        std_j = np.sqrt(v[j])
+        if high[j] + Z * std_j > upper or low[j] - Z * std_j < lower:
+            for q in range(n_mine):
+                todo[q] = _train_count(xs, ds, mine[q], r, j)
+            w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1)
+        else:
+            w[r, j] = min(max(m[j] + std_j * z[i], lower), upper)
+
+
+@njit(cache=True, nogil=True, fastmath=CONTRACT)
+def _finish_row(coef, m, v, high, low, z, flag):
+    """Add the noise; flag the cells that came near a bound; returns whether there are any."""
+    lower, upper = coef[8], coef[9]
+    some = i32(0)
+    for j in range(coef.shape[1]):
+        std_j = np.sqrt(v[j])
+        near = high[j] + Z * std_j > upper[j]
+        near |= low[j] - Z * std_j < lower[j]
+        flag[j] = f32(1) if near else f32(0)
+        some |= i32(near)
+        m[j] = min(max(m[j] + std_j * z[j], lower[j]), upper[j])
+    return some != i32(0)
+
+
+@njit(cache=True, nogil=True)
+def _collapse(count, coef, kind, m, v, high, low):
+    if kind == ADDITIVE:
+        _collapse_additive(count, coef, m, v, high, low)
+    elif kind == MULTIPLICATIVE:
+        _collapse_multiplicative(count, coef, m, v, high, low)
+    else:
+        _collapse_quiet(count, coef, m)
+
+
+@njit(cache=True, nogil=True)
+def _dense_row(
+    r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
+    coef, count, m, v, high, low, z, todo,
+):  # fmt: skip
+    """The dense road: stream the whole row for every sample."""
+    n = w.shape[1]
+    _prepare_row(r, planes, slopes, kind, std, coef)
+    m[:], high[:], low[:] = w[r], w[r], w[r]
+    v[:] = f32(0)
+    for i in range(n_mine):
+        _count_row(xs, mine[i], ds[0, mine[i], r], ds, r, count)
+        _collapse(count, coef, kind, m, v, high, low)
+    if kind != QUIET:
+        _gauss_row(r, step, k0, k1, z)
+        if _finish_row(coef, m, v, high, low, z, count):
+            for j in range(n):
+                if count[j] != f32(0):
+                    for q in range(n_mine):
+                        todo[q] = _train_count(xs, ds, mine[q], r, j)
+                    m[j] = _replay(
+                        w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1
+                    )
+    w[r] = m
+
+
+@njit(cache=True, nogil=True)
+def rows_chunk(
+    begin, end, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live, step, key
+):
+    """Apply the trains of the live samples to rows begin ... end-1 of the weights."""
+    k0, k1 = key[0], key[1]
+    n = w.shape[1]
+    coef, rows = np.empty((10, n), np.float32), np.empty((5, n), np.float32)
+    z = np.empty(4 * ((n + 3) // 4), np.float32)
+    seen, columns = np.zeros(n, np.uint8), np.empty(n, np.int32)
+    mine, todo = np.empty(max(n_live, 1), np.int64), np.empty(max(n_live, 1), np.int64)
+    m, v, high, low, count = rows[0], rows[1], rows[2], rows[3], rows[4]
+    for r in range(begin, end):
+        n_mine, visits = 0, 0
+        for i in range(n_live):
+            some = u32(0)
+            for q in range(ds.shape[0]):
+                some |= ds[q, live[i], r]
+            if some != u32(0):
+                mine[n_mine] = live[i]
+                n_mine += 1
+                visits += n_lines[live[i]]
+        if n_mine == 0:
+            continue
+        if by_pulse:
+            for j in range(n):
+                for q in range(n_mine):
+                    todo[q] = _train_count(xs, ds, mine[q], r, j)
+                w[r, j] = _replay(
+                    w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1
+                )
+        elif visits * SPARSE_LINE < n_mine * n * DENSE_SAMPLE + n * DENSE_ROW:
+            _sparse_row(
+                r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
+                m, v, high, low, z, seen, columns, todo,
+            )  # fmt: skip
+        else:
+            _dense_row(
+                r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
+                coef, count, m, v, high, low, z, todo,
+            )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
+    """Apply signed pulse counts (rows, cols), int64, to the weights."""
+    k0, k1 = key[0], key[1]
+    n = w.shape[1]
+    coef, rows = np.empty((10, n), np.float32), np.empty((5, n), np.float32)
+    z = np.empty(4 * ((n + 3) // 4), np.float32)
+    m, v, high, low, count = rows[0], rows[1], rows[2], rows[3], rows[4]
+    for r in range(w.shape[0]):
+        if not by_pulse:
+            _prepare_row(r, planes, slopes, kind, std, coef)
+            m[:], high[:], low[:] = w[r], w[r], w[r]
+            v[:] = f32(0)
+            for j in range(n):
+                count[j] = f32(counts[r, j])
+            _collapse(count, coef, kind, m, v, high, low)
+            if kind != QUIET:
+                _gauss_row(r, step, k0, k1, z)
+                _finish_row(coef, m, v, high, low, z, count)
+            else:
+                count[:] = f32(0)
+        for j in range(n):
+            if by_pulse or count[j] != f32(0):
+                todo = counts[r, j : j + 1]
+                w[r, j] = _replay(w[r, j], r, j, todo, 1, planes, slopes, kind, std, step, k0, k1)
+            else:
+                w[r, j] = m[j]

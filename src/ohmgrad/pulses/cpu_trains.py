@@ -1,0 +1,146 @@
+"""Stochastic pulse trains in Numba: the words of `ohmgrad.pulses.trains.pulse_trains`, bit for bit."""
+
+# pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# (inside kernels the types are Numba's)
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .cpu_math import philox
+
+__all__ = ["trains_chunk"]
+
+u32, f32 = np.uint32, np.float32
+
+X_TRAIN, D_TRAIN = 1, 2  # ohmgrad.rng.Purpose
+
+
+@njit(cache=True, nogil=True)
+def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out, pos, neg):
+    """Trains of the lines of one sample; counts fires per slot and sign; returns their number.
+
+    work: uint32 (4, >= 4 ceil(n/4)); out: uint32 (words, n); pos, neg: int64 (>= bl).
+    """
+    n = values.shape[0]
+    group = (n + 3) // 4
+    limit, active, sign, word = work[0], work[1], work[2], work[3]
+    any_active = u32(0)
+    for i in range(n):
+        level = gain * abs(values[i]) * f32(4294967296.0)
+        capped = min(level, f32(4294967040.0))
+        limit[i] = u32(0xFFFFFFFF) if level >= f32(4294967296.0) else u32(u32(capped) - u32(1))
+        active[i] = u32(1) if level >= f32(1) else u32(0)
+        any_active |= active[i]
+        sign[i] = u32(1) if (values[i] < f32(0)) != flip else u32(0)
+    for i in range(n, 4 * group):
+        limit[i] = u32(0)
+        active[i] = u32(0)
+        sign[i] = u32(0)
+    for w in range(out.shape[0]):
+        for i in range(n):
+            out[w, i] = u32(0)
+    if any_active == u32(0):
+        return 0
+    total = 0
+    for w in range((bl + 30) // 31):
+        for i in range(4 * group):
+            word[i] = u32(0)
+        for t in range(31 * w, min(bl, 31 * w + 31)):
+            bit = u32(t - 31 * w)
+            address = u32(u32(purpose) | u32(t << 8))
+            fires = u32(0)
+            down = u32(0)
+            for g in range(group):
+                a, b, c, d = philox(u32(g), sample, step, address, k0, k1)
+                fa = u32(active[g] & u32(a <= limit[g]))
+                fb = u32(active[g + group] & u32(b <= limit[g + group]))
+                fc = u32(active[g + 2 * group] & u32(c <= limit[g + 2 * group]))
+                fd = u32(active[g + 3 * group] & u32(d <= limit[g + 3 * group]))
+                word[g] = u32(word[g] | u32(fa << bit))
+                word[g + group] = u32(word[g + group] | u32(fb << bit))
+                word[g + 2 * group] = u32(word[g + 2 * group] | u32(fc << bit))
+                word[g + 3 * group] = u32(word[g + 3 * group] | u32(fd << bit))
+                fires = u32(fires + u32(fa + fb) + u32(fc + fd))
+                down = u32(down + u32(u32(fa & sign[g]) + u32(fb & sign[g + group])))
+                down = u32(down + u32(u32(fc & sign[g + 2 * group]) + u32(fd & sign[g + 3 * group])))
+            pos[t] = np.int64(fires) - np.int64(down)
+            neg[t] = np.int64(down)
+            total += np.int64(fires)
+        for i in range(n):
+            out[w, i] = u32(word[i] | u32(sign[i] << u32(31))) if word[i] != u32(0) else u32(0)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _sample_trains(
+    b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, work, count
+):
+    """Trains of sample b, and the list of its x-lines that fire; returns its events."""
+    top_x, top_d = f32(0), f32(0)
+    for j in range(x.shape[1]):
+        top_x = max(top_x, abs(x[b, j]))
+    for i in range(d.shape[1]):
+        top_d = max(top_d, abs(d[b, i]))
+    n_lines[b] = 0
+    need = abs(lr) * np.float64(top_x) * np.float64(top_d) / dw_min
+    if need == 0.0:
+        return 0, 0, 0, 0
+    bl = max_bl
+    if manage_bl:
+        bl = np.int64(min(math.ceil(need), float(max_bl)))
+    gain = math.sqrt(abs(lr) / (bl * dw_min))
+    ratio = 1.0
+    if manage:
+        ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
+    fires = _draw_lines(
+        d[b], f32(gain / ratio), lr < 0, bl, u32(b), step, D_TRAIN, key[0], key[1], work,
+        ds[:, b], count[0], count[1],
+    )  # fmt: skip
+    if fires == 0:
+        return 0, 0, 0, bl
+    x_fires = _draw_lines(
+        x[b], f32(gain * ratio), False, bl, u32(b), step, X_TRAIN, key[0], key[1], work,
+        xs[:, b], count[2], count[3],
+    )  # fmt: skip
+    if x_fires == 0:
+        return 0, 0, fires, bl
+    n = 0
+    if xs.shape[0] == 1:
+        for j in range(x.shape[1]):
+            lines[b, n] = j
+            n += 1 if xs[0, b, j] != u32(0) else 0
+    else:
+        for j in range(x.shape[1]):
+            some = u32(0)
+            for w in range(xs.shape[0]):
+                some |= xs[w, b, j]
+            lines[b, n] = j
+            n += 1 if some != u32(0) else 0
+    n_lines[b] = n
+    up, down = 0, 0
+    for t in range(bl):
+        up += count[0, t] * count[2, t] + count[1, t] * count[3, t]
+        down += count[0, t] * count[3, t] + count[1, t] * count[2, t]
+    return up, down, fires + x_fires, bl
+
+
+@njit(cache=True, nogil=True)
+def trains_chunk(
+    begin, end, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, events
+):
+    width = 4 * ((max(x.shape[1], d.shape[1]) + 3) // 4)
+    work = np.empty((4, width), np.uint32)
+    count = np.empty((4, max_bl), np.int64)
+    for b in range(begin, end):
+        up, down, toggles, slots = _sample_trains(
+            b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, work,
+            count,
+        )  # fmt: skip
+        events[0] += up
+        events[1] += down
+        events[2] += toggles
+        events[3] += slots

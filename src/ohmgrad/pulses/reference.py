@@ -1,0 +1,207 @@
+"""The pulsed update in plain PyTorch, in float64: the specification that fast backends must match.
+
+**The collapse.** One pulse on an affine element maps w to f + (w - f)(1 - e) plus noise, with the
+fixed point f = bound/slope ahead and e = slope step/|bound|. With m and v the mean and variance of w,
+n pulses in one direction give exactly
+
+    m' = f + (m - f)(1 - e)^n
+    additive noise of std s per pulse:         v' = v (1-e)^2n + s^2 (1 - (1-e)^2n) / (1 - (1-e)^2)
+    multiplicative noise, step (1 + s xi):     v' = v r^n + (m - f)^2 (r^n - (1-e)^2n),
+                                               r = (1-e)^2 + s^2 e^2
+
+the last from E[(w' - f)^2] = r E[(w - f)^2]. With additive noise w stays Gaussian; with
+multiplicative noise the first two moments are exact. So the pulses of a whole minibatch, in sample
+order, cost one Gaussian per element at the end. Without noise, clipping after each sample is exact.
+With noise, an element whose mean came within `SAFETY` standard deviations of a bound is replayed
+pulse by pulse.
+
+Both the collapse and every single pulse exist here; responses given as callables use the latter.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..devices import Elements
+from ..rng import Key, Purpose, box_muller, gaussians, philox
+from .trains import SLOTS, Pulsing, line_settings, pulse_trains
+
+__all__ = ["SAFETY", "apply_counts", "change", "coincidences", "pulsed_update", "trains"]
+
+#: standard deviations that must lie between the mean and a bound for the collapse to be used
+SAFETY = 6.0
+
+
+def trains(
+    x: Tensor, d: Tensor, lr: float, dw_min: float, pulsing: Pulsing, key: Key, step: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Trains of the x-lines and d-lines of all samples, as words (see `pulse_trains`), and BL."""
+    bl, gain_x, gain_d = line_settings(x, d, lr, dw_min, pulsing)
+    signed = d if lr >= 0 else -d
+    xs = pulse_trains(x, gain_x, bl, pulsing.words, Purpose.X_TRAIN, key, step)
+    ds = pulse_trains(signed, gain_d, bl, pulsing.words, Purpose.D_TRAIN, key, step)
+    return xs, ds, bl
+
+
+def coincidences(xs: Tensor, ds: Tensor) -> Tensor:
+    """Signed coincidence counts, int64 (samples, rows, cols), from the words of `trains`."""
+    both = xs.unsqueeze(2) & ds.unsqueeze(3)
+    counts = sum((both >> slot) & 1 for slot in range(SLOTS))
+    assert isinstance(counts, Tensor)
+    sign = 1 - 2 * (((xs.unsqueeze(2) ^ ds.unsqueeze(3)) >> SLOTS) & 1)
+    return (counts * sign).sum(0)
+
+
+def apply_counts(
+    w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int
+) -> Tensor:
+    """Apply signed pulse counts, in sample order.
+
+    Args:
+        w: weights (rows, cols).
+        elements: drawn for this shape.
+        counts: int64 (samples, rows, cols); negative counts are pulses down.
+        fidelity: "pulsed" (collapse where possible) or "pulse-by-pulse".
+        key, step: address of the noise.
+
+    Returns:
+        New weights, of the dtype of `w`.
+    """
+    start = w.double()
+    touched = (counts != 0).any(0)
+    if fidelity == "pulse-by-pulse" or elements.form == "callable":
+        return _replay(start, elements, counts, touched, key, step).to(w.dtype)
+    mean, var, high, low = _collapse(start, elements, counts)
+    spread = SAFETY * var.sqrt()
+    unsafe = (high + spread > elements.upper) | (low - spread < elements.lower)
+    unsafe &= touched & (elements.noise_std > 0)
+    rows, cols = elements.shape
+    z = gaussians(cols, torch.arange(rows), step, Purpose.UPDATE_NOISE, key)
+    new = elements.clip(mean + var.sqrt() * z)
+    if unsafe.any():
+        new = torch.where(unsafe, _replay(start, elements, counts, unsafe, key, step), new)
+    return torch.where(touched, new, start).to(w.dtype)
+
+
+def _collapse(
+    w: Tensor, elements: Elements, counts: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean, variance, and highest and lowest mean on the way; all (rows, cols) float64."""
+    m, v, s = w, torch.zeros_like(w), elements.noise_std
+    high, low = w, w
+    up, down = elements.up.double(), elements.down.double()
+    for n in counts:
+        rising = n > 0
+        step = torch.where(rising, up, down)
+        bound = torch.where(rising, elements.upper, elements.lower).double()
+        slope = torch.where(rising, elements.slope_up, elements.slope_down)
+        e = slope * step / bound.abs()
+        k = n.abs().double()
+        moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
+        one = torch.where(rising, step, -step) - e * m  # the step of one pulse at m
+        if elements.noise == "additive":
+            v = v * (1 - e) ** (2 * k) + (s * step) ** 2 * _geometric(e * (e - 2), k)
+        else:
+            # as above, divided out so that e = 0 is no special case
+            ratio = (1 - e) ** 2 + (s * e) ** 2
+            gap = (s**2) * torch.where(e == 0, k, _ratio_gap(e, s, k))
+            v = v * ratio**k + one**2 * gap
+        m = m + one * moves
+        if not s:
+            m = elements.clip(m)
+        high, low = torch.maximum(high, m), torch.minimum(low, m)
+    return m, v, high, low
+
+
+def _geometric(minus_e: Tensor, k: Tensor) -> Tensor:
+    """sum_{i<k} (1 + minus_e)^i = ((1 + minus_e)^k - 1) / minus_e, and k at minus_e = 0."""
+    safe = torch.where(minus_e == 0, torch.ones_like(minus_e), minus_e)
+    value = torch.expm1(k * torch.log1p(minus_e.clamp(min=-1 + 1e-15))) / safe
+    return torch.where(minus_e == 0, k, value)
+
+
+def _ratio_gap(e: Tensor, s: float, k: Tensor) -> Tensor:
+    """(r^k - (1-e)^2k) / (s e)^2 with r = (1-e)^2 + (s e)^2."""
+    square = (1 - e) ** 2
+    more = (s * e) ** 2 / square
+    safe = torch.where(more == 0, torch.ones_like(more), more)
+    return square ** (k - 1) * torch.where(
+        more == 0, k, torch.expm1(k * torch.log1p(more)) / safe
+    )
+
+
+def _replay(
+    w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: Key, step: int
+) -> Tensor:
+    """Every single pulse of the elements `which` (rows, cols), with its own noise and clipping."""
+    w = w.clone()
+    row, col = torch.nonzero(which & (counts != 0).any(0), as_tuple=True)
+    index = torch.zeros_like(row)  # number of pulses an element has had in this update
+    up = elements.up.expand(elements.shape)[row, col].double()
+    down = elements.down.expand(elements.shape)[row, col].double()
+    for n in counts:
+        left = n[row, col].clone()
+        while bool((left != 0).any()):
+            rising, busy = left > 0, left != 0
+            plus, minus = elements.q_plus(w)[row, col], elements.q_minus(w)[row, col]
+            q = torch.where(rising, plus, -minus)
+            dw = q.double() * elements.dw_min
+            if elements.noise_std:
+                xi = _pulse_noise(row, col, index, step, key)
+                scale = dw if elements.noise == "multiplicative" else torch.where(rising, up, down)
+                dw = dw + elements.noise_std * scale * xi
+            w[row, col] = w[row, col] + torch.where(busy, dw, torch.zeros_like(dw))
+            w = elements.clip(w)
+            index = index + busy.long()
+            left = left - left.sign()
+    return w
+
+
+def _pulse_noise(row: Tensor, col: Tensor, index: Tensor, step: int, key: Key) -> Tensor:
+    """Gaussian of pulse `index` at (row, col): four pulses share a block."""
+    a, b, c, d = philox(col, row, step, Purpose.PULSE_NOISE | ((index // 4) << 8), key)
+    four = torch.stack([*box_muller(a, b), *box_muller(c, d)], -1)
+    return four.gather(-1, (index % 4).unsqueeze(-1)).squeeze(-1)
+
+
+def pulsed_update(
+    w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, key: Key, step: int
+) -> tuple[Tensor, list[int]]:
+    """One update by stochastic pulses, dw = lr sum_b d_b x_b^T in expectation, to first order.
+
+    Args:
+        w: weights (rows, cols); x: (samples, cols); d: (samples, rows).
+        lr: learning rate, negative to descend.
+
+    Returns:
+        New weights, and the events: pulses up, pulses down, line toggles, slots.
+    """
+    xs, ds, bl = trains(x, d, lr, elements.dw_min, pulsing, key, step)
+    counts = coincidences(xs, ds)
+    up, down = int(counts.clamp(min=0).sum()), int(-counts.clamp(max=0).sum())
+    lit = (ds != 0).any(2).any(0)  # without a firing d-line the x-lines are not driven at all
+    toggles = sum(
+        int(((train >> slot) & 1).sum()) for train in (xs[:, lit], ds) for slot in range(SLOTS)
+    )
+    new = apply_counts(w, elements, counts, pulsing.fidelity, key, step)
+    return new, [up, down, toggles, int(bl.sum())]
+
+
+def change(w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float) -> Tensor:
+    """The discrete-time dynamics, sample by sample: w + dw F(w) - |dw| G(w), dw = lr d_b x_b^T.
+
+    Wu et al. 2024, eq. 3, for any response; clipped at the bounds after each sample.
+
+    Args:
+        w: (rows, cols); x: (samples, cols); d: (samples, rows); lr: negative to descend.
+
+    Returns:
+        New weights, of the dtype of `w`.
+    """
+    new = w.double()
+    for xb, db in zip(x.double(), d.double(), strict=True):
+        dw = lr * torch.outer(db, xb)
+        q = torch.where(dw >= 0, elements.q_plus(new), elements.q_minus(new))
+        new = elements.clip(new + dw * q)
+    return new.to(w.dtype)
