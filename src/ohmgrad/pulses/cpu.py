@@ -15,11 +15,12 @@ from __future__ import annotations
 import numpy as np
 import numba
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from ..devices import Elements
 from ..rng import Key
+from .cpu_math import kernel
 from .cpu_rows import ADDITIVE, MULTIPLICATIVE, QUIET, counts_rows, rows_chunk
 from .cpu_trains import trains_chunk
 from .trains import Pulsing
@@ -34,7 +35,7 @@ FLAT = 1e-6  # slopes nearer zero are taken as this: its error is below float32 
 PARALLEL_FROM = 100_000
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _update(
     w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
     xs, ds, lines, n_lines, live, events, chunks,
@@ -50,7 +51,7 @@ def _update(
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@kernel(parallel=True)
 def _update_parallel(
     w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
     xs, ds, lines, n_lines, live, events, chunks,
@@ -69,7 +70,7 @@ def _update_parallel(
         )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _list_live(n_lines, live):
     n = 0
     for b in range(n_lines.shape[0]):
@@ -78,13 +79,13 @@ def _list_live(n_lines, live):
     return n
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@kernel(parallel=True)
 def _change(w, planes, slopes, x, d, lr, dw_min):
     for r in prange(w.shape[0]):
         _change_row(r, w, planes, slopes, x, d, lr, dw_min)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _change_row(r, w, planes, slopes, x, d, lr, dw_min):
     n = w.shape[1]
     uniform = planes[0].size == 1

@@ -10,17 +10,54 @@ integers are cast back after every operation (Numba widens them to 64 bits).
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite.ir as ir
+import numba
 import numpy as np
+import platformdirs
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["exp2m1", "gauss2", "log2_1p", "philox", "popcount"]
+__all__ = ["CONTRACT", "exp2m1", "gauss2", "kernel", "log2_1p", "philox", "popcount"]
+
+
+#: the kernel files, in the order in which they use each other
+SOURCES = ("cpu_math.py", "cpu_trains.py", "cpu_rows.py", "cpu.py")
+CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
-CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
+
+
+def _cache_folder() -> str:
+    """Folder of the compiled kernels: one per content of their sources.
+
+    Numba's own rule looks only at the file that holds a kernel, so that after an edit or an upgrade
+    further down the chain it would go on running the old code.
+    """
+    content = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
+    root = numba.config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
+    return str(Path(root) / f"kernels-{hashlib.sha256(content).hexdigest()[:16]}")
+
+
+_CACHE = _cache_folder()
+
+
+def kernel(**options: Any) -> Callable[[Callable], Callable]:
+    """Compile with the options of every kernel: cached, without the GIL, and with NumPy's error model
+    (a division that may raise never becomes a vector instruction)."""
+
+    def compile_later(function: Callable) -> Callable:
+        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE
+        try:
+            return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        finally:
+            numba.config.CACHE_DIR = before
+
+    return compile_later
 
 
 @intrinsic
@@ -70,7 +107,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # noqa: ANN001, ANN201
     return c0, c1, c2, c3
 
 
-@njit(inline="always", fastmath=CONTRACT)
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
 def exp2m1(y):  # noqa: ANN001, ANN201
     """2^y - 1 in float32, relatively accurate near y = 0; y is kept in [-126, 126]."""
     y = min(max(y, f32(-126)), f32(126))
@@ -87,7 +124,7 @@ def exp2m1(y):  # noqa: ANN001, ANN201
     return (two_k - f32(1)) + two_k * p
 
 
-@njit(inline="always", fastmath=CONTRACT)
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
 def log2_1p(x):  # noqa: ANN001, ANN201
     """log2(1 + x) in float32 for -1/2 <= x <= 1/2, relatively accurate near x = 0."""
     t = x / (f32(2) + x)  # log(1+x) = 2 artanh(t)
@@ -101,7 +138,7 @@ def log2_1p(x):  # noqa: ANN001, ANN201
     return f32(2.8853900817779268) * t * p
 
 
-@njit(inline="always", fastmath=CONTRACT)
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
 def gauss2(a, b):  # noqa: ANN001, ANN201
     """Two standard normal float32 numbers from two uint32 words (Box-Muller)."""
     u = (f32(a) + f32(0.5)) * f32(2.0**-32)

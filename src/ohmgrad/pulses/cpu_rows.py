@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .cpu_math import CONTRACT, exp2m1, gauss2, log2_1p, philox, popcount
+from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, log2_1p, philox, popcount
 from .reference import SAFETY
 
 __all__ = ["ADDITIVE", "MULTIPLICATIVE", "QUIET", "counts_rows", "rows_chunk"]
@@ -27,41 +27,59 @@ Z = f32(SAFETY)
 DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE = 0.55, 8.0, 2.2
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
-def _prepare_row(r, planes, slopes, kind, std, coef):
-    """Per-cell constants of the collapse, up and down: log2(1-e), fixed point, noise terms; bounds."""
-    n = coef.shape[1]
-    uniform = planes[0].size == 1
-    row = 0 if uniform else r
-    for way in range(2):
-        steps, bounds = planes[way][row], planes[3 - way][row]
-        slope, inverse = f32(slopes[way]), f32((1 - 2 * way) / slopes[way])
-        log, fixed, first, second = coef[way], coef[2 + way], coef[4 + way], coef[6 + way]
-        for j in range(bounds.shape[0]):
+@kernel(fastmath=CONTRACT)
+def _prepare_way(steps, bounds, slope, inverse, kind, std, log, fixed, term):
+    """Per-cell constants of the collapse in one direction: log2(1-e), fixed point, noise term."""
+    if kind == MULTIPLICATIVE:
+        for j in range(steps.shape[0]):
             bound = abs(bounds[j])
             e = slope * steps[j] / bound
             log[j] = log2_1p(-e)
             fixed[j] = bound * inverse
-            first[j], second[j] = _noise_terms(e, steps[j], kind, std)
-        coef[8 + way, : bounds.shape[0]] = planes[2 + way][row]
+            term[j] = _growth(e, std)
+    else:
+        for j in range(steps.shape[0]):
+            bound = abs(bounds[j])
+            e = slope * steps[j] / bound
+            log[j] = log2_1p(-e)
+            fixed[j] = bound * inverse
+            term[j] = _stationary(e, steps[j], std)
+
+
+@kernel()
+def _prepare_row(r, planes, slopes, kind, std, coef):
+    """Constants of a row: rows 0-5 of `coef` as above, up and down in turn; rows 6, 7 the bounds."""
+    uniform = planes[0].size == 1
+    row = 0 if uniform else r
+    up, down, lower, upper = planes[0][row], planes[1][row], planes[2][row], planes[3][row]
+    n = up.shape[0]
+    s, t = f32(slopes[0]), f32(slopes[1])
+    _prepare_way(
+        up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n]
+    )
+    _prepare_way(
+        down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n]
+    )
+    coef[6, :n], coef[7, :n] = lower, upper
     if uniform:
-        for q in range(coef.shape[0]):
+        for q in range(8):
             coef[q, :] = coef[q, 0]
 
 
-@njit(inline="always", fastmath=CONTRACT)
-def _noise_terms(e, step, kind, std):
-    """(stationary variance, 0) for additive noise; (0, log2 of the growth r/(1-e)^2) otherwise."""
-    if kind == ADDITIVE:
-        return std * std * step * step / (e * (f32(2) - e)), f32(0)
-    if kind == MULTIPLICATIVE:
-        keep = f32(1) - e
-        more = min(std * std * e * e / (keep * keep), f32(0.5))
-        return f32(0), log2_1p(more)
-    return f32(0), f32(0)
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def _stationary(e, step, std):
+    """Variance towards which additive noise drives the element."""
+    return std * std * step * step / (e * (f32(2) - e))
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def _growth(e, std):
+    """log2 of r/(1-e)^2, the growth of the second moment by multiplicative noise."""
+    keep = f32(1) - e
+    return log2_1p(min(std * std * e * e / (keep * keep), f32(0.5)))
+
+
+@kernel()
 def _count_row(xs, b, word, ds, r, count):
     """Signed coincidence counts of row r with all x-lines of sample b, as float32."""
     n = count.shape[0]
@@ -76,7 +94,7 @@ def _count_row(xs, b, word, ds, r, count):
             count[j] += -k if i32(other[j] ^ word) < i32(0) else k
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT)
 def _collapse_additive(count, coef, m, v, high, low):
     """Mean and variance of a row after `count` pulses, additive noise."""
     log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5]
@@ -95,10 +113,10 @@ def _collapse_additive(count, coef, m, v, high, low):
         low[j] = min(low[j], new)
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT)
 def _collapse_multiplicative(count, coef, m, v, high, low):
     """Mean and variance of a row after `count` pulses, multiplicative noise."""
-    log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[6], coef[7]
+    log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5]
     for j in range(count.shape[0]):
         k = count[j]
         down = k < f32(0)
@@ -117,10 +135,10 @@ def _collapse_multiplicative(count, coef, m, v, high, low):
         low[j] = min(low[j], new)
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT)
 def _collapse_quiet(count, coef, m):
     """Weights of a row after `count` noiseless pulses, clipped."""
-    log_u, log_d, fix_u, fix_d, lower, upper = coef[0], coef[1], coef[2], coef[3], coef[8], coef[9]
+    log_u, log_d, fix_u, fix_d, lower, upper = coef[0], coef[1], coef[2], coef[3], coef[6], coef[7]
     for j in range(count.shape[0]):
         k = count[j]
         down = k < f32(0)
@@ -131,7 +149,7 @@ def _collapse_quiet(count, coef, m):
         m[j] = min(max(new, lower[j]), upper[j])
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT)
 def _gauss_row(r, step, k0, k1, z):
     """Standard normal numbers of all cells of row r (z is padded to a multiple of four)."""
     group = z.shape[0] // 4
@@ -142,7 +160,7 @@ def _gauss_row(r, step, k0, k1, z):
         zc[g], zd[g] = gauss2(c, d)
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT)
 def _gauss_list(r, n, group, step, k0, k1, columns, z):
     """Standard normal numbers of the first n listed cells of row r."""
     for i in range(n):
@@ -154,20 +172,20 @@ def _gauss_list(r, n, group, step, k0, k1, columns, z):
         z[i] = two if (lane & i32(1)) != i32(0) else one
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT)
 def _one_pulse(w, rising, up, down, lower, upper, slopes, kind, std, xi):
     if rising:
         scale, dw = up, up * (f32(1) - f32(slopes[0]) * w / upper)
     else:
-        scale, dw = -down, -down * (f32(1) - f32(slopes[1]) * w / lower)
+        scale, dw = down, -down * (f32(1) - f32(slopes[1]) * w / lower)
     if kind == ADDITIVE:
-        dw += std * abs(scale) * xi
+        dw += std * scale * xi
     elif kind == MULTIPLICATIVE:
         dw *= f32(1) + std * xi
     return min(max(w + dw, lower), upper)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _train_count(xs, ds, b, r, j):
     """Signed coincidence count of one cell and sample."""
     k = 0
@@ -178,7 +196,7 @@ def _train_count(xs, ds, b, r, j):
     return k
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1):
     """All pulses of one cell, each with its own noise and clipping; returns the new weight.
 
@@ -204,52 +222,73 @@ def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1):
     return w
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
-def _one_event(j, k, pr, pj, planes, slopes, kind, std, m, v, high, low):
-    """Mean and variance of one cell after k pulses in the direction of k."""
-    way = 0 if k > 0 else 1
-    step, bound = planes[way][pr, pj], abs(planes[3 - way][pr, pj])
-    slope = f32(slopes[way])
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def _event(n, step, bound, slope, toward, kind, std, mean, var):
+    """Mean and variance of one cell after n pulses in one direction; a few go one by one."""
     e = slope * step / bound
-    fixed = f32(1 - 2 * way) * bound / slope
-    gone = -e if abs(k) == 1 else exp2m1(f32(abs(k)) * log2_1p(-e))
-    first, second = _noise_terms(e, step, kind, std)
-    gap = fixed - m[j]
-    if kind == ADDITIVE:
-        v[j] -= (first - v[j]) * (gone * (f32(2) + gone))
-    elif kind == MULTIPLICATIVE:
-        keep = (f32(1) + gone) * (f32(1) + gone)
-        v[j] = keep * (v[j] + exp2m1(f32(abs(k)) * second) * (v[j] + gap * gap))
-    new = m[j] - gap * gone
-    if kind == QUIET:
-        new = min(max(new, planes[2][pr, pj]), planes[3][pr, pj])
-    m[j] = new
-    high[j] = max(high[j], new)
-    low[j] = min(low[j], new)
+    if n <= 4:
+        keep = (f32(1) - e) * (f32(1) - e)
+        for _ in range(n):
+            dw = toward * step - e * mean
+            if kind == ADDITIVE:
+                var = var * keep + std * std * step * step
+            elif kind == MULTIPLICATIVE:
+                var = var * (keep + std * std * e * e) + std * std * dw * dw
+            mean += dw
+    else:
+        gone = exp2m1(f32(n) * log2_1p(-e))
+        gap = toward * bound / slope - mean
+        if kind == ADDITIVE:
+            var -= (_stationary(e, step, std) - var) * (gone * (f32(2) + gone))
+        elif kind == MULTIPLICATIVE:
+            keep = (f32(1) + gone) * (f32(1) + gone)
+            var = keep * (var + exp2m1(f32(n) * _growth(e, std)) * (var + gap * gap))
+        mean -= gap * gone
+    return mean, var
 
 
-@njit(cache=True, nogil=True)
+@kernel(fastmath=CONTRACT)
 def _sparse_row(
     r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
     m, v, high, low, z, seen, columns, todo,
 ):  # fmt: skip
     """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
     uniform = planes[0].size == 1
+    row = 0 if uniform else r
+    ups, downs, lowers, uppers = planes[0][row], planes[1][row], planes[2][row], planes[3][row]
+    slope_up, slope_down = f32(slopes[0]), f32(slopes[1])
+    one_word = xs.shape[0] == 1
     touched = 0
     for i in range(n_mine):
         b = mine[i]
-        for n in range(n_lines[b]):
-            j = lines[b, n]
-            k = _train_count(xs, ds, b, r, j)
-            if k == 0:
+        word, train, active = ds[0, b, r], xs[0, b], lines[b]
+        for q in range(n_lines[b]):
+            j = active[q]
+            both = u32(u32(train[j] & word) & LOW31)
+            n = i32(popcount(both))
+            down = i32(train[j] ^ word) < i32(0)
+            if not one_word:
+                k = _train_count(xs, ds, b, r, j)
+                n, down = i32(abs(k)), k < 0
+            if n == 0:
                 continue
             if seen[j] == 0:
                 seen[j] = 1
                 columns[touched] = j
                 touched += 1
                 m[j], high[j], low[j], v[j] = w[r, j], w[r, j], w[r, j], f32(0)
-            pr, pj = (0, 0) if uniform else (r, j)
-            _one_event(j, k, pr, pj, planes, slopes, kind, std, m, v, high, low)
+            c = 0 if uniform else j
+            if down:
+                mean, var = _event(
+                    n, downs[c], -lowers[c], slope_down, f32(-1), kind, std, m[j], v[j]
+                )
+            else:
+                mean, var = _event(n, ups[c], uppers[c], slope_up, f32(1), kind, std, m[j], v[j])
+            if kind == QUIET:
+                mean = min(max(mean, lowers[c]), uppers[c])
+            m[j], v[j] = mean, var
+            high[j] = max(high[j], mean)
+            low[j] = min(low[j], mean)
     if kind != QUIET:
         _gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(touched):
@@ -258,23 +297,22 @@ def _sparse_row(
         if kind == QUIET:
             w[r, j] = m[j]
             continue
-        pr, pj = (0, 0) if uniform else (r, j)
-        lower, upper = planes[2][pr, pj], planes[3][pr, pj]
+        c = 0 if uniform else j
         std_j = np.sqrt(v[j])
-        if high[j] + Z * std_j > upper or low[j] - Z * std_j < lower:
+        if high[j] + Z * std_j > uppers[c] or low[j] - Z * std_j < lowers[c]:
             for q in range(n_mine):
                 todo[q] = _train_count(xs, ds, mine[q], r, j)
             w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1)
         else:
-            w[r, j] = min(max(m[j] + std_j * z[i], lower), upper)
+            w[r, j] = min(max(m[j] + std_j * z[i], lowers[c]), uppers[c])
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT)
+@kernel(fastmath=CONTRACT)
 def _finish_row(coef, m, v, high, low, z, flag):
     """Add the noise; flag the cells that came near a bound; returns whether there are any."""
-    lower, upper = coef[8], coef[9]
+    lower, upper = coef[6], coef[7]
     some = i32(0)
-    for j in range(coef.shape[1]):
+    for j in range(m.shape[0]):
         std_j = np.sqrt(v[j])
         near = high[j] + Z * std_j > upper[j]
         near |= low[j] - Z * std_j < lower[j]
@@ -284,7 +322,13 @@ def _finish_row(coef, m, v, high, low, z, flag):
     return some != i32(0)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
+def _stride(n):
+    """Length of a scratch row: one cache line off a power of two, or all rows share a cache set."""
+    return 16 * ((n + 15) // 16) + 16
+
+
+@kernel()
 def _collapse(count, coef, kind, m, v, high, low):
     if kind == ADDITIVE:
         _collapse_additive(count, coef, m, v, high, low)
@@ -294,7 +338,7 @@ def _collapse(count, coef, kind, m, v, high, low):
         _collapse_quiet(count, coef, m)
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _dense_row(
     r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
     coef, count, m, v, high, low, z, todo,
@@ -320,18 +364,18 @@ def _dense_row(
     w[r] = m
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def rows_chunk(
     begin, end, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live, step, key
 ):
     """Apply the trains of the live samples to rows begin ... end-1 of the weights."""
     k0, k1 = key[0], key[1]
     n = w.shape[1]
-    coef, rows = np.empty((10, n), np.float32), np.empty((5, n), np.float32)
+    coef, rows = np.empty((8, _stride(n)), np.float32), np.empty((5, _stride(n)), np.float32)
     z = np.empty(4 * ((n + 3) // 4), np.float32)
     seen, columns = np.zeros(n, np.uint8), np.empty(n, np.int32)
     mine, todo = np.empty(max(n_live, 1), np.int64), np.empty(max(n_live, 1), np.int64)
-    m, v, high, low, count = rows[0], rows[1], rows[2], rows[3], rows[4]
+    m, v, high, low, count = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
     for r in range(begin, end):
         n_mine, visits = 0, 0
         for i in range(n_live):
@@ -363,14 +407,14 @@ def rows_chunk(
             )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
     """Apply signed pulse counts (rows, cols), int64, to the weights."""
     k0, k1 = key[0], key[1]
     n = w.shape[1]
-    coef, rows = np.empty((10, n), np.float32), np.empty((5, n), np.float32)
+    coef, rows = np.empty((8, _stride(n)), np.float32), np.empty((5, _stride(n)), np.float32)
     z = np.empty(4 * ((n + 3) // 4), np.float32)
-    m, v, high, low, count = rows[0], rows[1], rows[2], rows[3], rows[4]
+    m, v, high, low, count = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
     for r in range(w.shape[0]):
         if not by_pulse:
             _prepare_row(r, planes, slopes, kind, std, coef)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from .cpu_math import philox
+from .cpu_math import kernel, philox
 
 __all__ = ["trains_chunk"]
 
@@ -19,7 +18,7 @@ u32, f32 = np.uint32, np.float32
 X_TRAIN, D_TRAIN = 1, 2  # ohmgrad.rng.Purpose
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out, pos, neg):
     """Trains of the lines of one sample; counts fires per slot and sign; returns their number.
 
@@ -75,7 +74,7 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _sample_trains(
     b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, work, count
 ):
@@ -128,7 +127,7 @@ def _sample_trains(
     return up, down, fires + x_fires, bl
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def trains_chunk(
     begin, end, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, events
 ):
