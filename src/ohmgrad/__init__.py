@@ -1,0 +1,33 @@
+"""ohmgrad: train neural networks on simulated analog in-memory hardware, at pulse fidelity."""
+
+from .crossbar import Tile
+from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
+from .errors import InputError
+from .nn import AnalogConv2d, AnalogLinear, convert
+from .optim import AnalogOptimizer, AnalogSGD, TikiTaka
+from .periphery import NOISY_PERIPHERY, Periphery
+from .pulses import Pulsing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NOISY_PERIPHERY",
+    "AnalogConv2d",
+    "AnalogLinear",
+    "AnalogOptimizer",
+    "AnalogSGD",
+    "ConstantStep",
+    "Custom",
+    "Device",
+    "InputError",
+    "LinearStep",
+    "Noise",
+    "Periphery",
+    "Pulsing",
+    "SoftBounds",
+    "Spread",
+    "TikiTaka",
+    "Tile",
+    "__version__",
+    "convert",
+]

@@ -44,6 +44,8 @@ def _update(
         0, x.shape[0], x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines,
         events[0],
     )  # fmt: skip
+    if events[0, 4]:
+        return
     n_live = _list_live(n_lines, live)
     rows_chunk(
         0, w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live,
@@ -62,6 +64,8 @@ def _update_parallel(
             c * samples // chunks, (c + 1) * samples // chunks, x, d, lr, dw_min, max_bl, manage,
             manage_bl, key, step, xs, ds, lines, n_lines, events[c],
         )  # fmt: skip
+    if events[:, 4].any():
+        return
     n_live = _list_live(n_lines, live)
     for c in prange(chunks):
         rows_chunk(
@@ -126,7 +130,11 @@ def _key(key: Key) -> tuple[np.uint32, np.uint32]:
 def pulsed_update(
     w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, key: Key, step: int
 ) -> list[int]:
-    """As `reference.pulsed_update`, in place on a contiguous float32 `w`; returns the events."""
+    """As `reference.pulsed_update`, in place on a contiguous float32 `w`.
+
+    Returns the events, and one number more: not 0 if x or d had a value that is not finite, in which
+    case the weights are as before.
+    """
     samples, cols = x.shape
     rows = w.shape[0]
     n_words = pulsing.words
@@ -136,7 +144,7 @@ def pulsed_update(
     n_lines, live = np.empty(samples, np.int64), np.empty(samples, np.int64)
     serial = samples * rows * cols < PARALLEL_FROM or numba.get_num_threads() == 1
     chunks = 1 if serial else 4 * numba.get_num_threads()
-    events = np.zeros((chunks, 4), np.int64)
+    events = np.zeros((chunks, 5), np.int64)
     kernel = _update if serial else _update_parallel
     kernel(
         w.numpy(), *_pack(elements), pulsing.fidelity == "pulse-by-pulse", x.numpy(), d.numpy(),
@@ -156,7 +164,7 @@ def trains(
     trains_chunk(
         0, samples, x.numpy(), d.numpy(), float(lr), dw_min, pulsing.max_bl,
         pulsing.update_management, pulsing.bl_management, _key(key), u32(step), xs, ds,
-        np.empty(x.shape, np.int32), np.empty(samples, np.int64), np.zeros(4, np.int64),
+        np.empty(x.shape, np.int32), np.empty(samples, np.int64), np.zeros(5, np.int64),
     )  # fmt: skip
     return torch.from_numpy(xs.astype(np.int64)), torch.from_numpy(ds.astype(np.int64))
 

@@ -75,16 +75,24 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
 
 
 @kernel()
+def _top(values):
+    """Largest absolute value; NaN if any value is not finite."""
+    top, rest = f32(0), f32(0)
+    for v in values:
+        top = max(top, abs(v))
+        rest += v * f32(0)
+    return top + rest
+
+
+@kernel()
 def _sample_trains(
     b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, work, count
 ):
     """Trains of sample b, and the list of its x-lines that fire; returns its events."""
-    top_x, top_d = f32(0), f32(0)
-    for j in range(x.shape[1]):
-        top_x = max(top_x, abs(x[b, j]))
-    for i in range(d.shape[1]):
-        top_d = max(top_d, abs(d[b, i]))
+    top_x, top_d = _top(x[b]), _top(d[b])
     n_lines[b] = 0
+    if not (math.isfinite(top_x) and math.isfinite(top_d)):
+        return -1, 0, 0, 0
     need = abs(lr) * np.float64(top_x) * np.float64(top_d) / dw_min
     if need == 0.0:
         return 0, 0, 0, 0
@@ -139,6 +147,9 @@ def trains_chunk(
             b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, work,
             count,
         )  # fmt: skip
+        if up < 0:
+            events[4] = 1  # a value that is not finite: nothing must be applied
+            return
         events[0] += up
         events[1] += down
         events[2] += toggles

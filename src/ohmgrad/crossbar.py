@@ -1,0 +1,346 @@
+"""The tile: one array of elements with the primitives that hardware has. Algorithms use nothing else."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .devices import Device, Elements, draw
+from .errors import InputError
+from .periphery import Periphery, product
+from .pulses import Pulsing, ops
+from .rng import Key, Purpose
+
+__all__ = ["EVENTS", "Tile", "tiles_of"]
+
+#: what a tile counts; every primitive adds to these
+EVENTS = (
+    "updates",  # calls of pulse and pulse_counts
+    "pulses_up",
+    "pulses_down",
+    "line_toggles",  # pulses that lines carried, x-lines and d-lines together
+    "slots",  # pulse slots, the sum of all bit lengths: the time that updates take
+    "forward_vectors",  # matrix-vector products, one direction ...
+    "backward_vectors",  # ... and the other
+    "read_columns",
+    "dac",  # conversions of one line
+    "adc",
+)
+_AT = {name: i for i, name in enumerate(EVENTS)}
+
+#: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
+_OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
+
+
+def tiles_of(parameter: Tensor) -> list[Tile]:
+    """The tiles that hold a parameter, in order; empty for a digital parameter."""
+    found: list[Tile] = []
+    while (tile := _OWNERS.get((id(parameter), len(found)))) is not None:
+        found.append(tile)
+    return found
+
+
+class Tile:
+    """One crossbar of resistive elements: rows are d-lines (outputs), columns x-lines (inputs).
+
+    Args:
+        weight: parameter or tensor that holds the weights, float32 and contiguous; the tile works in
+            place. Its first dimension are the outputs; the others, flattened, are the inputs. Or a
+            shape (rows, cols), for a new array of zeros.
+        device: specification from which the elements are drawn.
+        pulsing: how wanted changes become pulses.
+        periphery: the circuits around; perfect by default.
+        seed, array: address of all random numbers of this tile, 32-bit each.
+        part, parts: this tile holds part `part` of `parts` equal blocks of outputs (grouped layers).
+        backend: "auto", "reference" or "numba".
+
+    Raises:
+        InputError: when weights lie outside the nominal range of the device, or an argument is wrong.
+
+    Weights inside the nominal range but outside an element's own bounds start at that bound.
+
+    Example:
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> tile = Tile((2, 3), Device(SoftBounds.symmetric(0.6), dw_min=0.01), seed=1)
+        >>> tile.pulse(torch.ones(1, 3), torch.ones(1, 2), lr=0.05)
+        >>> tile.count("pulses_up")
+        30
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | tuple[int, int],
+        device: Device,
+        *,
+        pulsing: Pulsing | None = None,
+        periphery: Periphery | None = None,
+        seed: int = 0,
+        array: int = 0,
+        part: int = 0,
+        parts: int = 1,
+        backend: str = "auto",
+    ) -> None:
+        for name, number in (("seed", seed), ("array", array)):
+            if not isinstance(number, int) or not 0 <= number < 2**32:
+                raise InputError(f"{name} is {number!r}, but must be an integer in [0, 2^32)")
+        self.owner = weight if isinstance(weight, Tensor) else torch.zeros(weight)
+        self.device, self.part, self.parts = device, part, parts
+        self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
+        self.key, self.backend = Key(seed, array), backend
+        self.events = torch.zeros(len(EVENTS), dtype=torch.int64)
+        #: tiles whose weights add to this one's in every product, each times its factor
+        self.companions: list[tuple[float, Tile]] = []
+        #: set by an analog optimizer: backward passes hand over factors instead of a gradient
+        self.wants_factors = False
+        self._factors: list[tuple[Tensor, Tensor]] = []
+        self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
+        self.backend_name = ops.backend_for(self.weight, self.elements, backend)
+        self._check_weights(self.weight)
+        self.weight.copy_(self.elements.clip(self.weight))
+        self._register()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
+        self.__dict__.update(state)
+        self._register()
+
+    def __repr__(self) -> str:
+        rows, cols = self.shape
+        return f"Tile({rows} x {cols}, {describe(self.device)}, {self.pulsing.fidelity})"
+
+    def _register(self) -> None:
+        _OWNERS[id(self.owner), self.part] = self
+
+    def bind(self, owner: Tensor) -> None:
+        """Make `owner` (same shape) the tensor that holds this tile's weights."""
+        self.owner = owner
+        self._register()
+
+    def sibling(self, role: int, weight: Tensor | None = None) -> Tile:
+        """Another array of the same kind beside this one: same device, settings and seed, own elements.
+
+        Args:
+            role: 1 to 255, so that its elements and random numbers are its own.
+            weight: (rows, cols) float32 to hold its weights; zeros by default.
+        """
+        if not 1 <= role <= 255:
+            raise InputError(f"role is {role!r}, but must be an integer in [1, 255]")
+        return Tile(
+            torch.zeros(self.shape) if weight is None else weight,
+            self.device,
+            pulsing=self.pulsing,
+            periphery=self.periphery,
+            seed=self.key.seed,
+            array=(self.key.array + role) % 2**32,
+            backend=self.backend,
+        )
+
+    # --- state -------------------------------------------------------------------------------------
+
+    @property
+    def weight(self) -> Tensor:
+        """Weights (rows, cols), sharing memory with the parameter that holds them."""
+        flat = self.owner.detach()
+        if flat.dim() != 2:
+            flat = flat.view(flat.shape[0], -1)
+        if self.parts == 1:
+            return flat
+        rows = flat.shape[0] // self.parts
+        return flat[self.part * rows : (self.part + 1) * rows]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols)."""
+        return self.elements.shape
+
+    def effective_weight(self) -> Tensor:
+        """What a product sees: this tile's weights plus its companions' times their factors."""
+        weight = self.weight
+        for factor, other in self.companions:
+            weight = torch.add(weight, other.weight, alpha=factor)
+        return weight
+
+    def count(self, name: str) -> int:
+        """How often an event of `EVENTS` has happened."""
+        return int(self.events[_AT[name]])
+
+    def _add(self, **events: int) -> None:
+        counts = self.events.numpy()
+        for name, number in events.items():
+            counts[_AT[name]] += number
+
+    def _check_weights(self, w: Tensor) -> None:
+        low, high = self.device.response.w_min, self.device.response.w_max
+        inside = (w >= low) & (w <= high)  # false for NaN too
+        if not bool(inside.all()):
+            worst = float(w[~inside][0])
+            raise InputError(
+                f"weight {worst:g} is outside the device's range [{low:g}, {high:g}]: scale the weights "
+                "into it (convert() does so with output scales), or use a device with a wider range"
+            )
+
+    # --- hand-over of factors ----------------------------------------------------------------------
+
+    def hand_over(self, x: Tensor, d: Tensor) -> None:
+        """Keep the factors of a backward pass, x (samples, cols) and d (samples, rows)."""
+        self._factors.append((x, d))
+
+    def take_factors(self) -> tuple[Tensor, Tensor] | None:
+        """The factors of all backward passes since the last call, in order, and forget them."""
+        kept, self._factors = self._factors, []
+        if not kept:
+            return None
+        if len(kept) == 1:
+            return kept[0]
+        return torch.cat([x for x, _ in kept]), torch.cat([d for _, d in kept])
+
+    # --- primitives that change weights ------------------------------------------------------------
+
+    def pulse(self, x: Tensor, d: Tensor, lr: float) -> None:
+        """Parallel pulsed update, W += lr sum_b d_b x_b^T in expectation and to first order.
+
+        Gokmen & Vlasov 2016; `ohmgrad.pulses.reference` has the equations at all fidelities.
+
+        Args:
+            x: (samples, cols); d: (samples, rows).
+            lr: learning rate, negative to descend.
+
+        Raises:
+            InputError: when shapes do not match or a value is not finite; nothing is changed then.
+        """
+        counts = self.events.numpy()
+        done = ops.pulsed_update_(
+            self.weight, self.elements, x, d, lr, self.pulsing, self.key, int(counts[0]), self.backend
+        )
+        counts[0] += 1
+        counts[1:5] += done
+
+    def pulse_counts(self, n: Tensor) -> None:
+        """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
+
+        Raises:
+            InputError: when the shape or the type does not match.
+        """
+        ops.apply_counts_(
+            self.weight, self.elements, n, self.pulsing.fidelity, self.key,
+            self.count("updates"), self.backend,
+        )  # fmt: skip
+        self._add(
+            updates=1,
+            pulses_up=int(n.clamp(min=0).sum()),
+            pulses_down=int(-n.clamp(max=0).sum()),
+            slots=int(n.abs().max()),
+        )
+
+    def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
+        """Closed-loop write-verify: read, send the pulses that are missing, repeat.
+
+        Each round sends round((target - w) / step(w)) pulses, at most 1000; it ends early when no
+        element needs one. Reads are exact. Targets outside an element's bounds end near the bound.
+
+        Args:
+            target: (rows, cols), inside the device's nominal range.
+            rounds: largest number of rounds.
+
+        Returns:
+            What is left, target - weight, (rows, cols).
+
+        Raises:
+            InputError: when a target is outside the range or the shape does not match.
+        """
+        if tuple(target.shape) != self.shape:
+            raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
+        self._check_weights(target)
+        goal, e = self.elements.clip(target), self.elements
+        for _ in range(rounds):
+            left = goal - self.weight
+            q = torch.where(left >= 0, e.q_plus(self.weight), e.q_minus(self.weight))
+            # towards a soft bound the step vanishes: ask for no more pulses than a 1 % step needs
+            n = (left / (e.dw_min * q.clamp(min=0.01))).round().clamp(-1000, 1000).long()
+            if not bool(n.any()):
+                break
+            self.pulse_counts(n)
+        return target - self.weight
+
+    def reset(self, value: float = 0.0) -> None:
+        """Set every element to `value`, or to its nearest bound.
+
+        Raises:
+            InputError: when the value is outside the device's range.
+        """
+        self._check_weights(torch.tensor([value]))
+        self.weight.copy_(self.elements.clip(torch.full(self.shape, float(value))))
+
+    def zero_shift(self, n: int) -> None:
+        """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
+
+        Kim et al. 2019 (arXiv 1907.10228).
+        """
+        one = torch.ones(self.shape, dtype=torch.int64)
+        for _ in range(n):
+            self.pulse_counts(one)
+            self.pulse_counts(-one)
+
+    # --- primitives that read ----------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Analog product of vectors with the weights, x W^T: (samples, cols) -> (samples, rows)."""
+        rows, cols = self.shape
+        first = self.count("forward_vectors")
+        self._add(forward_vectors=len(x), dac=len(x) * cols, adc=len(x) * rows)
+        matrix = self.effective_weight().t()
+        return product(x, matrix, self.periphery, Purpose.READ_FORWARD, self.key, first, self.backend)
+
+    def backward(self, d: Tensor) -> Tensor:
+        """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
+        rows, cols = self.shape
+        first = self.count("backward_vectors")
+        self._add(backward_vectors=len(d), dac=len(d) * rows, adc=len(d) * cols)
+        matrix = self.effective_weight()
+        return product(d, matrix, self.periphery, Purpose.READ_BACKWARD, self.key, first, self.backend)
+
+    def read(self, columns: Sequence[int], repeats: int = 1) -> Tensor:
+        """Read whole columns through the periphery, without noise or bound management.
+
+        Each column is a product with a one-hot vector; `repeats` reads are averaged.
+
+        Args:
+            columns: k column numbers.
+            repeats: reads of each column (>= 1).
+
+        Returns:
+            (rows, k).
+
+        Raises:
+            InputError: when a column does not exist.
+        """
+        rows, cols = self.shape
+        for column in columns:
+            if not 0 <= column < cols:
+                raise InputError(f"column {column} does not exist: this tile has columns 0 to {cols - 1}")
+        k, first = len(columns) * repeats, self.count("read_columns")
+        self._add(read_columns=k, dac=k * cols, adc=k * rows)
+        index = torch.tensor(columns)
+        picked = self.weight.index_select(1, index)
+        if self.periphery.perfect:
+            return picked
+        plain = replace(self.periphery, noise_management="none", bound_management="none")
+        one = torch.eye(len(columns)).repeat(repeats, 1)
+        matrix = picked.t().contiguous()
+        out = product(one, matrix, plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
+        return out.view(repeats, len(columns), rows).mean(0).t()
+
+
+def describe(device: Device) -> str:
+    """A device in a few words, for tables and `repr`."""
+    response, spread, noise = device.response, device.spread, device.noise
+    name = getattr(response, "family", type(response).__name__)
+    words = [f"{name} [{response.w_min:g}, {response.w_max:g}]", f"{device.states:.0f} states"]
+    words.append("alike" if spread.uniform else "d2d spread")
+    if noise.std:
+        words.append(f"c2c {100 * noise.std:g} % {noise.kind}")
+    return ", ".join(words)

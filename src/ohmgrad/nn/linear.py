@@ -1,0 +1,86 @@
+"""AnalogLinear: a linear layer whose weight lies on a crossbar."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..devices import Device
+from ..errors import InputError
+from .functional import AnalogLayer, analog_product, mapped
+
+__all__ = ["AnalogLinear"]
+
+
+class AnalogLinear(AnalogLayer):
+    """y = out_scale * (x W^T) + bias with W on a crossbar; bias and output scales are digital.
+
+    Args:
+        in_features, out_features: sizes.
+        device: specification of the elements.
+        bias: whether there is a (digital) bias.
+        omega: mapping of the initial weights into the device's range, see `convert`.
+        settings: `pulsing`, `periphery`, `seed`, `array`, `backend` of the `Tile`; layers of one model
+            need different arrays (multiples of 256), or they have the same elements.
+
+    Shape:
+        (..., in_features) -> (..., out_features)
+
+    Raises:
+        InputError: when an input has another last dimension.
+
+    Example:
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> layer = AnalogLinear(4, 2, Device(SoftBounds.symmetric(0.6)))
+        >>> layer(torch.ones(3, 4)).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        device: Device,
+        *,
+        bias: bool = True,
+        omega: float | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        bound = 1 / math.sqrt(in_features)  # as torch.nn.Linear
+        weight = torch.empty(out_features, in_features).uniform_(-bound, bound)
+        offset = torch.empty(out_features).uniform_(-bound, bound) if bias else None
+        self._fill(weight, offset, omega, {"device": device, **settings})
+
+    @classmethod
+    def from_digital(cls, linear: nn.Linear, omega: float | None, settings: dict[str, Any]) -> AnalogLinear:
+        """The analog twin of a digital layer: the same function, up to what the device can hold."""
+        layer = cls.__new__(cls)
+        nn.Module.__init__(layer)
+        layer.in_features, layer.out_features = linear.in_features, linear.out_features
+        offset = None if linear.bias is None else linear.bias.detach().clone()
+        layer._fill(linear.weight.detach().clone(), offset, omega, settings)
+        return layer
+
+    def _fill(
+        self, weight: Tensor, offset: Tensor | None, omega: float | None, settings: dict[str, Any]
+    ) -> None:
+        response = settings["device"].response
+        analog, scale = mapped(weight, response.w_min, response.w_max, omega)
+        self.weight, self.out_scale = nn.Parameter(analog), nn.Parameter(scale)
+        self.bias = None if offset is None else nn.Parameter(offset)
+        self._place(1, settings)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != self.in_features:
+            raise InputError(
+                f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})"
+            )
+        (tile,) = self._bound_tiles()
+        flat = x if x.dim() == 2 else x.reshape(-1, self.in_features)
+        y = analog_product(flat, self.weight, self.out_scale, self.bias, tile)
+        return y if x.dim() == 2 else y.view(*x.shape[:-1], self.out_features)

@@ -1,0 +1,7 @@
+"""Algorithms, one a file; each an ordinary torch optimizer."""
+
+from .base import AnalogOptimizer
+from .sgd import AnalogSGD
+from .tiki_taka import TikiTaka
+
+__all__ = ["AnalogOptimizer", "AnalogSGD", "TikiTaka"]

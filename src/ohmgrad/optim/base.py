@@ -1,0 +1,180 @@
+"""What analog optimizers share: who is analog, who is digital, and the arrays beside a tile."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.sgd import sgd
+
+from ..crossbar import EVENTS, Tile, tiles_of
+from ..errors import InputError, check_number
+
+__all__ = ["AnalogOptimizer"]
+
+
+class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
+    """A torch optimizer whose analog parameters change by pulses only.
+
+    A subclass is an algorithm: it overrides `analog_step`, with a tile's primitives. Digital parameters
+    (biases, output scales, norms) in the same groups get torch's SGD with the group's `lr`, `momentum`,
+    `dampening`, `nesterov` and `weight_decay`; these have no meaning for analog parameters, which have
+    no digital copy to decay or to remember.
+
+    Backward passes hand the factors (x, d) of all analog layers over; `step` uses them up. They add up
+    over several backward passes as gradients do, and `zero_grad` forgets them.
+
+    Args:
+        params: parameters or groups, as for any torch optimizer.
+        defaults: the algorithm's own options, of which `lr` is one.
+        momentum, dampening, weight_decay, nesterov: for the digital parameters.
+
+    Raises:
+        InputError: when an option is out of range, or no parameter is analog.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        defaults: dict[str, Any],
+        *,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        digital = {
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+        }
+        super().__init__(params, {**defaults, **digital})
+        self._arrays: dict[tuple[int, str], Tile] = {}
+        for group in self.param_groups:
+            check_number("lr", _number(group["lr"]), low=0)
+            for name in ("momentum", "dampening", "weight_decay"):
+                check_number(name, group[name], low=0)
+            self.check(group)
+        if not any(tiles_of(p) for g in self.param_groups for p in g["params"]):
+            raise InputError(
+                "no parameter is analog: convert the model first, model = ohmgrad.convert(model, "
+                "device), and give the optimizer the converted model's parameters"
+            )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; analog layers in it hand over factors from now on."""
+        super().add_param_group(param_group)
+        for p in self.param_groups[-1]["params"]:
+            for tile in tiles_of(p):
+                tile.wants_factors = True
+
+    @abc.abstractmethod
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        """One update of one tile.
+
+        Args:
+            tile: the array that the network sees.
+            x: (samples, cols) inputs, d: (samples, rows) output gradients; the gradient is d^T x.
+            group: the parameter group with the algorithm's options.
+            state: this tile's part of `optimizer.state`: numbers, tensors and arrays from `array`.
+        """
+
+    def check(self, group: dict[str, Any]) -> None:  # noqa: B027 - optional
+        """Raise InputError when an option of a parameter group is out of range."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One update of all parameters; a closure is evaluated first, as in torch.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for tile, state in self.tiles_in(group):
+                factors = tile.take_factors()
+                if factors is not None:
+                    self.analog_step(tile, *factors, group, state)
+            self._digital_step(group)
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget gradients, and factors that no step has used."""
+        super().zero_grad(set_to_none)
+        for group in self.param_groups:
+            for p in group["params"]:
+                for tile in tiles_of(p):
+                    tile.take_factors()
+
+    def tiles_in(self, group: dict[str, Any]) -> list[tuple[Tile, dict[str, Any]]]:
+        """The tiles of a parameter group, each with its part of `optimizer.state`."""
+        found = []
+        for p in group["params"]:
+            for i, tile in enumerate(tiles_of(p)):
+                found.append((tile, self.state[p].setdefault(i, {})))
+        return found
+
+    def array(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
+        """The array `name` beside a tile: made of zeros when first asked for, kept in `state`.
+
+        Its weights and event counts are in `state[name]`, so that checkpoints hold them; its elements
+        follow from the tile's seed.
+
+        Args:
+            role: 1 to 255, one for each array of an algorithm; addresses its elements.
+        """
+        kept = state.setdefault(name, {})
+        weight = kept.get("weight")
+        known = self._arrays.get((id(tile), name))
+        if known is None or known.owner is not weight:
+            if weight is not None:
+                weight = weight.contiguous()
+            known = tile.sibling(role, weight)
+            if "step" in kept:
+                known.events.copy_(kept["step"])
+            # torch casts every float tensor of a state to the parameter's type except "step"
+            kept["weight"], kept["step"] = known.owner, known.events
+            self._arrays[id(tile), name] = known
+        return known
+
+    def events(self) -> dict[str, int]:
+        """Events of all arrays, the tiles' own and those beside them, added up."""
+        tiles = {id(t): t for g in self.param_groups for p in g["params"] for t in tiles_of(p)}
+        total = torch.zeros(len(EVENTS), dtype=torch.int64)
+        for tile in (*tiles.values(), *self._arrays.values()):
+            total += tile.events
+        return dict(zip(EVENTS, total.tolist(), strict=True))
+
+    def _digital_step(self, group: dict[str, Any]) -> None:
+        params = [p for p in group["params"] if p.grad is not None and not tiles_of(p)]
+        if not params:
+            return
+        buffers = [self.state[p].get("momentum_buffer") for p in params]
+        sgd(
+            params,
+            [p.grad for p in params if p.grad is not None],
+            buffers,
+            foreach=True,
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=group["dampening"],
+            nesterov=group["nesterov"],
+            maximize=False,
+        )
+        if group["momentum"]:
+            for p, buffer in zip(params, buffers, strict=True):
+                self.state[p]["momentum_buffer"] = buffer
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, Tensor) else value

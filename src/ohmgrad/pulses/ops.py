@@ -1,0 +1,153 @@
+"""The pulsed operations with their checks, and the choice of a backend.
+
+The tensors and the form of the elements select the backend: "numba" for contiguous float32 weights on
+the CPU with affine responses, "reference" (plain PyTorch) for everything else on the CPU. What no
+backend serves raises with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from ..devices import Elements
+from ..errors import InputError, check_choice
+from ..rng import Key
+from . import reference
+from .trains import Pulsing
+
+__all__ = ["BACKENDS", "apply_counts_", "backend_for", "pulsed_update_"]
+
+BACKENDS = ("auto", "reference", "numba")
+
+
+def backend_for(w: Tensor, elements: Elements, backend: str = "auto") -> str:
+    """Name of the backend that serves these weights and elements.
+
+    Raises:
+        InputError: when the tensor's device is not served, or the wished backend cannot serve it.
+    """
+    if w.device.type != "cpu":
+        raise InputError(
+            f"weights are on {w.device}, but pulsed updates run on the CPU: call model.to('cpu')"
+        )
+    if w.dtype != torch.float32 or not w.is_contiguous():
+        raise InputError(
+            f"weights are {w.dtype}, {'contiguous' if w.is_contiguous() else 'strided'}, but analog "
+            "weights are contiguous float32: call model.float() before converting"
+        )
+    if elements.form == "callable":
+        if backend == "numba":
+            raise InputError(
+                "backend 'numba' cannot run a response given as callables: use backend 'reference'"
+            )
+        return "reference"
+    return "numba" if backend == "auto" else check_choice("backend", backend, BACKENDS[1:])
+
+
+def _cpu() -> ModuleType:
+    from . import cpu  # numba takes half a second to import, and only updates need it
+
+    return cpu
+
+
+def pulsed_update_(
+    w: Tensor,
+    elements: Elements,
+    x: Tensor,
+    d: Tensor,
+    lr: float,
+    pulsing: Pulsing,
+    key: Key,
+    step: int,
+    backend: str = "auto",
+) -> list[int]:
+    """Change `w` in place by lr sum_b d_b x_b^T, at the fidelity of `pulsing`.
+
+    See `ohmgrad.pulses.reference` for the equations.
+
+    Args:
+        w: weights (rows, cols), float32; elements: drawn for this shape.
+        x: (samples, cols); d: (samples, rows).
+        lr: learning rate, negative to descend.
+        key, step: address of the random numbers; step grows with every update.
+
+    Returns:
+        Events: pulses up, pulses down, line toggles, slots.
+
+    Raises:
+        InputError: when shapes do not match or a value is not finite; `w` is then unchanged.
+    """
+    rows, cols = elements.shape
+    if x.dim() != 2 or d.dim() != 2 or x.shape[1] != cols or d.shape[1] != rows or len(x) != len(d):
+        raise InputError(
+            f"x is {tuple(x.shape)} and d is {tuple(d.shape)}, but an array of {rows} x {cols} needs "
+            f"x of (samples, {cols}) and d of (samples, {rows})"
+        )
+    if not math.isfinite(lr):
+        raise InputError(f"lr is {lr!r}, but must be a finite number")
+    if len(x) == 0 or lr == 0:
+        return [0, 0, 0, 0]
+    x, d = (t.detach().to(torch.float32).contiguous() for t in (x, d))
+    served_by = backend_for(w, elements, backend)
+    if served_by == "numba" and pulsing.fidelity != "mean":
+        *events, bad = _cpu().pulsed_update(w, elements, x, d, lr, pulsing, key, step)
+        if bad:
+            _raise_not_finite(x, d)
+        return events
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        _raise_not_finite(x, d)
+    if pulsing.fidelity == "mean":
+        if served_by == "numba":
+            _cpu().change(w, elements, x, d, lr)
+        else:
+            w.copy_(reference.change(w, elements, x, d, lr))
+        return [0, 0, 0, 0]
+    new, events = reference.pulsed_update(w, elements, x, d, lr, pulsing, key, step)
+    w.copy_(new)
+    return events
+
+
+def apply_counts_(
+    w: Tensor,
+    elements: Elements,
+    counts: Tensor,
+    fidelity: str,
+    key: Key,
+    step: int,
+    backend: str = "auto",
+) -> None:
+    """Apply signed pulse counts (rows, cols), int64, to `w` in place; negative counts go down.
+
+    At fidelity "mean" n pulses are the wanted change n dw_min.
+
+    Raises:
+        InputError: when the shape or the type of the counts does not match.
+    """
+    if tuple(counts.shape) != elements.shape or counts.dtype != torch.int64:
+        raise InputError(
+            f"pulse counts are {tuple(counts.shape)} {counts.dtype}, but this array needs "
+            f"{elements.shape} torch.int64"
+        )
+    served_by = backend_for(w, elements, backend)
+    if fidelity == "mean":
+        dw = counts.double() * elements.dw_min
+        now = w.double()
+        q = torch.where(dw >= 0, elements.q_plus(now), elements.q_minus(now))
+        w.copy_(elements.clip(now + dw * q))
+    elif served_by == "numba":
+        _cpu().apply_counts(w, elements, counts, fidelity, key, step)
+    else:
+        w.copy_(reference.apply_counts(w, elements, counts.unsqueeze(0), fidelity, key, step))
+
+
+def _raise_not_finite(x: Tensor, d: Tensor) -> None:
+    name, t = ("d", d) if torch.isfinite(x).all() else ("x", x)
+    sample, line = (int(i) for i in torch.nonzero(~torch.isfinite(t))[0])
+    raise InputError(
+        f"{name} has the value {float(t[sample, line])} at sample {sample}, line {line}, but must be "
+        "finite: the training has diverged (lower the learning rate) or the data has gaps"
+    )
