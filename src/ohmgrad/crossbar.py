@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -92,7 +91,8 @@ class Tile:
         self.device, self.part, self.parts = device, part, parts
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.key, self.backend = Key(seed, array), backend
-        self.events = torch.zeros(len(EVENTS), dtype=torch.int64)
+        #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
+        self.events: list[int] = [0] * len(EVENTS)
         #: tiles whose weights add to this one's in every product, each times its factor
         self.companions: list[tuple[float, Tile]] = []
         #: set by an analog optimizer: backward passes hand over factors instead of a gradient
@@ -166,12 +166,11 @@ class Tile:
 
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened."""
-        return int(self.events[_AT[name]])
+        return self.events[_AT[name]]
 
     def _add(self, **events: int) -> None:
-        counts = self.events.numpy()
         for name, number in events.items():
-            counts[_AT[name]] += number
+            self.events[_AT[name]] += number
 
     def _check_weights(self, w: Tensor) -> None:
         low, high = self.device.response.w_min, self.device.response.w_max
@@ -212,12 +211,10 @@ class Tile:
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
-        counts = self.events.numpy()
-        done = ops.pulsed_update_(
-            self.weight, self.elements, x, d, lr, self.pulsing, self.key, int(counts[0]), self.backend
+        up, down, toggles, slots = ops.pulsed_update_(
+            self.weight, self.elements, x, d, lr, self.pulsing, self.key, self.events[0], self.backend
         )
-        counts[0] += 1
-        counts[1:5] += done
+        self._add(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
 
     def pulse_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
@@ -324,13 +321,13 @@ class Tile:
                 raise InputError(f"column {column} does not exist: this tile has columns 0 to {cols - 1}")
         k, first = len(columns) * repeats, self.count("read_columns")
         self._add(read_columns=k, dac=k * cols, adc=k * rows)
-        index = torch.tensor(columns)
-        picked = self.weight.index_select(1, index)
+        picked = self.weight[:, list(columns)]
         if self.periphery.perfect:
             return picked
-        plain = replace(self.periphery, noise_management="none", bound_management="none")
-        one = torch.eye(len(columns)).repeat(repeats, 1)
-        matrix = picked.t().contiguous()
+        one, matrix = torch.eye(len(columns)), picked.t().contiguous()
+        if repeats > 1:
+            one = one.repeat(repeats, 1)
+        plain = self.periphery.unmanaged
         out = product(one, matrix, plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
         return out.view(repeats, len(columns), rows).mean(0).t()
 

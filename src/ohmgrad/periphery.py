@@ -11,7 +11,8 @@ Gokmen, Onen & Haensch 2017 (10.3389/fnins.2017.00538).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import torch
@@ -75,15 +76,22 @@ class Periphery:
         if self.bound_management == "iterative" and self.out_bound is None:
             raise InputError("bound_management is 'iterative' but out_bound is not set: set out_bound")
 
-    @property
+    @cached_property
     def perfect(self) -> bool:
         """True when a product is exact."""
-        return self == Periphery() or self == Periphery(noise_management="abs_max")
+        return replace(self, noise_management="none") == Periphery()
 
+    @cached_property
+    def unmanaged(self) -> Periphery:
+        """The same circuits without noise and bound management, as single columns are read."""
+        return replace(self, noise_management="none", bound_management="none")
+
+    @cached_property
     def in_step(self) -> float:
         """Step of the DAC, 0 for none."""
         return 2 * (self.in_bound or 0.0) / self.in_steps if self.in_steps else 0.0
 
+    @cached_property
     def out_step(self) -> float:
         """Step of the ADC, 0 for none."""
         return 2 * (self.out_bound or 0.0) / self.out_steps if self.out_steps else 0.0
@@ -130,21 +138,30 @@ def product(
         from . import periphery_cpu
 
         convert_in, convert_out = periphery_cpu.inputs, periphery_cpu.outputs
+    number = _numbers(first, len(x))
+    sent, factor = convert_in(x, periphery, purpose, key, number, 0)
+    out, hit = convert_out(sent @ matrix, sent, factor, periphery, purpose, key, number, 0)
+    if periphery.bound_management == "none":
+        return out
     todo = torch.arange(len(x))
-    out = torch.empty(len(x), matrix.shape[1], dtype=x.dtype)
-    for doubling in range(MAX_DOUBLINGS + 1):
-        number = todo + first
-        part = x if len(todo) == len(x) else x[todo]
-        sent, factor = convert_in(part, periphery, purpose, key, number, doubling)
-        y, hit = convert_out(sent @ matrix, sent, factor, periphery, purpose, key, number, doubling)
-        if len(todo) == len(x):
-            out = y
-        else:
-            out[todo] = y
-        if periphery.bound_management == "none" or not bool(hit.any()):
+    for doubling in range(1, MAX_DOUBLINGS + 1):
+        if not bool(hit.any()):
             break
         todo = todo[hit]
+        number = first + todo
+        sent, factor = convert_in(x[todo], periphery, purpose, key, number, doubling)
+        y, hit = convert_out(sent @ matrix, sent, factor, periphery, purpose, key, number, doubling)
+        out[todo] = y
     return out
+
+
+@lru_cache(maxsize=64)
+def _range(n: int) -> Tensor:
+    return torch.arange(n)
+
+
+def _numbers(first: int, n: int) -> Tensor:
+    return _range(n) + first
 
 
 def _inputs(
@@ -156,7 +173,7 @@ def _inputs(
         top = x.abs().amax(1, keepdim=True)
         factor = torch.where(top > 0, top, factor)
     factor = factor * 2.0**doubling
-    sent = _convert(x / factor, p.in_bound, p.in_step())
+    sent = _convert(x / factor, p.in_bound, p.in_step)
     if p.in_noise:
         z = gaussians(x.shape[1], number, 1 + 2 * doubling, purpose, key)
         sent = sent + p.in_noise * z.to(x.dtype)
@@ -177,7 +194,7 @@ def _outputs(
     if p.out_noise or p.weight_noise:
         spread = (p.out_noise**2 + (p.weight_noise * sent.norm(dim=1, keepdim=True)) ** 2).sqrt()
         y = y + spread * gaussians(y.shape[1], number, 2 * doubling, purpose, key).to(y.dtype)
-    y = _convert(y, p.out_bound, p.out_step())
+    y = _convert(y, p.out_bound, p.out_step)
     hit = torch.zeros(len(y), dtype=torch.bool)
     if p.out_bound is not None:
         hit = (y.abs() >= p.out_bound).any(1)

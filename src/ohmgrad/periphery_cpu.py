@@ -125,7 +125,7 @@ def inputs(
     """As `periphery._inputs`."""
     x = x.contiguous()
     sent, factor = torch.empty_like(x), torch.full((len(x), 1), 2.0**doubling)
-    settings = (p.noise_management == "abs_max", f32(p.in_bound or 0), f32(p.in_step()), f32(p.in_noise))
+    settings = (p.noise_management == "abs_max", f32(p.in_bound or 0), f32(p.in_step), f32(p.in_noise))
     address = _address(purpose, key, number, 1 + 2 * doubling)
     if x.numel() < PARALLEL_FROM:
         _inputs(0, len(x), x.numpy(), *settings, *address, sent.numpy(), factor.numpy())
@@ -146,7 +146,7 @@ def outputs(
 ) -> tuple[Tensor, Tensor]:
     """As `periphery._outputs`; works in place on `y`."""
     hit = torch.zeros(len(y), dtype=torch.bool)
-    settings = (f32(p.out_noise), f32(p.weight_noise), f32(p.out_bound or 0), f32(p.out_step()))
+    settings = (f32(p.out_noise), f32(p.weight_noise), f32(p.out_bound or 0), f32(p.out_step))
     address = _address(purpose, key, number, 2 * doubling)
     given = (y.numpy(), sent.numpy(), factor.numpy(), *settings, *address, hit.numpy())
     if y.numel() < PARALLEL_FROM:

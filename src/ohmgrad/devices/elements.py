@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -44,18 +44,16 @@ class Elements:
     slope_up: float
     slope_down: float
     response: AbstractResponse
+    #: what a backend keeps for these elements, by its name; never copied
+    packed: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "packed": {}}
 
     def map(self, move: Callable[[Tensor], Tensor]) -> Elements:
         """Apply `move` (such as `.to(device)`) to the four planes."""
         planes = {name: move(getattr(self, name)) for name in ("up", "down", "lower", "upper")}
-        return Elements(**{**self.__dict__, **planes})
-
-    def columns(self, index: Tensor) -> Elements:
-        """The elements of the columns `index` (int64, shape (k,)), as an array (rows, k)."""
-        if self.up.shape == (1, 1):
-            return Elements(**{**self.__dict__, "shape": (self.shape[0], len(index))})
-        picked = self.map(lambda plane: plane.index_select(1, index))
-        return Elements(**{**picked.__dict__, "shape": (self.shape[0], len(index))})
+        return replace(self, packed={}, **planes)
 
     def q_plus(self, w: Tensor) -> Tensor:
         """Step of an up pulse at `w` (rows, cols), in units of the nominal dw_min."""

@@ -87,12 +87,12 @@ class AnalogLayer(nn.Module):
 
     def get_extra_state(self) -> dict[str, Any]:
         """Event counts of every tile; they address the random numbers, so that a resumed run continues."""
-        return {"events": torch.stack([tile.events for tile in self.tiles])}
+        return {"events": [list(tile.events) for tile in self.tiles]}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what `get_extra_state` returned."""
         for tile, events in zip(self.tiles, state["events"], strict=True):
-            tile.events.copy_(events)
+            tile.events[:] = events
 
     def extra_repr(self) -> str:
         tile = self.tiles[0]

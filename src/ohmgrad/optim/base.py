@@ -52,8 +52,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
         }
-        super().__init__(params, {**defaults, **digital})
         self._arrays: dict[tuple[int, str], Tile] = {}
+        self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
+        super().__init__(params, {**defaults, **digital})
         for group in self.param_groups:
             check_number("lr", _number(group["lr"]), low=0)
             for name in ("momentum", "dampening", "weight_decay"):
@@ -111,17 +112,25 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """Forget gradients, and factors that no step has used."""
         super().zero_grad(set_to_none)
         for group in self.param_groups:
-            for p in group["params"]:
-                for tile in tiles_of(p):
+            for _, tiles in self._places(group):
+                for tile in tiles:
                     tile.take_factors()
 
     def tiles_in(self, group: dict[str, Any]) -> list[tuple[Tile, dict[str, Any]]]:
         """The tiles of a parameter group, each with its part of `optimizer.state`."""
-        found = []
-        for p in group["params"]:
-            for i, tile in enumerate(tiles_of(p)):
-                found.append((tile, self.state[p].setdefault(i, {})))
-        return found
+        return [
+            (tile, self.state[p].setdefault(i, {}))
+            for p, tiles in self._places(group)
+            for i, tile in enumerate(tiles)
+        ]
+
+    def _places(self, group: dict[str, Any]) -> list[tuple[Tensor, list[Tile]]]:
+        """Parameters of a group with their tiles (none for digital ones), looked up once."""
+        params = group["params"]
+        known = self._looked_up.get(id(params))
+        if known is None or len(known) != len(params):
+            known = self._looked_up[id(params)] = [(p, tiles_of(p)) for p in params]
+        return known
 
     def array(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
         """The array `name` beside a tile: made of zeros when first asked for, kept in `state`.
@@ -139,23 +148,19 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             if weight is not None:
                 weight = weight.contiguous()
             known = tile.sibling(role, weight)
-            if "step" in kept:
-                known.events.copy_(kept["step"])
-            # torch casts every float tensor of a state to the parameter's type except "step"
-            kept["weight"], kept["step"] = known.owner, known.events
+            known.events[:] = kept.get("events", known.events)
+            kept["weight"], kept["events"] = known.owner, known.events
             self._arrays[id(tile), name] = known
         return known
 
     def events(self) -> dict[str, int]:
         """Events of all arrays, the tiles' own and those beside them, added up."""
-        tiles = {id(t): t for g in self.param_groups for p in g["params"] for t in tiles_of(p)}
-        total = torch.zeros(len(EVENTS), dtype=torch.int64)
-        for tile in (*tiles.values(), *self._arrays.values()):
-            total += tile.events
-        return dict(zip(EVENTS, total.tolist(), strict=True))
+        own = [t for g in self.param_groups for _, tiles in self._places(g) for t in tiles]
+        every = [tile.events for tile in (*own, *self._arrays.values())]
+        return dict(zip(EVENTS, map(sum, zip(*every, strict=True)), strict=True))
 
     def _digital_step(self, group: dict[str, Any]) -> None:
-        params = [p for p in group["params"] if p.grad is not None and not tiles_of(p)]
+        params = [p for p, tiles in self._places(group) if not tiles and p.grad is not None]
         if not params:
             return
         buffers = [self.state[p].get("momentum_buffer") for p in params]

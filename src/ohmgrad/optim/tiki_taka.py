@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,9 +108,9 @@ class TikiTaka(AnalogOptimizer):
         lr = group["lr"] if group["transfer_lr"] is None else group["transfer_lr"]
         columns = self._columns(tile, group, updates // group["transfer_every"] - 1)
         values = fast.read(columns, group["reads"])
-        lines = torch.zeros(len(columns), tile.shape[1])
-        lines[torch.arange(len(columns)), torch.tensor(columns)] = 1.0
-        tile.pulse(lines, values.t(), float(lr))
+        lines = np.zeros((len(columns), tile.shape[1]), np.float32)  # one line on in each sample
+        lines[np.arange(len(columns)), columns] = 1.0
+        tile.pulse(torch.from_numpy(lines), values.t(), float(lr))
 
     def _fast(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         fast = self.array(tile, state, "fast", role=1)

@@ -113,14 +113,18 @@ def _change_row(r, w, planes, slopes, x, d, lr, dw_min):
 
 
 def _pack(elements: Elements) -> tuple:
-    planes = tuple(
-        p.numpy() for p in (elements.up, elements.down, elements.lower, elements.upper)
-    )
-    slopes = tuple(
-        s if abs(s) >= FLAT else FLAT for s in (elements.slope_up, elements.slope_down)
-    )
-    kind = ADDITIVE if elements.noise == "additive" else MULTIPLICATIVE
-    return planes, slopes, kind if elements.noise_std else QUIET, f32(elements.noise_std)
+    """Planes, slopes, kind of noise and its strength, as the kernels take them; kept with the elements."""
+    if "numba" not in elements.packed:
+        planes = (elements.up, elements.down, elements.lower, elements.upper)
+        slopes = (elements.slope_up, elements.slope_down)
+        kind = ADDITIVE if elements.noise == "additive" else MULTIPLICATIVE
+        elements.packed["numba"] = (
+            tuple(plane.numpy() for plane in planes),
+            tuple(s if abs(s) >= FLAT else FLAT for s in slopes),
+            kind if elements.noise_std else QUIET,
+            f32(elements.noise_std),
+        )
+    return elements.packed["numba"]
 
 
 def _key(key: Key) -> tuple[np.uint32, np.uint32]:
