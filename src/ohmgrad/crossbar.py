@@ -282,21 +282,29 @@ class Tile:
             self.pulse_counts(one)
             self.pulse_counts(-one)
 
+    def count_products(self, forward: int = 0, backward: int = 0) -> None:
+        """Count products that a layer computed in another way, such as a whole convolution."""
+        rows, cols = self.shape
+        self._add(
+            forward_vectors=forward,
+            backward_vectors=backward,
+            dac=forward * cols + backward * rows,
+            adc=forward * rows + backward * cols,
+        )
+
     # --- primitives that read ----------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
         """Analog product of vectors with the weights, x W^T: (samples, cols) -> (samples, rows)."""
-        rows, cols = self.shape
         first = self.count("forward_vectors")
-        self._add(forward_vectors=len(x), dac=len(x) * cols, adc=len(x) * rows)
+        self.count_products(forward=len(x))
         matrix = self.effective_weight().t()
         return product(x, matrix, self.periphery, Purpose.READ_FORWARD, self.key, first, self.backend)
 
     def backward(self, d: Tensor) -> Tensor:
         """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
-        rows, cols = self.shape
         first = self.count("backward_vectors")
-        self._add(backward_vectors=len(d), dac=len(d) * rows, adc=len(d) * cols)
+        self.count_products(backward=len(d))
         matrix = self.effective_weight()
         return product(d, matrix, self.periphery, Purpose.READ_BACKWARD, self.key, first, self.backend)
 

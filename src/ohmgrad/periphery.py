@@ -12,7 +12,7 @@ Gokmen, Onen & Haensch 2017 (10.3389/fnins.2017.00538).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -132,36 +132,21 @@ def product(
     """
     if periphery.perfect:
         return x @ matrix
-    if backend == "reference" or x.dtype != torch.float32:
-        convert_in, convert_out = _inputs, _outputs
-    else:
-        from . import periphery_cpu
+    if backend != "reference" and x.dtype == torch.float32:
+        from .periphery_cpu import product as fast_product  # numba is imported when first needed
 
-        convert_in, convert_out = periphery_cpu.inputs, periphery_cpu.outputs
-    number = _numbers(first, len(x))
-    sent, factor = convert_in(x, periphery, purpose, key, number, 0)
-    out, hit = convert_out(sent @ matrix, sent, factor, periphery, purpose, key, number, 0)
-    if periphery.bound_management == "none":
-        return out
+        return fast_product(x, matrix, periphery, purpose, key, first)
+    out = torch.empty(len(x), matrix.shape[1], dtype=x.dtype)
     todo = torch.arange(len(x))
-    for doubling in range(1, MAX_DOUBLINGS + 1):
-        if not bool(hit.any()):
-            break
-        todo = todo[hit]
-        number = first + todo
-        sent, factor = convert_in(x[todo], periphery, purpose, key, number, doubling)
-        y, hit = convert_out(sent @ matrix, sent, factor, periphery, purpose, key, number, doubling)
+    for doubling in range(MAX_DOUBLINGS + 1):
+        sent, factor = _inputs(x[todo], periphery, purpose, key, first + todo, doubling)
+        y = sent @ matrix
+        y, hit = _outputs(y, sent, factor, periphery, purpose, key, first + todo, doubling)
         out[todo] = y
+        todo = todo[hit]
+        if periphery.bound_management == "none" or not len(todo):
+            break
     return out
-
-
-@lru_cache(maxsize=64)
-def _range(n: int) -> Tensor:
-    return torch.arange(n)
-
-
-def _numbers(first: int, n: int) -> Tensor:
-    return _range(n) + first
 
 
 def _inputs(

@@ -1,25 +1,28 @@
-"""Converters and read noise in Numba: as `periphery._inputs` and `_outputs`, to rounding."""
+"""Analog products with converters and read noise in Numba: as `periphery.product`, to rounding."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # (inside kernels the types are Numba's)
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from numba import prange
 from torch import Tensor
 
-from .periphery import Periphery
+from .periphery import MAX_DOUBLINGS, Periphery
 from .pulses.cpu_math import CONTRACT, gauss2, kernel, philox
 from .rng import Key
 
-__all__ = ["inputs", "outputs"]
+__all__ = ["product"]
 
 u32, u64, f32 = np.uint32, np.uint64, np.float32
 
-#: values from which a conversion is spread over threads
-PARALLEL_FROM = 50_000
+#: values from which a conversion is spread over threads, in this many pieces
+PARALLEL_FROM, CHUNKS = 50_000, 8
+_ALL = np.empty(0, np.int64)
 
 
 @kernel(fastmath=CONTRACT)
@@ -45,112 +48,113 @@ def _convert(v, bound, step):
 
 
 @kernel(fastmath=CONTRACT)
-def _inputs(begin, end, x, manage, bound, step, noise, number, clock, purpose, key, sent, factor):
+def _inputs(begin, end, x, todo, manage, in_set, first, clock, purpose, key, sent, factor):
+    """Managed, converted and noisy inputs of the vectors `todo` (all if it is empty)."""
+    bound, step, noise = in_set
     n = x.shape[1]
     z = np.zeros(4 * ((n + 3) // 4), np.float32)
-    for s in range(begin, end):
+    doubled = f32(2.0 ** (clock >> 1))
+    for i in range(begin, end):
+        s = todo[i] if todo.shape[0] else i
         top = f32(0)
         if manage:
             for j in range(n):
                 top = max(top, abs(x[s, j]))
-        # the factor holds the doubling of bound management on entry
-        factor[s, 0] *= top if top > f32(0) else f32(1)
+        factor[i] = doubled * (top if top > f32(0) else f32(1))
         for j in range(n):
-            sent[s, j] = x[s, j] / factor[s, 0]
-        _convert(sent[s], bound, step)
+            sent[i, j] = x[s, j] / factor[i]
+        _convert(sent[i], bound, step)
         if noise > f32(0):
-            _noise(z, u32(number[s]), clock, purpose, key[0], key[1])
+            _noise(z, u32(first + s), u32(clock + 1), purpose, key[0], key[1])
             for j in range(n):
-                sent[s, j] += noise * z[j]
+                sent[i, j] += noise * z[j]
 
 
 @kernel(fastmath=CONTRACT)
-def _outputs(
-    begin, end, y, sent, factor, out_noise, weight_noise, bound, step, number, clock, purpose, key, hit
-):
+def _outputs(begin, end, y, sent, todo, out_set, first, clock, purpose, key, factor, hit):
+    """Noisy and converted outputs, in place; hit[i] = 1 where vector i hit the bound."""
+    bound, step, out_noise, weight_noise = out_set
     n = y.shape[1]
     z = np.zeros(4 * ((n + 3) // 4), np.float32)
-    for s in range(begin, end):
+    for i in range(begin, end):
+        s = todo[i] if todo.shape[0] else i
         spread = out_noise
         if weight_noise > f32(0):
             square = f32(0)
             for j in range(sent.shape[1]):
-                square += sent[s, j] * sent[s, j]
+                square += sent[i, j] * sent[i, j]
             spread = np.sqrt(out_noise * out_noise + weight_noise * weight_noise * square)
         if spread > f32(0):
-            _noise(z, u32(number[s]), clock, purpose, key[0], key[1])
+            _noise(z, u32(first + s), u32(clock), purpose, key[0], key[1])
             for j in range(n):
-                y[s, j] += spread * z[j]
-        _convert(y[s], bound, step)
+                y[i, j] += spread * z[j]
+        _convert(y[i], bound, step)
+        hit[i] = 0
         if bound > f32(0):
             top = f32(0)
             for j in range(n):
-                top = max(top, abs(y[s, j]))
-            hit[s] = top >= bound
+                top = max(top, abs(y[i, j]))
+            hit[i] = 1 if top >= bound else 0
         for j in range(n):
-            y[s, j] *= factor[s, 0]
+            y[i, j] *= factor[i]
 
 
 @kernel(parallel=True)
-def _inputs_parallel(
-    chunks, x, manage, bound, step, noise, number, clock, purpose, key, sent, factor
-):
-    n = x.shape[0]
-    for c in prange(chunks):
+def _inputs_parallel(x, todo, manage, in_set, first, clock, purpose, key, sent, factor):
+    n = sent.shape[0]
+    for c in prange(CHUNKS):
         _inputs(
-            c * n // chunks, (c + 1) * n // chunks, x, manage, bound, step, noise, number, clock,
-            purpose, key, sent, factor,
+            c * n // CHUNKS, (c + 1) * n // CHUNKS, x, todo, manage, in_set, first, clock, purpose,
+            key, sent, factor,
         )  # fmt: skip
 
 
 @kernel(parallel=True)
-def _outputs_parallel(
-    chunks, y, sent, factor, out_noise, weight_noise, bound, step, number, clock, purpose, key, hit
-):
+def _outputs_parallel(y, sent, todo, out_set, first, clock, purpose, key, factor, hit):
     n = y.shape[0]
-    for c in prange(chunks):
+    for c in prange(CHUNKS):
         _outputs(
-            c * n // chunks, (c + 1) * n // chunks, y, sent, factor, out_noise, weight_noise, bound,
-            step, number, clock, purpose, key, hit,
+            c * n // CHUNKS, (c + 1) * n // CHUNKS, y, sent, todo, out_set, first, clock, purpose,
+            key, factor, hit,
         )  # fmt: skip
 
 
-def _address(purpose: int, key: Key, number: Tensor, clock: int) -> tuple:
-    return number.numpy(), u32(clock), u32(purpose), (u32(key.seed), u32(key.array))
+@lru_cache(maxsize=64)
+def _settings(p: Periphery, key: Key, purpose: int) -> tuple:
+    """What the kernels need of a periphery and an address, in their types."""
+    in_set = (f32(p.in_bound or 0), f32(p.in_step), f32(p.in_noise))
+    out_set = (f32(p.out_bound or 0), f32(p.out_step), f32(p.out_noise), f32(p.weight_noise))
+    return in_set, out_set, u32(purpose), (u32(key.seed), u32(key.array))
 
 
-def inputs(
-    x: Tensor, p: Periphery, purpose: int, key: Key, number: Tensor, doubling: int
-) -> tuple[Tensor, Tensor]:
-    """As `periphery._inputs`."""
-    x = x.contiguous()
-    sent, factor = torch.empty_like(x), torch.full((len(x), 1), 2.0**doubling)
-    settings = (p.noise_management == "abs_max", f32(p.in_bound or 0), f32(p.in_step), f32(p.in_noise))
-    address = _address(purpose, key, number, 1 + 2 * doubling)
-    if x.numel() < PARALLEL_FROM:
-        _inputs(0, len(x), x.numpy(), *settings, *address, sent.numpy(), factor.numpy())
-    else:
-        _inputs_parallel(8, x.numpy(), *settings, *address, sent.numpy(), factor.numpy())
-    return sent, factor
-
-
-def outputs(
-    y: Tensor,
-    sent: Tensor,
-    factor: Tensor,
-    p: Periphery,
-    purpose: int,
-    key: Key,
-    number: Tensor,
-    doubling: int,
-) -> tuple[Tensor, Tensor]:
-    """As `periphery._outputs`; works in place on `y`."""
-    hit = torch.zeros(len(y), dtype=torch.bool)
-    settings = (f32(p.out_noise), f32(p.weight_noise), f32(p.out_bound or 0), f32(p.out_step))
-    address = _address(purpose, key, number, 2 * doubling)
-    given = (y.numpy(), sent.numpy(), factor.numpy(), *settings, *address, hit.numpy())
-    if y.numel() < PARALLEL_FROM:
-        _outputs(0, len(y), *given)
-    else:
-        _outputs_parallel(8, *given)
-    return y, hit
+def product(
+    x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: int
+) -> Tensor:
+    """As `periphery.product`, for float32."""
+    in_set, out_set, purpose_word, key_words = _settings(periphery, key, purpose)
+    manage = periphery.noise_management == "abs_max"
+    given = x.detach().contiguous().numpy()
+    out = torch.empty(0)
+    todo = _ALL
+    for doubling in range(MAX_DOUBLINGS + 1):
+        n = len(todo) or len(given)
+        sent, factor = np.empty((n, given.shape[1]), np.float32), np.empty(n, np.float32)
+        hit = np.empty(n, np.uint8)
+        address = (first, 2 * doubling, purpose_word, key_words)
+        if sent.size < PARALLEL_FROM:
+            _inputs(0, n, given, todo, manage, in_set, *address, sent, factor)
+        else:
+            _inputs_parallel(given, todo, manage, in_set, *address, sent, factor)
+        y = torch.from_numpy(sent) @ matrix
+        if y.numel() < PARALLEL_FROM:
+            _outputs(0, n, y.numpy(), sent, todo, out_set, *address, factor, hit)
+        else:
+            _outputs_parallel(y.numpy(), sent, todo, out_set, *address, factor, hit)
+        if doubling == 0:
+            out = y
+        else:
+            out[torch.from_numpy(todo)] = y
+        if periphery.bound_management == "none" or not hit.any():
+            break
+        todo = np.flatnonzero(hit) if doubling == 0 else todo[hit != 0]
+    return out

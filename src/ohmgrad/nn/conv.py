@@ -6,12 +6,78 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..errors import InputError
-from .functional import AnalogLayer, analog_product, mapped
+from .functional import AnalogLayer, mapped
 
 __all__ = ["AnalogConv2d"]
+
+
+class _Convolution(torch.autograd.Function):
+    """conv(x, W) * scale + bias through the tiles of a layer; x is padded already.
+
+    With a perfect periphery the products are torch's own convolutions; otherwise every patch goes
+    through the periphery as one vector. Backward hands the patches over, or returns the gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, layer: AnalogConv2d
+    ) -> Tensor:
+        vectors: list[Tensor] = []
+        if layer.perfect:
+            y = F.conv2d(x, layer.effective_weight(), None, **layer.geometry)
+            for tile in layer.tiles:
+                tile.count_products(forward=y.shape[0] * y.shape[2] * y.shape[3])
+        else:
+            n, high, wide = layer.patches(x).shape[:3]
+            vectors = [layer.vectors(x, i) for i in range(layer.groups)]
+            parts = [t.forward(v) for t, v in zip(layer.tiles, vectors, strict=True)]
+            y = torch.cat(parts, 1).view(n, high, wide, -1).permute(0, 3, 1, 2)
+        ctx.save_for_backward(x, y, scale, *vectors)
+        ctx.layer, ctx.has_bias = layer, bias is not None
+        wide_scale = scale.view(-1, 1, 1)
+        return y * wide_scale if bias is None else torch.addcmul(bias.view(-1, 1, 1), y, wide_scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (g,) = grads
+        x, y, scale, *vectors = ctx.saved_tensors
+        layer: AnalogConv2d = ctx.layer
+        need_x, need_weight, need_scale, need_bias, _ = ctx.needs_input_grad
+        d = g * scale.view(-1, 1, 1)
+        hand_over = need_weight and layer.tiles[0].wants_factors
+        rows = layer.out_channels // layer.groups
+        lines: list[Tensor] = []
+        if hand_over or not layer.perfect:
+            parts = d.permute(0, 2, 3, 1).reshape(-1, layer.out_channels)
+            lines = [part.contiguous() for part in parts.split(rows, 1)]
+        grad_x = grad_weight = None
+        if hand_over:
+            for i, tile in enumerate(layer.tiles):
+                tile.hand_over(vectors[i] if vectors else layer.vectors(x, i), lines[i])
+        elif need_weight:
+            grad_weight = conv2d_weight(x, layer.weight.shape, d, **layer.geometry)
+        if need_x and layer.perfect:
+            grad_x = conv2d_input(x.shape, layer.effective_weight(), d, **layer.geometry)
+            for tile in layer.tiles:
+                tile.count_products(backward=d.shape[0] * d.shape[2] * d.shape[3])
+        elif need_x:
+            back = torch.cat([t.backward(v) for t, v in zip(layer.tiles, lines, strict=True)], 1)
+            columns = back.view(len(x), -1, back.shape[1]).transpose(1, 2)
+            kernel, geometry = layer.kernel_size, layer.geometry
+            grad_x = F.fold(
+                columns, x.shape[2:], kernel, geometry["dilation"], 0, geometry["stride"]
+            )
+        return (
+            grad_x,
+            grad_weight,
+            (g * y).sum((0, 2, 3)) if need_scale else None,
+            g.sum((0, 2, 3)) if need_bias else None,
+            None,
+        )
 
 
 class AnalogConv2d(AnalogLayer):
@@ -34,48 +100,56 @@ class AnalogConv2d(AnalogLayer):
 
     def __init__(self, conv: nn.Conv2d, omega: float | None, settings: dict[str, Any]) -> None:
         super().__init__()
-        if isinstance(conv.padding, str) and conv.padding not in ("same", "valid"):
-            raise InputError(f"padding is {conv.padding!r}, but must be numbers, 'same' or 'valid'")
         self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
-        self.kernel_size, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation
-        self.groups, self.padding_mode = conv.groups, conv.padding_mode
-        # the amounts on the four sides, as torch.nn.functional.pad takes them
+        self.kernel_size, self.groups = conv.kernel_size, conv.groups
+        self.geometry: dict[str, Any] = {
+            "stride": conv.stride,
+            "padding": 0,
+            "dilation": conv.dilation,
+            "groups": conv.groups,
+        }
+        self.padding_mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+        # the amounts on the four sides, as torch.nn.functional.pad takes them; covers 'same' too
         self.pads = tuple(conv._reversed_padding_repeated_twice)
         response = settings["device"].response
         weight = conv.weight.detach()
         analog, scale = mapped(weight.flatten(1), response.w_min, response.w_max, omega)
-        self.weight = nn.Parameter(analog.view_as(weight).clone(memory_format=torch.contiguous_format))
+        self.weight = nn.Parameter(analog.reshape(weight.shape).contiguous())
         self.out_scale = nn.Parameter(scale)
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
         self._place(self.groups, settings)
 
-    def _patches(self, x: Tensor) -> Tensor:
-        """All patches, (N, H', W', in_channels, kernel height, kernel width), as a view."""
-        if any(self.pads):
-            mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
-            x = pad(x, self.pads, mode=mode)
-        (kh, kw), (sh, sw), (dh, dw) = self.kernel_size, self.stride, self.dilation
-        high, wide = dh * (kh - 1) + 1, dw * (kw - 1) + 1
-        patches = x.unfold(2, high, sh).unfold(3, wide, sw)[..., ::dh, ::dw]
-        return patches.permute(0, 2, 3, 1, 4, 5)
+    @property
+    def perfect(self) -> bool:
+        """True when products are exact."""
+        return self.tiles[0].periphery.perfect
+
+    def effective_weight(self) -> Tensor:
+        """What products see, in the shape of `weight`."""
+        if not self.tiles[0].companions:
+            return self.weight.detach()
+        return torch.cat([tile.effective_weight() for tile in self.tiles]).view_as(self.weight)
+
+    def patches(self, x: Tensor) -> Tensor:
+        """All patches of a padded input, (N, H', W', in_channels, kernel height, width), as a view."""
+        (kh, kw), (sh, sw) = self.kernel_size, self.geometry["stride"]
+        dh, dw = self.geometry["dilation"]
+        view = x.unfold(2, dh * (kh - 1) + 1, sh).unfold(3, dw * (kw - 1) + 1, sw)
+        return view[..., ::dh, ::dw].permute(0, 2, 3, 1, 4, 5)
+
+    def vectors(self, x: Tensor, group: int) -> Tensor:
+        """The patches that group number `group` sees, (N H' W', cols)."""
+        channels = self.in_channels // self.groups
+        mine = self.patches(x)[:, :, :, group * channels : (group + 1) * channels]
+        return mine.reshape(-1, self.tiles[group].shape[1])
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
             raise InputError(
                 f"input is {tuple(x.shape)}, but this layer needs (N, {self.in_channels}, H, W)"
             )
-        tiles = self._bound_tiles()
-        patches = self._patches(x)
-        n, high, wide = patches.shape[:3]
-        flat_weight = self.weight.flatten(1)
-        rows, channels = self.out_channels // self.groups, self.in_channels // self.groups
-        outputs = []
-        for i, tile in enumerate(tiles):
-            mine = patches[:, :, :, i * channels : (i + 1) * channels].reshape(n * high * wide, -1)
-            part = slice(i * rows, (i + 1) * rows)
-            bias = None if self.bias is None else self.bias[part]
-            outputs.append(
-                analog_product(mine, flat_weight[part], self.out_scale[part], bias, tile)
-            )
-        y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
-        return y.view(n, high, wide, self.out_channels).permute(0, 3, 1, 2)
+        self._bound_tiles()
+        if any(self.pads):
+            x = F.pad(x, self.pads, mode=self.padding_mode)
+        y = _Convolution.apply(x, self.weight, self.out_scale, self.bias, self)
+        return y  # pyright: ignore[reportReturnType]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from .cpu_math import kernel, philox
 
@@ -15,7 +16,63 @@ __all__ = ["trains_chunk"]
 
 u32, f32 = np.uint32, np.float32
 
+#: lines up to which a sample's trains are drawn one block after the other
+FEW = 40
 X_TRAIN, D_TRAIN = 1, 2  # ohmgrad.rng.Purpose
+
+
+@njit(inline="always")
+def _threshold(value, gain):
+    """Largest word at which a line fires, and whether it can fire at all (0 or 1)."""
+    level = gain * abs(value) * f32(4294967296.0)
+    below = u32(u32(min(level, f32(4294967040.0))) - u32(1))
+    limit = u32(0xFFFFFFFF) if level >= f32(4294967296.0) else below
+    return limit, u32(1) if level >= f32(1) else u32(0)
+
+
+@kernel()
+def _draw_few(values, gain, flip, bl, sample, step, purpose, k0, k1, out, pos, neg):
+    """As `_draw_lines`, for few lines and at most 31 slots: no vectors, and silent lines cost nothing."""
+    n = values.shape[0]
+    group = (n + 3) // 4
+    for t in range(bl):
+        pos[t], neg[t] = 0, 0
+    total = 0
+    for g in range(group):
+        h, i, j = g + group, g + 2 * group, g + 3 * group
+        lg, ag = _threshold(values[g], gain)
+        lh, ah = _threshold(values[h] if h < n else f32(0), gain)
+        li, ai = _threshold(values[i] if i < n else f32(0), gain)
+        lj, aj = _threshold(values[j] if j < n else f32(0), gain)
+        wg, wh, wi, wj = u32(0), u32(0), u32(0), u32(0)
+        if ag | ah | ai | aj:
+            sg = u32((values[g] < f32(0)) != flip)
+            sh = u32(h < n and (values[h] < f32(0)) != flip)
+            si = u32(i < n and (values[i] < f32(0)) != flip)
+            sj = u32(j < n and (values[j] < f32(0)) != flip)
+            for t in range(bl):
+                a, b, c, d = philox(u32(g), sample, step, u32(u32(purpose) | u32(t << 8)), k0, k1)
+                fa, fb = u32(ag & u32(a <= lg)), u32(ah & u32(b <= lh))
+                fc, fd = u32(ai & u32(c <= li)), u32(aj & u32(d <= lj))
+                wg, wh = u32(wg | u32(fa << u32(t))), u32(wh | u32(fb << u32(t)))
+                wi, wj = u32(wi | u32(fc << u32(t))), u32(wj | u32(fd << u32(t)))
+                fires = np.int64(fa) + np.int64(fb) + np.int64(fc) + np.int64(fd)
+                down = np.int64(fa & sg) + np.int64(fb & sh) + np.int64(fc & si) + np.int64(fd & sj)
+                pos[t] += fires - down
+                neg[t] += down
+                total += fires
+            wg = u32(wg | u32(sg << u32(31))) if wg else wg
+            wh = u32(wh | u32(sh << u32(31))) if wh else wh
+            wi = u32(wi | u32(si << u32(31))) if wi else wi
+            wj = u32(wj | u32(sj << u32(31))) if wj else wj
+        out[g] = wg
+        if h < n:
+            out[h] = wh
+        if i < n:
+            out[i] = wi
+        if j < n:
+            out[j] = wj
+    return total
 
 
 @kernel()
@@ -25,14 +82,15 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
     work: uint32 (4, >= 4 ceil(n/4)); out: uint32 (words, n); pos, neg: int64 (>= bl).
     """
     n = values.shape[0]
+    if n <= FEW and out.shape[0] == 1:
+        return _draw_few(
+            values, gain, flip, bl, sample, step, purpose, k0, k1, out[0], pos, neg
+        )
     group = (n + 3) // 4
     limit, active, sign, word = work[0], work[1], work[2], work[3]
     any_active = u32(0)
     for i in range(n):
-        level = gain * abs(values[i]) * f32(4294967296.0)
-        capped = min(level, f32(4294967040.0))
-        limit[i] = u32(0xFFFFFFFF) if level >= f32(4294967296.0) else u32(u32(capped) - u32(1))
-        active[i] = u32(1) if level >= f32(1) else u32(0)
+        limit[i], active[i] = _threshold(values[i], gain)
         any_active |= active[i]
         sign[i] = u32(1) if (values[i] < f32(0)) != flip else u32(0)
     for i in range(n, 4 * group):
