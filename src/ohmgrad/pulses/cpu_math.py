@@ -22,7 +22,7 @@ import platformdirs
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["CONTRACT", "exp2m1", "gauss2", "kernel", "log2_1p", "philox", "popcount"]
+__all__ = ["CONTRACT", "as_float", "as_int", "exp2m1", "gauss2", "kernel", "log2_1p", "philox", "popcount"]
 
 
 #: the kernel files, in the order in which they use each other

@@ -10,11 +10,11 @@ import math
 import numpy as np
 from numba import njit
 
-from .cpu_math import kernel, philox
+from .cpu_math import as_float, as_int, kernel, philox
 
 __all__ = ["trains_chunk"]
 
-u32, f32 = np.uint32, np.float32
+u32, i32, f32 = np.uint32, np.int32, np.float32
 
 #: lines up to which a sample's trains are drawn one block after the other
 FEW = 40
@@ -134,12 +134,11 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
 
 @kernel()
 def _top(values):
-    """Largest absolute value; NaN if any value is not finite."""
-    top, rest = f32(0), f32(0)
-    for v in values:
-        top = max(top, abs(v))
-        rest += v * f32(0)
-    return top + rest
+    """Largest absolute value; not finite if any value is not. The bits of floats order as integers."""
+    top = i32(0)
+    for i in range(values.shape[0]):
+        top = max(top, i32(as_int(values[i]) & i32(0x7FFFFFFF)))
+    return as_float(top)
 
 
 @kernel()
