@@ -41,14 +41,14 @@ def _update(
     xs, ds, lines, n_lines, live, events, chunks,
 ):  # fmt: skip
     trains_chunk(
-        0, x.shape[0], x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines,
-        events[0],
+        np.int64(0), x.shape[0], x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines,
+        n_lines, events[0],
     )  # fmt: skip
     if events[0, 4]:
         return
     n_live = _list_live(n_lines, live)
     rows_chunk(
-        0, w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live,
+        np.int64(0), w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live,
         step, key,
     )  # fmt: skip
 
@@ -59,7 +59,8 @@ def _update_parallel(
     xs, ds, lines, n_lines, live, events, chunks,
 ):  # fmt: skip
     samples, rows = x.shape[0], w.shape[0]
-    for c in prange(chunks):
+    for u in prange(chunks):
+        c = np.int64(u)  # prange counts in uint64, and a product with int64 would be a float
         trains_chunk(
             c * samples // chunks, (c + 1) * samples // chunks, x, d, lr, dw_min, max_bl, manage,
             manage_bl, key, step, xs, ds, lines, n_lines, events[c],
@@ -67,7 +68,8 @@ def _update_parallel(
     if events[:, 4].any():
         return
     n_live = _list_live(n_lines, live)
-    for c in prange(chunks):
+    for u in prange(chunks):
+        c = np.int64(u)
         rows_chunk(
             c * rows // chunks, (c + 1) * rows // chunks, w, planes, slopes, kind, std, by_pulse, xs,
             ds, lines, n_lines, live, n_live, step, key,

@@ -60,10 +60,12 @@ def _prepare_row(r, planes, slopes, kind, std, coef):
     _prepare_way(
         down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n]
     )
-    coef[6, :n], coef[7, :n] = lower, upper
+    for j in range(n):
+        coef[6, j], coef[7, j] = lower[j], upper[j]
     if uniform:
         for q in range(8):
-            coef[q, :] = coef[q, 0]
+            for j in range(coef.shape[1]):
+                coef[q, j] = coef[q, 0]
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
@@ -302,7 +304,7 @@ def _sparse_row(
         if high[j] + Z * std_j > uppers[c] or low[j] - Z * std_j < lowers[c]:
             for q in range(n_mine):
                 todo[q] = _train_count(xs, ds, mine[q], r, j)
-            w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1)
+            w[r, j] = _replay(w[r, j], r, np.int64(j), todo, n_mine, planes, slopes, kind, std, step, k0, k1)
         else:
             w[r, j] = min(max(m[j] + std_j * z[i], lowers[c]), uppers[c])
 
@@ -320,6 +322,12 @@ def _finish_row(coef, m, v, high, low, z, flag):
         some |= i32(near)
         m[j] = min(max(m[j] + std_j * z[j], lower[j]), upper[j])
     return some != i32(0)
+
+
+@kernel()
+def _start_row(row, m, v, high, low):
+    for j in range(row.shape[0]):
+        m[j], v[j], high[j], low[j] = row[j], f32(0), row[j], row[j]
 
 
 @kernel()
@@ -346,8 +354,7 @@ def _dense_row(
     """The dense road: stream the whole row for every sample."""
     n = w.shape[1]
     _prepare_row(r, planes, slopes, kind, std, coef)
-    m[:], high[:], low[:] = w[r], w[r], w[r]
-    v[:] = f32(0)
+    _start_row(w[r], m, v, high, low)
     for i in range(n_mine):
         _count_row(xs, mine[i], ds[0, mine[i], r], ds, r, count)
         _collapse(count, coef, kind, m, v, high, low)
@@ -361,7 +368,8 @@ def _dense_row(
                     m[j] = _replay(
                         w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1
                     )
-    w[r] = m
+    for j in range(n):
+        w[r, j] = m[j]
 
 
 @kernel()
@@ -377,7 +385,7 @@ def rows_chunk(
     mine, todo = np.empty(max(n_live, 1), np.int64), np.empty(max(n_live, 1), np.int64)
     m, v, high, low, count = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
     for r in range(begin, end):
-        n_mine, visits = 0, 0
+        n_mine, visits = np.int64(0), np.int64(0)  # not literals: each would compile a version
         for i in range(n_live):
             some = u32(0)
             for q in range(ds.shape[0]):
@@ -418,8 +426,7 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
     for r in range(w.shape[0]):
         if not by_pulse:
             _prepare_row(r, planes, slopes, kind, std, coef)
-            m[:], high[:], low[:] = w[r], w[r], w[r]
-            v[:] = f32(0)
+            _start_row(w[r], m, v, high, low)
             for j in range(n):
                 count[j] = f32(counts[r, j])
             _collapse(count, coef, kind, m, v, high, low)
@@ -427,10 +434,12 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
                 _gauss_row(r, step, k0, k1, z)
                 _finish_row(coef, m, v, high, low, z, count)
             else:
-                count[:] = f32(0)
+                for j in range(n):
+                    count[j] = f32(0)
         for j in range(n):
             if by_pulse or count[j] != f32(0):
                 todo = counts[r, j : j + 1]
-                w[r, j] = _replay(w[r, j], r, j, todo, 1, planes, slopes, kind, std, step, k0, k1)
+                one = np.int64(1)
+                w[r, j] = _replay(w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1)
             else:
                 w[r, j] = m[j]

@@ -46,10 +46,10 @@ def _draw_few(values, gain, flip, bl, sample, step, purpose, k0, k1, out, pos, n
         lj, aj = _threshold(values[j] if j < n else f32(0), gain)
         wg, wh, wi, wj = u32(0), u32(0), u32(0), u32(0)
         if ag | ah | ai | aj:
-            sg = u32((values[g] < f32(0)) != flip)
-            sh = u32(h < n and (values[h] < f32(0)) != flip)
-            si = u32(i < n and (values[i] < f32(0)) != flip)
-            sj = u32(j < n and (values[j] < f32(0)) != flip)
+            sg = u32((values[g] < f32(0)) != (flip != 0))
+            sh = u32(h < n and (values[h] < f32(0)) != (flip != 0))
+            si = u32(i < n and (values[i] < f32(0)) != (flip != 0))
+            sj = u32(j < n and (values[j] < f32(0)) != (flip != 0))
             for t in range(bl):
                 a, b, c, d = philox(u32(g), sample, step, u32(u32(purpose) | u32(t << 8)), k0, k1)
                 fa, fb = u32(ag & u32(a <= lg)), u32(ah & u32(b <= lh))
@@ -92,7 +92,7 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
     for i in range(n):
         limit[i], active[i] = _threshold(values[i], gain)
         any_active |= active[i]
-        sign[i] = u32(1) if (values[i] < f32(0)) != flip else u32(0)
+        sign[i] = u32(1) if (values[i] < f32(0)) != (flip != 0) else u32(0)
     for i in range(n, 4 * group):
         limit[i] = u32(0)
         active[i] = u32(0)
@@ -161,13 +161,13 @@ def _sample_trains(
     if manage:
         ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
     fires = _draw_lines(
-        d[b], f32(gain / ratio), lr < 0, bl, u32(b), step, D_TRAIN, key[0], key[1], work,
+        d[b], f32(gain / ratio), np.int64(lr < 0), bl, u32(b), step, u32(D_TRAIN), key[0], key[1], work,
         ds[:, b], count[0], count[1],
     )  # fmt: skip
     if fires == 0:
         return 0, 0, 0, bl
     x_fires = _draw_lines(
-        x[b], f32(gain * ratio), False, bl, u32(b), step, X_TRAIN, key[0], key[1], work,
+        x[b], f32(gain * ratio), np.int64(0), bl, u32(b), step, u32(X_TRAIN), key[0], key[1], work,
         xs[:, b], count[2], count[3],
     )  # fmt: skip
     if x_fires == 0:
