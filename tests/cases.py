@@ -1,0 +1,148 @@
+"""The one table of cases that every device, backend, algorithm and layer enters.
+
+What is special about a case stands in the case, so that tests have no `if`s.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ohmgrad.devices import (
+    AbstractResponse,
+    ConstantStep,
+    Custom,
+    Device,
+    LinearStep,
+    Noise,
+    SoftBounds,
+    Spread,
+)
+from ohmgrad.pulses import Pulsing
+
+__all__ = [
+    "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "NOISES", "RESPONSES", "SETTINGS", "SHAPES",
+    "SPREADS", "BackendCase", "DeviceCase", "Setting", "backend_cases", "factors", "start",
+]  # fmt: skip
+
+#: affine responses with symmetric and skewed ranges; all have |w| = 0.4 inside their range
+RESPONSES: dict[str, AbstractResponse] = {
+    "soft": SoftBounds.symmetric(0.6),
+    "soft_skewed": SoftBounds(-0.5, 0.8, up=1.2, down=0.9),
+    "linear": LinearStep(-0.6, 0.6, slope_up=0.5, slope_down=0.2),
+    "linear_rising": LinearStep(-0.6, 0.5, slope_up=-0.4, slope_down=0.7, up=1.1),
+    "constant": ConstantStep(-0.6, 0.6),
+}
+
+NOISES = {
+    "quiet": Noise(),
+    "additive": Noise(0.3),
+    "multiplicative": Noise(0.3, "multiplicative"),
+    "strong": Noise(3.0),
+}
+
+SPREADS = {
+    "alike": Spread(),
+    "spread": Spread(dw_min=0.3, up_down=0.01, w_max=0.3, w_min=0.3),
+    "placed": Spread(dw_min=0.2, law="lognormal", symmetric_point=0.1, symmetric_point_mean=0.05),
+}
+
+#: 1200 states on [-0.6, 0.6], and 30
+GRANULARITIES = {"fine": 0.001, "coarse": 0.04}
+
+#: (rows, cols): one element; odd; one below and one above the 64 lanes of a block and a word
+SHAPES = [(1, 1), (37, 53), (63, 65)]
+
+
+@dataclass(frozen=True)
+class DeviceCase:
+    """A device and its name."""
+
+    name: str
+    device: Device
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How an update is made: `pulses` is lr / dw_min, `density` the share of lines that are not zero."""
+
+    name: str
+    pulsing: Pulsing
+    samples: int
+    pulses: float
+    density: float = 0.7
+
+
+@dataclass(frozen=True)
+class BackendCase:
+    """One update: device, array and settings."""
+
+    name: str
+    device: Device
+    shape: tuple[int, int]
+    setting: Setting
+
+
+def _device(response: AbstractResponse, dw_min: str, spread: str, noise: str) -> Device:
+    return Device(response, GRANULARITIES[dw_min], SPREADS[spread], NOISES[noise])
+
+
+DEVICES = [
+    DeviceCase("-".join(words), _device(RESPONSES[words[0]], *words[1:]))
+    for words in itertools.product(RESPONSES, GRANULARITIES, SPREADS, NOISES)
+]
+
+#: devices given as callables, which only the reference backend runs
+CALLABLE_DEVICES = [
+    DeviceCase(
+        "power",
+        Device(Custom(lambda w: (1 - w / 0.6) ** 2, lambda w: (1 + w / 0.6) ** 2, -0.6, 0.6), 0.01),
+    ),
+    DeviceCase(
+        "exponential",
+        Device(
+            Custom(lambda w: 1 - torch.exp(3 * w - 2), lambda w: 1 - torch.exp(-3 * w - 2), -0.6, 0.6),
+            0.01, SPREADS["spread"], NOISES["multiplicative"],
+        ),
+    ),
+]  # fmt: skip
+
+SETTINGS = [
+    Setting("BL1", Pulsing(max_bl=1), samples=10, pulses=0.05),
+    Setting("BL31", Pulsing(max_bl=31), samples=10, pulses=3.0),
+    Setting("BL31-saturated", Pulsing(max_bl=31), samples=7, pulses=60.0),
+    Setting("BL32", Pulsing(max_bl=32), samples=10, pulses=5.0),
+    Setting("BL33-unmanaged", Pulsing("pulsed", 33, False, False), samples=10, pulses=10.0),
+    Setting("BL100", Pulsing(max_bl=100), samples=3, pulses=30.0),
+    Setting("one-sample", Pulsing(max_bl=31), samples=1, pulses=3.0),
+    Setting("dense", Pulsing(max_bl=31), samples=12, pulses=60.0, density=1.0),
+    Setting("sparse", Pulsing(max_bl=31), samples=40, pulses=0.5, density=0.03),
+    Setting("by-pulse", Pulsing("pulse-by-pulse"), samples=3, pulses=3.0),
+    Setting("by-pulse-BL100", Pulsing("pulse-by-pulse", 100), samples=2, pulses=10.0),
+]
+
+
+def backend_cases() -> list[BackendCase]:
+    """Every device with every shape; the settings go round, so that each meets each family and shape."""
+    pairs = itertools.product(SHAPES, DEVICES)
+    return [
+        BackendCase(f"{d.name}-{shape[0]}x{shape[1]}-{s.name}", d.device, shape, s)
+        for (shape, d), s in zip(pairs, itertools.cycle(SETTINGS), strict=False)
+    ]
+
+
+def factors(shape: tuple[int, int], setting: Setting, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """x (samples, cols) and d (samples, rows): standard normal, a share of the lines silent."""
+    g = torch.Generator().manual_seed(seed)
+    x, d = (torch.randn(setting.samples, n, generator=g) for n in (shape[1], shape[0]))
+    x, d = (t * (torch.rand(t.shape, generator=g) < setting.density) for t in (x, d))
+    return x, d
+
+
+def start(shape: tuple[int, int], seed: int = 1) -> Tensor:
+    """Starting weights in [-0.4, 0.4]."""
+    g = torch.Generator().manual_seed(seed)
+    return torch.rand(shape, generator=g) * 0.8 - 0.4
