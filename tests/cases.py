@@ -24,8 +24,8 @@ from ohmgrad.devices import (
 from ohmgrad.pulses import Pulsing
 
 __all__ = [
-    "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "NOISES", "RESPONSES", "SETTINGS", "SHAPES",
-    "SPREADS", "BackendCase", "DeviceCase", "Setting", "backend_cases", "factors", "start",
+    "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "NOISES", "RESPONSES", "SETTINGS",
+    "SHAPES", "SPREADS", "BackendCase", "DeviceCase", "Setting", "backend_cases", "factors", "start",
 ]  # fmt: skip
 
 #: affine responses with symmetric and skewed ranges; all have |w| = 0.4 inside their range
@@ -67,7 +67,7 @@ class DeviceCase:
 
 @dataclass(frozen=True)
 class Setting:
-    """How an update is made: `pulses` is lr / dw_min, `density` the share of lines that are not zero."""
+    """How an update is made: `pulses` is lr / dw_min, `density` the share of non-zero lines."""
 
     name: str
     pulsing: Pulsing
@@ -95,6 +95,22 @@ DEVICES = [
     for words in itertools.product(RESPONSES, GRANULARITIES, SPREADS, NOISES)
 ]
 
+#: devices for the law of the collapse: 15 to 1000 states, noise from 0.3 steps to 3 steps
+LAWS = [
+    DeviceCase(
+        f"{name}-{states}-{kind}-{std}",
+        Device(
+            RESPONSES[name],
+            (RESPONSES[name].w_max - RESPONSES[name].w_min) / states,
+            noise=Noise(std, kind),
+        ),
+    )
+    for name in ("soft_skewed", "linear_rising", "constant")
+    for states in (15, 100, 1000)
+    for kind in ("additive", "multiplicative")
+    for std in (0.3, 1.0, 3.0)
+]
+
 #: devices given as callables, which only the reference backend runs
 CALLABLE_DEVICES = [
     DeviceCase(
@@ -104,11 +120,15 @@ CALLABLE_DEVICES = [
     DeviceCase(
         "exponential",
         Device(
-            Custom(lambda w: 1 - torch.exp(3 * w - 2), lambda w: 1 - torch.exp(-3 * w - 2), -0.6, 0.6),
-            0.01, SPREADS["spread"], NOISES["multiplicative"],
+            Custom(
+                lambda w: 1 - torch.exp(3 * w - 2), lambda w: 1 - torch.exp(-3 * w - 2), -0.6, 0.6
+            ),
+            0.01,
+            SPREADS["spread"],
+            NOISES["multiplicative"],
         ),
     ),
-]  # fmt: skip
+]
 
 SETTINGS = [
     Setting("BL1", Pulsing(max_bl=1), samples=10, pulses=0.05),
@@ -126,7 +146,7 @@ SETTINGS = [
 
 
 def backend_cases() -> list[BackendCase]:
-    """Every device with every shape; the settings go round, so that each meets each family and shape."""
+    """Every device with every shape; the settings go round, so that each meets every family."""
     pairs = itertools.product(SHAPES, DEVICES)
     return [
         BackendCase(f"{d.name}-{shape[0]}x{shape[1]}-{s.name}", d.device, shape, s)

@@ -81,15 +81,17 @@ def bonferroni(comparisons: int, alarm: float = 1e-3) -> float:
 def assert_all_within(z: Any, alarm: float = 1e-3, each: float = 4.0) -> None:
     """A family of deviations follows its law.
 
-    No |z| above Bonferroni's bound, and no more of them above `each` than chance allows: both with a
-    false alarm rate of at most `alarm` for the whole family.
+    No |z| above Bonferroni's bound, and no more of them above `each` than chance allows; the false
+    alarm rate of the whole family is at most `alarm`, half of it for either.
     """
     z = np.abs(np.asarray(z, dtype=np.float64)).ravel()
-    bound, worst = bonferroni(z.size, alarm), int(z.argmax())
-    assert z[worst] < bound, f"comparison {worst} of {z.size} is off by {z[worst]:.2f} > {bound:.2f} s.e."
+    bound, worst = bonferroni(z.size, alarm / 2), int(z.argmax())
+    assert z[worst] < bound, (
+        f"comparison {worst} of {z.size} is off by {z[worst]:.2f} s.e., allowed {bound:.2f}"
+    )
     over, chance = int((z > each).sum()), 2 * float(special.ndtr(-each))
     tail = float(stats.binom.sf(over - 1, z.size, chance))
-    assert tail > alarm, f"{over} of {z.size} comparisons are off by more than {each} s.e."
+    assert tail > alarm / 2, f"{over} of {z.size} comparisons are off by more than {each} s.e."
 
 
 def assert_mean(sample: Any, expected: float, slack: float = 0.0, z: float = Z) -> None:
@@ -97,7 +99,8 @@ def assert_mean(sample: Any, expected: float, slack: float = 0.0, z: float = Z) 
     s = _rows(sample).ravel()
     gap, error = s.mean() - expected, float(_mean_error(s))
     assert abs(gap) <= z * error + slack, (
-        f"mean {s.mean():.6g} is not {expected:.6g}: off by {gap:.3g}, allowed {z:g} x {error:.3g} + {slack:.3g}"
+        f"mean {s.mean():.6g} is not {expected:.6g}: off by {gap:.3g}, "
+        f"allowed {z:g} x {error:.3g} + {slack:.3g}"
     )
 
 
@@ -114,7 +117,7 @@ def assert_variance(sample: Any, expected: float, slack: float = 0.0, z: float =
 def assert_share(successes: int, trials: int, p: float, z: float = Z) -> None:
     """Number of successes follows the binomial law."""
     off = float(z_share(successes, trials, p))
-    assert abs(off) <= z, f"{successes} of {trials} is not a share of {p:.6g}: off by {off:.2f} s.e."
+    assert abs(off) <= z, f"{successes} of {trials} is no share of {p:.6g}: off by {off:.2f} s.e."
 
 
 def assert_normal(sample: Any, z: float = Z) -> None:

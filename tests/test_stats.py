@@ -51,7 +51,7 @@ def test_slack_is_added_and_not_more(rng: Any) -> None:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_deviations_have_unit_variance(law: str) -> None:
-    """z is a normal deviate for skewed laws too: the Gaussian formula would give 4 for the exponential."""
+    """z is a normal deviate for skewed laws too; the Gaussian formula gives 2 for exponentials."""
     g = np.random.default_rng(3)
     sample = LAWS[law](g)[: 100 * 1000].reshape(1000, 100)
     scale = {"two-point": 0.0}.get(law, 1.0)  # its variance has no error at first order

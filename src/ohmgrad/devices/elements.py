@@ -82,7 +82,8 @@ class Elements:
             mid = (low + high) / 2
             rising = self.q_plus(mid) > self.q_minus(mid)
             low, high = torch.where(rising, mid, low), torch.where(rising, high, mid)
-        return (low + high) / 2
+        zero = torch.zeros_like(low)  # as of the response: 0 where G vanishes there
+        return torch.where(self.q_plus(zero) == self.q_minus(zero), zero, (low + high) / 2)
 
     def _nominal(self, w: Tensor) -> Tensor:
         top, bottom = self.response.w_max / self.upper, self.response.w_min / self.lower

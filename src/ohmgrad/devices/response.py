@@ -61,6 +61,8 @@ class AbstractResponse(abc.ABC):
             return 0.0
         if low * high > 0:
             return self.w_min if low > 0 else self.w_max
+        if low == 0.0:
+            return self.w_min
         a, b = self.w_min, self.w_max
         for _ in range(80):
             mid = (a + b) / 2

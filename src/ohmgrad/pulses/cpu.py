@@ -38,32 +38,32 @@ PARALLEL_FROM = 100_000
 @kernel()
 def _update(
     w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
-    xs, ds, lines, n_lines, live, events, chunks,
+    xs, ds, lines, n_lines, on, live, events, chunks,
 ):  # fmt: skip
     trains_chunk(
         np.int64(0), x.shape[0], x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines,
-        n_lines, events[0],
+        n_lines, on, events[0],
     )  # fmt: skip
     if events[0, 4]:
         return
     n_live = _list_live(n_lines, live)
     rows_chunk(
-        np.int64(0), w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live,
-        step, key,
+        np.int64(0), w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live,
+        n_live, step, key,
     )  # fmt: skip
 
 
 @kernel(parallel=True)
 def _update_parallel(
     w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
-    xs, ds, lines, n_lines, live, events, chunks,
+    xs, ds, lines, n_lines, on, live, events, chunks,
 ):  # fmt: skip
     samples, rows = x.shape[0], w.shape[0]
     for u in prange(chunks):
         c = np.int64(u)  # prange counts in uint64, and a product with int64 would be a float
         trains_chunk(
             c * samples // chunks, (c + 1) * samples // chunks, x, d, lr, dw_min, max_bl, manage,
-            manage_bl, key, step, xs, ds, lines, n_lines, events[c],
+            manage_bl, key, step, xs, ds, lines, n_lines, on, events[c],
         )  # fmt: skip
     if events[:, 4].any():
         return
@@ -72,7 +72,7 @@ def _update_parallel(
         c = np.int64(u)
         rows_chunk(
             c * rows // chunks, (c + 1) * rows // chunks, w, planes, slopes, kind, std, by_pulse, xs,
-            ds, lines, n_lines, live, n_live, step, key,
+            ds, lines, n_lines, on, live, n_live, step, key,
         )  # fmt: skip
 
 
@@ -148,6 +148,7 @@ def pulsed_update(
     ds = np.empty((n_words, samples, rows), np.uint32)
     lines = np.empty((samples, cols), np.int32)
     n_lines, live = np.empty(samples, np.int64), np.empty(samples, np.int64)
+    on = np.empty(samples, np.float64)
     serial = samples * rows * cols < PARALLEL_FROM or numba.get_num_threads() == 1
     chunks = 1 if serial else 4 * numba.get_num_threads()
     events = np.zeros((chunks, 5), np.int64)
@@ -155,7 +156,7 @@ def pulsed_update(
     kernel(
         w.numpy(), *_pack(elements), pulsing.fidelity == "pulse-by-pulse", x.numpy(), d.numpy(),
         float(lr), elements.dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
-        u32(step & 0xFFFFFFFF), _key(key), xs, ds, lines, n_lines, live, events, chunks,
+        u32(step & 0xFFFFFFFF), _key(key), xs, ds, lines, n_lines, on, live, events, chunks,
     )  # fmt: skip
     return events.sum(0).tolist()
 
@@ -170,7 +171,7 @@ def trains(
     trains_chunk(
         0, samples, x.numpy(), d.numpy(), float(lr), dw_min, pulsing.max_bl,
         pulsing.update_management, pulsing.bl_management, _key(key), u32(step), xs, ds,
-        np.empty(x.shape, np.int32), np.empty(samples, np.int64), np.zeros(5, np.int64),
+        np.empty(x.shape, np.int32), np.empty(samples, np.int64), np.empty(samples), np.zeros(5, np.int64),
     )  # fmt: skip
     return torch.from_numpy(xs.astype(np.int64)), torch.from_numpy(ds.astype(np.int64))
 

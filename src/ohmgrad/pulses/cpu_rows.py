@@ -20,11 +20,13 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 ADDITIVE, MULTIPLICATIVE, QUIET = 0, 1, 2
 UPDATE_NOISE, PULSE_NOISE = 3, 4  # ohmgrad.rng.Purpose
 LOW31 = u32(0x7FFFFFFF)
+#: Gaussians that a replay draws at a time
+AHEAD = 64
 Z = f32(SAFETY)
 
-# measured costs in ns: of a cell and sample on the dense road, of a cell once per row on it, and of
-# an x-line that fires on the sparse road
-DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE = 0.55, 8.0, 2.2
+# measured costs in ns: of a cell and sample on the dense road, and of a cell once per row on it; of
+# an x-line that fires on the sparse road, and of one that meets the d-line there
+DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
 
 
 @kernel(fastmath=CONTRACT)
@@ -174,19 +176,6 @@ def _gauss_list(r, n, group, step, k0, k1, columns, z):
         z[i] = two if (lane & i32(1)) != i32(0) else one
 
 
-@kernel(fastmath=CONTRACT)
-def _one_pulse(w, rising, up, down, lower, upper, slopes, kind, std, xi):
-    if rising:
-        scale, dw = up, up * (f32(1) - f32(slopes[0]) * w / upper)
-    else:
-        scale, dw = down, -down * (f32(1) - f32(slopes[1]) * w / lower)
-    if kind == ADDITIVE:
-        dw += std * scale * xi
-    elif kind == MULTIPLICATIVE:
-        dw *= f32(1) + std * xi
-    return min(max(w + dw, lower), upper)
-
-
 @kernel()
 def _train_count(xs, ds, b, r, j):
     """Signed coincidence count of one cell and sample."""
@@ -198,28 +187,47 @@ def _train_count(xs, ds, b, r, j):
     return k
 
 
-@kernel()
-def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1):
+@kernel(fastmath=CONTRACT)
+def _gauss_pulses(r, j, first, blocks, step, k0, k1, z):
+    """Standard normal numbers of the pulses 4 first ... 4 (first + blocks) - 1 of one cell."""
+    for i in range(blocks):
+        address = u32(u32(PULSE_NOISE) | u32(u32(first + i) << u32(8)))
+        a, b, c, d = philox(u32(j), u32(r), step, address, k0, k1)
+        z[4 * i], z[4 * i + 1] = gauss2(a, b)
+        z[4 * i + 2], z[4 * i + 3] = gauss2(c, d)
+
+
+@kernel(fastmath=CONTRACT)
+def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1, z):
     """All pulses of one cell, each with its own noise and clipping; returns the new weight.
 
-    todo: signed counts of its n samples, in order.
+    todo: signed counts of its n samples, in order; z: scratch for AHEAD Gaussians.
     """
     uniform = planes[0].size == 1
     pr, pj = (0, 0) if uniform else (r, j)
     up, down = planes[0][pr, pj], planes[1][pr, pj]
     lower, upper = planes[2][pr, pj], planes[3][pr, pj]
-    index = 0
-    z0, z1, z2, z3 = f32(0), f32(0), f32(0), f32(0)
+    e_up, e_down = f32(slopes[0]) * up / upper, f32(slopes[1]) * down / -lower
+    left = 0
     for i in range(n):
+        left += abs(todo[i])
+    index = 0
+    for i in range(n):
+        e, move = (e_up, up) if todo[i] > 0 else (e_down, -down)
+        keep, noise = f32(1) - e, std * abs(move)
         for _ in range(abs(todo[i])):
-            lane = index & 3
-            if lane == 0 and kind != QUIET:
-                block = u32(PULSE_NOISE | ((index >> 2) << 8))
-                a, b, c, d = philox(u32(j), u32(r), step, block, k0, k1)
-                z0, z1 = gauss2(a, b)
-                z2, z3 = gauss2(c, d)
-            xi = z0 if lane == 0 else z1 if lane == 1 else z2 if lane == 2 else z3
-            w = _one_pulse(w, todo[i] > 0, up, down, lower, upper, slopes, kind, std, xi)
+            at = index % AHEAD
+            if at == 0 and kind != QUIET:
+                blocks = min(AHEAD, left - index + 3) // 4
+                _gauss_pulses(r, j, index // 4, blocks, step, k0, k1, z)
+            if kind == ADDITIVE:
+                w = w * keep + (move + noise * z[at])
+            elif kind == MULTIPLICATIVE:
+                factor = f32(1) + std * z[at]
+                w = w * (f32(1) - e * factor) + move * factor
+            else:
+                w = w * keep + move
+            w = min(max(w, lower), upper)
             index += 1
     return w
 
@@ -252,7 +260,7 @@ def _event(n, step, bound, slope, toward, kind, std, mean, var):
 @kernel(fastmath=CONTRACT)
 def _sparse_row(
     r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
-    m, v, high, low, z, seen, columns, todo,
+    m, v, high, low, z, seen, columns, todo, ahead,
 ):  # fmt: skip
     """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
     uniform = planes[0].size == 1
@@ -304,7 +312,9 @@ def _sparse_row(
         if high[j] + Z * std_j > uppers[c] or low[j] - Z * std_j < lowers[c]:
             for q in range(n_mine):
                 todo[q] = _train_count(xs, ds, mine[q], r, j)
-            w[r, j] = _replay(w[r, j], r, np.int64(j), todo, n_mine, planes, slopes, kind, std, step, k0, k1)
+            w[r, j] = _replay(
+                w[r, j], r, np.int64(j), todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
+            )
         else:
             w[r, j] = min(max(m[j] + std_j * z[i], lowers[c]), uppers[c])
 
@@ -331,9 +341,16 @@ def _start_row(row, m, v, high, low):
 
 
 @kernel()
-def _stride(n):
-    """Length of a scratch row: one cache line off a power of two, or all rows share a cache set."""
-    return 16 * ((n + 15) // 16) + 16
+def _scratch(n):
+    """13 scratch rows for n cells, at least n long, on cache lines of their own.
+
+    The rows start 320 bytes apart modulo 4096: rows in step would share the sets of the cache, and a
+    load that follows a store by nearly 4096 bytes is taken to depend on it. Both halve the speed.
+    """
+    stride = 80 + 1024 * ((max(n - 80, 0) + 1023) // 1024)
+    flat = np.empty(13 * stride + 16, np.float32)
+    start = (-(flat.ctypes.data // 4)) % 16
+    return flat[start : start + 13 * stride].reshape(13, stride)
 
 
 @kernel()
@@ -349,7 +366,7 @@ def _collapse(count, coef, kind, m, v, high, low):
 @kernel()
 def _dense_row(
     r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
-    coef, count, m, v, high, low, z, todo,
+    coef, count, m, v, high, low, z, todo, ahead,
 ):  # fmt: skip
     """The dense road: stream the whole row for every sample."""
     n = w.shape[1]
@@ -366,7 +383,7 @@ def _dense_row(
                     for q in range(n_mine):
                         todo[q] = _train_count(xs, ds, mine[q], r, j)
                     m[j] = _replay(
-                        w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1
+                        w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
                     )
     for j in range(n):
         w[r, j] = m[j]
@@ -374,26 +391,29 @@ def _dense_row(
 
 @kernel()
 def rows_chunk(
-    begin, end, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, live, n_live, step, key
-):
+    begin, end, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live,
+    step, key,
+):  # fmt: skip
     """Apply the trains of the live samples to rows begin ... end-1 of the weights."""
     k0, k1 = key[0], key[1]
     n = w.shape[1]
-    coef, rows = np.empty((8, _stride(n)), np.float32), np.empty((5, _stride(n)), np.float32)
-    z = np.empty(4 * ((n + 3) // 4), np.float32)
+    scratch = _scratch(n)
+    coef, rows = scratch[:8], scratch[8:]
+    z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
     seen, columns = np.zeros(n, np.uint8), np.empty(n, np.int32)
     mine, todo = np.empty(max(n_live, 1), np.int64), np.empty(max(n_live, 1), np.int64)
     m, v, high, low, count = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
     for r in range(begin, end):
-        n_mine, visits = np.int64(0), np.int64(0)  # not literals: each would compile a version
+        n_mine, sparse = np.int64(0), 0.0  # not a literal 0: it would compile another version
         for i in range(n_live):
-            some = u32(0)
+            b, fires = live[i], np.int64(0)
             for q in range(ds.shape[0]):
-                some |= ds[q, live[i], r]
-            if some != u32(0):
-                mine[n_mine] = live[i]
+                fires += np.int64(popcount(u32(ds[q, b, r] & LOW31)))
+            if fires > 0:
+                mine[n_mine] = b
                 n_mine += 1
-                visits += n_lines[live[i]]
+                meets = min(np.float64(n_lines[b]), fires * on[b])
+                sparse += n_lines[b] * SPARSE_LINE + meets * SPARSE_EVENT
         if n_mine == 0:
             continue
         if by_pulse:
@@ -401,17 +421,17 @@ def rows_chunk(
                 for q in range(n_mine):
                     todo[q] = _train_count(xs, ds, mine[q], r, j)
                 w[r, j] = _replay(
-                    w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1
+                    w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
                 )
-        elif visits * SPARSE_LINE < n_mine * n * DENSE_SAMPLE + n * DENSE_ROW:
+        elif sparse < n * (n_mine * DENSE_SAMPLE + DENSE_ROW):
             _sparse_row(
                 r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
-                m, v, high, low, z, seen, columns, todo,
+                m, v, high, low, z, seen, columns, todo, ahead,
             )  # fmt: skip
         else:
             _dense_row(
                 r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
-                coef, count, m, v, high, low, z, todo,
+                coef, count, m, v, high, low, z, todo, ahead,
             )  # fmt: skip
 
 
@@ -420,8 +440,9 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
     """Apply signed pulse counts (rows, cols), int64, to the weights."""
     k0, k1 = key[0], key[1]
     n = w.shape[1]
-    coef, rows = np.empty((8, _stride(n)), np.float32), np.empty((5, _stride(n)), np.float32)
-    z = np.empty(4 * ((n + 3) // 4), np.float32)
+    scratch = _scratch(n)
+    coef, rows = scratch[:8], scratch[8:]
+    z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
     m, v, high, low, count = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
     for r in range(w.shape[0]):
         if not by_pulse:
@@ -440,6 +461,8 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
             if by_pulse or count[j] != f32(0):
                 todo = counts[r, j : j + 1]
                 one = np.int64(1)
-                w[r, j] = _replay(w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1)
+                w[r, j] = _replay(
+                    w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead
+                )
             else:
                 w[r, j] = m[j]

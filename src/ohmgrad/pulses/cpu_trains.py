@@ -143,9 +143,12 @@ def _top(values):
 
 @kernel()
 def _sample_trains(
-    b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, work, count
+    b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, on, work, count
 ):
-    """Trains of sample b, and the list of its x-lines that fire; returns its events."""
+    """Trains of sample b, and the list of its x-lines that fire; returns its events.
+
+    on[b]: x-lines that fire in an average slot.
+    """
     top_x, top_d = _top(x[b]), _top(d[b])
     n_lines[b] = 0
     if not (math.isfinite(top_x) and math.isfinite(top_d)):
@@ -184,7 +187,7 @@ def _sample_trains(
                 some |= xs[w, b, j]
             lines[b, n] = j
             n += 1 if some != u32(0) else 0
-    n_lines[b] = n
+    n_lines[b], on[b] = n, x_fires / bl
     up, down = 0, 0
     for t in range(bl):
         up += count[0, t] * count[2, t] + count[1, t] * count[3, t]
@@ -194,14 +197,14 @@ def _sample_trains(
 
 @kernel()
 def trains_chunk(
-    begin, end, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, events
+    begin, end, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, on, events,
 ):
     width = 4 * ((max(x.shape[1], d.shape[1]) + 3) // 4)
     work = np.empty((4, width), np.uint32)
     count = np.empty((4, max_bl), np.int64)
     for b in range(begin, end):
         up, down, toggles, slots = _sample_trains(
-            b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, work,
+            b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, on, work,
             count,
         )  # fmt: skip
         if up < 0:

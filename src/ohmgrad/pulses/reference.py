@@ -30,7 +30,7 @@ from .trains import SLOTS, Pulsing, line_settings, pulse_trains
 __all__ = ["SAFETY", "apply_counts", "change", "coincidences", "pulsed_update", "trains"]
 
 #: standard deviations that must lie between the mean and a bound for the collapse to be used
-SAFETY = 6.0
+SAFETY = 5.0
 
 
 def trains(
