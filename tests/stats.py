@@ -35,35 +35,36 @@ def _variance_error(sample: np.ndarray) -> np.ndarray:
     return square.std(-1, ddof=1) / math.sqrt(sample.shape[-1])
 
 
-def _ratio(gap: np.ndarray, error: np.ndarray) -> np.ndarray:
+def _ratio(gap: Any, error: Any, floor: Any) -> np.ndarray:
     """gap / error, where 0 / 0 is 0: constants that agree deviate by nothing."""
+    error = np.hypot(error, floor)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(gap == 0, 0.0, gap / error)
 
 
-def z_mean(sample: Any, expected: Any) -> np.ndarray:
-    """Mean of each row (last axis) against its expectation."""
+def z_mean(sample: Any, expected: Any, floor: Any = 0.0) -> np.ndarray:
+    """Mean of each row (last axis) against its expectation; `floor` is an error that rounding adds."""
     s = _rows(sample)
-    return _ratio(s.mean(-1) - expected, _mean_error(s))
+    return _ratio(s.mean(-1) - expected, _mean_error(s), floor)
 
 
-def z_variance(sample: Any, expected: Any) -> np.ndarray:
+def z_variance(sample: Any, expected: Any, floor: Any = 0.0) -> np.ndarray:
     """Variance of each row against its expectation."""
     s = _rows(sample)
-    return _ratio(s.var(-1, ddof=1) - expected, _variance_error(s))
+    return _ratio(s.var(-1, ddof=1) - expected, _variance_error(s), floor)
 
 
-def z_mean_pair(a: Any, b: Any) -> np.ndarray:
+def z_mean_pair(a: Any, b: Any, floor: Any = 0.0) -> np.ndarray:
     """Mean of each row of one sample against the other's."""
     a, b = _rows(a), _rows(b)
-    return _ratio(a.mean(-1) - b.mean(-1), np.hypot(_mean_error(a), _mean_error(b)))
+    return _ratio(a.mean(-1) - b.mean(-1), np.hypot(_mean_error(a), _mean_error(b)), floor)
 
 
-def z_variance_pair(a: Any, b: Any) -> np.ndarray:
+def z_variance_pair(a: Any, b: Any, floor: Any = 0.0) -> np.ndarray:
     """Variance of each row of one sample against the other's."""
     a, b = _rows(a), _rows(b)
     gap = a.var(-1, ddof=1) - b.var(-1, ddof=1)
-    return _ratio(gap, np.hypot(_variance_error(a), _variance_error(b)))
+    return _ratio(gap, np.hypot(_variance_error(a), _variance_error(b)), floor)
 
 
 def z_share(successes: Any, trials: int, p: Any) -> np.ndarray:

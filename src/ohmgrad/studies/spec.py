@@ -1,0 +1,154 @@
+"""A training run as one frozen, checked specification, to and from YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..data import DATASETS
+from ..devices import Device
+from ..devices.presets import preset
+from ..errors import InputError, check_choice, check_number
+from ..models import MODELS
+from ..periphery import NOISY_PERIPHERY, Periphery
+from ..pulses import FIDELITIES
+
+__all__ = ["ALGORITHMS", "PERIPHERIES", "RunSpec"]
+
+ALGORITHMS = ("digital", "sgd", "tiki-taka")
+PERIPHERIES: dict[str, Periphery] = {"perfect": Periphery(), "noisy": NOISY_PERIPHERY}
+#: options of the algorithms beside lr, with what they must be
+_OPTIONS: dict[str, dict[str, type]] = {
+    "digital": {},
+    "sgd": {},
+    "tiki-taka": {
+        "fast_lr": float,
+        "transfer_lr": float,
+        "transfer_every": int,
+        "columns": int,
+        "reads": int,
+        "order": str,
+        "gamma": float,
+    },
+}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What to train: every algorithm with every seed.
+
+    Args:
+        data, model: names of the data set and the network.
+        device: name of a preset, or the mapping that `Device.to_dict` gives.
+        tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
+        algorithms: any of `ALGORITHMS`.
+        options: options of Tiki-Taka, as in its docstring.
+        fidelity: "mean", "pulsed" or "pulse-by-pulse".
+        periphery: "perfect" or "noisy" (`NOISY_PERIPHERY`).
+        lr: learning rate of every algorithm.
+        lrs: learning rates of single algorithms that differ from `lr`.
+        lr_step, lr_gamma: every `lr_step` epochs the learning rate is multiplied by `lr_gamma`.
+        batch_size, epochs, seeds: as usual; a seed fixes weights, elements, data order and pulses.
+        omega: mapping of the weights into the range, see `ohmgrad.convert`.
+
+    Raises:
+        InputError: when a value is out of range or unknown.
+    """
+
+    data: str = "digits"
+    model: str = "mlp"
+    device: str | dict[str, Any] = "paper"
+    tau: float | None = None
+    dw_min: float | None = None
+    algorithms: tuple[str, ...] = ALGORITHMS
+    options: dict[str, Any] = field(default_factory=dict)
+    fidelity: str = "pulsed"
+    periphery: str = "perfect"
+    lr: float = 0.05
+    lrs: dict[str, float] = field(default_factory=dict)
+    lr_step: int = 35
+    lr_gamma: float = 0.1
+    batch_size: int = 10
+    epochs: int = 1
+    seeds: tuple[int, ...] = (0,)
+    omega: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("data set", self.data, DATASETS)
+        check_choice("model", self.model, MODELS)
+        check_choice("fidelity", self.fidelity, FIDELITIES)
+        check_choice("periphery", self.periphery, PERIPHERIES)
+        for name in ("algorithms", "seeds"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)) or not value or len(set(value)) != len(value):
+                raise InputError(f"{name} is {value!r}, but must be a list of at least one, all different")
+            object.__setattr__(self, name, tuple(value))
+        for algorithm in (*self.algorithms, *self.lrs):
+            check_choice("algorithm", algorithm, ALGORITHMS)
+        for seed in self.seeds:
+            if not isinstance(seed, int) or not 0 <= seed < 2**32:
+                raise InputError(f"seed is {seed!r}, but must be an integer in [0, 2^32)")
+        for name in ("batch_size", "epochs", "lr_step"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}, but must be an integer of at least 1")
+        for name, lr in {"lr": self.lr, **self.lrs}.items():
+            check_number("lr" if name == "lr" else f"lr of {name}", lr, low=0, open_low=True)
+        check_number("lr_gamma", self.lr_gamma, low=0, high=1, open_low=True)
+        for name in ("tau", "dw_min"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), low=0, open_low=True)
+        known = _OPTIONS["tiki-taka"]
+        for name, value in self.options.items():
+            kind = known[check_choice("option of tiki-taka", name, known)]
+            if kind is float:
+                check_number(name, value)
+            elif not isinstance(value, kind):
+                raise InputError(f"option {name} is {value!r}, but must be of type {kind.__name__}")
+        self.built_device()
+
+    def built_device(self) -> Device:
+        """The device, with `tau` and `dw_min` put in."""
+        device = preset(self.device) if isinstance(self.device, str) else Device.from_dict(self.device)
+        if self.tau is not None:
+            response = replace(device.response, w_min=-self.tau, w_max=self.tau)  # pyright: ignore
+            device = replace(device, response=response)
+        return device if self.dw_min is None else replace(device, dw_min=self.dw_min)
+
+    def lr_of(self, algorithm: str) -> float:
+        """Learning rate of an algorithm."""
+        return self.lrs.get(algorithm, self.lr)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary, the content of the YAML form."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunSpec:
+        """Inverse of `to_dict`; omitted entries keep their defaults."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in data:
+            check_choice("entry of the run file", str(name), names)
+        return cls(**data)
+
+    @classmethod
+    def read(cls, path: Path) -> dict[str, Any]:
+        """The entries of a YAML file, unchecked.
+
+        Raises:
+            InputError: when the file cannot be read or is not a mapping.
+        """
+        try:
+            data = yaml.safe_load(path.read_text())
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
+        except yaml.YAMLError as error:
+            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(data, dict):
+            raise InputError(f"{path} must be a mapping of names to values, such as 'data: mnist'")
+        return data
