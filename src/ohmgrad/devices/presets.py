@@ -39,16 +39,6 @@ PRESETS: dict[str, Preset] = {
         "the device of the paper's MNIST experiments, with its spread and noise",
         _WU,
     ),
-    "coarse": Preset(
-        Device(
-            SoftBounds.symmetric(0.6),
-            dw_min=0.01,
-            spread=Spread(dw_min=0.3, up_down=0.01, w_max=0.3, w_min=0.3),
-            noise=Noise(0.3, "additive"),
-        ),
-        "as `paper` with ten times fewer states; illustrative",
-        "none: chosen for the demo",
-    ),
     "ideal": Preset(
         Device(ConstantStep(-1.0, 1.0), dw_min=0.001),
         "every step alike in both directions, no noise",

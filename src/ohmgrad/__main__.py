@@ -1,0 +1,5 @@
+"""`python -m ohmgrad`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,257 @@
+"""The command line: demo, train, plot, devices."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from .errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from .studies import RunSpec
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Train neural networks on simulated analog in-memory hardware.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
+app.add_typer(devices_app, name="devices")
+console = Console()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point: wrong input is one line on stderr and exit code 2."""
+    try:
+        app(args=argv, standalone_mode=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; finished epochs are saved: the same command with --resume goes on", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from . import __version__
+
+        print(f"ohmgrad {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: [bold]ohmgrad demo --out runs/first[/bold]")
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/demo, or a free name.")] = None,
+) -> None:
+    """In about a minute: Analog SGD stalls where Tiki-Taka goes on, on real images, pulse by pulse."""
+    import torch
+
+    from .studies.demo import DEMO
+
+    torch.set_num_threads(1)  # the network is small: threads would only wait for each other
+    console.print(
+        "A 64-32-10 network learns scikit-learn's digits: digital, and on the resistive device of Wu et "
+        "al. (NeurIPS 2024) with 1200 states, spread and noise, where weights change by pulses only."
+    )
+    folder = out or _free(Path("runs/demo"))
+    _run(DEMO, folder, resume=False, title="digits, 64-32-10 network, the paper's device")
+    console.print(
+        "Analog SGD is pulled to the symmetric point by the noise of its gradients (Theorems 1 and 2); "
+        "Tiki-Taka is not (Theorem 3).\nNext: [bold]ohmgrad train --help[/bold], "
+        "[bold]ohmgrad devices show paper[/bold]"
+    )
+
+
+@app.command(
+    epilog="Examples: [bold]ohmgrad train --data mnist --model fcn --tau 0.6 --epochs 2[/bold]   "
+    "[bold]ohmgrad train --algorithm tiki-taka --option fast_lr=0.1 --seeds 0,1,2[/bold]   "
+    "[bold]ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b[/bold]"
+)
+def train(
+    config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings.")] = None,
+    data: Annotated[str | None, typer.Option(help="digits, mnist, fashion-mnist or cifar10.")] = None,
+    model: Annotated[str | None, typer.Option(help="mlp, fcn or cnn.")] = None,
+    device: Annotated[str | None, typer.Option(help="A preset, or a YAML file of a device.")] = None,
+    tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,
+    dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="digital, sgd or tiki-taka; may be repeated.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of Tiki-Taka as name=value; may be repeated.")
+    ] = None,
+    fidelity: Annotated[str | None, typer.Option(help="mean, pulsed or pulse-by-pulse.")] = None,
+    periphery: Annotated[str | None, typer.Option(help="perfect or noisy.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a minibatch.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/DATA-MODEL, or a free name.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out after its last epoch.")] = False,
+) -> None:
+    """Train a network with one or more algorithms and seeds; all numbers go into a run folder."""
+    from .studies import RunSpec
+
+    given = RunSpec.read(config) if config else {}
+    flags = {
+        "data": data,
+        "model": model,
+        "device": _device(device),
+        "tau": tau,
+        "dw_min": dw_min,
+        "algorithms": algorithm,
+        "fidelity": fidelity,
+        "periphery": periphery,
+        "lr": lr,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "seeds": _seeds(seeds),
+    }
+    given.update({name: value for name, value in flags.items() if value is not None})
+    if option:
+        given["options"] = {**given.get("options", {}), **_options(option)}
+    spec = RunSpec.from_dict(given)
+    if resume and out is None:
+        raise InputError("--resume needs --out: say which run folder to go on with")
+    folder = out or _free(Path("runs") / f"{spec.data}-{spec.model}")
+    _run(spec, folder, resume, title=f"{spec.data}, {spec.model}")
+
+
+@app.command(epilog="Example: [bold]ohmgrad plot runs/demo[/bold]")
+def plot(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Draw the figure and the table of a run again, from its saved numbers."""
+    from .studies import read_metrics
+
+    _report(read_metrics(run), run, title=str(run))
+
+
+@devices_app.command("list", epilog="Example: [bold]ohmgrad devices list[/bold]")
+def devices_list() -> None:
+    """All named devices."""
+    from .report import device_table
+
+    console.print(device_table())
+
+
+@devices_app.command("show", epilog="Example: [bold]ohmgrad devices show paper --out paper.pdf[/bold]")
+def devices_show(
+    name: Annotated[str, typer.Argument(help="A preset, or a YAML file of a device.")],
+    out: Annotated[Path | None, typer.Option(help="File; .svg, .pdf or .png. Default: NAME.svg.")] = None,
+) -> None:
+    """Print a device as YAML, and draw its response and the pulse trains of a few elements."""
+    from .devices import Device
+    from .devices.presets import preset
+    from .report import device_figure, save
+
+    given = _device(name)
+    device = Device.from_dict(given) if isinstance(given, dict) else preset(name)
+    console.print(device.to_yaml(), highlight=False)
+    label = Path(name).stem
+    paths = save(device_figure(device, label), out or Path(f"{label}.svg"))
+    console.print("figure: " + ", ".join(map(str, paths)))
+
+
+def _run(spec: RunSpec, folder: Path, resume: bool, title: str) -> None:
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    from .report.tables import LABELS
+    from .studies import Progress, train
+
+    layout = ("{task.description}", BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
+    columns = [c if not isinstance(c, str) else TextColumn(c) for c in layout]
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[tuple[str, int], Any] = {}
+
+        def step(algorithm: str, seed: int, done: int, total: int, loss: float) -> None:
+            key = (algorithm, seed)
+            if key not in tasks:
+                label = f"{LABELS[algorithm]}, seed {seed}"
+                tasks[key] = bars.add_task(label, total=total, now="")
+            bars.update(tasks[key], completed=done, now=f"loss {loss:.4f}")
+
+        def epoch(row: dict[str, Any]) -> None:
+            key = (row["algorithm"], row["seed"])
+            # where there are no bars, about five lines a training show that it goes on
+            every = -(-spec.epochs // 5)
+            if row["epoch"] == spec.epochs or not (console.is_terminal or row["epoch"] % every):
+                console.print(
+                    f"{LABELS[row['algorithm']]:12} seed {row['seed']}  epoch {row['epoch']}/{spec.epochs}  "
+                    f"training loss {row['train_loss']:.4f}  test accuracy {100 * row['test_accuracy']:.1f} %  "
+                    f"{row['seconds']:.1f} s",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            if row["epoch"] == spec.epochs and key in tasks:
+                bars.remove_task(tasks.pop(key))
+
+        rows = train(spec, folder, resume=resume, progress=Progress(step, epoch, console.print))
+    _report(rows, folder, title)
+
+
+def _report(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
+    from .report import run_figure, run_table, save, summarise, write_summary
+
+    if not rows:
+        raise InputError(f"{folder} has no finished epoch yet: train it, or pass --resume")
+    summary = summarise(rows)
+    write_summary(summary, folder / "summary.csv")
+    paths = save(run_figure(rows, title), folder / "figure")
+    console.print(run_table(summary, title))
+    numbers = f"{folder}/metrics.csv, summary.csv"
+    console.print(f"figure: {paths[0]} (also .pdf, .png)\nnumbers: {numbers}", soft_wrap=True)
+
+
+def _free(folder: Path) -> Path:
+    """`folder`, or the first of folder-2, folder-3, ... that does not exist."""
+    found, number = folder, 1
+    while found.exists():
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found
+
+
+def _device(name: str | None) -> str | dict[str, Any] | None:
+    """A preset's name, or the content of a device's YAML file."""
+    if name is None or not name.endswith((".yaml", ".yml")):
+        if name is not None:
+            from .devices.presets import PRESETS
+
+            check_choice("device", name, PRESETS)
+        return name
+    from .devices import Device
+
+    return Device.from_yaml(Path(name)).to_dict()
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"seeds is {text!r}, but must be integers with commas, as in 0,1,2") from None
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"option {pair!r} must be name=value, as in fast_lr=0.1")
+        values[name.strip()] = yaml.safe_load(value)
+    return values

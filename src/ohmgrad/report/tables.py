@@ -1,0 +1,96 @@
+"""Summaries over seeds, and tables for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rich.table import Table
+
+from ..crossbar import describe
+from ..devices.presets import PRESETS
+
+__all__ = ["LABELS", "device_table", "run_table", "summarise", "write_summary"]
+
+#: algorithms as they are written for people
+LABELS = {"digital": "digital SGD", "sgd": "Analog SGD", "tiki-taka": "Tiki-Taka"}
+
+_QUANTITIES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "train_loss": lambda row: row["train_loss"],
+    "test_accuracy": lambda row: row["test_accuracy"],
+    "pulses": lambda row: row["pulses_up"] + row["pulses_down"],
+    "seconds": lambda row: row["seconds"],
+}
+
+
+def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and sample standard deviation over seeds of every algorithm's last common epoch.
+
+    Returns:
+        One dictionary an algorithm: algorithm, epoch, seeds, and for train_loss, test_accuracy, pulses
+        and seconds the mean and, under `..._sd`, the standard deviation (NaN for one seed).
+    """
+    out = []
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        mine = [row for row in rows if row["algorithm"] == algorithm]
+        seeds = {row["seed"] for row in mine}
+        epoch = min(max(r["epoch"] for r in mine if r["seed"] == s) for s in seeds)
+        last = [row for row in mine if row["epoch"] == epoch]
+        line: dict[str, Any] = {"algorithm": algorithm, "epoch": epoch, "seeds": len(last)}
+        for name, quantity in _QUANTITIES.items():
+            values = [quantity(row) for row in last]
+            line[name] = mean(values)
+            line[f"{name}_sd"] = stdev(values) if len(values) > 1 else math.nan
+        out.append(line)
+    return out
+
+
+def write_summary(summary: list[dict[str, Any]], path: Path) -> None:
+    """Write what `summarise` returned as CSV."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(summary[0]))
+        writer.writeheader()
+        writer.writerows(summary)
+
+
+def run_table(summary: list[dict[str, Any]], title: str) -> Table:
+    """The final table of a run."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("algorithm")
+    for column in ("test accuracy %", "training loss (nats)", "pulses (millions)", "time (s)"):
+        table.add_column(column, justify="right")
+    for line in summary:
+        table.add_row(
+            LABELS.get(line["algorithm"], line["algorithm"]),
+            _pm(line, "test_accuracy", 100, 1),
+            _pm(line, "train_loss", 1, 4),
+            _pm(line, "pulses", 1e-6, 2) if line["pulses"] else "-",
+            _pm(line, "seconds", 1, 1),
+        )
+    seeds = summary[0]["seeds"]
+    spread = "mean ± standard deviation over" if seeds > 1 else "of"
+    table.caption = f"{spread} {seeds} seed{'s' if seeds > 1 else ''}, after epoch {summary[0]['epoch']}"
+    table.caption_justify = "left"
+    return table
+
+
+def _pm(line: dict[str, Any], name: str, factor: float, digits: int) -> str:
+    value, spread = line[name] * factor, line[f"{name}_sd"] * factor
+    if math.isnan(spread):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ± {spread:.{digits}f}"
+
+
+def device_table() -> Table:
+    """All presets with what matters of them."""
+    table = Table(title="devices", title_justify="left")
+    for column in ("name", "elements", "symmetric point", "stands for", "source"):
+        table.add_column(column, overflow="fold")
+    for name, entry in PRESETS.items():
+        point = entry.device.response.symmetric_point()
+        table.add_row(name, describe(entry.device), f"{point:g}", entry.note, entry.source)
+    return table
