@@ -8,7 +8,7 @@ import torch
 import ohmgrad as og
 
 device = og.Device(
-    og.Custom(up=lambda w: torch.exp(-1.5 * (w + 0.2)), down=lambda w: torch.exp(1.5 * (w - 0.2))),
+    og.Custom(up=lambda w: torch.exp(-1.5 * (w - 0.2)), down=lambda w: torch.exp(1.5 * (w - 0.2))),
     dw_min=0.005,
     spread=og.Spread(dw_min=0.2),
     noise=og.Noise(0.3),

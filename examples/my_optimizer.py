@@ -1,5 +1,4 @@
 """An algorithm of your own, from a tile's primitives: accumulate digitally, write whole pulses.
-
 Mixed precision (Nandakumar et al. 2020, 10.3389/fnins.2020.00406): H -= lr d^T x; then
 n = trunc(H / dw_min) pulses go to the element, and H keeps the rest.
 """
@@ -10,8 +9,8 @@ import ohmgrad as og
 
 
 class MixedPrecision(og.AnalogOptimizer):
-    def __init__(self, params, lr: float, **digital) -> None:
-        super().__init__(params, {"lr": lr}, **digital)
+    def __init__(self, params, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
 
     def analog_step(self, tile, x, d, group, state) -> None:
         h = state.setdefault("h", torch.zeros(tile.shape))
@@ -33,7 +32,7 @@ def main() -> float:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    print(f"loss {loss.item():.4f} after {optimizer.events()['pulses_up']} pulses up")
+    print(f"loss {loss.item():.4f}, {optimizer.events()['pulses_up']} pulses up")
     return loss.item()
 
 

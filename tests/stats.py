@@ -71,7 +71,8 @@ def z_share(successes: Any, trials: int, p: Any) -> np.ndarray:
     """Number of successes against the binomial law, by its exact tails, as a normal deviate."""
     k = np.asarray(successes)
     low, high = stats.binom.cdf(k, trials, p), stats.binom.sf(k - 1, trials, p)
-    return np.where(low < high, special.ndtri(low), -special.ndtri(high))
+    tail = special.ndtri(np.minimum(np.minimum(low, high), 0.5))
+    return np.where(low < high, tail, -tail)
 
 
 def bonferroni(comparisons: int, alarm: float = 1e-3) -> float:

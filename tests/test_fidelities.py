@@ -168,11 +168,11 @@ def test_pulses_follow_the_mean_to_first_order(fidelity: Any, response: Any, sig
 
 
 def test_a_remainder_of_first_order_is_caught() -> None:
-    """The planted bug: steps 1 % too large give a remainder of order 1."""
+    """The planted bug: steps 3 % too small give a remainder of order 1."""
     e = np.array(GRANULARITIES)
     right = (1 - P * e) ** BL - 1 + BL * P * e
     assert order(e, right) == pytest.approx(2, abs=0.1)
-    assert order(e, right - 0.01 * BL * P * e) < 1.9 or (right - 0.01 * BL * P * e < 0).any()
+    assert order(e, right + 0.03 * BL * P * e) < 1.8
 
 
 # --- closed forms, f = (w - target)^2 / 2 on the asymmetric linear device ------------------------
@@ -269,11 +269,11 @@ def tiki_taka_bias(sigma: float, tau: float, target: float, alpha: float, extra:
 
 
 def test_the_papers_bias_is_the_limit_of_a_near_target() -> None:
-    """Its relative error is (target/tau)^2/pi - kappa, kappa = (sigma/tau^2) E|P|, at leading order."""
-    for target in (0.02, 0.1, 0.5):
+    """Its relative error is (target/tau)^2/pi - (sigma/tau^2) E|P| at leading order."""
+    for target in (0.1, 0.2):
         paper = -target * math.sqrt(2 / math.pi) * math.sqrt(1e-6 / 2)
         assert tiki_taka_bias(1, 1, target, 1e-6, 0) / paper - 1 == pytest.approx(
-            target**2 / math.pi - math.sqrt(1e-6 / math.pi), rel=0.15, abs=1e-5
+            target**2 / math.pi - math.sqrt(1e-6 / math.pi), rel=0.1, abs=1e-4
         )
 
 

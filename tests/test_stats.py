@@ -81,6 +81,9 @@ def test_constants_agree_or_are_infinitely_wrong() -> None:
 def test_share_is_exact_in_the_tails(rng: Any) -> None:
     stats.assert_share(int(rng.binomial(N, 0.003)), N, 0.003)
     stats.assert_share(0, 100, 0.01)
+    stats.assert_share(0, 100, 0.0)
+    stats.assert_share(100, 100, 1.0)
+    assert caught(stats.assert_share, 1, 100, 0.0)
     assert caught(stats.assert_share, 0, 100, 0.5)
     assert caught(stats.assert_share, 100, 100, 0.5)
     assert caught(stats.assert_share, int(rng.binomial(N, 0.0042)), N, 0.003)
