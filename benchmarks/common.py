@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def seconds(work: Callable[[], object], *, rounds: int = 7, warm: int = 2) -> fl
     return statistics.median(times)
 
 
-def interleaved(works: dict[str, Callable[[], object]], *, rounds: int = 7) -> dict[str, float]:
+def interleaved(works: Mapping[str, Callable[[], object]], *, rounds: int = 7) -> dict[str, float]:
     """Median wall times of several pieces of work, taken in turn so that all see the same machine."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():

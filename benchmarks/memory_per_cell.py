@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from common import PAPER, machine
-
 import ohmgrad as og
+from common import PAPER, machine
 
 
 def main() -> None:
@@ -15,7 +14,7 @@ def main() -> None:
         e = tile.elements
         tensors = (tile.weight, e.up, e.down, e.lower, e.upper)
         size = sum(t.numel() * t.element_size() for t in tensors) / tile.weight.numel()
-        print(f"{label:12} {size:7.3f} bytes per cell   (target: at most {target}, plus the tile's constants)")
+        print(f"{label:12} {size:7.3f} bytes per cell   (target: at most {target})")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from common import PAPER, batches, interleaved, machine
 from torch import nn
 
 import ohmgrad as og
+from common import PAPER, batches, interleaved, machine
 from ohmgrad.models import build
 
 STEPS = 40
@@ -88,9 +88,11 @@ def main() -> None:
         print(f"{net:8} {'digital (torch)':16} {'-':9} {base * 1e3:8.3f} {1:6.2f} {'-':>7}")
         for label, t in took.items():
             algorithm, name = label.split(" ")
-            target = TARGETS["noisy" if name == "noisy" else "cnn" if net == "cnn" else algorithm] if (
-                not algorithm.startswith("aihwkit")
-            ) else None
+            target = (
+                TARGETS["noisy" if name == "noisy" else "cnn" if net == "cnn" else algorithm]
+                if (not algorithm.startswith("aihwkit"))
+                else None
+            )
             wanted = "-" if target is None else f"<= {target:g}"
             print(f"{net:8} {algorithm:16} {name:9} {t * 1e3:8.3f} {t / base:6.2f} {wanted:>7}")
 

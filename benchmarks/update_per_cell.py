@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 
 import torch
-from common import PAPER, machine, seconds
 
 import ohmgrad as og
+from common import PAPER, machine, seconds
 from ohmgrad.crossbar import Tile
 
 SIDE, BATCH = 1024, 32

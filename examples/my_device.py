@@ -21,6 +21,7 @@ def main() -> float:
     model = og.convert(torch.nn.Linear(8, 3), device)
     optimizer = og.AnalogSGD(model.parameters(), lr=0.05)
     truth = torch.randn(3, 8) * 0.3
+    loss = torch.tensor(0.0)
     for _ in range(200):
         x = torch.randn(10, 8)
         loss = (model(x) - x @ truth.t()).square().mean()

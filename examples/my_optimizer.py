@@ -1,7 +1,6 @@
 """An algorithm of your own, from a tile's primitives: accumulate digitally, write whole pulses.
 Mixed precision (Nandakumar et al. 2020, 10.3389/fnins.2020.00406): H -= lr d^T x; then
-n = trunc(H / dw_min) pulses go to the element, and H keeps the rest.
-"""
+n = trunc(H / dw_min) pulses go to the element, and H keeps the rest."""
 
 import torch
 
@@ -26,6 +25,7 @@ def main() -> float:
     model = og.convert(torch.nn.Linear(8, 3), device)
     optimizer = MixedPrecision(model.parameters(), lr=0.05)
     truth = torch.rand(3, 8) * 0.6 - 0.3
+    loss = torch.tensor(0.0)
     for _ in range(200):
         x = torch.randn(10, 8)
         loss = (model(x) - x @ truth.t()).square().mean()

@@ -70,9 +70,7 @@ def test_train_plot_and_a_folder_that_exists(
     assert code == 0
 
 
-def test_devices(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_devices(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, _ = run(capsys, "devices", "list")
     assert code == 0

@@ -104,7 +104,7 @@ def test_wrong_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OHMGRAD_DATA", str(tmp_path / "none"))
     with pytest.raises(InputError, match="OHMGRAD_DATA"):
         data.load("cifar10")
-    with pytest.raises(InputError, match="train-images-idx3-ubyte.gz"):
+    with pytest.raises(InputError, match="train-images-idx3-ubyte"):
         data.load("mnist", root=tmp_path)
     (tmp_path / "data_batch_1.bin").write_bytes(b"x" * 100)
     with pytest.raises(InputError, match="3073"):
@@ -137,7 +137,7 @@ def test_download(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.
 
     wrong = {**sums, "t10k-labels-idx1-ubyte.gz": "0" * 64}
     monkeypatch.setattr(data, "_SOURCES", {"mnist": (url, wrong)})
-    with pytest.raises(InputError, match="cannot download .*t10k-labels") as error:
+    with pytest.raises(InputError, match=r"cannot download .*t10k-labels") as error:
         data.load("mnist")
     assert "\n" not in str(error.value)
     monkeypatch.setattr(data, "_SOURCES", {"mnist": ("http://127.0.0.1:9/", wrong)})

@@ -109,8 +109,8 @@ def test_alternating_pulses_drive_every_element_to_its_symmetric_point(
     spread = Spread(dw_min=0.2, up_down=0.1, w_max=0.1, w_min=0.1)
     device = Device(RESPONSES[name], dw_min=0.02, spread=spread)
     tile = Tile((6, 9), device, pulsing=Pulsing("pulsed"), seed=5, backend=backend)
-    tile.weight.copy_(torch.rand(6, 9) * 0.6 - 0.3)
-    tile.zero_shift(150)
+    tile.weight.copy_(torch.linspace(-0.3, 0.3, 54).view(6, 9))
+    tile.zero_shift(800)
     elements = tile.elements
     one = elements.dw_min * torch.maximum(elements.q_plus(tile.weight), elements.q_minus(tile.weight))
     assert bool(((tile.weight - elements.symmetric_point()).abs() <= 1.01 * one).all())

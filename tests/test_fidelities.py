@@ -151,7 +151,7 @@ def test_pulses_follow_the_mean_to_first_order(fidelity: Any, response: Any, sig
             send(tile, dw[: tile.shape[0]])
             end[level] = tile.weight.double()
         slope, bound = (
-            (response.slope_up, response.w_max) if sign > 0 else (response.slope_down, response.w_min)
+            (response.slopes[0], response.w_max) if sign > 0 else (response.slopes[1], response.w_min)
         )
         e, gap = slope * dw_min / abs(bound), bound / slope - w
         remainders.append(float((end["mean"] - end[fidelity].mean()) / gap))

@@ -86,14 +86,14 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     expected = train(spec(), whole)
     assert len(expected) == 9
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop_at(algorithm: str, seed: int, step: int, steps: int, loss: float) -> None:
         if algorithm == "tiki-taka" and step >= 2 * steps // 3:
-            raise Stop  # in the middle of Tiki-Taka's last epoch
+            raise StopError  # in the middle of Tiki-Taka's last epoch
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(spec(), cut, progress=Progress(step=stop_at))
     assert len(read_metrics(cut)) == 8  # nothing computed is lost
     resumed = train(spec(), cut, resume=True)

@@ -1,5 +1,6 @@
 """ohmgrad: train neural networks on simulated analog in-memory hardware, at pulse fidelity."""
 
+from . import data
 from .crossbar import Tile
 from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
 from .errors import InputError
@@ -30,4 +31,5 @@ __all__ = [
     "Tile",
     "__version__",
     "convert",
+    "data",
 ]

@@ -98,7 +98,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Images in a minibatch.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/DATA-MODEL, or a free name.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/DATA-MODEL.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in --out after its last epoch.")] = False,
 ) -> None:
     """Train a network with one or more algorithms and seeds; all numbers go into a run folder."""
@@ -188,8 +188,9 @@ def _run(spec: RunSpec, folder: Path, resume: bool, title: str) -> None:
             every = -(-spec.epochs // 5)
             if row["epoch"] == spec.epochs or not (console.is_terminal or row["epoch"] % every):
                 console.print(
-                    f"{LABELS[row['algorithm']]:12} seed {row['seed']}  epoch {row['epoch']}/{spec.epochs}  "
-                    f"training loss {row['train_loss']:.4f}  test accuracy {100 * row['test_accuracy']:.1f} %  "
+                    f"{LABELS[row['algorithm']]:12} seed {row['seed']}  "
+                    f"epoch {row['epoch']}/{spec.epochs}  training loss {row['train_loss']:.4f}  "
+                    f"test accuracy {100 * row['test_accuracy']:.1f} %  "
                     f"{row['seconds']:.1f} s",
                     highlight=False,
                     soft_wrap=True,

@@ -26,7 +26,12 @@ __all__ = ["DATASETS", "Dataset", "batches", "load"]
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
 ENVIRONMENT = "OHMGRAD_DATA"
 
-_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_IDX = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 _CIFAR = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
 #: subfolders in which a data set's files may lie
 _FOLDERS = {
@@ -104,7 +109,7 @@ def load(name: str, *, root: str | Path | None = None) -> Dataset:
         parts = [_cifar(_find(folder, name, file)) for file in _CIFAR]
         x = torch.cat([images for images, _ in parts[:-1]])
         y = torch.cat([labels for _, labels in parts[:-1]])
-        return Dataset(name, x, y, *parts[-1])
+        return Dataset(name, x, y, parts[-1][0], parts[-1][1])
     paths = [_find(folder, name, file) for file in _IDX]
     train_x, test_x = _idx(paths[0], 3), _idx(paths[2], 3)
     train_y, test_y = _idx(paths[1], 1), _idx(paths[3], 1)
@@ -114,14 +119,14 @@ def load(name: str, *, root: str | Path | None = None) -> Dataset:
         _check_labels(labels, path)
     return Dataset(
         name,
-        *(t.unsqueeze(1).float() / 255 if t.dim() == 3 else t.long() for t in (train_x, train_y)),
-        *(t.unsqueeze(1).float() / 255 if t.dim() == 3 else t.long() for t in (test_x, test_y)),
+        train_x.unsqueeze(1).float() / 255,
+        train_y.long(),
+        test_x.unsqueeze(1).float() / 255,
+        test_y.long(),
     )
 
 
-def batches(
-    x: Tensor, y: Tensor, size: int, *, seed: int, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(x: Tensor, y: Tensor, size: int, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Minibatches in an order that (seed, epoch) fixes; the last one may be smaller."""
     generator = torch.Generator().manual_seed((seed << 20) + epoch)
     for index in torch.randperm(len(x), generator=generator).split(size):
@@ -176,7 +181,7 @@ def _download(name: str) -> Path:
             continue
         bar = pooch.HTTPDownloader(progressbar=_Bar(file), timeout=60)  # pyright: ignore
         try:
-            pooch.retrieve(base + file, checksum, file, folder, downloader=bar)
+            pooch.retrieve(base + file, checksum, file, folder, downloader=bar)  # pyright: ignore
         except (OSError, ValueError) as error:  # no network, refused, or another checksum
             reason = " ".join(str(error).split())[:160]
             raise InputError(

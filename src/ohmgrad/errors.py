@@ -43,13 +43,9 @@ def check_number(
     """
     ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if ok:
-        ok = (value > low if open_low else value >= low) and (
-            value < high if open_high else value <= high
-        )
+        ok = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
     if not ok:
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"
-        raise InputError(
-            f"{what} is {value!r}, but must be a number in {left}{low:g}, {high:g}{right}"
-        )
+        raise InputError(f"{what} is {value!r}, but must be a number in {left}{low:g}, {high:g}{right}")
     return value

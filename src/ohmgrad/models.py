@@ -37,9 +37,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name == "mlp":
-            return nn.Sequential(
-                nn.Flatten(), nn.Linear(inputs, 32), nn.Sigmoid(), nn.Linear(32, classes)
-            )
+            return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 32), nn.Sigmoid(), nn.Linear(32, classes))
         if name == "fcn":
             return nn.Sequential(
                 nn.Flatten(),

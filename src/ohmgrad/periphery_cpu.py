@@ -1,6 +1,7 @@
 """Analog products with converters and read noise in Numba: as `periphery.product`, to rounding."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportGeneralTypeIssues=false
 # (inside kernels the types are Numba's)
 
 from __future__ import annotations
@@ -127,9 +128,7 @@ def _settings(p: Periphery, key: Key, purpose: int) -> tuple:
     return in_set, out_set, u32(purpose), (u32(key.seed), u32(key.array))
 
 
-def product(
-    x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: int
-) -> Tensor:
+def product(x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: int) -> Tensor:
     """As `periphery.product`, for float32."""
     in_set, out_set, purpose_word, key_words = _settings(periphery, key, purpose)
     manage = periphery.noise_management == "abs_max"

@@ -62,9 +62,7 @@ def philox(
     Returns:
         Four int64 tensors of words in [0, 2^32), of the broadcast shape.
     """
-    a, b, c, d = (
-        t & _MASK for t in torch.broadcast_tensors(*(torch.as_tensor(v) for v in (c0, c1, c2, c3)))
-    )
+    a, b, c, d = (t & _MASK for t in torch.broadcast_tensors(*(torch.as_tensor(v) for v in (c0, c1, c2, c3))))
     k0, k1 = key.seed & _MASK, key.array & _MASK
     for _ in range(10):
         p0, p1 = a * 0xD2511F53, c * 0xCD9E8D57  # wraps modulo 2^64, as wanted
@@ -102,9 +100,7 @@ def box_muller(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return radius * torch.cos(angle), radius * torch.sin(angle)
 
 
-def gaussians(
-    n: int, row: Tensor | int, step: int, purpose: int, key: Key, block: int = 0
-) -> Tensor:
+def gaussians(n: int, row: Tensor | int, step: int, purpose: int, key: Key, block: int = 0) -> Tensor:
     """Standard normal numbers (float64, Box-Muller) for items 0 ... n-1 of each row.
 
     Arguments as in `words`; returns shape (..., n).

@@ -82,7 +82,8 @@ class Device:
                 f"{type(self.response).__name__} is made of callables and cannot be written to "
                 "YAML: keep it in a Python file, or use one of " + ", ".join(FAMILIES)
             )
-        response = {"family": self.response.family, **dataclasses.asdict(self.response)}
+        numbers = {f.name: getattr(self.response, f.name) for f in dataclasses.fields(type(self.response))}  # pyright: ignore
+        response = {"family": self.response.family, **numbers}
         return {
             "response": response,
             "dw_min": self.dw_min,

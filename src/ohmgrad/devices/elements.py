@@ -107,10 +107,8 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     rows, cols = _check_shape(shape)
     response, spread = device.response, device.spread
     affine = isinstance(response, AffineResponse)
-    base_up = response.up if isinstance(response, AffineResponse) else 1.0
-    base_down = response.down if isinstance(response, AffineResponse) else 1.0
-    slope_up = response.slope_up if isinstance(response, AffineResponse) else 0.0
-    slope_down = response.slope_down if isinstance(response, AffineResponse) else 0.0
+    base_up, base_down = (response.up, response.down) if affine else (1.0, 1.0)
+    slope_up, slope_down = response.slopes if affine else (0.0, 0.0)
 
     def normal(purpose: int, std: float) -> Tensor:
         if not std:
@@ -124,9 +122,7 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     if spread.symmetric_point is None:
         balance = spread.up_down_mean + normal(Purpose.UP_DOWN, spread.up_down)
     else:
-        point = spread.symmetric_point_mean + normal(
-            Purpose.SYMMETRIC_POINT, spread.symmetric_point
-        )
+        point = spread.symmetric_point_mean + normal(Purpose.SYMMETRIC_POINT, spread.symmetric_point)
         point = torch.minimum(torch.maximum(point, 0.9 * lower), 0.9 * upper)
         if affine:
             plus = base_up * (1 - slope_up * point / upper)
@@ -139,9 +135,7 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     up = base_up * device.dw_min * gain * (1 + balance)
     down = base_down * device.dw_min * gain * (1 - balance)
     floor = 2 * torch.maximum(up, down)  # an element needs at least two steps to each bound
-    planes = torch.broadcast_tensors(
-        up, down, torch.minimum(lower, -floor), torch.maximum(upper, floor)
-    )
+    planes = torch.broadcast_tensors(up, down, torch.minimum(lower, -floor), torch.maximum(upper, floor))
     up, down, lower, upper = (plane.to(torch.float32).contiguous() for plane in planes)
     return Elements(
         shape=(rows, cols),

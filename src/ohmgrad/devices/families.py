@@ -6,6 +6,7 @@ so kernels need no family's name: ConstantStep has slopes 0, SoftBounds has slop
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -24,24 +25,27 @@ class AffineResponse(AbstractResponse):
     family: ClassVar[str]
     up: float
     down: float
-    slope_up: float
-    slope_down: float
+
+    @property
+    @abc.abstractmethod
+    def slopes(self) -> tuple[float, float]:
+        """(slope_up, slope_down), each in [-1, 1]."""
 
     def q_plus(self, w: Tensor) -> Tensor:
         """up (1 - slope_up w/w_max), in units of dw_min."""
-        return self.up * (1 - self.slope_up * w / self.w_max)
+        return self.up * (1 - self.slopes[0] * w / self.w_max)
 
     def q_minus(self, w: Tensor) -> Tensor:
         """down (1 - slope_down w/w_min), in units of dw_min."""
-        return self.down * (1 - self.slope_down * w / self.w_min)
+        return self.down * (1 - self.slopes[1] * w / self.w_min)
 
     def _check(self) -> None:
         check_range(self.w_min, self.w_max)
         check_number("up", self.up, low=0, open_low=True)
         check_number("down", self.down, low=0, open_low=True)
         # at slope 1 the step vanishes at the bound; above 1 it would change sign inside the range
-        check_number("slope_up", self.slope_up, low=-1, high=1)
-        check_number("slope_down", self.slope_down, low=-1, high=1)
+        for name, slope in zip(("slope_up", "slope_down"), self.slopes, strict=True):
+            check_number(name, slope, low=-1, high=1)
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,11 @@ class SoftBounds(AffineResponse):
     up: float = 1.0
     down: float = 1.0
     family: ClassVar[str] = "soft_bounds"
-    slope_up: ClassVar[float] = 1.0
-    slope_down: ClassVar[float] = 1.0
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        """(1, 1)."""
+        return 1.0, 1.0
 
     def __post_init__(self) -> None:
         self._check()
@@ -107,6 +114,11 @@ class LinearStep(AffineResponse):
     down: float = 1.0
     family: ClassVar[str] = "linear_step"
 
+    @property
+    def slopes(self) -> tuple[float, float]:
+        """(slope_up, slope_down)."""
+        return self.slope_up, self.slope_down
+
     def __post_init__(self) -> None:
         self._check()
 
@@ -132,8 +144,11 @@ class ConstantStep(AffineResponse):
     up: float = 1.0
     down: float = 1.0
     family: ClassVar[str] = "constant_step"
-    slope_up: ClassVar[float] = 0.0
-    slope_down: ClassVar[float] = 0.0
+
+    @property
+    def slopes(self) -> tuple[float, float]:
+        """(0, 0)."""
+        return 0.0, 0.0
 
     def __post_init__(self) -> None:
         self._check()

@@ -70,9 +70,7 @@ class Spread:
     @property
     def uniform(self) -> bool:
         """True when all elements of an array are alike."""
-        return not (
-            self.dw_min or self.up_down or self.w_max or self.w_min or self.symmetric_point
-        )
+        return not (self.dw_min or self.up_down or self.w_max or self.w_min or self.symmetric_point)
 
 
 @dataclass(frozen=True)

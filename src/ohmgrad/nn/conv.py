@@ -68,9 +68,7 @@ class _Convolution(torch.autograd.Function):
             back = torch.cat([t.backward(v) for t, v in zip(layer.tiles, lines, strict=True)], 1)
             columns = back.view(len(x), -1, back.shape[1]).transpose(1, 2)
             kernel, geometry = layer.kernel_size, layer.geometry
-            grad_x = F.fold(
-                columns, x.shape[2:], kernel, geometry["dilation"], 0, geometry["stride"]
-            )
+            grad_x = F.fold(columns, x.shape[2:], kernel, geometry["dilation"], 0, geometry["stride"])
         return (
             grad_x,
             grad_weight,
@@ -145,9 +143,7 @@ class AnalogConv2d(AnalogLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise InputError(
-                f"input is {tuple(x.shape)}, but this layer needs (N, {self.in_channels}, H, W)"
-            )
+            raise InputError(f"input is {tuple(x.shape)}, but this layer needs (N, {self.in_channels}, H, W)")
         self._bound_tiles()
         if any(self.pads):
             x = F.pad(x, self.pads, mode=self.padding_mode)

@@ -16,7 +16,9 @@ class _Product(torch.autograd.Function):
     """y = (x W^T) * scale + bias through a tile; backward hands the factors over or returns a gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, tile: Tile
+    ) -> Tensor:
         y = tile.forward(x)
         ctx.save_for_backward(x, y, scale)
         ctx.tile, ctx.has_bias = tile, bias is not None

@@ -77,9 +77,7 @@ class AnalogLinear(AnalogLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-1] != self.in_features:
-            raise InputError(
-                f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})"
-            )
+            raise InputError(f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})")
         (tile,) = self._bound_tiles()
         flat = x if x.dim() == 2 else x.reshape(-1, self.in_features)
         y = analog_product(flat, self.weight, self.out_scale, self.bias, tile)

@@ -86,7 +86,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             state: this tile's part of `optimizer.state`: numbers, tensors and arrays from `array`.
         """
 
-    def check(self, group: dict[str, Any]) -> None:  # noqa: B027 - optional
+    def check(self, group: dict[str, Any]) -> None:
         """Raise InputError when an option of a parameter group is out of range."""
 
     @torch.no_grad()

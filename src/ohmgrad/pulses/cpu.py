@@ -12,8 +12,8 @@ one Gaussian per element that was touched; elements near a bound are replayed pu
 
 from __future__ import annotations
 
-import numpy as np
 import numba
+import numpy as np
 import torch
 from numba import prange
 from torch import Tensor
@@ -176,9 +176,7 @@ def trains(
     return torch.from_numpy(xs.astype(np.int64)), torch.from_numpy(ds.astype(np.int64))
 
 
-def apply_counts(
-    w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int
-) -> None:
+def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int) -> None:
     """As `reference.apply_counts` for one sample, counts int64 (rows, cols); in place."""
     counts_rows(
         w.numpy(), *_pack(elements), fidelity == "pulse-by-pulse", counts.contiguous().numpy(),

@@ -6,6 +6,7 @@ integers are cast back after every operation (Numba widens them to 64 bits).
 """
 
 # pyright: reportUnreachable=false, reportCallIssue=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false
 # (Numba's types are callable and its intrinsics are typed by the compiler, not by pyright)
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.ir as ir
-import numba
 import numpy as np
 import platformdirs
 from numba import njit, types
+from numba.core import config
 from numba.extending import intrinsic
 
 __all__ = ["CONTRACT", "as_float", "as_int", "exp2m1", "gauss2", "kernel", "log2_1p", "philox", "popcount"]
@@ -39,7 +40,7 @@ def _cache_folder() -> str:
     further down the chain it would go on running the old code.
     """
     content = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
-    root = numba.config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
+    root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
     return str(Path(root) / f"kernels-{hashlib.sha256(content).hexdigest()[:16]}")
 
 
@@ -51,11 +52,11 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
     (a division that may raise never becomes a vector instruction)."""
 
     def compile_later(function: Callable) -> Callable:
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _CACHE
+        before, config.CACHE_DIR = config.CACHE_DIR, _CACHE
         try:
             return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
         finally:
-            numba.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return compile_later
 
@@ -91,7 +92,7 @@ def as_int(typingctx: Any, value: Any) -> Any:
 
 
 @njit(inline="always")
-def philox(c0, c1, c2, c3, k0, k1):  # noqa: ANN001, ANN201
+def philox(c0, c1, c2, c3, k0, k1):
     """Four words of Philox4x32-10; all arguments uint32. See `ohmgrad.rng.philox`."""
     for _ in range(10):
         p0 = u64(0xD2511F53) * u64(c0)
@@ -108,7 +109,7 @@ def philox(c0, c1, c2, c3, k0, k1):  # noqa: ANN001, ANN201
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def exp2m1(y):  # noqa: ANN001, ANN201
+def exp2m1(y):
     """2^y - 1 in float32, relatively accurate near y = 0; y is kept in [-126, 126]."""
     y = min(max(y, f32(-126)), f32(126))
     k = np.rint(y)
@@ -125,7 +126,7 @@ def exp2m1(y):  # noqa: ANN001, ANN201
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def log2_1p(x):  # noqa: ANN001, ANN201
+def log2_1p(x):
     """log2(1 + x) in float32 for -1/2 <= x <= 1/2, relatively accurate near x = 0."""
     t = x / (f32(2) + x)  # log(1+x) = 2 artanh(t)
     s = t * t
@@ -139,7 +140,7 @@ def log2_1p(x):  # noqa: ANN001, ANN201
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def gauss2(a, b):  # noqa: ANN001, ANN201
+def gauss2(a, b):
     """Two standard normal float32 numbers from two uint32 words (Box-Muller)."""
     u = (f32(a) + f32(0.5)) * f32(2.0**-32)
     bits = as_int(u)

@@ -1,11 +1,10 @@
 """One row of the array in Numba: the dense and the sparse road, noise, and the replay near bounds."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportGeneralTypeIssues=false
 # (inside kernels the types are Numba's)
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numba import njit
@@ -56,12 +55,8 @@ def _prepare_row(r, planes, slopes, kind, std, coef):
     up, down, lower, upper = planes[0][row], planes[1][row], planes[2][row], planes[3][row]
     n = up.shape[0]
     s, t = f32(slopes[0]), f32(slopes[1])
-    _prepare_way(
-        up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n]
-    )
-    _prepare_way(
-        down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n]
-    )
+    _prepare_way(up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n])
+    _prepare_way(down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n])
     for j in range(n):
         coef[6, j], coef[7, j] = lower[j], upper[j]
     if uniform:
@@ -289,9 +284,7 @@ def _sparse_row(
                 m[j], high[j], low[j], v[j] = w[r, j], w[r, j], w[r, j], f32(0)
             c = 0 if uniform else j
             if down:
-                mean, var = _event(
-                    n, downs[c], -lowers[c], slope_down, f32(-1), kind, std, m[j], v[j]
-                )
+                mean, var = _event(n, downs[c], -lowers[c], slope_down, f32(-1), kind, std, m[j], v[j])
             else:
                 mean, var = _event(n, ups[c], uppers[c], slope_up, f32(1), kind, std, m[j], v[j])
             if kind == QUIET:
@@ -420,9 +413,7 @@ def rows_chunk(
             for j in range(n):
                 for q in range(n_mine):
                     todo[q] = _train_count(xs, ds, mine[q], r, j)
-                w[r, j] = _replay(
-                    w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
-                )
+                w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead)
         elif sparse < n * (n_mine * DENSE_SAMPLE + DENSE_ROW):
             _sparse_row(
                 r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
@@ -461,8 +452,6 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
             if by_pulse or count[j] != f32(0):
                 todo = counts[r, j : j + 1]
                 one = np.int64(1)
-                w[r, j] = _replay(
-                    w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead
-                )
+                w[r, j] = _replay(w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
             else:
                 w[r, j] = m[j]

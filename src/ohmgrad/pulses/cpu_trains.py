@@ -83,9 +83,7 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
     """
     n = values.shape[0]
     if n <= FEW and out.shape[0] == 1:
-        return _draw_few(
-            values, gain, flip, bl, sample, step, purpose, k0, k1, out[0], pos, neg
-        )
+        return _draw_few(values, gain, flip, bl, sample, step, purpose, k0, k1, out[0], pos, neg)
     group = (n + 3) // 4
     limit, active, sign, word = work[0], work[1], work[2], work[3]
     any_active = u32(0)
@@ -197,7 +195,23 @@ def _sample_trains(
 
 @kernel()
 def trains_chunk(
-    begin, end, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, on, events,
+    begin,
+    end,
+    x,
+    d,
+    lr,
+    dw_min,
+    max_bl,
+    manage,
+    manage_bl,
+    key,
+    step,
+    xs,
+    ds,
+    lines,
+    n_lines,
+    on,
+    events,
 ):
     width = 4 * ((max(x.shape[1], d.shape[1]) + 3) // 4)
     work = np.empty((4, width), np.uint32)

@@ -53,9 +53,7 @@ def coincidences(xs: Tensor, ds: Tensor) -> Tensor:
     return (counts * sign).sum(0)
 
 
-def apply_counts(
-    w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int
-) -> Tensor:
+def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int) -> Tensor:
     """Apply signed pulse counts, in sample order.
 
     Args:
@@ -84,9 +82,7 @@ def apply_counts(
     return torch.where(touched, new, start).to(w.dtype)
 
 
-def _collapse(
-    w: Tensor, elements: Elements, counts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean, variance, and highest and lowest mean on the way; all (rows, cols) float64."""
     m, v, s = w, torch.zeros_like(w), elements.noise_std
     high, low = w, w
@@ -126,14 +122,10 @@ def _ratio_gap(e: Tensor, s: float, k: Tensor) -> Tensor:
     square = (1 - e) ** 2
     more = (s * e) ** 2 / square
     safe = torch.where(more == 0, torch.ones_like(more), more)
-    return square ** (k - 1) * torch.where(
-        more == 0, k, torch.expm1(k * torch.log1p(more)) / safe
-    )
+    return square ** (k - 1) * torch.where(more == 0, k, torch.expm1(k * torch.log1p(more)) / safe)
 
 
-def _replay(
-    w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: Key, step: int
-) -> Tensor:
+def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: Key, step: int) -> Tensor:
     """Every single pulse of the elements `which` (rows, cols), with its own noise and clipping."""
     w = w.clone()
     row, col = torch.nonzero(which & (counts != 0).any(0), as_tuple=True)
@@ -181,9 +173,7 @@ def pulsed_update(
     counts = coincidences(xs, ds)
     up, down = int(counts.clamp(min=0).sum()), int(-counts.clamp(max=0).sum())
     lit = (ds != 0).any(2).any(0)  # without a firing d-line the x-lines are not driven at all
-    toggles = sum(
-        int(((train >> slot) & 1).sum()) for train in (xs[:, lit], ds) for slot in range(SLOTS)
-    )
+    toggles = sum(int(((train >> slot) & 1).sum()) for train in (xs[:, lit], ds) for slot in range(SLOTS))
     new = apply_counts(w, elements, counts, pulsing.fidelity, key, step)
     return new, [up, down, toggles, int(bl.sum())]
 

@@ -50,9 +50,7 @@ class Pulsing:
     def __post_init__(self) -> None:
         check_choice("fidelity", self.fidelity, FIDELITIES)
         if not isinstance(self.max_bl, int) or not 1 <= self.max_bl <= 2**20:
-            raise InputError(
-                f"bit length max_bl is {self.max_bl!r}, but must be an integer in [1, 1048576]"
-            )
+            raise InputError(f"bit length max_bl is {self.max_bl!r}, but must be an integer in [1, 1048576]")
 
     @property
     def words(self) -> int:
@@ -120,5 +118,3 @@ def pulse_trains(
         out[slot // SLOTS] |= fires.long() << (slot % SLOTS)
     sign = (values < 0).long() << SLOTS
     return torch.where(out > 0, out | sign, out)
-
-

@@ -94,7 +94,9 @@ def read_metrics(folder: Path) -> list[Row]:
         with (folder / "metrics.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise InputError(f"cannot read {folder}/metrics.csv ({error.strerror}): is this a run folder?") from None
+        raise InputError(
+            f"cannot read {folder}/metrics.csv ({error.strerror}): is this a run folder?"
+        ) from None
     whole = ("seed", "epoch", "pulses_up", "pulses_down")
     return [
         {k: v if k == "algorithm" else int(v) if k in whole else float(v) for k, v in row.items()}
@@ -169,7 +171,9 @@ class _Job:
             self.optimizer.step()
             total, seen = total + loss.item() * len(x), seen + len(x)
             if step % 50 == 0:
-                progress.step(self.algorithm, self.seed, self.epoch * steps + step, spec.epochs * steps, total / seen)
+                progress.step(
+                    self.algorithm, self.seed, self.epoch * steps + step, spec.epochs * steps, total / seen
+                )
         self.scheduler.step()
         seconds = time.perf_counter() - start
         self.epoch += 1
@@ -245,7 +249,7 @@ def _warm_up(progress: Progress) -> None:
 def _write(path: Path, rows: list[Row]) -> None:
     whole = path.with_suffix(".tmp")
     with whole.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, list[str](COLUMNS))
         writer.writeheader()
         writer.writerows(rows)
     os.replace(whole, path)
