@@ -40,6 +40,8 @@ def tiles_of(parameter: Tensor) -> list[Tile]:
     """The tiles that hold a parameter, in order; empty for a digital parameter."""
     found: list[Tile] = []
     while (tile := _OWNERS.get((id(parameter), len(found)))) is not None:
+        if tile.owner is not parameter:  # bound to another tensor since, and the id used again
+            break
         found.append(tile)
     return found
 

@@ -55,6 +55,10 @@ class Elements:
         planes = {name: move(getattr(self, name)) for name in ("up", "down", "lower", "upper")}
         return replace(self, packed={}, **planes)
 
+    def at(self, row: Tensor, col: Tensor) -> Elements:
+        """The single elements at (row, col), int64 of shape (k,): planes of shape (k,)."""
+        return self.map(lambda plane: plane.expand(self.shape)[row, col])
+
     def q_plus(self, w: Tensor) -> Tensor:
         """Step of an up pulse at `w` (rows, cols), in units of the nominal dw_min."""
         if self.form == "affine":

@@ -101,15 +101,23 @@ def convert(
         layer = model.get_submodule(name)
         twin = CONVERTERS[type(layer)](layer, omega, {**shared, "seed": seed, "array": array})
         twin.train(layer.training)
+        _freeze_as(layer, twin)
         twins[layer] = twin
         array += 256 * len(twin.tiles)
     if model in twins:
         return twins[model]
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if child in twins:
+        for name, child in list(parent._modules.items()):  # named_children() skips a second name
+            if child is not None and child in twins:
                 setattr(parent, name, twins[child])
     return model
+
+
+def _freeze_as(layer: Any, twin: AnalogLayer) -> None:
+    twin.weight.requires_grad_(layer.weight.requires_grad)
+    twin.out_scale.requires_grad_(layer.weight.requires_grad)
+    if twin.bias is not None:
+        twin.bias.requires_grad_(layer.bias.requires_grad)
 
 
 def analog_layers(model: nn.Module) -> list[tuple[str, AnalogLayer]]:

@@ -93,7 +93,7 @@ class AnalogLayer(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what `get_extra_state` returned."""
-        for tile, events in zip(self.tiles, state["events"], strict=True):
+        for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
             tile.events[:] = events
 
     def extra_repr(self) -> str:

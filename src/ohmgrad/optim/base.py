@@ -55,11 +55,6 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._arrays: dict[tuple[int, str], Tile] = {}
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         super().__init__(params, {**defaults, **digital})
-        for group in self.param_groups:
-            check_number("lr", _number(group["lr"]), low=0)
-            for name in ("momentum", "dampening", "weight_decay"):
-                check_number(name, group[name], low=0)
-            self.check(group)
         if not any(tiles_of(p) for g in self.param_groups for p in g["params"]):
             raise InputError(
                 "no parameter is analog: convert the model first, model = ohmgrad.convert(model, "
@@ -69,9 +64,23 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; analog layers in it hand over factors from now on."""
         super().add_param_group(param_group)
-        for p in self.param_groups[-1]["params"]:
+        group = self.param_groups[-1]
+        try:
+            check_number("lr", _number(group["lr"]), low=0)
+            for name in ("momentum", "dampening", "weight_decay"):
+                check_number(name, group[name], low=0)
+            self.check(group)
+        except InputError:
+            self.param_groups.pop()
+            raise
+        for p in group["params"]:
             for tile in tiles_of(p):
                 tile.wants_factors = True
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a state, as `load_state_dict` and copies do; arrays are made from it when asked for."""
+        super().__setstate__(state)
+        self._arrays, self._looked_up = {}, {}
 
     @abc.abstractmethod
     def analog_step(

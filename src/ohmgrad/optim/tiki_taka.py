@@ -83,6 +83,13 @@ class TikiTaka(AnalogOptimizer):
             "gamma": gamma,
         }
         super().__init__(params, options, **digital)
+        self._fast_arrays()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._fast_arrays()  # the next product sees the restored P
+
+    def _fast_arrays(self) -> None:
         for group in self.param_groups:
             for tile, state in self.tiles_in(group):
                 self._fast(tile, group, state)

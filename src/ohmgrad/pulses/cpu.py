@@ -87,8 +87,8 @@ def _list_live(n_lines, live):
 
 @kernel(parallel=True)
 def _change(w, planes, slopes, x, d, lr, dw_min):
-    for r in prange(w.shape[0]):
-        _change_row(r, w, planes, slopes, x, d, lr, dw_min)
+    for u in prange(w.shape[0]):
+        _change_row(np.int64(u), w, planes, slopes, x, d, lr, dw_min)
 
 
 @kernel()

@@ -127,26 +127,25 @@ def _ratio_gap(e: Tensor, s: float, k: Tensor) -> Tensor:
 
 def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: Key, step: int) -> Tensor:
     """Every single pulse of the elements `which` (rows, cols), with its own noise and clipping."""
-    w = w.clone()
     row, col = torch.nonzero(which & (counts != 0).any(0), as_tuple=True)
+    cells, here = elements.at(row, col), w[row, col]
     index = torch.zeros_like(row)  # number of pulses an element has had in this update
-    up = elements.up.expand(elements.shape)[row, col].double()
-    down = elements.down.expand(elements.shape)[row, col].double()
     for n in counts:
-        left = n[row, col].clone()
+        left = n[row, col]
         while bool((left != 0).any()):
             rising, busy = left > 0, left != 0
-            plus, minus = elements.q_plus(w)[row, col], elements.q_minus(w)[row, col]
-            q = torch.where(rising, plus, -minus)
-            dw = q.double() * elements.dw_min
+            dw = elements.dw_min * torch.where(rising, cells.q_plus(here), -cells.q_minus(here))
             if elements.noise_std:
                 xi = _pulse_noise(row, col, index, step, key)
-                scale = dw if elements.noise == "multiplicative" else torch.where(rising, up, down)
+                scale = (
+                    dw if elements.noise == "multiplicative" else torch.where(rising, cells.up, cells.down)
+                )
                 dw = dw + elements.noise_std * scale * xi
-            w[row, col] = w[row, col] + torch.where(busy, dw, torch.zeros_like(dw))
-            w = elements.clip(w)
+            here = torch.where(busy, cells.clip(here + dw), here)
             index = index + busy.long()
             left = left - left.sign()
+    w = w.clone()
+    w[row, col] = here
     return w
 
 
