@@ -6,7 +6,9 @@ What is special about a case stands in the case, so that tests have no `if`s.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -21,11 +23,13 @@ from ohmgrad.devices import (
     SoftBounds,
     Spread,
 )
+from ohmgrad.optim import AnalogOptimizer, AnalogSGD, TikiTaka
 from ohmgrad.pulses import Pulsing
 
 __all__ = [
-    "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "NOISES", "RESPONSES", "SETTINGS",
-    "SHAPES", "SPREADS", "BackendCase", "DeviceCase", "Setting", "backend_cases", "factors", "start",
+    "ALGORITHMS", "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "NOISES", "RESPONSES", "SETTINGS",
+    "SHAPES", "SPREADS", "BackendCase", "DeviceCase",
+    "Setting", "backend_cases", "factors", "start",
 ]  # fmt: skip
 
 #: affine responses with symmetric and skewed ranges; all have |w| = 0.4 inside their range
@@ -125,9 +129,7 @@ CALLABLE_DEVICES = [
     DeviceCase(
         "exponential",
         Device(
-            Custom(
-                lambda w: 1 - torch.exp(3 * w - 2), lambda w: 1 - torch.exp(-3 * w - 2), -0.6, 0.6
-            ),
+            Custom(lambda w: 1 - torch.exp(3 * w - 2), lambda w: 1 - torch.exp(-3 * w - 2), -0.6, 0.6),
             0.01,
             SPREADS["spread"],
             NOISES["multiplicative"],
@@ -148,6 +150,17 @@ SETTINGS = [
     Setting("by-pulse", Pulsing("pulse-by-pulse"), samples=3, pulses=3.0),
     Setting("by-pulse-BL100", Pulsing("pulse-by-pulse", 100), samples=2, pulses=10.0),
 ]
+
+
+#: every algorithm, with the options that change its road; each takes parameters and digital options
+ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
+    "analog-sgd": partial(AnalogSGD, lr=0.05),
+    "tiki-taka": partial(TikiTaka, lr=0.05, fast_lr=0.05),
+    "tiki-taka-gamma": partial(TikiTaka, lr=0.05, fast_lr=0.05, transfer_lr=0.2, gamma=0.4),
+    "tiki-taka-random": partial(
+        TikiTaka, lr=0.05, fast_lr=0.05, order="random", columns=2, reads=3, transfer_every=2
+    ),
+}
 
 
 def backend_cases() -> list[BackendCase]:

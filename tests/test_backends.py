@@ -13,11 +13,10 @@ from typing import Any
 import numba
 import pytest
 import torch
-from cases import CALLABLE_DEVICES, RESPONSES, SETTINGS, SPREADS, BackendCase, backend_cases, factors
-from cases import start as start_weights
-from stats import assert_mean, assert_variance
 from torch import Tensor
 
+from cases import CALLABLE_DEVICES, RESPONSES, SETTINGS, SPREADS, BackendCase, backend_cases, factors
+from cases import start as start_weights
 from ohmgrad import (
     NOISY_PERIPHERY,
     AnalogLinear,
@@ -36,6 +35,7 @@ from ohmgrad.periphery import MAX_DOUBLINGS, product
 from ohmgrad.pulses import FIDELITIES, cpu, pulsed_update_, reference
 from ohmgrad.pulses.ops import apply_counts_
 from ohmgrad.rng import Key, Purpose
+from stats import assert_mean, assert_variance
 
 KEY = Key(3, 4)
 STEP = 7

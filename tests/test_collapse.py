@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import LAWS
-from stats import assert_all_within, z_mean, z_mean_pair, z_variance, z_variance_pair
 from torch import Tensor
 
+from cases import LAWS
 from ohmgrad import Device, LinearStep, Noise, Pulsing, SoftBounds
 from ohmgrad.devices import Elements, draw
 from ohmgrad.pulses import apply_counts_, pulsed_update_, reference
 from ohmgrad.rng import Key
+from stats import assert_all_within, z_mean, z_mean_pair, z_variance, z_variance_pair
 
 CHAINS = (100, 1000)
 N = CHAINS[0] * CHAINS[1]

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import RESPONSES
-from stats import Z, assert_all_within, assert_mean, order, z_mean, z_share, z_variance
 from torch import Tensor
 
+from cases import RESPONSES
 from ohmgrad import Device, LinearStep, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.pulses import FIDELITIES, cpu, reference
 from ohmgrad.pulses.trains import line_settings
 from ohmgrad.rng import Key
+from stats import Z, assert_all_within, assert_mean, order, z_mean, z_share, z_variance
 
 KEY = Key(5, 6)
 NOISE = Noise(0.3)
@@ -279,9 +279,7 @@ def test_the_papers_bias_is_the_limit_of_a_near_target() -> None:
 
 @pytest.mark.parametrize("fidelity", FIDELITIES)
 @pytest.mark.parametrize(("sigma", "tau", "target"), [(1.0, 1.0, 0.5), (0.6, 0.7, -0.3)])
-def test_tiki_taka_has_the_papers_bias(
-    fidelity: str, sigma: float, tau: float, target: float
-) -> None:
+def test_tiki_taka_has_the_papers_bias(fidelity: str, sigma: float, tau: float, target: float) -> None:
     """Two arrays: P collects the gradient at W, W follows P slowly (beta = alpha/10).
 
     Left out: the correlation of |P| and W, (1 - 2/pi)/sqrt(2/pi) beta s/(alpha sigma) relative to the

@@ -2,16 +2,22 @@
 
 Files come from the folder `root`, else from the folder that the environment variable OHMGRAD_DATA
 names, else they are downloaded once into the user's cache, with a checksum. A folder may hold the files
-directly or in a subfolder with the data set's name; each file may be plain, gzip or xz.
+in a subfolder with the data set's name or directly (MNIST's and Fashion-MNIST's are called the same, so
+a folder that is to serve both needs the subfolders). Each file may be plain, gzip or xz; CIFAR-10 may
+also be its official `.tar.gz`. Folders are only read.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import lzma
+import math
 import os
+import tarfile
+import time
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +26,20 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, check_choice
+from .rng import Key, words
 
 __all__ = ["DATASETS", "Dataset", "batches", "load"]
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
 ENVIRONMENT = "OHMGRAD_DATA"
+_DOWNLOAD = f"leave out root and {ENVIRONMENT} to download the files"
 
-_IDX = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+#: training images and labels, test images and labels
+_IDX = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 _CIFAR = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+_CIFAR_ARCHIVE = "cifar-10-binary.tar.gz"
+_CIFAR_RECORDS = 10000  # in each file: one label byte, then 3 x 32 x 32 pixels
+_CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 #: subfolders in which a data set's files may lie
 _FOLDERS = {
     "mnist": ("mnist", "MNIST/raw"),
@@ -61,14 +68,16 @@ _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "cifar10": (
         "https://www.cs.toronto.edu/~kriz/",
-        {"cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+        {_CIFAR_ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
     ),
 }
-_CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
-_CIFAR_STD = (0.2470, 0.2435, 0.2616)
+_Part = tuple[str, bytes]  # a file: its name for messages, and what is in it
+_OPEN = {".gz": gzip.open, ".xz": lzma.open}
+_AGAIN = "get the file again"
+_BAR_AFTER = 1.0  # seconds; what is done sooner shows no bar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Images (n, channels, height, width), float32, and labels (n,), int64; training and test part."""
 
@@ -86,16 +95,17 @@ class Dataset:
         return c, h, w
 
 
-def load(name: str, *, root: str | Path | None = None) -> Dataset:
+def load(name: str, *, root: str | Path | None = None, progress: bool = True) -> Dataset:
     """Load a data set.
 
     Pixels are scaled to [0, 1]; those of CIFAR-10 are then standardised per channel with the training
     set's mean (0.4914, 0.4822, 0.4465) and standard deviation (0.2470, 0.2435, 0.2616). `digits` are
-    scikit-learn's 1797 images of 8 x 8 pixels, of which every fifth is a test image.
+    scikit-learn's 1797 images of 8 x 8 pixels in one fixed random order, the last 20 % for testing.
 
     Args:
         name: one of `DATASETS`.
         root: folder with the files; see the top of this module for where else they are sought.
+        progress: show a bar on stderr, if that is a terminal, when reading or downloading takes a while.
 
     Raises:
         InputError: for an unknown name, a missing folder or file, or a file that is not what its name
@@ -104,167 +114,187 @@ def load(name: str, *, root: str | Path | None = None) -> Dataset:
     check_choice("data set", name, DATASETS)
     if name == "digits":
         return _digits()
-    folder = _folder(name, root)
+    parts = _read(_find(_folder(name, root, progress), name), _Bar(f"reading {name}", progress))
     if name == "cifar10":
-        parts = [_cifar(_find(folder, name, file)) for file in _CIFAR]
-        x = torch.cat([images for images, _ in parts[:-1]])
-        y = torch.cat([labels for _, labels in parts[:-1]])
-        return Dataset(name, x, y, parts[-1][0], parts[-1][1])
-    paths = [_find(folder, name, file) for file in _IDX]
-    train_x, test_x = _idx(paths[0], 3), _idx(paths[2], 3)
-    train_y, test_y = _idx(paths[1], 1), _idx(paths[3], 1)
-    for images, labels, path in ((train_x, train_y, paths[1]), (test_x, test_y, paths[3])):
-        if len(images) != len(labels):
-            raise InputError(f"{path} has {len(labels)} labels for {len(images)} images: {_AGAIN}")
-        _check_labels(labels, path)
-    return Dataset(
-        name,
-        train_x.unsqueeze(1).float() / 255,
-        train_y.long(),
-        test_x.unsqueeze(1).float() / 255,
-        test_y.long(),
-    )
+        return Dataset(name, *_cifar(parts[:-1]), *_cifar(parts[-1:]))
+    (train_x, train_y), (test_x, test_y) = _idx_pair(*parts[:2]), _idx_pair(*parts[2:])
+    if train_x.shape[1:] != test_x.shape[1:]:
+        train, test = (" x ".join(map(str, x.shape[2:])) for x in (train_x, test_x))
+        raise InputError(f"{parts[2][0]} has {test} pixels, but training images have {train}: {_AGAIN}")
+    return Dataset(name, train_x, train_y, test_x, test_y)
 
 
-def batches(x: Tensor, y: Tensor, size: int, *, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Minibatches in an order that (seed, epoch) fixes; the last one may be smaller."""
-    generator = torch.Generator().manual_seed((seed << 20) + epoch)
-    for index in torch.randperm(len(x), generator=generator).split(size):
-        yield x[index], y[index]
-
-
-_AGAIN = "get the file again"
+def batches(
+    x: Tensor, y: Tensor, batch_size: int, *, seed: int, epoch: int, drop_last: bool = False
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Minibatches in an order that (seed, epoch) fixes; `drop_last` leaves a smaller last one out."""
+    if len(x) != len(y):
+        raise InputError(f"x has {len(x)} rows and y has {len(y)}: pass a label for each image")
+    for what, value, low in (("batch_size", batch_size, 1), ("seed", seed, 0), ("epoch", epoch, 0)):
+        if not isinstance(value, int) or not low <= value < 2**32:
+            raise InputError(f"{what} is {value!r}, but must be an integer in [{low}, 2^32)")
+    key = (seed << 20) + epoch
+    key = (key ^ (key >> 32) * 0x9E3779B1) % 2**32  # torch uses 32 bits of a seed: fold the others in
+    parts = torch.randperm(len(x), generator=torch.Generator().manual_seed(key)).split(batch_size)
+    return ((x[i], y[i]) for i in parts if len(i) == batch_size or not drop_last)
 
 
 def _digits() -> Dataset:
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    x = torch.from_numpy(bunch.images).float().unsqueeze(1) / 16  # pyright: ignore
-    y = torch.from_numpy(bunch.target).long()  # pyright: ignore
-    test = torch.arange(len(x)) % 5 == 4
-    return Dataset("digits", x[~test], y[~test], x[test], y[test])
+    pixels, labels = load_digits(return_X_y=True)
+    x = torch.from_numpy(np.asarray(pixels, np.float32)).view(-1, 1, 8, 8) / 16
+    y = torch.from_numpy(np.asarray(labels, np.int64))
+    order = words(len(x), 0, 0, 0, Key(0, 0)).argsort(stable=True)
+    train, test = order.split([len(x) - len(x) // 5, len(x) // 5])
+    return Dataset("digits", x[train], y[train], x[test], y[test])
 
 
-def _folder(name: str, root: str | Path | None) -> Path:
+def _folder(name: str, root: str | Path | None, progress: bool) -> Path:
     """The folder to look in; downloads where neither `root` nor OHMGRAD_DATA is given."""
-    given = root if root is not None else os.environ.get(ENVIRONMENT)
+    given = os.environ.get(ENVIRONMENT) if root is None else root
     if not given:
-        return _download(name)
-    folder = Path(given).expanduser()
-    if not folder.is_dir():
-        where = "the data folder" if root is not None else f"the folder in {ENVIRONMENT}"
-        raise InputError(f"{where}, {folder}, does not exist: correct it, or unset {ENVIRONMENT} to download")
-    return folder
+        return _download(name, progress)
+    folder = os.path.expanduser(given)  # leaves an unknown ~user as it is
+    if not os.path.isdir(folder):
+        where = f"{ENVIRONMENT} is" if root is None else "root is"
+        raise InputError(f"{where} {folder}, but there is no such folder: correct it, or {_DOWNLOAD}")
+    return Path(folder)
 
 
-def _find(folder: Path, name: str, file: str) -> Path:
-    for sub in ("", *_FOLDERS[name]):
-        for ending in ("", ".gz", ".xz"):
-            path = folder / sub / (file + ending)
-            if path.is_file():
-                return path
-    raise InputError(
-        f"{folder} has no {file}, {file}.gz or {file}.xz, there or in {_FOLDERS[name][0]}/: put the file "
-        f"there, or unset {ENVIRONMENT} to download the data set"
-    )
+def _find(folder: Path, name: str) -> dict[str, Path]:
+    """Where each of a data set's files lies; all must be in one place."""
+    wanted, best = (_CIFAR if name == "cifar10" else _IDX), dict[str, Path]()
+    for place in [*(folder / sub for sub in _FOLDERS[name]), folder]:
+        paths = {(file, end): place / (file + end) for file in wanted for end in (".xz", ".gz", "")}
+        found = {file: path for (file, _), path in paths.items() if os.path.isfile(path)}
+        if name == "cifar10" and len(found) < len(wanted) and os.path.isfile(place / _CIFAR_ARCHIVE):
+            found = dict.fromkeys(wanted, place / _CIFAR_ARCHIVE)
+        if len(found) == len(wanted):
+            return found
+        best = max(best, found, key=len)
+    missing = ", ".join(file for file in wanted if file not in best)
+    looked = f"plain, .gz or .xz, in {', '.join(_FOLDERS[name])} or directly"
+    other = f", and no {_CIFAR_ARCHIVE}" if name == "cifar10" else ""
+    raise InputError(f"{folder} has no {missing} ({looked}){other}: put all in one place, or {_DOWNLOAD}")
 
 
-def _download(name: str) -> Path:
+def _download(name: str, progress: bool) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
     base, files = _SOURCES[name]
-    folder = Path(pooch.os_cache("ohmgrad")) / name
+    cache = Path(pooch.os_cache("ohmgrad"))
+    advice = f"try again later, or put {name} into a folder and set {ENVIRONMENT} to it"
     for file, checksum in files.items():
-        if (folder / file).is_file() and pooch.file_hash(str(folder / file)) == checksum:
-            continue
-        bar = pooch.HTTPDownloader(progressbar=_Bar(file), timeout=60)  # pyright: ignore
         try:
-            pooch.retrieve(base + file, checksum, file, folder, downloader=bar)  # pyright: ignore
-        except (OSError, ValueError) as error:  # no network, refused, or another checksum
-            reason = " ".join(str(error).split())[:160]
-            raise InputError(
-                f"cannot download {base + file} ({reason}): put the files in a folder and set {ENVIRONMENT}"
-            ) from None
-    if name == "cifar10":
-        _unpack(folder)
-    return folder
+            with closing(_Bar(f"downloading {file}", progress)) as bar:
+                get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=30)  # pyright: ignore
+                pooch.retrieve(base + file, checksum, file, cache / name, downloader=get)  # pyright: ignore
+        except OSError as error:  # those of requests are OSErrors, too
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            reason = f"status {status}" if status else error.strerror or type(error).__name__
+            raise InputError(f"cannot download {base + file} to {cache} ({reason}): {advice}") from None
+        except ValueError:
+            expected = f"has a checksum other than sha256 {checksum[:12]}... and was not kept"
+            raise InputError(f"{base + file} {expected}: {advice}") from None
+    return cache
 
 
 class _Bar:
-    """Progress of a download, in the form that pooch wants: `total` is set, then update and close."""
+    """A bar on stderr that comes up after a while, in the form that pooch wants (total, update, ...)."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, show: bool) -> None:
+        from rich.console import Console
         from rich.progress import Progress
 
-        self.total = 0
-        self._progress = Progress(transient=True)
-        self._task = self._progress.add_task(f"downloading {label}", total=None)
-        self._progress.start()
+        console = Console(stderr=True)
+        self._progress = Progress(console=console, transient=True)
+        self._task = self._progress.add_task(label)
+        self._show = show and console.is_terminal
+        self.total, self._done, self._start = 0, 0, time.monotonic()
 
     def update(self, n: int) -> None:
-        self._progress.update(self._task, advance=n, total=self.total or None)
+        self._done += n
+        if self._show and time.monotonic() - self._start >= _BAR_AFTER:
+            self._progress.start()
+            self._progress.update(self._task, completed=self._done, total=self.total or None)
 
     def reset(self) -> None:
-        self._progress.reset(self._task)
+        self._done = 0
 
     def close(self) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
 
-def _unpack(folder: Path) -> None:
-    import tarfile
-
-    with tarfile.open(folder / "cifar-10-binary.tar.gz") as archive:
-        for member in archive.getmembers():
-            if Path(member.name).name in _CIFAR and not (folder / Path(member.name).name).is_file():
-                source = archive.extractfile(member)
-                if source is not None:
-                    (folder / Path(member.name).name).write_bytes(source.read())
-
-
-def _read(path: Path) -> bytes:
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
+def _read(files: dict[str, Path], bar: _Bar) -> list[_Part]:
+    """Unpack a data set's files; CIFAR-10's may all be in one archive."""
+    bar.total, parts, path = len(files), list[_Part](), Path()
     try:
-        with opener(path, "rb") as file:
-            return file.read()
-    except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "unreadable"
-        raise InputError(
-            f"{path} is damaged ({' '.join(str(error).split())}; sha256 {digest}...): {_AGAIN}"
-        ) from None
+        with closing(bar):
+            for path in files.values():
+                if path.name == _CIFAR_ARCHIVE:
+                    return _read_archive(path, bar)
+                with _OPEN.get(path.suffix, open)(path, "rb") as file:
+                    parts.append((str(path), file.read()))
+                bar.update(1)
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError) as error:
+        raise InputError(f"{path} is damaged ({' '.join(str(error).split())}): {_AGAIN}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror or error}): check its permissions") from None
+    return parts
 
 
-def _idx(path: Path, dims: int) -> Tensor:
+def _read_archive(path: Path, bar: _Bar) -> list[_Part]:
+    found: dict[str, bytes] = {}
+    with gzip.open(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        for member in archive:
+            name, content = Path(member.name).name, archive.extractfile(member)
+            if name in _CIFAR and content is not None:
+                found[name] = content.read()
+                bar.update(1)
+        file.read()  # what follows the archive, up to gzip's checksum
+    if missing := [name for name in _CIFAR if name not in found]:
+        raise InputError(f"{path} has no {', '.join(missing)} in it: {_AGAIN}")
+    return [(f"{path} ({name})", found[name]) for name in _CIFAR]
+
+
+def _idx_pair(images: _Part, labels: _Part) -> tuple[Tensor, Tensor]:
+    x, y = _idx(images, 3), _idx(labels, 1)
+    if len(x) != len(y):
+        raise InputError(f"{labels[0]} has {len(y)} labels for {len(x)} images: {_AGAIN}")
+    return torch.from_numpy(x.astype(np.float32)).unsqueeze(1).div_(255), _labels(y, labels[0])
+
+
+def _idx(part: _Part, dims: int) -> np.ndarray:
     """An idx file: big-endian magic 0x0000080D (D dimensions), sizes, then unsigned bytes."""
-    raw = _read(path)
-    head = 4 + 4 * dims
-    magic = int.from_bytes(raw[:4], "big")
-    if len(raw) < head or magic != 0x0800 + dims:
-        raise InputError(f"{path} starts with 0x{magic:08x}, but must with 0x{0x0800 + dims:08x}: {_AGAIN}")
-    sizes = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(dims)]
-    if len(raw) - head != int(np.prod(sizes)):
-        raise InputError(
-            f"{path} has {len(raw) - head} bytes after its header, but its sizes {sizes} need "
-            f"{int(np.prod(sizes))}: {_AGAIN}"
-        )
-    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=head).reshape(sizes).copy())
+    (name, raw), head, magic = part, 4 + 4 * dims, (0x0800 + dims).to_bytes(4, "big")
+    if len(raw) < head or raw[:4] != magic:
+        found = f"starts with 0x{raw[:4].hex()} and has {len(raw)} bytes"
+        raise InputError(f"{name} {found}, but must start with 0x{magic.hex()}, {head} or more: {_AGAIN}")
+    sizes = [int(size) for size in np.frombuffer(raw, ">u4", dims, 4)]
+    if len(raw) - head != math.prod(sizes) or 0 in sizes:
+        need = "must not be 0" if 0 in sizes else f"need {math.prod(sizes)}"
+        found = f"{len(raw) - head} bytes after its header"
+        raise InputError(f"{name} has {found}, but its sizes {sizes} {need}: {_AGAIN}")
+    return np.frombuffer(raw, np.uint8, offset=head).reshape(sizes)
 
 
-def _cifar(path: Path) -> tuple[Tensor, Tensor]:
-    """Records of one label byte and 3 x 32 x 32 pixels."""
-    raw = _read(path)
-    if not raw or len(raw) % 3073:
-        raise InputError(f"{path} has {len(raw)} bytes, but must have a multiple of 3073: {_AGAIN}")
-    records = torch.from_numpy(np.frombuffer(raw, np.uint8).reshape(-1, 3073).copy())
-    labels = records[:, 0].long()
-    _check_labels(labels, path)
+def _cifar(parts: list[_Part]) -> tuple[Tensor, Tensor]:
+    size = 3073 * _CIFAR_RECORDS
+    for name, raw in parts:
+        if len(raw) != size:
+            raise InputError(f"{name} has {len(raw)} bytes unpacked, but must have {size}: {_AGAIN}")
+    records = [np.frombuffer(raw, np.uint8).reshape(-1, 3073) for _, raw in parts]
+    labels = torch.cat([_labels(r[:, 0], name) for r, (name, _) in zip(records, parts, strict=True)])
+    pixels = np.concatenate([r[:, 1:] for r in records]).reshape(-1, 3, 32, 32).astype(np.float32)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (_CIFAR_MEAN, _CIFAR_STD))
-    return (records[:, 1:].view(-1, 3, 32, 32).float() / 255 - mean) / std, labels
+    return torch.from_numpy(pixels).div_(255).sub_(mean).div_(std), labels
 
 
-def _check_labels(labels: Tensor, path: Path) -> None:
-    if len(labels) == 0 or int(labels.max()) > 9:
-        top = int(labels.max()) if len(labels) else "none"
-        raise InputError(f"{path} has labels up to {top}, but they must be in 0 to 9: {_AGAIN}")
+def _labels(labels: np.ndarray, name: str) -> Tensor:
+    if len(wrong := np.flatnonzero(labels > 9)):
+        first = f"label {labels[wrong[0]]} at index {wrong[0]}"
+        raise InputError(f"{name} has {first}, but labels must be in 0 to 9: {_AGAIN}")
+    return torch.from_numpy(labels.astype(np.int64))

@@ -130,13 +130,15 @@ def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: K
     row, col = torch.nonzero(which & (counts != 0).any(0), as_tuple=True)
     cells, here = elements.at(row, col), w[row, col]
     index = torch.zeros_like(row)  # number of pulses an element has had in this update
+    most = int(counts.abs().sum(0)[row, col].max()) if elements.noise_std and len(row) else 0
+    z = _pulse_noise(row, col, most, step, key)
     for n in counts:
         left = n[row, col]
         while bool((left != 0).any()):
             rising, busy = left > 0, left != 0
             dw = elements.dw_min * torch.where(rising, cells.q_plus(here), -cells.q_minus(here))
             if elements.noise_std:
-                xi = _pulse_noise(row, col, index, step, key)
+                xi = z.gather(1, index.clamp(max=most - 1).unsqueeze(1)).squeeze(1)
                 scale = (
                     dw if elements.noise == "multiplicative" else torch.where(rising, cells.up, cells.down)
                 )
@@ -149,11 +151,11 @@ def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: K
     return w
 
 
-def _pulse_noise(row: Tensor, col: Tensor, index: Tensor, step: int, key: Key) -> Tensor:
-    """Gaussian of pulse `index` at (row, col): four pulses share a block."""
-    a, b, c, d = philox(col, row, step, Purpose.PULSE_NOISE | ((index // 4) << 8), key)
-    four = torch.stack([*box_muller(a, b), *box_muller(c, d)], -1)
-    return four.gather(-1, (index % 4).unsqueeze(-1)).squeeze(-1)
+def _pulse_noise(row: Tensor, col: Tensor, pulses: int, step: int, key: Key) -> Tensor:
+    """Gaussians of the first pulses of the elements at (row, col), (k, >= pulses): four share a block."""
+    block = Purpose.PULSE_NOISE | (torch.arange(-(-pulses // 4)) << 8)
+    a, b, c, d = philox(col.unsqueeze(1), row.unsqueeze(1), step, block, key)
+    return torch.stack([*box_muller(a, b), *box_muller(c, d)], -1).flatten(1)
 
 
 def pulsed_update(
