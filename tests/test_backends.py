@@ -310,8 +310,9 @@ def test_a_callable_soft_bound_is_the_affine_one() -> None:
     """The same device by its formula and by two lambdas, pulse by pulse at one address."""
     soft = Device(SoftBounds.symmetric(0.6), 0.02, noise=Noise(0.3))
     own = Device(Custom(lambda w: 1 - w / 0.6, lambda w: 1 + w / 0.6, -0.6, 0.6), 0.02, noise=Noise(0.3))
-    ends = []
-    for device, fidelity in ((soft, "pulse-by-pulse"), (own, "pulse-by-pulse"), (own, "pulsed")):
+    ends, by_pulse = [], "pulse-by-pulse"
+    cases: list[tuple[Device, Any]] = [(soft, by_pulse), (own, by_pulse), (own, "pulsed")]
+    for device, fidelity in cases:
         tile = Tile((9, 8), device, pulsing=Pulsing(fidelity), backend="reference", seed=1)
         tile.pulse(*factors((9, 8), SETTINGS[1]), 0.1)
         ends.append(tile.weight)

@@ -164,7 +164,7 @@ def test_schedulers_groups_closures_and_accumulation_are_torchs() -> None:
 def test_tiki_taka_without_asymmetry_is_its_digital_recursion(options: dict[str, Any]) -> None:
     """Least squares y = W x + b written out: P collects, columns of P move into W in turn."""
     torch.manual_seed(5)
-    layer = convert(nn.Linear(5, 3), IDEAL, pulsing=MEAN)
+    layer: Any = convert(nn.Linear(5, 3), IDEAL, pulsing=MEAN)
     layer.out_scale.requires_grad_(False)
     x, y = torch.randn(20, 7, 5), torch.randn(20, 7, 3)
     W, b = layer.weight.detach().double(), layer.bias.detach().double()

@@ -29,7 +29,8 @@ KEY = Key(11, 12)
 @pytest.mark.parametrize("name", KNOWN)
 def test_philox_known_answers(name: str) -> None:
     counter, key, expected = KNOWN[name]
-    assert tuple(int(w) for w in philox(*counter, Key(*key))) == expected
+    c0, c1, c2, c3 = counter
+    assert tuple(int(w) for w in philox(c0, c1, c2, c3, Key(*key))) == expected
     numba = cpu_math.philox(*(np.uint32(v) for v in (*counter, *key)))
     assert tuple(int(w) for w in numba) == expected
 
@@ -38,7 +39,8 @@ def test_numba_philox_equals_torch() -> None:
     g = np.random.default_rng(0)
     inputs = g.integers(0, 2**32, (2000, 6), dtype=np.uint64).astype(np.uint32)
     for row in inputs[:200]:
-        torch_words = philox(*(int(v) for v in row[:4]), Key(int(row[4]), int(row[5])))
+        c0, c1, c2, c3, seed, array = (int(v) for v in row)
+        torch_words = philox(c0, c1, c2, c3, Key(seed, array))
         numba_words = cpu_math.philox(*row)
         assert [int(w) for w in torch_words] == [int(w) for w in numba_words]
 

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from ..devices import Elements
 from ..rng import Key
+from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET
 from .cpu_math import kernel
-from .cpu_rows import ADDITIVE, MULTIPLICATIVE, QUIET, counts_rows, rows_chunk
+from .cpu_rows import counts_rows, rows_chunk
 from .cpu_trains import trains_chunk
 from .trains import Pulsing
 

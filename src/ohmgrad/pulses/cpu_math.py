@@ -27,7 +27,7 @@ __all__ = ["CONTRACT", "as_float", "as_int", "exp2m1", "gauss2", "kernel", "log2
 
 
 #: the kernel files, in the order in which they use each other
-SOURCES = ("reference.py", "cpu_math.py", "cpu_trains.py", "cpu_rows.py", "cpu.py")
+SOURCES = ("reference.py", "cpu_math.py", "cpu_trains.py", "cpu_dense.py", "cpu_rows.py", "cpu.py")
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32

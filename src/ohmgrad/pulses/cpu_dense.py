@@ -1,0 +1,212 @@
+"""Whole rows of the array in Numba: counts, the collapse of their moments, and the noise, as vectors."""
+
+# pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# (inside kernels the types are Numba's)
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, log2_1p, philox, popcount
+from .reference import SAFETY
+
+__all__ = [
+    "ADDITIVE",
+    "LOW31",
+    "MULTIPLICATIVE",
+    "QUIET",
+    "UPDATE_NOISE",
+    "Z",
+    "collapse",
+    "count_row",
+    "finish_row",
+    "gauss_row",
+    "growth",
+    "prepare_row",
+    "scratch_rows",
+    "start_row",
+    "stationary",
+]
+
+u32, i32, f32 = np.uint32, np.int32, np.float32
+
+ADDITIVE, MULTIPLICATIVE, QUIET = 0, 1, 2
+UPDATE_NOISE = 3  # ohmgrad.rng.Purpose
+LOW31 = u32(0x7FFFFFFF)
+Z = f32(SAFETY)
+
+
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def stationary(e, step, std):
+    """Variance towards which additive noise drives the element."""
+    return std * std * step * step / (e * (f32(2) - e))
+
+
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def growth(e, std):
+    """log2 of r/(1-e)^2, the growth of the second moment by multiplicative noise."""
+    keep = f32(1) - e
+    return log2_1p(min(std * std * e * e / (keep * keep), f32(0.5)))
+
+
+@kernel(fastmath=CONTRACT)
+def _prepare_way(steps, bounds, slope, inverse, kind, std, log, fixed, term):
+    """Per-cell constants of the collapse in one direction: log2(1-e), fixed point, noise term."""
+    if kind == MULTIPLICATIVE:
+        for j in range(steps.shape[0]):
+            bound = abs(bounds[j])
+            e = slope * steps[j] / bound
+            log[j] = log2_1p(-e)
+            fixed[j] = bound * inverse
+            term[j] = growth(e, std)
+    else:
+        for j in range(steps.shape[0]):
+            bound = abs(bounds[j])
+            e = slope * steps[j] / bound
+            log[j] = log2_1p(-e)
+            fixed[j] = bound * inverse
+            term[j] = stationary(e, steps[j], std)
+
+
+@kernel()
+def prepare_row(r, planes, slopes, kind, std, coef):
+    """Constants of a row: rows 0-5 of `coef` as above, up and down in turn; rows 6, 7 the bounds."""
+    uniform = planes[0].size == 1
+    row = 0 if uniform else r
+    up, down, lower, upper = planes[0][row], planes[1][row], planes[2][row], planes[3][row]
+    n = up.shape[0]
+    s, t = f32(slopes[0]), f32(slopes[1])
+    _prepare_way(up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n])
+    _prepare_way(down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n])
+    for j in range(n):
+        coef[6, j], coef[7, j] = lower[j], upper[j]
+    if uniform:
+        for q in range(8):
+            for j in range(coef.shape[1]):
+                coef[q, j] = coef[q, 0]
+
+
+@kernel()
+def count_row(xs, b, word, ds, r, count):
+    """Signed coincidence counts of row r with all x-lines of sample b, as float32."""
+    n = count.shape[0]
+    first = xs[0, b]
+    for j in range(n):
+        k = f32(i32(popcount(u32(u32(first[j] & word) & LOW31))))
+        count[j] = -k if i32(first[j] ^ word) < i32(0) else k
+    for w in range(1, xs.shape[0]):
+        other, word = xs[w, b], ds[w, b, r]
+        for j in range(n):
+            k = f32(i32(popcount(u32(u32(other[j] & word) & LOW31))))
+            count[j] += -k if i32(other[j] ^ word) < i32(0) else k
+
+
+@kernel(fastmath=CONTRACT)
+def _collapse_additive(count, coef, m, v, high, low):
+    """Mean and variance of a row after `count` pulses, additive noise."""
+    log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5]
+    for j in range(count.shape[0]):
+        k = count[j]
+        down = k < f32(0)
+        la, lb, fa, fb, va, vb = log_u[j], log_d[j], fix_u[j], fix_d[j], var_u[j], var_d[j]
+        log = lb if down else la
+        fixed = fb if down else fa
+        stationary = vb if down else va
+        gone = exp2m1(abs(k) * log)
+        new = m[j] - (fixed - m[j]) * gone
+        v[j] -= (stationary - v[j]) * (gone * (f32(2) + gone))
+        m[j] = new
+        high[j] = max(high[j], new)
+        low[j] = min(low[j], new)
+
+
+@kernel(fastmath=CONTRACT)
+def _collapse_multiplicative(count, coef, m, v, high, low):
+    """Mean and variance of a row after `count` pulses, multiplicative noise."""
+    log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5]
+    for j in range(count.shape[0]):
+        k = count[j]
+        down = k < f32(0)
+        la, lb, fa, fb, va, vb = log_u[j], log_d[j], fix_u[j], fix_d[j], var_u[j], var_d[j]
+        log = lb if down else la
+        fixed = fb if down else fa
+        more = vb if down else va
+        gone = exp2m1(abs(k) * log)
+        growth = exp2m1(abs(k) * more)
+        gap = fixed - m[j]
+        keep = (f32(1) + gone) * (f32(1) + gone)
+        new = m[j] - gap * gone
+        v[j] = keep * (v[j] + growth * (v[j] + gap * gap))
+        m[j] = new
+        high[j] = max(high[j], new)
+        low[j] = min(low[j], new)
+
+
+@kernel(fastmath=CONTRACT)
+def _collapse_quiet(count, coef, m):
+    """Weights of a row after `count` noiseless pulses, clipped."""
+    log_u, log_d, fix_u, fix_d, lower, upper = coef[0], coef[1], coef[2], coef[3], coef[6], coef[7]
+    for j in range(count.shape[0]):
+        k = count[j]
+        down = k < f32(0)
+        la, lb, fa, fb = log_u[j], log_d[j], fix_u[j], fix_d[j]
+        log = lb if down else la
+        fixed = fb if down else fa
+        new = m[j] - (fixed - m[j]) * exp2m1(abs(k) * log)
+        m[j] = min(max(new, lower[j]), upper[j])
+
+
+@kernel()
+def collapse(count, coef, kind, m, v, high, low):
+    if kind == ADDITIVE:
+        _collapse_additive(count, coef, m, v, high, low)
+    elif kind == MULTIPLICATIVE:
+        _collapse_multiplicative(count, coef, m, v, high, low)
+    else:
+        _collapse_quiet(count, coef, m)
+
+
+@kernel(fastmath=CONTRACT)
+def gauss_row(r, step, k0, k1, z):
+    """Standard normal numbers of all cells of row r (z is padded to a multiple of four)."""
+    group = z.shape[0] // 4
+    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
+    for g in range(group):
+        a, b, c, d = philox(u32(g), u32(r), step, u32(UPDATE_NOISE), k0, k1)
+        za[g], zb[g] = gauss2(a, b)
+        zc[g], zd[g] = gauss2(c, d)
+
+
+@kernel()
+def start_row(row, m, v, high, low):
+    for j in range(row.shape[0]):
+        m[j], v[j], high[j], low[j] = row[j], f32(0), row[j], row[j]
+
+
+@kernel(fastmath=CONTRACT)
+def finish_row(coef, m, v, high, low, z, flag):
+    """Add the noise; flag the cells that came near a bound; returns whether there are any."""
+    lower, upper = coef[6], coef[7]
+    some = i32(0)
+    for j in range(m.shape[0]):
+        std_j = np.sqrt(v[j])
+        near = high[j] + Z * std_j > upper[j]
+        near |= low[j] - Z * std_j < lower[j]
+        flag[j] = f32(1) if near else f32(0)
+        some |= i32(near)
+        m[j] = min(max(m[j] + std_j * z[j], lower[j]), upper[j])
+    return some != i32(0)
+
+
+@kernel()
+def scratch_rows(n):
+    """13 scratch rows for n cells, at least n long, on cache lines of their own.
+
+    The rows start 320 bytes apart modulo 4096: rows in step would share the sets of the cache, and a
+    load that follows a store by nearly 4096 bytes is taken to depend on it. Both halve the speed.
+    """
+    stride = 80 + 1024 * ((max(n - 80, 0) + 1023) // 1024)
+    flat = np.empty(13 * stride + 16, np.float32)
+    start = (-(flat.ctypes.data // 4)) % 16
+    return flat[start : start + 13 * stride].reshape(13, stride)
