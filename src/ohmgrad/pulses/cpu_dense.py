@@ -1,6 +1,7 @@
 """Whole rows of the array in Numba: counts, the collapse of their moments, and the noise, as vectors."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportGeneralTypeIssues=false
 # (inside kernels the types are Numba's)
 
 from __future__ import annotations
