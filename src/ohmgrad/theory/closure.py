@@ -1,0 +1,195 @@
+"""The stationary law of analog steps, closed as Gaussian: the mathematics under `fixed_points`.
+
+A `Stage` moves n entries x of a state s of N entries, by a gradient that is linear in the state,
+
+    x' = x - lr u,    u = g F(x) + |g| G(x),    g = slope s + offset + noise.
+
+Over Gaussian s ~ N(mu, C), the conditional law of g given x_i is a mixture of Gaussians: one for Gaussian
+noise, two at +-sigma for two-point noise. With mean c and standard deviation d of a component,
+
+    E|g| = folded mean,   E sgn g = erf(c/(d sqrt 2)),   E g^2 = c^2 + d^2,
+    E g|g| = (c^2 + d^2) erf(c/(d sqrt 2)) + c d sqrt(2/pi) exp(-c^2/(2 d^2)).
+
+A stage without noise of its own follows another array, g = -P. What |P| does beyond its linear part lasts
+as long as P remembers, so it is carried as n further entries z of the state, AR(1) of the same variance:
+
+    u = linear part + G(x) z,      z' = rho^2.17 z + noise,
+
+with rho the lag-one correlation of P. For a Gaussian AR(1) P of mean 0 the autocovariance of |P| is
+(2/pi)(sqrt(1 - r^2) + r asin r - 1) at correlation r, whose integral over log r is its value at r = 1
+over 2.17: z has the right variance and the right weight at low frequencies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..devices import AbstractResponse
+from ..errors import InputError
+from .problem import GradientNoise, folded_mean
+
+__all__ = ["Stage", "lyapunov", "slope_of", "stationary"]
+
+_NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(15))
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One array's step, see the module.
+
+    Attributes:
+        rows: of the state, x; slope (n, N), offset (n,): of the mean gradient; response, lr: of the array.
+        noise: of the gradient; None for a step that follows another array.
+        memory: rows of the state that hold z, and those of the array followed; None with noise.
+    """
+
+    rows: slice
+    slope: Tensor
+    offset: Tensor
+    response: AbstractResponse
+    lr: float
+    noise: GradientNoise | None
+    memory: tuple[slice, slice] | None = None
+
+
+def slope_of(response: AbstractResponse, w: Tensor) -> tuple[Tensor, Tensor]:
+    """F'(w) and G'(w) by differences over 2e-5 of the range, one-sided at its ends; any w inside it."""
+    h = 1e-5 * (response.w_max - response.w_min)
+    up, down = (w + h).clamp(max=response.w_max), (w - h).clamp(min=response.w_min)
+    width = up - down
+    return (response.F(up) - response.F(down)) / width, (response.G(up) - response.G(down)) / width
+
+
+def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Change of the mean (N,), its derivative J (N, N), and the variance that the stage adds (N,).
+
+    Changes and not results, as these may be 10^-12 of them at small steps.
+
+    Args:
+        before: (N, N), covariance of the state now with the state a step ago.
+    """
+    at, response = stage.rows, stage.response
+    m, x = stage.slope @ mu + stage.offset, mu[at]
+    with_state = stage.slope @ cov
+    var_x, var_m = cov[at, at].diagonal(), (with_state * stage.slope).sum(1)
+    sd = var_x.clamp(min=0).sqrt()
+    lean = torch.where(sd > 0, with_state[:, at].diagonal() / sd.clamp(min=1e-300), 0.0)  # of m on z
+    xs = (x[:, None] + sd[:, None] * _NODES).clamp(response.w_min, response.w_max)
+    rest = (var_m - lean.square()).clamp(min=0)
+
+    shifts, extra = _components(stage.noise)
+    c = (m[:, None] + lean[:, None] * _NODES)[..., None] + shifts
+    d = (rest + extra).sqrt()[:, None, None].expand_as(c)
+    safe = d.clamp(min=1e-300)
+    sign = torch.where(d > 0, torch.erf(c / (safe * math.sqrt(2))), c.sign())
+    square = c.square() + d.square()
+    tail = c * d * math.sqrt(2 / math.pi) * torch.exp(-(c / safe).square() / 2)
+    size, signed = folded_mean(c, d), square * sign + tail
+    e_g, e_abs, e_sign, e_square, e_signed = (t.mean(-1) for t in (c, size, sign, square, signed))
+
+    f, g = response.F(xs), response.G(xs)
+    df, dg = slope_of(response, xs)
+    average = lambda t: t @ _WEIGHTS  # noqa: E731
+    u = average(e_g * f + e_abs * g)
+    linear = average(f + e_sign * g)[:, None] * stage.slope
+    linear[:, at] += torch.diag(average(e_g * df + e_abs * dg))
+    added = torch.zeros_like(mu)
+    j = torch.zeros_like(cov)
+    if stage.memory is None:
+        second = average((f.square() + g.square()) * e_square + 2 * f * g * e_signed)
+        left = second - u.square() - ((linear @ cov) * linear).sum(1)
+        added[at] = stage.lr**2 * left.clamp(min=0)
+    else:
+        z, other = stage.memory
+        left = average(e_square) - average(e_abs).square() - average(e_sign).square() * var_m
+        was = cov[other, other].diagonal()
+        rho = torch.where(was > 0, before[other, other].diagonal() / was.clamp(min=1e-300), 0.0)
+        keep = rho.clamp(0, 1) ** 2.17
+        j[z, z] = torch.diag(keep - 1)
+        added[z] = (1 - keep.square()) * left.clamp(min=0)
+        linear[:, z] = torch.diag(average(g))
+        u = u + average(dg) * cov[at, z].diagonal()
+    j[at] -= stage.lr * linear
+    change = torch.zeros_like(mu)
+    change[at] = -stage.lr * u
+    return change, j, added
+
+
+def _components(noise: GradientNoise | None) -> tuple[Tensor, float]:
+    """Means of the components of the noise, equally likely, and their variance."""
+    if noise is None or noise.sigma == 0:
+        return torch.zeros(1, dtype=torch.float64), 0.0
+    if noise.law == "gaussian":
+        return torch.zeros(1, dtype=torch.float64), noise.sigma**2
+    return torch.tensor([-noise.sigma, noise.sigma], dtype=torch.float64), 0.0
+
+
+def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = True) -> tuple[Tensor, Tensor]:
+    """Mean and covariance that the stages, one after the other, leave as they are.
+
+    Newton steps for the mean and a Lyapunov equation for the covariance, in turns.
+
+    Args:
+        start: first guess of the mean, (N,).
+        fluctuations: False for the small-step limit, without covariance.
+
+    Raises:
+        InputError: when the steps are too large for a stable fixed point inside the range.
+    """
+    mu, cov = start.clone(), torch.zeros(len(start), len(start), dtype=start.dtype)
+    one = torch.eye(len(mu), dtype=mu.dtype)
+    for turn in range(300):
+        change, j, q = torch.zeros_like(mu), torch.zeros_like(cov), torch.zeros_like(cov)
+        for stage in stages:
+            a = one + j
+            step, slope, added = _through(stage, mu + change, a @ cov @ a.t() + q, a @ cov)
+            change = change + step
+            j = slope + j + slope @ j
+            q = (one + slope) @ q @ (one + slope).t() + torch.diag(added)
+        move = torch.linalg.solve(-j, change)
+        new = lyapunov(one + j, q) if fluctuations else cov
+        shift = float((new - cov).abs().max()) / max(float(new.abs().max()), 1e-300)
+        damping = 1.0 if turn < 30 else 0.5
+        mu, cov = mu + damping * move, cov + damping * (new - cov)
+        _check_inside(stages, mu, slack=2.0)
+        if float(move.abs().max()) < 1e-11 and (not fluctuations or shift < 1e-9):
+            _check_inside(stages, mu)
+            return mu, cov
+    raise InputError("no stable fixed point was found: make the steps smaller")
+
+
+def _check_inside(stages: Sequence[Stage], mu: Tensor, slack: float = 1.0) -> None:
+    for stage in stages:
+        x, low, high = mu[stage.rows], stage.response.w_min, stage.response.w_max
+        if not bool(((x > slack * low) & (x < slack * high)).all()):
+            raise InputError(
+                f"weights would rest outside the range [{low:g}, {high:g}], where the theory does not "
+                "hold: use smaller steps or noise, or a response whose symmetric point is inside"
+            )
+
+
+def lyapunov(a: Tensor, q: Tensor) -> Tensor:
+    """C of C = A C A^T + Q, by doubling: sum_k A^k Q (A^k)^T.
+
+    Raises:
+        InputError: when A has an eigenvalue of modulus 1 or more, so that there is none.
+    """
+    radius = float(torch.linalg.eigvals(a).abs().max())
+    if not radius < 1:
+        raise InputError(
+            f"steps are too large: fluctuations grow by a factor {radius:.4g} per step; make them smaller"
+        )
+    c = q
+    for _ in range(60):
+        more = a @ c @ a.t()
+        c, a = c + more, a @ a
+        if float(more.abs().max()) <= 1e-16 * float(c.abs().max()):
+            break
+    return c

@@ -1,0 +1,144 @@
+"""The discrete-time dynamics of one training step, batched: what the theory is about.
+
+Sources: Wu et al., NeurIPS 2024 (arXiv 2406.12774), eq. 3 and section 4; Wu et al., NeurIPS 2025
+(arXiv 2502.06309) for general responses and Residual Learning. P carries the sign of the hardware: it
+descends, and W adds it. Weights are (..., n), float64; every leading index is a run of its own.
+
+These are the equations of fidelity `mean`: no granularity, no pulse noise, and no clipping at the bounds,
+so they hold while a step is small against the range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..devices import AbstractResponse
+from ..errors import InputError
+from .problem import GradientNoise, Objective
+
+__all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "simulate"]
+
+#: (W, P, gradient) -> (W', P'); an algorithm with one array returns P as it came
+Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def digital_step(lr: float) -> Step:
+    """Digital SGD: W' = W - lr g."""
+    return lambda w, p, g: (w - lr * g, p)
+
+
+def analog_step(response: AbstractResponse, lr: float) -> Step:
+    """Analog SGD: W' = W - lr g F(W) - |lr g| G(W)  (arXiv 2406.12774, eq. 3 and section 2).
+
+    Args:
+        response: of the elements of W; lr: learning rate.
+    """
+    return lambda w, p, g: (_move(w, -lr * g, response), p)
+
+
+def residual_step(
+    response: AbstractResponse, fast_lr: float, lr: float, fast_response: AbstractResponse | None = None
+) -> Step:
+    """Tiki-Taka and Residual Learning (arXiv 2406.12774, section 4; arXiv 2502.06309).
+
+        P' = P - fast_lr g F(P) - |fast_lr g| G(P)          g at W + gamma P, gamma = 0 for Tiki-Taka
+        W' = W + lr P' F(W) - |lr P'| G(W)
+
+    Args:
+        response: of the elements of W; fast_response: of those of P, by default the same.
+        fast_lr, lr: learning rates of P and of W.
+    """
+    fast = fast_response or response
+
+    def step(w: Tensor, p: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        p = _move(p, -fast_lr * g, fast)
+        return _move(w, lr * p, response), p
+
+    return step
+
+
+def _move(w: Tensor, change: Tensor, response: AbstractResponse) -> Tensor:
+    """w + change F(w) - |change| G(w), in its form w + change q+(w) or w + change q-(w)."""
+    return w + change * torch.where(change >= 0, response.q_plus(w), response.q_minus(w))
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Averages over time of R runs, each of them after its burn-in.
+
+    Attributes:
+        weight: of W + gamma P, (R, n); fast: of P, (R, n).
+        error: of ||grad f||^2, (R,); loss: of f, (R,).
+        peak, fast_peak: largest |W| and |P| over the elements, each step and run, (steps, R); burn-in too.
+        gradients: smallest and largest |entry of grad f| over all steps and runs; burn-in too.
+    """
+
+    weight: Tensor
+    fast: Tensor
+    error: Tensor
+    loss: Tensor
+    peak: Tensor
+    fast_peak: Tensor
+    gradients: tuple[float, float]
+
+
+def simulate(
+    objective: Objective,
+    noise: GradientNoise,
+    step: Step,
+    start: Tensor,
+    steps: int,
+    *,
+    burn_in: int = 0,
+    gamma: float = 0.0,
+    seed: int = 0,
+) -> Averages:
+    """Iterate a step over a batch of runs, P from 0, with gradients at W + gamma P plus noise.
+
+    Args:
+        start: W_0, (R, n); steps: number of steps, burn_in of which are left out of the averages.
+        gamma: as in Residual Learning; seed: of a torch generator on the CPU.
+
+    Raises:
+        InputError: when the shapes or the number of steps do not match.
+    """
+    if start.dim() != 2 or start.shape[1] != objective.n:
+        raise InputError(f"start is {tuple(start.shape)}, but must be (runs, {objective.n})")
+    if not 0 <= burn_in < steps:
+        raise InputError(f"burn_in is {burn_in!r}, but must be an integer in [0, {steps}), the steps")
+    w, p = start.double().clone(), torch.zeros_like(start, dtype=torch.float64)
+    weight, fast, runs = torch.zeros_like(w), torch.zeros_like(w), len(w)
+    error, loss = torch.zeros(runs, dtype=w.dtype), torch.zeros(runs, dtype=w.dtype)
+    peak, fast_peak = torch.zeros(steps, runs, dtype=w.dtype), torch.zeros(steps, runs, dtype=w.dtype)
+    low, high = torch.tensor(float("inf"), dtype=w.dtype), torch.zeros((), dtype=w.dtype)
+    source, block = torch.Generator().manual_seed(seed), 256
+    draws = w
+    for k in range(steps):
+        if k % block == 0:  # drawn in blocks: one call for many steps
+            draws = _draw(noise, (block, *w.shape), source)
+        seen = w + gamma * p if gamma else w
+        gradient = objective.gradient(seen)
+        peak[k], fast_peak[k] = w.abs().amax(-1), p.abs().amax(-1)
+        size = gradient.abs()
+        low, high = torch.minimum(low, size.min()), torch.maximum(high, size.max())
+        if k >= burn_in:
+            weight += seen
+            fast += p
+            error += gradient.square().sum(-1)
+            loss += objective.loss(seen)
+        w, p = step(w, p, gradient + draws[k % block])
+    kept = steps - burn_in
+    return Averages(
+        weight / kept, fast / kept, error / kept, loss / kept, peak, fast_peak, (float(low), float(high))
+    )
+
+
+def _draw(noise: GradientNoise, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
+    if noise.law == "gaussian":
+        return noise.sigma * torch.randn(shape, generator=source, dtype=torch.float64)
+    signs = torch.randint(0, 2, shape, generator=source, dtype=torch.int8)
+    return noise.sigma * (2.0 * signs.double() - 1.0)

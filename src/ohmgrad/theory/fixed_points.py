@@ -1,0 +1,240 @@
+"""Where training on a quadratic problem ends: mean weights, bias and asymptotic error of each algorithm.
+
+For a step x' = x - lr (g F(x) + |g| G(x)) with g = m + noise, the mean rests where
+
+    m F(x) + E|g| G(x) = 0,        E|m + noise| from `GradientNoise.mean_abs`.
+
+That is the small-step limit. At finite steps the state also fluctuates. Here its law is closed as
+Gaussian: the mean solves E[step] = 0 over the fluctuations, and their covariance C solves the discrete
+Lyapunov equation C = A C A^T + Q, with A = I + E[derivative of the step] and Q the covariance of what the
+linear part leaves (statistical linearisation). Given x the mean gradient is Gaussian too, so all averages
+over g are closed forms and those over x a Gauss-Hermite sum.
+
+Valid while steps are small against the distance over which F and G change (measured: 3 % up to
+lr = 0.03 with gradient noise up to tau), weights stay inside the range (clipping is not modelled), and
+noise is independent from entry to entry and does not depend on W.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..devices import AbstractResponse
+from ..errors import InputError, check_number
+from .closure import Stage, slope_of, stationary
+from .problem import GradientNoise, Quadratic
+
+__all__ = ["Prediction", "analog_sgd", "digital_sgd", "residual_learning", "speed_ratio", "tiki_taka"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Where a run settles, in expectation over its noise and over time.
+
+    Attributes:
+        mean: E w of the weights that the network sees (W + gamma P), (n,).
+        bias: mean - w*, (n,).
+        floor: ||E grad f||^2, the error that averaging over time would not remove.
+        fluctuation: E||grad f - E grad f||^2.
+        loss: E f(w) - f*.
+        covariance: of the weights, (n, n).
+        fast_mean: E P, (n,); zeros where there is no P.
+        limit_mean: E w as all steps go to zero, (n,).
+        limit_error: E||grad f||^2 as all steps go to zero: the floor that no step size removes.
+        speed_ratio: with P, the largest rate of W over the rate of P; see `residual_learning`. Else 0.
+    """
+
+    mean: Tensor
+    bias: Tensor
+    floor: float
+    fluctuation: float
+    loss: float
+    covariance: Tensor
+    fast_mean: Tensor
+    limit_mean: Tensor
+    limit_error: float
+    speed_ratio: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """E||grad f||^2 = floor + fluctuation."""
+        return self.floor + self.fluctuation
+
+
+def digital_sgd(problem: Quadratic, noise: GradientNoise, lr: float) -> Prediction:
+    """W' = W - lr g: unbiased, E||grad f||^2 = tr(H C H), C = (I - lr H) C (I - lr H) + lr^2 sigma^2 I.
+
+    Exact at any stable step and for any law of the noise.
+
+    Raises:
+        InputError: unless 0 < lr < 2/L, beyond which SGD diverges.
+    """
+    check_number("lr", lr, low=0, high=2 / problem.smoothness, open_low=True, open_high=True)
+    rates, vectors = torch.linalg.eigh(problem.hessian)
+    spread = lr * noise.sigma**2 / (rates * (2 - lr * rates))
+    cov = vectors @ torch.diag(spread) @ vectors.t()
+    return _prediction(problem, problem.solution, cov, torch.zeros(problem.n), problem.solution)
+
+
+def analog_sgd(problem: Quadratic, response: AbstractResponse, noise: GradientNoise, lr: float) -> Prediction:
+    """W' = W - lr g F(W) - |lr g| G(W): biased towards the symmetric point, whatever the step size.
+
+    Small steps: grad f(w)_i = -E|g_i| G(w_i)/F(w_i). On the asymmetric linear device and f = (w - w*)^2/2
+    with two-point noise: w = w*/(1 + sigma/tau) (exact at any step while |w - w*| < sigma), floor
+    (w* sigma/(tau + sigma))^2. arXiv 2406.12774, section 3; general responses: arXiv 2502.06309.
+
+    Args:
+        problem: with its solution inside the range of the response.
+        response: of the elements; noise: of the gradient; lr: learning rate (> 0).
+
+    Raises:
+        InputError: when lr is not positive or too large, or the weights would rest outside the range.
+    """
+    check_number("lr", lr, low=0, open_low=True)
+    _check_solution(problem, response)
+    h, w_star = problem.hessian, problem.solution
+    stage = Stage(slice(0, problem.n), h, -h @ w_star, response, lr, noise)
+    limit, _ = stationary([stage], w_star, fluctuations=False)
+    mean, cov = stationary([stage], limit)
+    return _prediction(problem, mean, cov, torch.zeros(problem.n), limit)
+
+
+def tiki_taka(
+    problem: Quadratic,
+    response: AbstractResponse,
+    noise: GradientNoise,
+    fast_lr: float,
+    lr: float,
+    fast_response: AbstractResponse | None = None,
+) -> Prediction:
+    """Residual Learning with gamma = 0: the gradient is taken at W. See `residual_learning`.
+
+    On the asymmetric linear device and f = (w - w*)^2/2 with two-point noise, lr << fast_lr << 1:
+
+        E w - w* = -(sigma/tau) x sqrt(fast_lr sigma tau/2),   x = (w*/tau) E|x + z|, z standard normal,
+
+    with x = (w*/tau) sqrt(2/pi) (1 + (w*/tau)^2/pi + ...). P has the standard deviation under the root and
+    the mean x times it; the squared error falls linearly in fast_lr (arXiv 2406.12774, Theorem 3, says
+    that it falls to 0; this constant is derived here).
+    """
+    return residual_learning(problem, response, noise, fast_lr, lr, 0.0, fast_response)
+
+
+def residual_learning(
+    problem: Quadratic,
+    response: AbstractResponse,
+    noise: GradientNoise,
+    fast_lr: float,
+    lr: float,
+    gamma: float,
+    fast_response: AbstractResponse | None = None,
+) -> Prediction:
+    """P' = P - fast_lr g F(P) - |fast_lr g| G(P), W' = W + lr P' F(W) - |lr P'| G(W), g at W + gamma P.
+
+    W rests where E[P' F(W)] = E[|P'| G(W)]: for small steps at P = 0, since |G| < F inside the range.
+    P rests there only where E[g] F(0) + E|g| G(0) = 0. So, whatever gamma,
+
+        grad f_i = -E|g_i| G_P(0)/F_P(0)    + O(sqrt(fast_lr)):
+
+    exact when P's symmetric point is 0 or the gradient has no noise (then E|g| = |grad f|, and only
+    grad f = 0 solves it, as |G| < F). With gradient noise and a shifted symmetric point Tiki-Taka and
+    Residual Learning keep the same bias; gamma changes how fast P and W settle and how much they fluctuate,
+    not where the mean gradient rests. Derived here, simulated for gamma 0 and 0.4. The recursion is that of
+    arXiv 2502.06309. The remainder is E|P| G(W)/F(W), P's mean, times P's restoring force.
+
+    Valid while P is the faster array. Per eigenvalue h of the Hessian P settles at the rate
+    p = fast_lr (gamma h F_P(0) + E|g| G_P'(0)) and W at lr fast_lr h F(0) F_P(0)/p; `speed_ratio` is the
+    largest quotient. Up to 1/2 (critical damping is 1/4) predictions were within 3 % of simulation at
+    |w*| = tau/2, and the error 3 to 6 % too high at |w*| of 0.7 to 0.9 tau. Above, W and P oscillate about
+    each other, W faster down than up, and the Gaussian closure overstates the error (measured for
+    Tiki-Taka: at |w*| = tau/2 by 5 % at 1.7 and 15 % at 16; several times over near a bound).
+
+    Args:
+        problem: with its solution inside the range of the response.
+        response: of W; fast_response: of P, by default the same.
+        noise: of the gradient; fast_lr, lr: learning rates of P and of W (> 0).
+        gamma: share of P in the weights that the network sees (>= 0).
+
+    Raises:
+        InputError: when an argument is out of range, steps are too large for a stable fixed point, or
+            the weights would rest outside the range.
+    """
+    fast = fast_response or response
+    check_number("fast_lr", fast_lr, low=0, open_low=True)
+    check_number("lr", lr, low=0, open_low=True)
+    check_number("gamma", gamma, low=0)
+    _check_solution(problem, response)
+    n, h, w_star = problem.n, problem.hessian, problem.solution
+    one, zero = torch.eye(n, dtype=h.dtype), torch.zeros(n, dtype=h.dtype)
+    at_w, at_p, at_z = (slice(i * n, (i + 1) * n) for i in range(3))  # z: what |P| remembers
+    stages = [
+        Stage(at_p, torch.cat([h, gamma * h, 0 * h], 1), -h @ w_star, fast, fast_lr, noise),
+        # W's step is a step of Analog SGD with "gradient" -P' and no noise of its own
+        Stage(at_w, torch.cat([0 * one, -one, 0 * one], 1), zero, response, lr, None, (at_z, at_p)),
+    ]
+    limit = w_star + torch.linalg.solve(h, _resting_gradient(fast, noise, n))
+    state, cov = stationary(stages, torch.cat([limit, zero, zero]))
+    seen = torch.cat([one, gamma * one, 0 * one], 1)
+    ratio = speed_ratio(problem, response, fast, noise, fast_lr, lr, gamma)
+    return _prediction(problem, seen @ state, seen @ cov @ seen.t(), state[at_p], limit, ratio)
+
+
+def _resting_gradient(fast: AbstractResponse, noise: GradientNoise, n: int) -> Tensor:
+    """Root m of m F(0) + E|m + noise| G(0) = 0, in every entry: P then rests at zero."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    ratio = float(fast.G(zero) / fast.F(zero))
+    if abs(ratio) >= 1:
+        raise InputError("at weight 0 one of the two responses of P vanishes: P cannot rest at 0")
+    m = zero
+    for _ in range(200):  # a contraction: |ratio| < 1, and E|m + noise| has slopes within [-1, 1]
+        m = -ratio * noise.mean_abs(m)
+    return m.expand(n).clone()
+
+
+def speed_ratio(
+    problem: Quadratic,
+    response: AbstractResponse,
+    fast: AbstractResponse,
+    noise: GradientNoise,
+    fast_lr: float,
+    lr: float,
+    gamma: float,
+) -> float:
+    """Largest rate of W over the rate of P, see `residual_learning`; fast is the response of P."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    gradient = _resting_gradient(fast, noise, 1)
+    df, dg = slope_of(fast, zero)
+    forget = float(gradient * df + noise.mean_abs(gradient) * dg)
+    curvature = torch.linalg.eigvalsh(problem.hessian)
+    rate_p = fast_lr * (gamma * curvature * float(fast.F(zero)) + forget)
+    rate_w = lr * fast_lr * curvature * float(fast.F(zero)) * float(response.F(zero)) / rate_p
+    return float((rate_w / rate_p).max())
+
+
+def _check_solution(problem: Quadratic, response: AbstractResponse) -> None:
+    low, high = float(problem.solution.min()), float(problem.solution.max())
+    if low <= response.w_min or high >= response.w_max:
+        raise InputError(
+            f"solution spans [{low:g}, {high:g}], but must lie inside the range of the response, "
+            f"({response.w_min:g}, {response.w_max:g}): scale the problem or use a wider range"
+        )
+
+
+def _prediction(
+    problem: Quadratic, mean: Tensor, cov: Tensor, fast: Tensor, limit: Tensor, speed_ratio: float = 0.0
+) -> Prediction:
+    h = problem.hessian
+    fluctuation = float(torch.trace(h @ cov @ h))
+    loss = float(problem.loss(mean)) + float(torch.trace(h @ cov)) / 2
+    floor, limit_error = (float(problem.gradient(w).square().sum()) for w in (mean, limit))
+    numbers = (floor, fluctuation, loss, limit_error)
+    if not all(math.isfinite(x) for x in numbers):
+        raise InputError("no finite fixed point: make the steps smaller")
+    bias, fast = mean - problem.solution, fast.double()
+    return Prediction(
+        mean, bias, floor, fluctuation, loss, cov, fast, limit, limit_error, speed_ratio
+    )  # fmt: skip

@@ -1,0 +1,196 @@
+"""The problem that an algorithm solves: an objective, and the noise of its stochastic gradient.
+
+All functions are batched: weights are (..., n), float64, and every leading index is a run of its own.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from ..errors import InputError, check_choice, check_number
+
+__all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "least_squares"]
+
+
+class Objective(abc.ABC):
+    """A function f of n weights with its gradient; f is L-smooth and bounded below by `minimum`."""
+
+    #: number of weights
+    n: int
+
+    @abc.abstractmethod
+    def loss(self, w: Tensor) -> Tensor:
+        """f(w): (..., n) -> (...)."""
+
+    @abc.abstractmethod
+    def gradient(self, w: Tensor) -> Tensor:
+        """grad f(w): (..., n) -> (..., n)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic(Objective):
+    """f(w) = (w - w*)^T H (w - w*) / 2, with gradient H (w - w*).
+
+    Args:
+        hessian: H, (n, n), symmetric positive definite.
+        solution: w*, (n,).
+
+    Raises:
+        InputError: when the shapes do not match or H is not symmetric positive definite.
+
+    Example:
+        >>> f = Quadratic(torch.eye(2), torch.tensor([0.5, 0.0]))
+        >>> f.gradient(torch.zeros(3, 2)).shape, f.smoothness
+        (torch.Size([3, 2]), 1.0)
+    """
+
+    hessian: Tensor
+    solution: Tensor
+
+    def __post_init__(self) -> None:
+        h, w = self.hessian.double(), self.solution.double()
+        if w.dim() != 1 or tuple(h.shape) != (len(w), len(w)):
+            raise InputError(
+                f"hessian is {tuple(h.shape)} and solution {tuple(w.shape)}, but must be (n, n) and (n,)"
+            )
+        if not torch.allclose(h, h.t()) or float(torch.linalg.eigvalsh(h)[0]) <= 0:
+            raise InputError("hessian must be symmetric and positive definite, with one minimum")
+        object.__setattr__(self, "hessian", h)
+        object.__setattr__(self, "solution", w)
+
+    @property
+    def n(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Number of weights."""
+        return len(self.solution)
+
+    @property
+    def smoothness(self) -> float:
+        """L, the largest eigenvalue of H."""
+        return float(torch.linalg.eigvalsh(self.hessian)[-1])
+
+    def loss(self, w: Tensor) -> Tensor:
+        gap = w - self.solution
+        return ((gap @ self.hessian) * gap).sum(-1) / 2
+
+    def gradient(self, w: Tensor) -> Tensor:
+        return (w - self.solution) @ self.hessian
+
+
+def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
+    """The mean squared residual f(w) = ||A w - A w*||^2 / m of m equations: H = 2 A^T A / m.
+
+    Args:
+        matrix: A, (m, n) of full column rank; solution: w*, (n,).
+    """
+    a = matrix.double()
+    return Quadratic(2 * a.t() @ a / len(a), solution)
+
+
+@dataclass(frozen=True, eq=False)
+class Logistic(Objective):
+    """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
+
+    Args:
+        inputs: (m, n); labels: (m,), each -1 or 1; ridge: >= 0.
+
+    Raises:
+        InputError: when shapes or labels are wrong.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    ridge: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("ridge", self.ridge, low=0)
+        x, y = self.inputs.double(), self.labels.double()
+        if x.dim() != 2 or y.shape != x.shape[:1] or not bool((y.abs() == 1).all()):
+            raise InputError("inputs must be (m, n), and labels (m,) with values -1 and 1")
+        object.__setattr__(self, "inputs", x)
+        object.__setattr__(self, "labels", y)
+
+    @property
+    def n(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Number of weights."""
+        return self.inputs.shape[1]
+
+    def loss(self, w: Tensor) -> Tensor:
+        margin = self.labels * (w @ self.inputs.t())
+        return -logsigmoid(margin).mean(-1) + self.ridge / 2 * w.square().sum(-1)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        margin = self.labels * (w @ self.inputs.t())
+        pull = torch.sigmoid(-margin) * self.labels
+        return self.ridge * w - pull @ self.inputs / len(self.inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class UserObjective(Objective):
+    """An objective of the user's own: a function of one weight vector; the gradient is torch's.
+
+    Args:
+        function: (n,) -> scalar tensor, differentiable, and fit for `torch.func.vmap`.
+        n: number of weights.
+
+    Example:
+        >>> f = UserObjective(lambda w: (w**4).sum() / 4, 1)
+        >>> f.gradient(torch.tensor([[2.0]]))
+        tensor([[8.]])
+    """
+
+    function: Callable[[Tensor], Tensor]
+    n: int
+
+    def loss(self, w: Tensor) -> Tensor:
+        flat = torch.func.vmap(self.function)(w.reshape(-1, self.n))
+        return flat.reshape(w.shape[:-1])
+
+    def gradient(self, w: Tensor) -> Tensor:
+        flat = torch.func.vmap(torch.func.grad(self.function))(w.reshape(-1, self.n))
+        return flat.reshape(w.shape)
+
+
+@dataclass(frozen=True)
+class GradientNoise:
+    """Noise added to every entry of the gradient, independent, of mean 0 and standard deviation sigma.
+
+    Args:
+        sigma: per entry (>= 0). The sigma of the theorems, over the whole gradient, is sqrt(n) times it.
+        law: "gaussian", or "two-point" (+sigma or -sigma with equal probability).
+
+    Raises:
+        InputError: when a value is out of range.
+    """
+
+    sigma: float
+    law: Literal["gaussian", "two-point"] = "gaussian"
+
+    def __post_init__(self) -> None:
+        check_number("sigma", self.sigma, low=0)
+        check_choice("law of the gradient noise", self.law, ("gaussian", "two-point"))
+
+    def mean_abs(self, mean: Tensor) -> Tensor:
+        """E|m + noise| for a mean gradient m (any shape).
+
+        gaussian    sigma sqrt(2/pi) exp(-m^2/(2 sigma^2)) + m erf(m/(sigma sqrt 2))
+        two-point   max(|m|, sigma)
+        """
+        if self.law == "two-point":
+            return mean.abs().clamp(min=self.sigma)
+        return folded_mean(mean, torch.full_like(mean, self.sigma))
+
+
+def folded_mean(mean: Tensor, std: Tensor) -> Tensor:
+    """E|X| of Gaussian X with this mean and standard deviation (any shape); |mean| where std is 0."""
+    safe = torch.where(std > 0, std, torch.ones_like(std))
+    z = mean / safe
+    value = safe * math.sqrt(2 / math.pi) * torch.exp(-z.square() / 2) + mean * torch.erf(z / math.sqrt(2))
+    return torch.where(std > 0, value, mean.abs())
