@@ -97,6 +97,7 @@ def _device(response: AbstractResponse, dw_min: str, spread: str, noise: str) ->
 DEVICES = [
     DeviceCase("-".join(words), _device(RESPONSES[words[0]], *words[1:]))
     for words in itertools.product(RESPONSES, GRANULARITIES, SPREADS, NOISES)
+    if (words[0], words[2]) != ("constant", "placed")  # constant steps have no symmetric point to place
 ]
 
 #: devices for the law of the collapse: 15 to 1000 states, noise from 0.3 steps to 3 steps (on

@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from ohmgrad import (
     Periphery,
     Pulsing,
     SoftBounds,
+    Spread,
     Tile,
 )
 from ohmgrad.devices import draw
@@ -270,6 +271,40 @@ def test_shapes_and_types_are_checked(backend: str) -> None:
     assert tile.count("pulses_up") == 0
 
 
+def test_counts_tell_how_the_lines_carried_them() -> None:
+    """Line by line: the selected one fires in every slot, the crossing ones once per pulse."""
+    n = torch.tensor([[2, -1, 0, 0], [0, 3, 0, 0], [0, 1, 0, 0]])
+    for counts, slots in ((n, 5), (n.t().contiguous(), 5), (n * 0, 0)):  # columns: 2 + 3; rows: 2 + 3 + 1
+        tile = Tile((len(counts), counts.shape[1]), DEVICE)
+        tile.pulse_counts(counts)
+        assert tile.count("slots") == slots
+        assert tile.count("line_toggles") == slots + int(counts.abs().sum())
+        assert tile.count("pulses_up") + tile.count("pulses_down") == int(counts.abs().sum())
+    tile = Tile((3, 4), DEVICE)
+    tile.zero_shift(5)  # 10 pulses of the whole array
+    counted = {name: tile.count(name) for name in ("slots", "line_toggles", "pulses_up", "pulses_down")}
+    assert counted == {"slots": 10, "line_toggles": 70, "pulses_up": 60, "pulses_down": 60}
+
+
+def test_primitives_refuse_wrong_numbers_and_shapes() -> None:
+    tile, wrong = Tile((3, 4), DEVICE), torch.ones
+    cases: list[tuple[Callable[[], Any], str]] = [
+        (lambda: tile.zero_shift(-3), "number of pulse pairs is -3, but must be an integer >= 0"),
+        (lambda: tile.zero_shift(1.5), "number of pulse pairs is 1.5"),  # pyright: ignore[reportArgumentType]
+        (lambda: tile.read([0], repeats=0), "repeats is 0, but must be an integer >= 1"),
+        (lambda: tile.read([0], repeats=2.0), "repeats is 2.0"),  # pyright: ignore[reportArgumentType]
+        (lambda: tile.forward(wrong(2, 3)), r"x is \(2, 3\), but a tile of 3 x 4 needs x of \(samples, 4\)"),
+        (lambda: tile.forward(wrong(4)), r"x is \(4,\), but a tile of 3 x 4"),
+        (lambda: tile.backward(wrong(2, 4)), r"d is \(2, 4\), but a tile of 3 x 4 needs d of \(samples, 3\)"),
+    ]
+    for make, message in cases:
+        with pytest.raises(InputError, match=message):
+            make()
+    assert not any(tile.events)
+    tile.zero_shift(0)
+    assert not any(tile.events)
+
+
 def test_what_no_backend_serves_is_refused() -> None:
     wrong: list[tuple[Any, dict[str, Any], str]] = [
         (torch.zeros(3, 4, dtype=torch.float64), {}, "torch.float64, contiguous"),
@@ -306,10 +341,17 @@ def test_callables_take_every_fidelity(case: Any, fidelity: Any) -> None:
     assert torch.equal(tile.weight, tile.elements.clip(tile.weight))
 
 
-def test_a_callable_soft_bound_is_the_affine_one() -> None:
-    """The same device by its formula and by two lambdas, pulse by pulse at one address."""
-    soft = Device(SoftBounds.symmetric(0.6), 0.02, noise=Noise(0.3))
-    own = Device(Custom(lambda w: 1 - w / 0.6, lambda w: 1 + w / 0.6, -0.6, 0.6), 0.02, noise=Noise(0.3))
+@pytest.mark.parametrize(("up", "down"), [(1.0, 1.0), (1.5, 0.5)])
+@pytest.mark.parametrize("noise", [Noise(0.3), Noise(0.3, "multiplicative")])
+def test_a_callable_soft_bound_is_the_affine_one(noise: Noise, up: float, down: float) -> None:
+    """The same device by its formula and by two lambdas, pulse by pulse at one address.
+
+    With steps other than 1 at w = 0, additive noise too must grow with them.
+    """
+    spread = Spread(dw_min=0.2)
+    soft = Device(SoftBounds(-0.6, 0.6, up, down), 0.02, spread, noise)
+    custom = Custom(lambda w: up * (1 - w / 0.6), lambda w: down * (1 + w / 0.6), -0.6, 0.6)
+    own = Device(custom, 0.02, spread, noise)
     ends, by_pulse = [], "pulse-by-pulse"
     cases: list[tuple[Device, Any]] = [(soft, by_pulse), (own, by_pulse), (own, "pulsed")]
     for device, fidelity in cases:

@@ -230,8 +230,8 @@ def test_a_bug_in_the_variance_of_the_reference_is_caught(monkeypatch: pytest.Mo
     true = reference._collapse
 
     def wrong(*args: Any) -> tuple[Tensor, ...]:
-        mean, var, high, low = true(*args)
-        return mean, 1.05 * var, high, low
+        mean, var, *rest = true(*args)
+        return mean, 1.05 * var, *rest
 
     monkeypatch.setattr(reference, "_collapse", wrong)
     device, (part, counts) = LAW["linear_rising-100-additive-0.3"], MIXED["there-and-back"]
@@ -270,6 +270,33 @@ def test_without_the_replay_the_law_fails(monkeypatch: pytest.MonkeyPatch) -> No
     collapsed, by_pulse = both(run_reference(device, 0.59, [12, -3]))
     with pytest.raises(AssertionError):
         assert_all_within(comparisons(device, collapsed, by_pulse, [0.59], [12, -3]))
+
+
+#: up, then down: near the far upper bound noise is wide, and the near lower bound contracts it again
+UNEQUAL = {
+    f"{-low:g}-{noise.kind}": Device(SoftBounds(low, 2.0, up=1.0, down=0.3), 0.02, noise=noise)
+    for low in (-0.1, -0.2, -0.4)
+    for noise in (Noise(1.0), Noise(3.0, "multiplicative"))
+}
+ROADS = {"dense": ((1000, 100), 100), "sparse": ((4000, 500), 25)}
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("name", UNEQUAL)
+def test_clipping_in_the_middle_of_a_minibatch_by_numba(name: str, road: str) -> None:
+    """[40, -40], [160, -40] and [40, -80], with starts at which the final variance alone looks safe."""
+    z = []
+    for signs in ([1, -1], [1, 1, 1, 1, -1], [1, -1, -1]):
+        for start in (1.46, 1.7, 1.83):
+            collapsed, by_pulse = both(run_trains(UNEQUAL[name], *ROADS[road], start, signs, 40))
+            z.append(comparisons(UNEQUAL[name], collapsed, by_pulse, [start], [40 * s for s in signs]))
+    assert_all_within(np.concatenate(z), 1e-3 / 12)
+
+
+def test_clipping_in_the_middle_of_a_minibatch_by_the_reference() -> None:
+    device, start, counts = UNEQUAL["0.1-additive"], 1.83, [40, -40]
+    collapsed, by_pulse = both(run_reference(device, start, counts))
+    assert_all_within(comparisons(device, collapsed, by_pulse, [start], counts))
 
 
 @pytest.mark.parametrize("name", ["soft_skewed-15", "linear_rising-100", "constant-1000"])

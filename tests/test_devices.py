@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.special import ndtr
@@ -26,6 +27,8 @@ from ohmgrad import (
     Tile,
 )
 from ohmgrad.devices import Elements, draw
+from ohmgrad.devices.presets import PRESETS, Preset
+from ohmgrad.report import device_figure, device_table
 from ohmgrad.rng import Key
 from stats import assert_mean, assert_share, assert_variance
 
@@ -286,6 +289,70 @@ def test_elements_know_the_response_of_callables_on_their_own_range() -> None:
     torch.testing.assert_close(down, other.q_minus(w))
 
 
+@pytest.mark.parametrize(
+    ("spread", "point"),
+    [
+        (Spread(dw_min=0.3, up_down=0.05, up_down_mean=0.5, w_max=0.3, w_min=0.3), 0.3),
+        (Spread(dw_min=0.3, w_max=0.3, symmetric_point=0.1, symmetric_point_mean=-0.2), -0.2),
+        (Spread(dw_min=0.3, law="lognormal"), 0.0),
+    ],
+)
+def test_the_nominal_device_keeps_means_and_is_what_is_drawn(
+    spread: Spread, point: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On soft bounds +-tau the balance is point/tau, and q+ = (1 + point/tau)(1 - w/tau)."""
+    device = Device(SoftBounds.symmetric(TAU), 0.001, spread, Noise(0.1))
+    assert device.nominal.spread.uniform
+    assert device.nominal.noise == device.noise
+    assert device.nominal.nominal == device.nominal
+    assert device.nominal_steps == pytest.approx((1 + point / TAU, 1 - point / TAU))
+    figure = device_figure(device, "it", pulses=3)
+    left, right = figure.axes
+    lines = {line.get_label(): line for line in left.lines}
+    w = np.linspace(-TAU, TAU, 201)
+    for label, q in (("pulse up, $q_+$", 1 - w / TAU), ("pulse down, $q_-$", 1 + w / TAU)):
+        sign = 1 if "up" in label else -1
+        drawn = np.asarray(lines[label].get_ydata())
+        np.testing.assert_allclose(drawn, (1 + sign * point / TAU) * q, rtol=0, atol=1e-6)
+    dotted = next(line for line in left.lines if line.get_linestyle() == ":")
+    assert np.asarray(dotted.get_xdata())[0] == pytest.approx(point, abs=1e-6)
+    figure.draw_without_rendering()
+    assert all(float(tick).is_integer() for tick in right.get_xticks())
+    monkeypatch.setitem(PRESETS, "it", Preset(device, "note", "source"))
+    table = device_table()
+    shown = list(table.columns[2].cells)[list(table.columns[0].cells).index("it")]
+    assert float(str(shown)) == pytest.approx(point, abs=1e-6)
+
+
+def test_the_legend_leaves_the_plot_free() -> None:
+    figure = device_figure(Device(SoftBounds.symmetric(TAU), 0.01), "it", pulses=2)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        legend = axis.get_legend()
+        assert legend is not None
+        assert legend.get_window_extent().y0 >= axis.get_window_extent().y1 - 1
+
+
+def test_the_rule_of_two_steps_widens_no_nominal_bound() -> None:
+    """With up/down and balance: the largest dw_min that is accepted leaves the bounds as they are."""
+    for response, spread, top in (
+        (SoftBounds(-1, 1, up=10), Spread(), 0.05),
+        (SoftBounds(-1, 2, down=0.5), Spread(), 0.5),
+        (SoftBounds(-1, 1), Spread(up_down_mean=-0.25), 0.4),
+        (SoftBounds(-1, 1), Spread(symmetric_point=0.0, symmetric_point_mean=0.25), 0.4),
+        (Custom(lambda w: 2 - 2 * w, lambda w: 1 + w), Spread(), 0.25),
+    ):
+        elements = draw(Device(response, top, spread), (1, 1), KEY)
+        assert float(elements.upper) == pytest.approx(response.w_max)
+        assert float(elements.lower) == pytest.approx(response.w_min)
+        with pytest.raises(InputError, match=r"in \(0, [0-9.]+\]: positive, and at least two steps"):
+            Device(response, 1.01 * top, spread)
+
+
+def _not_a_function_of_tensors(w: Tensor) -> Tensor:
+    return math.exp(w)  # pyright: ignore
+
+
 OK = SoftBounds.symmetric(0.6)
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Device(OK, dw_min=0.0), r"granularity dw_min is 0.0, but must be a number in \(0, 0.3\]"),
@@ -323,7 +390,20 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Noise(0.1, "additiv"), "unknown kind of noise 'additiv': did you mean 'additive'"),  # pyright: ignore
     (lambda: draw(Device(OK), (0, 3), KEY), r"shape of the array is \(0, 3\)"),
     (lambda: draw(Device(OK), (3,), KEY), r"shape of the array is \(3,\)"),  # pyright: ignore
-    (lambda: Device(Custom(abs, abs)).to_yaml(), "made of callables and cannot be written to YAML"),
+    (lambda: Custom(lambda w: 1.0, abs), r"up returned 1.0 for weights of \(3, 11\)"),  # pyright: ignore
+    (lambda: Custom(abs, lambda w: w.sum()), r"down returned a tensor of shape \(\) for weights of"),
+    (lambda: Custom(lambda w: 1 - 2 * w, abs), r"up\(0.5625\) is -0.125, but .* >= 0 from -1 to 1 is needed"),
+    (lambda: Custom(lambda w: 1 / (1 + w), abs), r"up\(-1\) is inf"),
+    (lambda: Custom(abs, torch.sqrt), r"down\(-1\) is nan"),
+    (lambda: Custom(_not_a_function_of_tensors, abs), "up raised (TypeError|ValueError|RuntimeError)"),
+    (lambda: Device(Custom(abs, abs)), "the response's step up at w = 0 is 0, but must be positive"),
+    (lambda: Device(ConstantStep(up=1.2), spread=Spread(symmetric_point=0.1)),
+     r"spread of symmetric_point is 0.1, but q\+/q- of this ConstantStep does not depend on w"),
+    (lambda: Device(LinearStep(slope_up=0.5, slope_down=-0.5), spread=Spread(symmetric_point=0.0)),
+     "of this LinearStep does not depend on w, so that it has no inner symmetric point"),
+    (lambda: Device(SoftBounds(up=10.0), dw_min=0.5), r"dw_min is 0.5, but must be a number in \(0, 0.05\]"),
+    (lambda: Device(Custom(torch.ones_like, torch.ones_like)).to_yaml(),
+     "made of callables and cannot be written to YAML"),
     (lambda: Device.from_yaml("response: {family: softbounds}"), "did you mean 'soft_bounds'"),
     (lambda: Device.from_yaml("response: {w_max: 1}"), "response has no family: choose one of"),
     (lambda: Device.from_yaml("dw_min: 0.1"), "response is None, but must be a mapping"),

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from cases import SPREADS
 from ohmgrad import (
+    NOISY_PERIPHERY,
     AnalogConv2d,
     AnalogLinear,
     AnalogSGD,
@@ -58,7 +59,7 @@ def gradients(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, dict[str, Te
 
 
 def close(a: Tensor, b: Tensor) -> None:
-    top = float(b.detach().abs().max())
+    top = float(b.detach().abs().max()) if b.numel() else 0.0
     torch.testing.assert_close(a, b, atol=1e-5 * max(1.0, top), rtol=1e-5)
 
 
@@ -76,7 +77,7 @@ def check_twin(layer: nn.Module, x: Tensor, omega: float | None, periphery: Peri
     # dL/dscale = sum of dL/dy times the unscaled product = sum over inputs of dL/dW * W_analog
     close(twin_grads["out_scale"], (grads["weight"] * twin.weight.detach()).flatten(1).sum(1))
     for tile in tiles_of(twin.weight):
-        tile.wants_factors = True
+        tile.give_factors_to(twin)
     _, again_x, without = gradients(twin, x)
     close(again_x, grad_x)
     assert "weight" not in without
@@ -138,10 +139,35 @@ def test_inputs_of_the_wrong_shape_are_refused() -> None:
     linear, conv = AnalogLinear(4, 2, IDEAL), convert(nn.Conv2d(2, 4, 3), IDEAL)
     for layer, shape, message in (
         (linear, (3, 5), r"input is \(3, 5\), but this layer needs \(..., 4\)"),
-        (conv, (1, 3, 8, 8), r"this layer needs \(N, 2, H, W\)"), (conv, (2, 8, 8), "this layer needs"),
+        (conv, (1, 3, 8, 8), r"this layer needs \(N, 2, H, W\)"), (conv, (3, 8, 8), r"or \(2, H, W\)"),
+        (conv, (8, 8), "this layer needs"), (linear, (), r"input is \(\), but this layer needs"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             layer(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+@pytest.mark.parametrize("name", ["plain", "grouped", "reflect"])
+def test_one_image_without_a_batch_and_a_batch_without_images(name: str, periphery: str) -> None:
+    torch.manual_seed(2)
+    layer = nn.Conv2d(4, 8, **{"kernel_size": 3, **CONVOLUTIONS[name]})
+    check_twin(layer, torch.randn(4, 9, 8), None, PERIPHERIES[periphery])
+    empty = torch.zeros(0, 4, 9, 8)
+    check_twin(layer, empty, None, PERIPHERIES[periphery])
+    assert convert(layer, IDEAL, periphery=NOISY_PERIPHERY)(empty).shape == layer(empty).shape
+
+
+@pytest.mark.parametrize("periphery", PERIPHERIES)
+def test_channels_last_changes_nothing(periphery: str) -> None:
+    def steps(after: bool) -> Tensor:
+        torch.manual_seed(5)
+        wide = nn.Conv2d(4, 4, 3)  # the layout of one input channel would not change
+        model = convert(nn.Sequential(nn.Conv2d(2, 4, 1), wide), REAL, periphery=PERIPHERIES[periphery])
+        if after:
+            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return train(model, 2)
+
+    torch.testing.assert_close(steps(True), steps(False))
 
 
 def test_products_are_counted_in_vectors() -> None:
@@ -188,6 +214,9 @@ def test_convert_chooses_by_type_and_name() -> None:
         ({"exclude": ["*"]}, "no layer is left to convert"),
         ({"include": "4.*"}, r"include is '4.\*', but must be a list of patterns: \['4.\*'\]"),
         ({"types": [nn.Tanh]}, "Tanh'> cannot be converted: the types that can are Linear, Conv2d"),
+        ({"types": nn.Linear}, r"types is Linear, but must be a list of types: \[Linear\]"),
+        ({"pulsing": "mean"}, "pulsing is 'mean', but must be a Pulsing or None"),
+        ({"periphery": "noisy"}, "periphery is 'noisy', but must be a Periphery or None"),
         ({"omega": 0.0}, r"omega is 0.0, but must be a number in \(0, 1\]"),
         ({"omega": 1.5}, "omega is 1.5"),
         ({"backend": "gpu"}, "unknown backend 'gpu'"),
@@ -204,6 +233,93 @@ def test_a_model_without_layers_and_a_double_model_are_refused() -> None:
         convert(nn.Sequential(nn.Tanh()), IDEAL)
     with pytest.raises(InputError, match=r"call model.float\(\) before converting"):
         convert(digital().double(), IDEAL)
+
+
+def test_a_device_by_name_and_a_layer_without_weights_are_refused() -> None:
+    device: Any = "paper"
+    with pytest.raises(
+        InputError, match=r"device is 'paper', but .* ohmgrad.devices.presets.preset\('paper'\)"
+    ):
+        convert(digital(), device)
+    with pytest.raises(InputError, match="device is 'paper'"):
+        AnalogLinear(3, 2, device)
+    with pytest.warns(UserWarning, match="zero-element"):
+        empty = nn.Linear(0, 3)
+    with pytest.raises(InputError, match=r"weight is \(3, 0\), but an array needs at least one row"):
+        convert(empty, IDEAL)
+    for sizes, message in (((0, 3), "in_features is 0"), ((3, 1.5), "out_features is 1.5")):
+        with pytest.raises(InputError, match=message):
+            AnalogLinear(*sizes, IDEAL)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_second_conversion_takes_what_is_left_and_has_its_own_elements() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    once = convert(model, REAL, include=["0"])
+    with pytest.raises(InputError, match=r"pattern '0' matches no layer: .* '1'; analog already: '0'"):
+        convert(once, IDEAL, include=["0"])
+    twice: Any = convert(once, REAL, include=["1"])
+    assert names(twice) == ["0", "1"]
+    assert not torch.equal(twice[0].tiles[0].elements.up, twice[1].tiles[0].elements.up)
+    with pytest.raises(InputError, match="no layer is left to convert; analog already: '0', '1'"):
+        convert(twice, REAL)
+
+
+class Tied(nn.Module):
+    """An embedding and a head with one parameter, and a layer between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.head = nn.Embedding(7, 4), nn.Linear(4, 4), nn.Linear(4, 7)
+        self.head.weight = self.embed.weight
+
+
+def test_tied_weights_are_refused_and_stay_tied_when_excluded() -> None:
+    with pytest.raises(InputError, match=r"layers 'embed', 'head' share one .* exclude=\['head'\]"):
+        convert(Tied(), IDEAL)
+    twin: Any = convert(Tied(), IDEAL, exclude=["head"])
+    assert names(twin) == ["mix"]
+    assert twin.head.weight is twin.embed.weight
+    pair = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    pair[1].bias = pair[0].bias
+    with pytest.raises(InputError, match=r"layers '0', '1' share one .* exclude=\['0', '1'\]"):
+        convert(pair, IDEAL)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_computed_weight_is_refused() -> None:
+    layer = nn.utils.weight_norm(nn.Linear(3, 2))
+    with pytest.raises(InputError, match="weight of layer '0' is not a parameter but computed"):
+        convert(nn.Sequential(layer), IDEAL)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_transformers_call_their_analog_layers(stacked: bool, padded: bool) -> None:
+    """In evaluation torch's fast path would take the weights without their output scales."""
+    torch.manual_seed(4)
+    model: Any = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    if stacked:
+        model = nn.TransformerEncoder(model, 2)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(3)  # out of the range: scales are not 1
+    twin = convert(model, Device(SoftBounds.symmetric(0.6)))
+    layers = [layer for _, layer in analog_layers(twin)]
+    assert len(layers) == (4 if stacked else 2)
+    assert all(bool((layer.out_scale != 1).all()) for layer in layers)
+    x = torch.randn(2, 5, 8)
+    keep = torch.ones(2, 5, dtype=torch.bool)
+    keep[1, 3:] = False
+    mask = {"src_key_padding_mask": ~keep} if padded else {}
+    for copied in (twin, through_pickle(twin)):
+        for training in (True, False):
+            for graph in (True, False):
+                model.train(training)
+                copied.train(training)
+                with torch.set_grad_enabled(graph):
+                    close(copied(x, **mask)[keep], model(x, **mask)[keep])
+    assert [layer.tiles[0].count("forward_vectors") for layer in layers] == [4 * 10] * len(layers)
 
 
 def test_subclasses_stay_digital_and_a_layer_alone_is_converted() -> None:
@@ -223,6 +339,13 @@ def test_shared_layers_stay_shared() -> None:
     assert twin[2] is twin[0]
     assert twin[3][0] is twin[0]
     close(twin(torch.ones(2, 3)).detach(), model(torch.ones(2, 3)).detach())
+    # patterns know all its names
+    for name in ("0", "2", "3.0"):
+        twin = convert(model, IDEAL, include=[name])
+        assert isinstance(twin[0], AnalogLinear)
+        assert twin[0] is twin[2] is twin[3][0]
+    with pytest.raises(InputError, match="no layer is left to convert"):
+        convert(model, IDEAL, exclude=["2"])
 
 
 def test_frozen_layers_stay_frozen_and_modes_are_kept() -> None:

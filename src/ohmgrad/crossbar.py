@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .devices import Device, Elements, draw
 from .errors import InputError
+from .handover import HandOver
 from .periphery import Periphery, product
 from .pulses import Pulsing, ops
 from .rng import Key, Purpose
@@ -22,8 +23,10 @@ EVENTS = (
     "updates",  # calls of pulse and pulse_counts
     "pulses_up",
     "pulses_down",
-    "line_toggles",  # pulses that lines carried, x-lines and d-lines together
-    "slots",  # pulse slots, the sum of all bit lengths: the time that updates take
+    # pulses that lines carried, x-lines and d-lines together. In pulse_counts the selected line fires in
+    # every slot, the crossing ones once per pulse of their element; in a zero-shift all fire in each slot
+    "line_toggles",
+    "slots",  # pulse slots, one after the other: the time that updates take
     "forward_vectors",  # matrix-vector products, one direction ...
     "backward_vectors",  # ... and the other
     "read_columns",
@@ -97,12 +100,10 @@ class Tile:
         self.events: list[int] = [0] * len(EVENTS)
         #: tiles whose weights add to this one's in every product, each times its factor
         self.companions: list[tuple[float, Tile]] = []
-        #: set by an analog optimizer: backward passes hand over factors instead of a gradient
-        self.wants_factors = False
-        self._factors: list[tuple[Tensor, Tensor]] = []
+        self._waiting = HandOver()
         self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
         self.backend_name = ops.backend_for(self.weight, self.elements, backend)
-        self._check_weights(self.weight)
+        self.check_held()
         self.weight.copy_(self.elements.clip(self.weight))
         self._register()
 
@@ -118,7 +119,7 @@ class Tile:
         _OWNERS[id(self.owner), self.part] = self
 
     def bind(self, owner: Tensor) -> None:
-        """Make `owner` (same shape) the tensor that holds this tile's weights."""
+        """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
         self.owner = owner
         self._register()
 
@@ -174,6 +175,13 @@ class Tile:
         for name, number in events.items():
             self.events[_AT[name]] += number
 
+    def check_held(self, w: Tensor | None = None) -> None:
+        """Raise InputError unless `w`, (rows, cols), by default the tile's weights, fits: each within the
+        nominal range or its element's own bounds, which spread may set farther out.
+        """
+        w = self.weight if w is None else w
+        self._check_weights(w.masked_fill(w == self.elements.clip(w), 0.0))
+
     def _check_weights(self, w: Tensor) -> None:
         low, high = self.device.response.w_min, self.device.response.w_max
         inside = (w >= low) & (w <= high)  # false for NaN too
@@ -186,18 +194,33 @@ class Tile:
 
     # --- hand-over of factors ----------------------------------------------------------------------
 
+    def give_factors_to(self, optimizer: object) -> None:
+        """As long as `optimizer` lives, backward passes hand over factors and give no gradient."""
+        self._waiting.takers.add(optimizer)
+
+    @property
+    def wants_factors(self) -> bool:
+        """Whether an analog optimizer trains this tile."""
+        return bool(self._waiting.takers)
+
     def hand_over(self, x: Tensor, d: Tensor) -> None:
-        """Keep the factors of a backward pass, x (samples, cols) and d (samples, rows)."""
-        self._factors.append((x, d))
+        """Keep the factors of a backward pass, x (samples, cols) and d (samples, rows).
+
+        Raises:
+            InputError: when the weights were set to values that the elements cannot hold.
+        """
+        if self.owner._version != self._waiting.checked_version:  # torch has written; kernels leave it
+            self.check_held()
+            self._waiting.checked_version = self.owner._version
+        self._waiting.add(x, d)
 
     def take_factors(self) -> tuple[Tensor, Tensor] | None:
         """The factors of all backward passes since the last call, in order, and forget them."""
-        kept, self._factors = self._factors, []
-        if not kept:
-            return None
-        if len(kept) == 1:
-            return kept[0]
-        return torch.cat([x for x, _ in kept]), torch.cat([d for _, d in kept])
+        return self._waiting.take()
+
+    def count_gradient(self) -> None:
+        """Note a backward pass that gave a gradient; warns, looking now and then, of weights out of range."""
+        self._waiting.count_gradient(self.check_held)
 
     # --- primitives that change weights ------------------------------------------------------------
 
@@ -221,19 +244,25 @@ class Tile:
     def pulse_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
 
+        Sent row by row, or column by column where that takes fewer slots: a line takes as many slots
+        as the largest count on it.
+
         Raises:
             InputError: when the shape or the type does not match.
         """
+        self._apply_counts(n)
+        size = n.abs()
+        slots = min(int(size.amax(1).sum()), int(size.amax(0).sum()))
+        self._add(slots=slots, line_toggles=slots + int(size.sum()))
+
+    def _apply_counts(self, n: Tensor) -> None:
+        """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         ops.apply_counts_(
             self.weight, self.elements, n, self.pulsing.fidelity, self.key,
             self.count("updates"), self.backend,
         )  # fmt: skip
-        self._add(
-            updates=1,
-            pulses_up=int(n.clamp(min=0).sum()),
-            pulses_down=int(-n.clamp(max=0).sum()),
-            slots=int(n.abs().max()),
-        )
+        up, down = int(n.clamp(min=0).sum()), int(-n.clamp(max=0).sum())
+        self._add(updates=1, pulses_up=up, pulses_down=down)
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
@@ -277,12 +306,15 @@ class Tile:
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
 
-        Kim et al. 2019 (arXiv 1907.10228).
+        Kim et al. 2019 (arXiv 1907.10228). All elements are pulsed at once: a slot and a toggle of every
+        line for each of the 2 n pulses. Raises InputError when n is not an integer >= 0.
         """
+        _check_whole("number of pulse pairs", n, 0)
         one = torch.ones(self.shape, dtype=torch.int64)
         for _ in range(n):
-            self.pulse_counts(one)
-            self.pulse_counts(-one)
+            for counts in (one, -one):
+                self._apply_counts(counts)
+                self._add(slots=1, line_toggles=sum(self.shape))
 
     def count_products(self, forward: int = 0, backward: int = 0) -> None:
         """Count products that a layer computed in another way, such as a whole convolution."""
@@ -296,8 +328,15 @@ class Tile:
 
     # --- primitives that read ----------------------------------------------------------------------
 
+    def _check_vectors(self, name: str, vectors: Tensor, lines: int) -> None:
+        """Raise InputError, naming the shapes, unless `vectors` is (samples, lines)."""
+        if vectors.dim() != 2 or vectors.shape[1] != lines:
+            got, size = tuple(vectors.shape), " x ".join(map(str, self.shape))
+            raise InputError(f"{name} is {got}, but a tile of {size} needs {name} of (samples, {lines})")
+
     def forward(self, x: Tensor) -> Tensor:
         """Analog product of vectors with the weights, x W^T: (samples, cols) -> (samples, rows)."""
+        self._check_vectors("x", x, self.shape[1])
         first = self.count("forward_vectors")
         self.count_products(forward=len(x))
         matrix = self.effective_weight().t()
@@ -305,6 +344,7 @@ class Tile:
 
     def backward(self, d: Tensor) -> Tensor:
         """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
+        self._check_vectors("d", d, self.shape[0])
         first = self.count("backward_vectors")
         self.count_products(backward=len(d))
         matrix = self.effective_weight()
@@ -323,9 +363,10 @@ class Tile:
             (rows, k).
 
         Raises:
-            InputError: when a column does not exist.
+            InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
         rows, cols = self.shape
+        _check_whole("repeats", repeats, 1)
         for column in columns:
             if not 0 <= column < cols:
                 raise InputError(f"column {column} does not exist: this tile has columns 0 to {cols - 1}")
@@ -340,6 +381,11 @@ class Tile:
         plain = self.periphery.unmanaged
         out = product(one, matrix, plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
         return out.view(repeats, len(columns), rows).mean(0).t()
+
+
+def _check_whole(what: str, value: int, low: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise InputError(f"{what} is {value!r}, but must be an integer >= {low}")
 
 
 def describe(device: Device) -> str:

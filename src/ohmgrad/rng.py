@@ -48,6 +48,7 @@ class Purpose:
     LOWER = 19
     SYMMETRIC_POINT = 20
     COLUMN_ORDER = 21
+    GRADIENT_NOISE = 22
 
 
 def philox(

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from ..errors import InputError, check_choice, check_number
+from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse
 from .response import AbstractResponse
 from .variability import Noise, Spread
@@ -49,22 +51,65 @@ class Device:
                 f"response is {self.response!r}, but must be a response such as "
                 "SoftBounds(-1, 1), or Custom(q_plus, q_minus) for your own callables"
             )
+        if self.spread.symmetric_point is not None:
+            self._check_symmetric_point()
+        plus, minus = self.nominal_steps
+        for name, step in (("up", plus), ("down", minus)):
+            if not step > 0:
+                raise InputError(
+                    f"the response's step {name} at w = 0 is {step:g}, but must be positive: it is what "
+                    "dw_min and the noise scale with"
+                )
         half = min(self.response.w_max, -self.response.w_min)
-        if not isinstance(self.dw_min, (int, float)) or not 0 < self.dw_min <= half / 2:
+        top = half / (2 * max(plus, minus))
+        # a few roundings of room: a bound at exactly two steps is allowed
+        if not isinstance(self.dw_min, (int, float)) or not 0 < self.dw_min <= top * (1 + 1e-9):
             raise InputError(
-                f"granularity dw_min is {self.dw_min!r}, but must be a number in (0, {half / 2:g}]: "
-                "positive, and at least two steps from zero to each bound"
+                f"granularity dw_min is {self.dw_min!r}, but must be a number in (0, {top:g}]: positive, "
+                "and at least two steps from zero to each bound (the larger step is "
+                f"{max(plus, minus):g} dw_min)"
             )
         check_number("dw_min", self.dw_min)
-        if self.spread.symmetric_point is not None:
-            check_number(
-                "symmetric_point_mean",
-                self.spread.symmetric_point_mean,
-                low=self.response.w_min,
-                high=self.response.w_max,
-                open_low=True,
-                open_high=True,
+
+    def _check_symmetric_point(self) -> None:
+        response = self.response
+        check_number(
+            "symmetric_point_mean",
+            self.spread.symmetric_point_mean,
+            low=response.w_min,
+            high=response.w_max,
+            open_low=True,
+            open_high=True,
+        )
+        # the balance scales q+ and q-; if their ratio is the same everywhere they meet nowhere or
+        # everywhere, and no balance puts the symmetric point where it is wanted
+        w = torch.linspace(0.9 * response.w_min, 0.9 * response.w_max, 19, dtype=torch.float64)
+        ratio = response.q_plus(w) / response.q_minus(w)
+        if bool((ratio - ratio[0]).abs().max() <= 1e-9 * ratio[0].abs()):
+            raise InputError(
+                f"spread of symmetric_point is {self.spread.symmetric_point!r}, but q+/q- of this "
+                f"{type(response).__name__} does not depend on w, so that it has no inner symmetric point: "
+                "leave symmetric_point unset (None) and use up_down, or a response such as SoftBounds"
             )
+
+    @property
+    def nominal(self) -> Device:
+        """The same device without spread: its elements are all the nominal one, means kept."""
+        point = None if self.spread.symmetric_point is None else 0.0
+        spread = dataclasses.replace(
+            self.spread, dw_min=0.0, up_down=0.0, w_max=0.0, w_min=0.0, symmetric_point=point
+        )
+        return dataclasses.replace(self, spread=spread)
+
+    @property
+    def nominal_steps(self) -> tuple[float, float]:
+        """Steps up and down of the nominal element at w = 0, in units of dw_min."""
+        at = torch.tensor([0.0, self.spread.symmetric_point_mean], dtype=torch.float64)
+        (plus, p), (minus, m) = self.response.q_plus(at).tolist(), self.response.q_minus(at).tolist()
+        placed = self.spread.symmetric_point is not None
+        balance = (m - p) / (m + p) if placed else self.spread.up_down_mean
+        balance = min(max(balance, -0.9), 0.9)
+        return plus * (1 + balance), minus * (1 - balance)
 
     @property
     def states(self) -> float:
@@ -122,13 +167,10 @@ class Device:
         Raises:
             InputError: when the file cannot be read, is not YAML, or describes no device.
         """
-        try:
-            text = source.read_text() if isinstance(source, Path) else source
-            data = yaml.safe_load(text)
-        except OSError as error:
-            raise InputError(f"cannot read the device file {source}: {error.strerror}") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"device is not valid YAML: {' '.join(str(error).split())}") from None
+        if isinstance(source, Path):
+            data = read_yaml(source, f"the device file {source}")
+        else:
+            data = parse_yaml(source, "device")
         return cls.from_dict(_mapping(data, "device"))
 
 

@@ -29,7 +29,8 @@ class Elements:
 
     For `form` "affine" one pulse up moves w by up (1 - slope_up w/upper), one pulse down by
     -down (1 - slope_down w/lower). For `form` "callable" the response is asked, at w scaled to the
-    nominal range. A tile with per-cell planes takes 20 bytes per cell with its weight, 4 if uniform.
+    nominal range, and divided by its value at 0, `unit_up` or `unit_down`. A tile with per-cell planes
+    takes 20 bytes per cell with its weight, 4 if uniform.
     """
 
     shape: tuple[int, int]
@@ -44,6 +45,8 @@ class Elements:
     slope_up: float
     slope_down: float
     response: AbstractResponse
+    unit_up: float = 1.0
+    unit_down: float = 1.0
     #: what a backend keeps for these elements, by its name; never copied
     packed: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -63,13 +66,13 @@ class Elements:
         """Step of an up pulse at `w` (rows, cols), in units of the nominal dw_min."""
         if self.form == "affine":
             return self.up / self.dw_min * (1 - self.slope_up * w / self.upper)
-        return self.up / self.dw_min * self.response.q_plus(self._nominal(w))
+        return self.up / (self.dw_min * self.unit_up) * self.response.q_plus(self._nominal(w))
 
     def q_minus(self, w: Tensor) -> Tensor:
         """Step of a down pulse at `w` (rows, cols), in units of the nominal dw_min."""
         if self.form == "affine":
             return self.down / self.dw_min * (1 - self.slope_down * w / self.lower)
-        return self.down / self.dw_min * self.response.q_minus(self._nominal(w))
+        return self.down / (self.dw_min * self.unit_down) * self.response.q_minus(self._nominal(w))
 
     def clip(self, w: Tensor) -> Tensor:
         """`w` kept inside each element's bounds."""
@@ -111,7 +114,8 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     rows, cols = _check_shape(shape)
     response, spread = device.response, device.spread
     affine = isinstance(response, AffineResponse)
-    base_up, base_down = (response.up, response.down) if affine else (1.0, 1.0)
+    zero = torch.zeros((), dtype=torch.float64)
+    base_up, base_down = float(response.q_plus(zero)), float(response.q_minus(zero))
     slope_up, slope_down = response.slopes if affine else (0.0, 0.0)
 
     def normal(purpose: int, std: float) -> Tensor:
@@ -154,6 +158,8 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
         slope_up=float(slope_up),
         slope_down=float(slope_down),
         response=response,
+        unit_up=1.0 if affine else base_up,
+        unit_down=1.0 if affine else base_down,
     )
 
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from ..errors import InputError
-from .functional import AnalogLayer, mapped
+from .functional import AnalogLayer, first_order, mapped, weight_is_asked_for
 
 __all__ = ["AnalogConv2d"]
 
@@ -35,20 +35,21 @@ class _Convolution(torch.autograd.Function):
             n, high, wide = layer.patches(x).shape[:3]
             vectors = [layer.vectors(x, i) for i in range(layer.groups)]
             parts = [t.forward(v) for t, v in zip(layer.tiles, vectors, strict=True)]
-            y = torch.cat(parts, 1).view(n, high, wide, -1).permute(0, 3, 1, 2)
+            y = torch.cat(parts, 1).view(n, high, wide, layer.out_channels).permute(0, 3, 1, 2)
         ctx.save_for_backward(x, y, scale, *vectors)
-        ctx.layer, ctx.has_bias = layer, bias is not None
+        ctx.layer, ctx.weight = layer, weight
         wide_scale = scale.view(-1, 1, 1)
         return y * wide_scale if bias is None else torch.addcmul(bias.view(-1, 1, 1), y, wide_scale)
 
     @staticmethod
+    @first_order
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (g,) = grads
         x, y, scale, *vectors = ctx.saved_tensors
         layer: AnalogConv2d = ctx.layer
-        need_x, need_weight, need_scale, need_bias, _ = ctx.needs_input_grad
+        need_x, _, need_scale, need_bias, _ = ctx.needs_input_grad
+        hand_over, need_gradient = weight_is_asked_for(ctx, layer.tiles[0])
         d = g * scale.view(-1, 1, 1)
-        hand_over = need_weight and layer.tiles[0].wants_factors
         rows = layer.out_channels // layer.groups
         lines: list[Tensor] = []
         if hand_over or not layer.perfect:
@@ -58,12 +59,16 @@ class _Convolution(torch.autograd.Function):
         if hand_over:
             for i, tile in enumerate(layer.tiles):
                 tile.hand_over(vectors[i] if vectors else layer.vectors(x, i), lines[i])
-        elif need_weight:
+        elif need_gradient:
+            for tile in layer.tiles:
+                tile.count_gradient()
             grad_weight = conv2d_weight(x, layer.weight.shape, d, **layer.geometry)
         if need_x and layer.perfect:
             grad_x = conv2d_input(x.shape, layer.effective_weight(), d, **layer.geometry)
             for tile in layer.tiles:
                 tile.count_products(backward=d.shape[0] * d.shape[2] * d.shape[3])
+        elif need_x and not len(x):
+            grad_x = torch.zeros_like(x)
         elif need_x:
             back = torch.cat([t.backward(v) for t, v in zip(layer.tiles, lines, strict=True)], 1)
             columns = back.view(len(x), -1, back.shape[1]).transpose(1, 2)
@@ -90,7 +95,7 @@ class AnalogConv2d(AnalogLayer):
         settings: `device` and, for the `Tile`, `pulsing`, `periphery`, `seed`, `array`, `backend`.
 
     Shape:
-        (N, in_channels, H, W) -> (N, out_channels, H', W'), as torch.nn.Conv2d
+        (N, in_channels, H, W) -> (N, out_channels, H', W'), or without N, as torch.nn.Conv2d
 
     Raises:
         InputError: when an input does not have in_channels channels.
@@ -109,9 +114,8 @@ class AnalogConv2d(AnalogLayer):
         self.padding_mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
         # the amounts on the four sides, as torch.nn.functional.pad takes them; covers 'same' too
         self.pads = tuple(conv._reversed_padding_repeated_twice)
-        response = settings["device"].response
         weight = conv.weight.detach()
-        analog, scale = mapped(weight.flatten(1), response.w_min, response.w_max, omega)
+        analog, scale = mapped(weight.flatten(1), settings["device"], omega)
         self.weight = nn.Parameter(analog.reshape(weight.shape).contiguous())
         self.out_scale = nn.Parameter(scale)
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
@@ -142,10 +146,14 @@ class AnalogConv2d(AnalogLayer):
         return mine.reshape(-1, self.tiles[group].shape[1])
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise InputError(f"input is {tuple(x.shape)}, but this layer needs (N, {self.in_channels}, H, W)")
+        if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
+            raise InputError(
+                f"input is {tuple(x.shape)}, but this layer needs (N, {self.in_channels}, H, W) or "
+                f"({self.in_channels}, H, W)"
+            )
         self._bound_tiles()
+        batch = x if x.dim() == 4 else x.unsqueeze(0)
         if any(self.pads):
-            x = F.pad(x, self.pads, mode=self.padding_mode)
-        y = _Convolution.apply(x, self.weight, self.out_scale, self.bias, self)
-        return y  # pyright: ignore[reportReturnType]
+            batch = F.pad(batch, self.pads, mode=self.padding_mode)
+        y: Any = _Convolution.apply(batch, self.weight, self.out_scale, self.bias, self)
+        return y if x.dim() == 4 else y.squeeze(0)

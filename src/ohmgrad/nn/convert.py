@@ -46,6 +46,10 @@ def convert(
     Weights are kept: W = out_scale * W_analog, with one learnable digital scale per output (a column
     of the crossbar's outputs). Biases stay digital. `print` of the result shows what is analog.
 
+    A layer under several names stays one layer. Hooks of a converted layer are not taken over: register
+    them on the result. A module that reads the weights of its layers and does not call them would miss
+    scales and periphery; torch's Transformer encoders do so in evaluation, and are kept from it.
+
     Args:
         model: any module; it is not changed.
         device: specification of the elements.
@@ -60,7 +64,8 @@ def convert(
         backend: "auto", "reference" or "numba".
 
     Raises:
-        InputError: when no layer is converted, a pattern matches nothing, or an argument is wrong.
+        InputError: when no layer is converted, a pattern matches nothing, a layer shares its parameters
+            with another module (tied weights), or an argument is wrong.
 
     Example:
         >>> import torch
@@ -72,31 +77,18 @@ def convert(
     """
     if omega is not None:
         check_number("omega", omega, low=0, open_low=True, high=1)
-    wanted = tuple(CONVERTERS) if types is None else tuple(types)
-    for kind in wanted:
-        if kind not in CONVERTERS:
-            known = ", ".join(t.__name__ for t in CONVERTERS)
-            raise InputError(f"{kind!r} cannot be converted: the types that can are {known}")
+    for what, value, kind in (("pulsing", pulsing, Pulsing), ("periphery", periphery, Periphery)):
+        if not isinstance(value, kind | None):
+            raise InputError(f"{what} is {value!r}, but must be a {kind.__name__} or None")
+    wanted = _types(types)
     include, exclude = _patterns("include", include), _patterns("exclude", exclude)
-    names = [name for name, module in model.named_modules() if type(module) in wanted]
-    for pattern in (*include, *exclude):
-        if not any(fnmatch(name, pattern) for name in names):
-            found = ", ".join(repr(name) for name in names) or "none"
-            raise InputError(f"pattern {pattern!r} matches no layer: the candidates are {found}")
-    chosen = [
-        name
-        for name in names
-        if any(fnmatch(name, p) for p in include) and not any(fnmatch(name, p) for p in exclude)
-    ]
-    if not chosen:
-        raise InputError(
-            "no layer is left to convert: give other patterns, or another model; "
-            "convertible are " + ", ".join(t.__name__ for t in wanted)
-        )
+    chosen = _chosen(model, wanted, include, exclude)
+    _check_own_weights(model, chosen)
     model = copy.deepcopy(model)
     shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "backend": backend}
     twins: dict[nn.Module, AnalogLayer] = {}
-    array = 0
+    # a second conversion goes on after the arrays of the first
+    array = max((t.key.array + 256 for _, m in analog_layers(model) for t in m.tiles), default=0)
     for name in chosen:
         layer = model.get_submodule(name)
         twin = CONVERTERS[type(layer)](layer, omega, {**shared, "seed": seed, "array": array})
@@ -110,7 +102,77 @@ def convert(
         for name, child in list(parent._modules.items()):  # named_children() skips a second name
             if child is not None and child in twins:
                 setattr(parent, name, twins[child])
+    _call_all_layers(model)
     return model
+
+
+def _chosen(
+    model: nn.Module, wanted: tuple[type[nn.Module], ...], include: list[str], exclude: list[str]
+) -> list[str]:
+    """The first names of the layers to convert; patterns see all names of a layer that has several."""
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if type(module) in wanted:
+            names.setdefault(module, []).append(name)
+    every = [name for several in names.values() for name in several]
+    analog = _listed(name or "the model" for name, _ in analog_layers(model))
+    if not names and analog:
+        raise InputError(f"no layer is left to convert; analog already: {analog}")
+    for pattern in (*include, *exclude):
+        if not any(fnmatch(name, pattern) for name in every):
+            hint = f"; analog already: {analog}" if analog else ""
+            raise InputError(
+                f"pattern {pattern!r} matches no layer: the candidates are {_listed(every) or 'none'}{hint}"
+            )
+
+    def matches(several: list[str], patterns: list[str]) -> bool:
+        return any(fnmatch(name, p) for name in several for p in patterns)
+
+    chosen = [n[0] for n in names.values() if matches(n, include) and not matches(n, exclude)]
+    if not chosen:
+        raise InputError(
+            "no layer is left to convert: give other patterns, or another model; "
+            "convertible are " + ", ".join(t.__name__ for t in wanted)
+        )
+    return chosen
+
+
+def _check_own_weights(model: nn.Module, chosen: list[str]) -> None:
+    """Raise InputError for a layer whose parameters are also another module's, or are computed by a hook."""
+    owners: dict[nn.Parameter, dict[nn.Module, str]] = {}
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            owners.setdefault(parameter, {})[module] = name
+    for name in chosen:
+        layer = model.get_submodule(name)
+        if "weight" not in layer._parameters:
+            raise InputError(
+                f"the weight of layer {name!r} is not a parameter but computed from others: undo that first "
+                "(torch.nn.utils.remove_weight_norm, torch.nn.utils.prune.remove), or exclude the layer"
+            )
+        for parameter in layer.parameters(recurse=False):
+            tied = list(owners[parameter].values())
+            if len(tied) > 1:
+                raise InputError(
+                    f"layers {_listed(tied)} share one parameter, and a crossbar holds its own: keep them "
+                    f"digital with exclude=[{_listed(n for n in tied if n in chosen)}], or untie them"
+                )
+
+
+def _call_all_layers(model: nn.Module) -> None:
+    """In evaluation torch's Transformer encoders read the weights of their layers without calling them.
+
+    They do so no more in an encoder layer that has a hook, and without nested tensors.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer) and analog_layers(module):
+            module.register_forward_pre_hook(_no_fast_path)
+        if isinstance(module, nn.TransformerEncoder) and analog_layers(module):
+            module.use_nested_tensor = False
+
+
+def _no_fast_path(module: nn.Module, args: Any) -> None:
+    """A hook that does nothing."""
 
 
 def _freeze_as(layer: Any, twin: AnalogLayer) -> None:
@@ -129,3 +191,20 @@ def _patterns(what: str, patterns: Iterable[str]) -> list[str]:
     if isinstance(patterns, str):
         raise InputError(f"{what} is {patterns!r}, but must be a list of patterns: [{patterns!r}]")
     return list(patterns)
+
+
+def _types(types: Iterable[type[nn.Module]] | None) -> tuple[type[nn.Module], ...]:
+    if types is None:
+        return tuple(CONVERTERS)
+    if not isinstance(types, Iterable):
+        word = getattr(types, "__name__", types)
+        raise InputError(f"types is {word}, but must be a list of types: [{word}]")
+    known = ", ".join(t.__name__ for t in CONVERTERS)
+    for kind in (wanted := tuple(types)):
+        if kind not in CONVERTERS:
+            raise InputError(f"{kind!r} cannot be converted: the types that can are {known}")
+    return wanted
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -30,7 +30,10 @@ class AnalogLinear(AnalogLayer):
         (..., in_features) -> (..., out_features)
 
     Raises:
-        InputError: when an input has another last dimension.
+        InputError: when an argument is wrong, or an input has another last dimension.
+
+    Inside torch's `nn.TransformerEncoderLayer`, use `convert`: in evaluation that module reads the weights
+    of its linear layers and does not call them, which `convert` prevents.
 
     Example:
         >>> from ohmgrad.devices import Device, SoftBounds
@@ -50,6 +53,9 @@ class AnalogLinear(AnalogLayer):
         **settings: Any,
     ) -> None:
         super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(size, int) or size < 1:
+                raise InputError(f"{name} is {size!r}, but must be an integer of at least 1")
         self.in_features, self.out_features = in_features, out_features
         bound = 1 / math.sqrt(in_features)  # as torch.nn.Linear
         weight = torch.empty(out_features, in_features).uniform_(-bound, bound)
@@ -69,16 +75,16 @@ class AnalogLinear(AnalogLayer):
     def _fill(
         self, weight: Tensor, offset: Tensor | None, omega: float | None, settings: dict[str, Any]
     ) -> None:
-        response = settings["device"].response
-        analog, scale = mapped(weight, response.w_min, response.w_max, omega)
+        analog, scale = mapped(weight, settings["device"], omega)
         self.weight, self.out_scale = nn.Parameter(analog), nn.Parameter(scale)
         self.bias = None if offset is None else nn.Parameter(offset)
         self._place(1, settings)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != self.in_features:
+        dims = x.dim()
+        if not dims or x.shape[-1] != self.in_features:
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})")
         (tile,) = self._bound_tiles()
-        flat = x if x.dim() == 2 else x.reshape(-1, self.in_features)
+        flat = x if dims == 2 else x.reshape(-1, self.in_features)
         y = analog_product(flat, self.weight, self.out_scale, self.bias, tile)
-        return y if x.dim() == 2 else y.view(*x.shape[:-1], self.out_features)
+        return y if dims == 2 else y.view(*x.shape[:-1], self.out_features)

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import abc
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim.sgd import sgd
+from torch.utils.hooks import RemovableHandle
 
 from ..crossbar import EVENTS, Tile, tiles_of
 from ..errors import InputError, check_number
 
-__all__ = ["AnalogOptimizer"]
+__all__ = ["AnalogOptimizer", "Road"]
+
+
+class Road(NamedTuple):
+    """How the gradient reaches the weights W of a tile, by pulses."""
+
+    #: the array that the gradient is written to: the tile itself, or a fast array P beside it
+    array: Tile
+    #: learning rate of that write
+    rate: float
+    #: where that array is P: W moves by `transfer` times P per update, on the average over elements
+    transfer: float = 0.0
+    #: standard deviation of one value of P as the transfer reads it, in weight units
+    read_noise: float = 0.0
 
 
 class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
@@ -25,7 +40,14 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     no digital copy to decay or to remember.
 
     Backward passes hand the factors (x, d) of all analog layers over; `step` uses them up. They add up
-    over several backward passes as gradients do, and `zero_grad` forgets them.
+    over several backward passes as gradients do, and the optimizer's `zero_grad` forgets them.
+
+    Call zero_grad() of the OPTIMIZER, not of the model: `model.zero_grad()` clears gradients only, and
+    factors of backward passes that no step has used would still go into the next step.
+
+    As long as the optimizer lives, its analog weights have no gradient (`weight.grad` is None), so that
+    clipping by norm does not see them and no other torch optimizer trains them; `torch.autograd.grad` gives
+    theirs. Copies of a model start without an optimizer and without factors.
 
     Args:
         params: parameters or groups, as for any torch optimizer.
@@ -54,6 +76,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         }
         self._arrays: dict[tuple[int, str], Tile] = {}
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
+        self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         super().__init__(params, {**defaults, **digital})
         if not any(tiles_of(p) for g in self.param_groups for p in g["params"]):
             raise InputError(
@@ -73,14 +96,16 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         except InputError:
             self.param_groups.pop()
             raise
-        for p in group["params"]:
-            for tile in tiles_of(p):
-                tile.wants_factors = True
+        self._ask_for_factors(group)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state, as `load_state_dict` and copies do; arrays are made from it when asked for."""
         super().__setstate__(state)
         self._arrays, self._looked_up = {}, {}
+        if not hasattr(self, "_update_hooks"):  # a copy has none
+            self._update_hooks = OrderedDict()
+        for group in self.param_groups:
+            self._ask_for_factors(group)
 
     @abc.abstractmethod
     def analog_step(
@@ -98,6 +123,20 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     def check(self, group: dict[str, Any]) -> None:
         """Raise InputError when an option of a parameter group is out of range."""
 
+    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road | None:
+        """How the gradient of a tile reaches its weights, for predictions; None if not as `Road` says."""
+        return None
+
+    def register_update_hook(self, hook: Callable[..., None]) -> RemovableHandle:
+        """Call `hook(tile, x, d, group, state)` before every `analog_step`, with the same arguments.
+
+        A hook must not change its arguments; `remove()` of what is returned ends it. Copies of the
+        optimizer and its `state_dict` have no hooks.
+        """
+        handle = RemovableHandle(self._update_hooks)
+        self._update_hooks[handle.id] = hook
+        return handle
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One update of all parameters; a closure is evaluated first, as in torch.
@@ -113,6 +152,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             for tile, state in self.tiles_in(group):
                 factors = tile.take_factors()
                 if factors is not None:
+                    for hook in self._update_hooks.values():
+                        hook(tile, *factors, group, state)
                     self.analog_step(tile, *factors, group, state)
             self._digital_step(group)
         return loss
@@ -133,11 +174,18 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             for i, tile in enumerate(tiles)
         ]
 
+    def _ask_for_factors(self, group: dict[str, Any]) -> None:
+        """Have backward passes hand factors over, as long as this optimizer lives."""
+        for p in group["params"]:
+            for tile in tiles_of(p):
+                tile.give_factors_to(self)
+
     def _places(self, group: dict[str, Any]) -> list[tuple[Tensor, list[Tile]]]:
         """Parameters of a group with their tiles (none for digital ones), looked up once."""
         params = group["params"]
         known = self._looked_up.get(id(params))
         if known is None or len(known) != len(params):
+            self._ask_for_factors(group)
             known = self._looked_up[id(params)] = [(p, tiles_of(p)) for p in params]
         return known
 

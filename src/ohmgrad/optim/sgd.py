@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..crossbar import Tile
-from .base import AnalogOptimizer
+from .base import AnalogOptimizer, Road
 
 __all__ = ["AnalogSGD"]
 
@@ -49,3 +49,6 @@ class AnalogSGD(AnalogOptimizer):
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
         tile.pulse(x, d, -float(group["lr"]))
+
+    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
+        return Road(tile, float(group["lr"]))

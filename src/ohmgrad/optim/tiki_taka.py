@@ -6,6 +6,7 @@ Gokmen & Haensch 2020 (10.3389/fnins.2020.00103); shown to converge exactly by W
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import InputError, check_choice, check_number
 from ..rng import Purpose, words
-from .base import AnalogOptimizer
+from .base import AnalogOptimizer, Road
 
 __all__ = ["TikiTaka"]
 
@@ -112,12 +113,23 @@ class TikiTaka(AnalogOptimizer):
         updates = state["updates"] = state.get("updates", 0) + 1
         if updates % group["transfer_every"]:
             return
-        lr = group["lr"] if group["transfer_lr"] is None else group["transfer_lr"]
+        lr = self._transfer_lr(group)
         columns = self._columns(tile, group, updates // group["transfer_every"] - 1)
         values = fast.read(columns, group["reads"])
         lines = np.zeros((len(columns), tile.shape[1]), np.float32)  # one line on in each sample
         lines[np.arange(len(columns)), columns] = 1.0
-        tile.pulse(torch.from_numpy(lines), values.t(), float(lr))
+        tile.pulse(torch.from_numpy(lines), values.t(), lr)
+
+    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
+        share = min(group["columns"] / tile.shape[1], 1.0) / group["transfer_every"]
+        p = tile.periphery  # noise of a one-hot read: outputs, elements, rounding of the ADC
+        noise = math.sqrt((p.out_noise**2 + p.weight_noise**2 + p.out_step**2 / 12) / group["reads"])
+        fast = self._fast(tile, group, state)
+        return Road(fast, float(group["fast_lr"]), share * self._transfer_lr(group), noise)
+
+    @staticmethod
+    def _transfer_lr(group: dict[str, Any]) -> float:
+        return float(group["lr"] if group["transfer_lr"] is None else group["transfer_lr"])
 
     def _fast(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         fast = self.array(tile, state, "fast", role=1)

@@ -104,7 +104,7 @@ def count_row(xs, b, word, ds, r, count):
 
 
 @kernel(fastmath=CONTRACT)
-def _collapse_additive(count, coef, m, v, high, low):
+def _collapse_additive(count, coef, m, v, high, low, peak):
     """Mean and variance of a row after `count` pulses, additive noise."""
     log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5]
     for j in range(count.shape[0]):
@@ -116,14 +116,15 @@ def _collapse_additive(count, coef, m, v, high, low):
         stationary = vb if down else va
         gone = exp2m1(abs(k) * log)
         new = m[j] - (fixed - m[j]) * gone
-        v[j] -= (stationary - v[j]) * (gone * (f32(2) + gone))
-        m[j] = new
+        var = v[j] - (stationary - v[j]) * (gone * (f32(2) + gone))
+        m[j], v[j] = new, var
         high[j] = max(high[j], new)
         low[j] = min(low[j], new)
+        peak[j] = max(peak[j], var)
 
 
 @kernel(fastmath=CONTRACT)
-def _collapse_multiplicative(count, coef, m, v, high, low):
+def _collapse_multiplicative(count, coef, m, v, high, low, peak):
     """Mean and variance of a row after `count` pulses, multiplicative noise."""
     log_u, log_d, fix_u, fix_d, var_u, var_d = coef[0], coef[1], coef[2], coef[3], coef[4], coef[5]
     for j in range(count.shape[0]):
@@ -138,10 +139,11 @@ def _collapse_multiplicative(count, coef, m, v, high, low):
         gap = fixed - m[j]
         keep = (f32(1) + gone) * (f32(1) + gone)
         new = m[j] - gap * gone
-        v[j] = keep * (v[j] + growth * (v[j] + gap * gap))
-        m[j] = new
+        var = keep * (v[j] + growth * (v[j] + gap * gap))
+        m[j], v[j] = new, var
         high[j] = max(high[j], new)
         low[j] = min(low[j], new)
+        peak[j] = max(peak[j], var)
 
 
 @kernel(fastmath=CONTRACT)
@@ -159,11 +161,11 @@ def _collapse_quiet(count, coef, m):
 
 
 @kernel()
-def collapse(count, coef, kind, m, v, high, low):
+def collapse(count, coef, kind, m, v, high, low, peak):
     if kind == ADDITIVE:
-        _collapse_additive(count, coef, m, v, high, low)
+        _collapse_additive(count, coef, m, v, high, low, peak)
     elif kind == MULTIPLICATIVE:
-        _collapse_multiplicative(count, coef, m, v, high, low)
+        _collapse_multiplicative(count, coef, m, v, high, low, peak)
     else:
         _collapse_quiet(count, coef, m)
 
@@ -180,20 +182,20 @@ def gauss_row(r, step, k0, k1, z):
 
 
 @kernel()
-def start_row(row, m, v, high, low):
+def start_row(row, m, v, high, low, peak):
     for j in range(row.shape[0]):
-        m[j], v[j], high[j], low[j] = row[j], f32(0), row[j], row[j]
+        m[j], v[j], high[j], low[j], peak[j] = row[j], f32(0), row[j], row[j], f32(0)
 
 
 @kernel(fastmath=CONTRACT)
-def finish_row(coef, m, v, high, low, z, flag):
+def finish_row(coef, m, v, high, low, peak, z, flag):
     """Add the noise; flag the cells that came near a bound; returns whether there are any."""
     lower, upper = coef[6], coef[7]
     some = i32(0)
     for j in range(m.shape[0]):
-        std_j = np.sqrt(v[j])
-        near = high[j] + Z * std_j > upper[j]
-        near |= low[j] - Z * std_j < lower[j]
+        std_j, room = np.sqrt(v[j]), Z * np.sqrt(peak[j])
+        near = high[j] + room > upper[j]
+        near |= low[j] - room < lower[j]
         flag[j] = f32(1) if near else f32(0)
         some |= i32(near)
         m[j] = min(max(m[j] + std_j * z[j], lower[j]), upper[j])
@@ -202,12 +204,12 @@ def finish_row(coef, m, v, high, low, z, flag):
 
 @kernel()
 def scratch_rows(n):
-    """13 scratch rows for n cells, at least n long, on cache lines of their own.
+    """14 scratch rows for n cells, at least n long, on cache lines of their own.
 
-    The rows start 320 bytes apart modulo 4096: rows in step would share the sets of the cache, and a
+    The rows start 256 bytes apart modulo 4096: rows in step would share the sets of the cache, and a
     load that follows a store by nearly 4096 bytes is taken to depend on it. Both halve the speed.
     """
-    stride = 80 + 1024 * ((max(n - 80, 0) + 1023) // 1024)
-    flat = np.empty(13 * stride + 16, np.float32)
+    stride = 64 + 1024 * ((max(n - 64, 0) + 1023) // 1024)
+    flat = np.empty(14 * stride + 16, np.float32)
     start = (-(flat.ctypes.data // 4)) % 16
-    return flat[start : start + 13 * stride].reshape(13, stride)
+    return flat[start : start + 14 * stride].reshape(14, stride)

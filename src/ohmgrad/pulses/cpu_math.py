@@ -23,11 +23,30 @@ from numba import njit, types
 from numba.core import config
 from numba.extending import intrinsic
 
-__all__ = ["CONTRACT", "as_float", "as_int", "exp2m1", "gauss2", "kernel", "log2_1p", "philox", "popcount"]
+__all__ = [
+    "CONTRACT",
+    "as_float",
+    "as_int",
+    "exp2m1",
+    "gauss2",
+    "kernel",
+    "lent",
+    "log2_1p",
+    "philox",
+    "popcount",
+]
 
 
 #: the kernel files, in the order in which they use each other
-SOURCES = ("reference.py", "cpu_math.py", "cpu_trains.py", "cpu_dense.py", "cpu_rows.py", "cpu.py")
+SOURCES = (
+    "reference.py",
+    "cpu_math.py",
+    "cpu_trains.py",
+    "cpu_dense.py",
+    "cpu_rows.py",
+    "cpu.py",
+    "cpu_runs.py",
+)
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
@@ -89,6 +108,22 @@ def as_int(typingctx: Any, value: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
 
     return types.int32(types.float32), codegen
+
+
+@intrinsic
+def lent(typingctx: Any, array: Any) -> Any:
+    """The same array without a count of its references, which slices otherwise change atomically.
+
+    In a loop over small rows this takes as long as the work. The array must be held by the caller of
+    the function that lends it.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = context.make_array(array)(context, builder, value=args[0])
+        view.meminfo = ir.Constant(view.meminfo.type, None)
+        return view._getvalue()
+
+    return array(array), codegen
 
 
 @njit(inline="always")

@@ -26,9 +26,9 @@ from .cpu_dense import (
     start_row,
     stationary,
 )
-from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, log2_1p, philox, popcount
+from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, lent, log2_1p, philox, popcount
 
-__all__ = ["counts_rows", "rows_chunk"]
+__all__ = ["apply_row", "counts_rows", "lend_scratch", "row_scratch", "rows_chunk", "sparse_cost"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -137,7 +137,7 @@ def _event(n, step, bound, slope, toward, kind, std, mean, var):
 @kernel(fastmath=CONTRACT)
 def _sparse_row(
     r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
-    m, v, high, low, z, seen, columns, todo, ahead,
+    m, v, high, low, peak, z, seen, columns, todo, ahead,
 ):  # fmt: skip
     """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
     uniform = planes[0].size == 1
@@ -163,7 +163,8 @@ def _sparse_row(
                 seen[j] = 1
                 columns[touched] = j
                 touched += 1
-                m[j], high[j], low[j], v[j] = w[r, j], w[r, j], w[r, j], f32(0)
+                m[j], high[j], low[j] = w[r, j], w[r, j], w[r, j]
+                v[j], peak[j] = f32(0), f32(0)
             c = 0 if uniform else j
             if down:
                 mean, var = _event(n, downs[c], -lowers[c], slope_down, f32(-1), kind, std, m[j], v[j])
@@ -174,6 +175,7 @@ def _sparse_row(
             m[j], v[j] = mean, var
             high[j] = max(high[j], mean)
             low[j] = min(low[j], mean)
+            peak[j] = max(peak[j], var)
     if kind != QUIET:
         _gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(touched):
@@ -183,8 +185,8 @@ def _sparse_row(
             w[r, j] = m[j]
             continue
         c = 0 if uniform else j
-        std_j = np.sqrt(v[j])
-        if high[j] + Z * std_j > uppers[c] or low[j] - Z * std_j < lowers[c]:
+        std_j, room = np.sqrt(v[j]), Z * np.sqrt(peak[j])
+        if high[j] + room > uppers[c] or low[j] - room < lowers[c]:
             for q in range(n_mine):
                 todo[q] = _train_count(xs, ds, mine[q], r, j)
             w[r, j] = _replay(
@@ -197,18 +199,18 @@ def _sparse_row(
 @kernel()
 def _dense_row(
     r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
-    coef, count, m, v, high, low, z, todo, ahead,
+    coef, count, m, v, high, low, peak, z, todo, ahead,
 ):  # fmt: skip
     """The dense road: stream the whole row for every sample."""
     n = w.shape[1]
     prepare_row(r, planes, slopes, kind, std, coef)
-    start_row(w[r], m, v, high, low)
+    start_row(w[r], m, v, high, low, peak)
     for i in range(n_mine):
         count_row(xs, mine[i], ds[0, mine[i], r], ds, r, count)
-        collapse(count, coef, kind, m, v, high, low)
+        collapse(count, coef, kind, m, v, high, low, peak)
     if kind != QUIET:
         gauss_row(r, step, k0, k1, z)
-        if finish_row(coef, m, v, high, low, z, count):
+        if finish_row(coef, m, v, high, low, peak, z, count):
             for j in range(n):
                 if count[j] != f32(0):
                     for q in range(n_mine):
@@ -220,20 +222,87 @@ def _dense_row(
         w[r, j] = m[j]
 
 
+@njit(inline="always")
+def sparse_cost(b, fires, n_lines, on):
+    """What sample b costs on the sparse road, in ns, in a row whose d-line fires so often."""
+    meets = min(np.float64(n_lines[b]), fires * on[b])
+    return n_lines[b] * SPARSE_LINE + meets * SPARSE_EVENT
+
+
+@njit(inline="always")
+def _moments(rows, n):
+    """Mean, variance, highest and lowest mean and largest variance so far, and counts, of n cells."""
+    return rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n], rows[5, :n]
+
+
+@kernel()
+def row_scratch(n, samples):
+    """Scratch of `apply_row` for rows of n cells; the caller holds it while rows use it."""
+    scratch = scratch_rows(n)
+    z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
+    seen, columns = np.zeros(n, np.uint8), np.empty(n, np.int32)
+    mine, todo = np.empty(samples, np.int64), np.empty(samples, np.int64)
+    return scratch[:8], scratch[8:], z, ahead, seen, columns, mine, todo
+
+
+@njit(inline="always")
+def lend_scratch(scratch, n):
+    """coef; the six moments of n cells; z, ahead, seen, columns, mine and todo: all lent."""
+    coef, rows, z, ahead, seen, columns, mine, todo = scratch
+    m, v, high, low, peak, count = _moments(lent(rows), n)
+    z, ahead, seen, columns, mine, todo = (
+        lent(z), lent(ahead), lent(seen), lent(columns), lent(mine), lent(todo),
+    )  # fmt: skip
+    return lent(coef), m, v, high, low, peak, count, z, ahead, seen, columns, mine, todo
+
+
+@njit(inline="always")
+def apply_row(
+    r, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, n_mine, sparse, step, k0, k1, own,
+):  # fmt: skip
+    """Apply the trains of the n_mine samples in which d-line r fires; `sparse` is the sum of their costs."""
+    n = w.shape[1]
+    coef, m, v, high, low, peak, count, z, ahead, seen, columns, mine, todo = own
+    if by_pulse:
+        for j in range(n):
+            for q in range(n_mine):
+                todo[q] = _train_count(xs, ds, mine[q], r, j)
+            w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead)
+    elif sparse < n * (n_mine * DENSE_SAMPLE + DENSE_ROW):
+        _sparse_row(
+            r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
+            m, v, high, low, peak, z, seen, columns, todo, ahead,
+        )  # fmt: skip
+    else:
+        _dense_row(
+            r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
+            coef, count, m, v, high, low, peak, z, todo, ahead,
+        )  # fmt: skip
+
+
 @kernel()
 def rows_chunk(
     begin, end, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live,
     step, key,
 ):  # fmt: skip
     """Apply the trains of the live samples to rows begin ... end-1 of the weights."""
-    k0, k1 = key[0], key[1]
-    n = w.shape[1]
-    scratch = scratch_rows(n)
-    coef, rows = scratch[:8], scratch[8:]
-    z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
-    seen, columns = np.zeros(n, np.uint8), np.empty(n, np.int32)
-    mine, todo = np.empty(max(n_live, 1), np.int64), np.empty(max(n_live, 1), np.int64)
-    m, v, high, low, count = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
+    scratch = row_scratch(w.shape[1], max(n_live, 1))
+    _rows(
+        begin, end, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live,
+        step, key[0], key[1], scratch,
+    )  # fmt: skip
+
+
+@kernel()
+def _rows(
+    begin, end, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live,
+    step, k0, k1, scratch,
+):  # fmt: skip
+    w, xs, ds, lines, n_lines = lent(w), lent(xs), lent(ds), lent(lines), lent(n_lines)
+    on, live = lent(on), lent(live)
+    planes = (lent(planes[0]), lent(planes[1]), lent(planes[2]), lent(planes[3]))
+    own = lend_scratch(scratch, w.shape[1])
+    mine = own[11]
     for r in range(begin, end):
         n_mine, sparse = np.int64(0), 0.0  # not a literal 0: it would compile another version
         for i in range(n_live):
@@ -243,24 +312,11 @@ def rows_chunk(
             if fires > 0:
                 mine[n_mine] = b
                 n_mine += 1
-                meets = min(np.float64(n_lines[b]), fires * on[b])
-                sparse += n_lines[b] * SPARSE_LINE + meets * SPARSE_EVENT
-        if n_mine == 0:
-            continue
-        if by_pulse:
-            for j in range(n):
-                for q in range(n_mine):
-                    todo[q] = _train_count(xs, ds, mine[q], r, j)
-                w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead)
-        elif sparse < n * (n_mine * DENSE_SAMPLE + DENSE_ROW):
-            _sparse_row(
-                r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
-                m, v, high, low, z, seen, columns, todo, ahead,
-            )  # fmt: skip
-        else:
-            _dense_row(
-                r, w, planes, slopes, kind, std, xs, ds, mine, n_mine, step, k0, k1,
-                coef, count, m, v, high, low, z, todo, ahead,
+                sparse += sparse_cost(b, fires, n_lines, on)
+        if n_mine > 0:
+            apply_row(
+                r, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, n_mine, sparse, step,
+                k0, k1, own,
             )  # fmt: skip
 
 
@@ -272,17 +328,17 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
     scratch = scratch_rows(n)
     coef, rows = scratch[:8], scratch[8:]
     z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
-    m, v, high, low, count = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n]
+    m, v, high, low, peak, count = _moments(rows, n)
     for r in range(w.shape[0]):
         if not by_pulse:
             prepare_row(r, planes, slopes, kind, std, coef)
-            start_row(w[r], m, v, high, low)
+            start_row(w[r], m, v, high, low, peak)
             for j in range(n):
                 count[j] = f32(counts[r, j])
-            collapse(count, coef, kind, m, v, high, low)
+            collapse(count, coef, kind, m, v, high, low, peak)
             if kind != QUIET:
                 gauss_row(r, step, k0, k1, z)
-                finish_row(coef, m, v, high, low, z, count)
+                finish_row(coef, m, v, high, low, peak, z, count)
             else:
                 for j in range(n):
                     count[j] = f32(0)

@@ -12,7 +12,7 @@ from numba import njit
 
 from .cpu_math import as_float, as_int, kernel, philox
 
-__all__ = ["trains_chunk"]
+__all__ = ["bit_length", "sample_trains", "top", "trains_chunk"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -131,32 +131,37 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
 
 
 @kernel()
-def _top(values):
+def top(values):
     """Largest absolute value; not finite if any value is not. The bits of floats order as integers."""
-    top = i32(0)
+    bits = i32(0)
     for i in range(values.shape[0]):
-        top = max(top, i32(as_int(values[i]) & i32(0x7FFFFFFF)))
-    return as_float(top)
+        bits = max(bits, i32(as_int(values[i]) & i32(0x7FFFFFFF)))
+    return as_float(bits)
+
+
+@njit(inline="always", error_model="numpy")
+def bit_length(need, max_bl, manage_bl):
+    """Slots of a train whose largest change needs so many pulses."""
+    return np.int64(min(math.ceil(need), float(max_bl))) if manage_bl else np.int64(max_bl)
 
 
 @kernel()
-def _sample_trains(
+def sample_trains(
     b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, on, work, count
 ):
     """Trains of sample b, and the list of its x-lines that fire; returns its events.
 
-    on[b]: x-lines that fire in an average slot.
+    on[b]: x-lines that fire in an average slot; work: uint32 (4, >= 4 ceil(lines/4)); count: int64
+    (4, >= bit length). `xs` and `ds` need as many words as the bit length takes.
     """
-    top_x, top_d = _top(x[b]), _top(d[b])
+    top_x, top_d = top(x[b]), top(d[b])
     n_lines[b] = 0
     if not (math.isfinite(top_x) and math.isfinite(top_d)):
         return -1, 0, 0, 0
     need = abs(lr) * np.float64(top_x) * np.float64(top_d) / dw_min
     if need == 0.0:
         return 0, 0, 0, 0
-    bl = max_bl
-    if manage_bl:
-        bl = np.int64(min(math.ceil(need), float(max_bl)))
+    bl = bit_length(need, max_bl, manage_bl)
     gain = math.sqrt(abs(lr) / (bl * dw_min))
     ratio = 1.0
     if manage:
@@ -217,7 +222,7 @@ def trains_chunk(
     work = np.empty((4, width), np.uint32)
     count = np.empty((4, max_bl), np.int64)
     for b in range(begin, end):
-        up, down, toggles, slots = _sample_trains(
+        up, down, toggles, slots = sample_trains(
             b, x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines, on, work,
             count,
         )  # fmt: skip

@@ -12,8 +12,9 @@ n pulses in one direction give exactly
 the last from E[(w' - f)^2] = r E[(w - f)^2]. With additive noise w stays Gaussian; with
 multiplicative noise the first two moments are exact. So the pulses of a whole minibatch, in sample
 order, cost one Gaussian per element at the end. Without noise, clipping after each sample is exact.
-With noise, an element whose mean came within `SAFETY` standard deviations of a bound is replayed
-pulse by pulse.
+With noise, an element is replayed pulse by pulse if the highest or the lowest mean on its way came
+within `SAFETY` standard deviations of a bound. The standard deviation is the largest on the way, not
+the last: a direction that contracts makes v small again, but not what was clipped before undone.
 
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
@@ -70,8 +71,8 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     touched = (counts != 0).any(0)
     if fidelity == "pulse-by-pulse" or elements.form == "callable":
         return _replay(start, elements, counts, touched, key, step).to(w.dtype)
-    mean, var, high, low = _collapse(start, elements, counts)
-    spread = SAFETY * var.sqrt()
+    mean, var, high, low, peak = _collapse(start, elements, counts)
+    spread = SAFETY * peak.sqrt()
     unsafe = (high + spread > elements.upper) | (low - spread < elements.lower)
     unsafe &= touched & (elements.noise_std > 0)
     rows, cols = elements.shape
@@ -82,10 +83,11 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     return torch.where(touched, new, start).to(w.dtype)
 
 
-def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean, variance, and highest and lowest mean on the way; all (rows, cols) float64."""
+def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Mean and variance; highest mean, lowest mean and largest variance on the way, that is before and
+    after every sample; all (rows, cols) float64."""
     m, v, s = w, torch.zeros_like(w), elements.noise_std
-    high, low = w, w
+    high, low, peak = w, w, v
     up, down = elements.up.double(), elements.down.double()
     for n in counts:
         rising = n > 0
@@ -106,8 +108,8 @@ def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Te
         m = m + one * moves
         if not s:
             m = elements.clip(m)
-        high, low = torch.maximum(high, m), torch.minimum(low, m)
-    return m, v, high, low
+        high, low, peak = torch.maximum(high, m), torch.minimum(low, m), torch.maximum(peak, v)
+    return m, v, high, low, peak
 
 
 def _geometric(minus_e: Tensor, k: Tensor) -> Tensor:
