@@ -32,6 +32,7 @@ from torch import Tensor
 
 from ..devices import AbstractResponse
 from ..errors import InputError
+from .granularity import Pulses
 from .problem import GradientNoise, folded_mean
 
 __all__ = ["Stage", "lyapunov", "slope_of", "stationary"]
@@ -48,6 +49,7 @@ class Stage:
         rows: of the state, x; slope (n, N), offset (n,): of the mean gradient; response, lr: of the array.
         noise: of the gradient; None for a step that follows another array.
         memory: rows of the state that hold z, and those of the array followed; None with noise.
+        pulses: that make the step, with their own noise; None for the dynamics.
     """
 
     rows: slice
@@ -57,6 +59,7 @@ class Stage:
     lr: float
     noise: GradientNoise | None
     memory: tuple[slice, slice] | None = None
+    pulses: Pulses | None = None
 
 
 def slope_of(response: AbstractResponse, w: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,8 +105,9 @@ def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Ten
     linear[:, at] += torch.diag(average(e_g * df + e_abs * dg))
     added = torch.zeros_like(mu)
     j = torch.zeros_like(cov)
+    q_square = lambda f, g, size, signed: average((f * f + g * g) * size + 2 * f * g * signed)  # noqa: E731
+    second = q_square(f, g, e_square, e_signed)
     if stage.memory is None:
-        second = average((f.square() + g.square()) * e_square + 2 * f * g * e_signed)
         left = second - u.square() - ((linear @ cov) * linear).sum(1)
         added[at] = stage.lr**2 * left.clamp(min=0)
     else:
@@ -116,10 +120,22 @@ def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Ten
         added[z] = (1 - keep.square()) * left.clamp(min=0)
         linear[:, z] = torch.diag(average(g))
         u = u + average(dg) * cov[at, z].diagonal()
+    if stage.pulses is not None:
+        own, zero = stage.pulses, torch.zeros_like(x)
+        f0, g0 = (of(zero)[:, None].expand_as(xs) for of in (response.F, response.G))
+        squares = (q_square(f, g, e_abs, e_g), second, q_square(f0, g0, e_abs, e_g))
+        added[at] += own.variance(stage.lr, *squares, _law(stage, mu, cov))
     j[at] -= stage.lr * linear
     change = torch.zeros_like(mu)
     change[at] = -stage.lr * u
     return change, j, added
+
+
+def _law(stage: Stage, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+    """Law of each entry of g: means (n, k) of its components, and their standard deviation (n,)."""
+    shifts, extra = _components(stage.noise)
+    var = ((stage.slope @ cov) * stage.slope).sum(1).clamp(min=0) + extra
+    return (stage.slope @ mu + stage.offset)[:, None] + shifts, var.sqrt()
 
 
 def _components(noise: GradientNoise | None) -> tuple[Tensor, float]:
@@ -141,7 +157,8 @@ def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = T
         fluctuations: False for the small-step limit, without covariance.
 
     Raises:
-        InputError: when the steps are too large for a stable fixed point inside the range.
+        InputError: when the steps are too large for a stable fixed point inside the range, or take more
+            pulses than a train has slots.
     """
     mu, cov = start.clone(), torch.zeros(len(start), len(start), dtype=start.dtype)
     one = torch.eye(len(mu), dtype=mu.dtype)
@@ -161,6 +178,9 @@ def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = T
         _check_inside(stages, mu, slack=2.0)
         if float(move.abs().max()) < 1e-11 and (not fluctuations or shift < 1e-9):
             _check_inside(stages, mu)
+            for stage in stages:
+                if stage.pulses is not None and fluctuations:
+                    stage.pulses.check(stage.lr, *_law(stage, mu, cov))
             return mu, cov
     raise InputError("no stable fixed point was found: make the steps smaller")
 

@@ -10,6 +10,8 @@ Lyapunov equation C = A C A^T + Q, with A = I + E[derivative of the step] and Q 
 linear part leaves (statistical linearisation). Given x the mean gradient is Gaussian too, so all averages
 over g are closed forms and those over x a Gauss-Hermite sum.
 
+With a granularity `dw_min`, Q also holds the noise of the pulses that make each step (`granularity.py`).
+
 Valid while steps are small against the distance over which F and G change (measured: 3 % up to
 lr = 0.03 with gradient noise up to tau), weights stay inside the range (clipping is not modelled), and
 noise is independent from entry to entry and does not depend on W.
@@ -26,6 +28,7 @@ from torch import Tensor
 from ..devices import AbstractResponse
 from ..errors import InputError, check_number
 from .closure import Stage, slope_of, stationary
+from .granularity import Pulses
 from .problem import GradientNoise, Quadratic
 
 __all__ = ["Prediction", "analog_sgd", "digital_sgd", "residual_learning", "speed_ratio", "tiki_taka"]
@@ -43,8 +46,8 @@ class Prediction:
         loss: E f(w) - f*.
         covariance: of the weights, (n, n).
         fast_mean: E P, (n,); zeros where there is no P.
-        limit_mean: E w as all steps go to zero, (n,).
-        limit_error: E||grad f||^2 as all steps go to zero: the floor that no step size removes.
+        limit_mean: E w as all steps, and those of pulses, go to zero, (n,).
+        limit_error: E||grad f||^2 as they do: the floor that no step size removes.
         speed_ratio: with P, the largest rate of W over the rate of P; see `residual_learning`. Else 0.
     """
 
@@ -80,24 +83,42 @@ def digital_sgd(problem: Quadratic, noise: GradientNoise, lr: float) -> Predicti
     return _prediction(problem, problem.solution, cov, torch.zeros(problem.n), problem.solution)
 
 
-def analog_sgd(problem: Quadratic, response: AbstractResponse, noise: GradientNoise, lr: float) -> Prediction:
+def analog_sgd(
+    problem: Quadratic,
+    response: AbstractResponse,
+    noise: GradientNoise,
+    lr: float,
+    *,
+    dw_min: float | None = None,
+    max_bl: int = 31,
+    noise_std: float = 0.0,
+) -> Prediction:
     """W' = W - lr g F(W) - |lr g| G(W): biased towards the symmetric point, whatever the step size.
 
     Small steps: grad f(w)_i = -E|g_i| G(w_i)/F(w_i). On the asymmetric linear device and f = (w - w*)^2/2
     with two-point noise: w = w*/(1 + sigma/tau) (exact at any step while |w - w*| < sigma), floor
     (w* sigma/(tau + sigma))^2. arXiv 2406.12774, section 3; general responses: arXiv 2502.06309.
 
+    Pulses leave the mean and add a variance of about lr dw_min E|g| (F^2 + G^2) a step, so that below
+    lr E|g| = dw_min the fluctuation does not fall with lr. Measured at pulse fidelity, 40-dimensional least
+    squares: error and loss within 1 % with 100 and 600 states over the range, 2 % with 20.
+
     Args:
         problem: with its solution inside the range of the response.
         response: of the elements; noise: of the gradient; lr: learning rate (> 0).
+        dw_min: granularity in weight units (> 0); None for the dynamics, without pulses.
+        max_bl: largest bit length; noise_std: additive cycle-to-cycle noise, relative to the step at
+            w = 0 (>= 0); both with dw_min only.
 
     Raises:
-        InputError: when lr is not positive or too large, or the weights would rest outside the range.
+        InputError: when an argument is out of range, lr is too large, the weights would rest outside the
+            range, or more than 5 % of steps need more than max_bl pulses.
     """
     check_number("lr", lr, low=0, open_low=True)
     _check_solution(problem, response)
     h, w_star = problem.hessian, problem.solution
-    stage = Stage(slice(0, problem.n), h, -h @ w_star, response, lr, noise)
+    pulses = None if dw_min is None else Pulses(dw_min, max_bl, noise_std)
+    stage = Stage(slice(0, problem.n), h, -h @ w_star, response, lr, noise, pulses=pulses)
     limit, _ = stationary([stage], w_star, fluctuations=False)
     mean, cov = stationary([stage], limit)
     return _prediction(problem, mean, cov, torch.zeros(problem.n), limit)
@@ -110,6 +131,10 @@ def tiki_taka(
     fast_lr: float,
     lr: float,
     fast_response: AbstractResponse | None = None,
+    *,
+    dw_min: float | None = None,
+    max_bl: int = 31,
+    noise_std: float = 0.0,
 ) -> Prediction:
     """Residual Learning with gamma = 0: the gradient is taken at W. See `residual_learning`.
 
@@ -120,8 +145,14 @@ def tiki_taka(
     with x = (w*/tau) sqrt(2/pi) (1 + (w*/tau)^2/pi + ...). P has the standard deviation under the root and
     the mean x times it; the squared error falls linearly in fast_lr (arXiv 2406.12774, Theorem 3, says
     that it falls to 0; this constant is derived here).
+
+    With a granularity `dw_min` P keeps the variance dw_min tau/2 however small fast_lr is: with one pulse at
+    most in a step it replaces fast_lr sigma tau/2, and dw_min replaces fast_lr sigma in the bias. So the
+    error stops falling once fast_lr sigma < dw_min; the pulses of W add about h dw_min E|P| E|g|/(2 tau) to
+    it for each curvature h, whatever the steps (derived here).
     """
-    return residual_learning(problem, response, noise, fast_lr, lr, 0.0, fast_response)
+    granularity = {"dw_min": dw_min, "max_bl": max_bl, "noise_std": noise_std}
+    return residual_learning(problem, response, noise, fast_lr, lr, 0.0, fast_response, **granularity)
 
 
 def residual_learning(
@@ -132,6 +163,10 @@ def residual_learning(
     lr: float,
     gamma: float,
     fast_response: AbstractResponse | None = None,
+    *,
+    dw_min: float | None = None,
+    max_bl: int = 31,
+    noise_std: float = 0.0,
 ) -> Prediction:
     """P' = P - fast_lr g F(P) - |fast_lr g| G(P), W' = W + lr P' F(W) - |lr P'| G(W), g at W + gamma P.
 
@@ -153,15 +188,20 @@ def residual_learning(
     each other, W faster down than up, and the Gaussian closure overstates the error (measured for
     Tiki-Taka: at |w*| = tau/2 by 5 % at 1.7 and 15 % at 16; several times over near a bound).
 
+    With `dw_min` the pulses of both arrays add their noise. Measured for Tiki-Taka at pulse fidelity, scalar
+    and 40-dimensional, fast_lr 0.03 and 0.003, 60 and 600 states: within 4 %, the Monte-Carlo error
+    being 1 to 7 %.
+
     Args:
         problem: with its solution inside the range of the response.
         response: of W; fast_response: of P, by default the same.
         noise: of the gradient; fast_lr, lr: learning rates of P and of W (> 0).
         gamma: share of P in the weights that the network sees (>= 0).
+        dw_min, max_bl, noise_std: pulses of both arrays, as for `analog_sgd`.
 
     Raises:
-        InputError: when an argument is out of range, steps are too large for a stable fixed point, or
-            the weights would rest outside the range.
+        InputError: when an argument is out of range, steps are too large for a stable fixed point, the
+            weights would rest outside the range, or more than 5 % of steps need more than max_bl pulses.
     """
     fast = fast_response or response
     check_number("fast_lr", fast_lr, low=0, open_low=True)
@@ -171,10 +211,11 @@ def residual_learning(
     n, h, w_star = problem.n, problem.hessian, problem.solution
     one, zero = torch.eye(n, dtype=h.dtype), torch.zeros(n, dtype=h.dtype)
     at_w, at_p, at_z = (slice(i * n, (i + 1) * n) for i in range(3))  # z: what |P| remembers
+    pulses = None if dw_min is None else Pulses(dw_min, max_bl, noise_std)
     stages = [
-        Stage(at_p, torch.cat([h, gamma * h, 0 * h], 1), -h @ w_star, fast, fast_lr, noise),
+        Stage(at_p, torch.cat([h, gamma * h, 0 * h], 1), -h @ w_star, fast, fast_lr, noise, None, pulses),
         # W's step is a step of Analog SGD with "gradient" -P' and no noise of its own
-        Stage(at_w, torch.cat([0 * one, -one, 0 * one], 1), zero, response, lr, None, (at_z, at_p)),
+        Stage(at_w, torch.cat([0 * one, -one, 0 * one], 1), zero, response, lr, None, (at_z, at_p), pulses),
     ]
     limit = w_star + torch.linalg.solve(h, _resting_gradient(fast, noise, n))
     state, cov = stationary(stages, torch.cat([limit, zero, zero]))

@@ -1,0 +1,24 @@
+"""Thousands of small runs as one batched computation: grids of devices, step sizes, noises and seeds."""
+
+from .algorithms import AnalogSGD, Digital, ResidualLearning, TikiTaka
+from .arrays import Arrays
+from .grid import Grid, grid, interval, soft_bounds
+from .measures import Result
+from .run import simulate
+from .runs import Algorithm, Runs
+
+__all__ = [
+    "Algorithm",
+    "AnalogSGD",
+    "Arrays",
+    "Digital",
+    "Grid",
+    "ResidualLearning",
+    "Result",
+    "Runs",
+    "TikiTaka",
+    "grid",
+    "interval",
+    "simulate",
+    "soft_bounds",
+]

@@ -1,0 +1,289 @@
+"""A stack of arrays of one row, one for each run, that are pulsed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..devices import Device, Elements, draw
+from ..errors import InputError
+from ..pulses import Pulsing, apply_counts_, pulsed_update_
+from ..rng import Key
+
+if TYPE_CHECKING:
+    from ..pulses.cpu_runs import Packed
+
+__all__ = ["Arrays"]
+
+
+class Arrays:
+    """T arrays of 1 x n elements: run t has the elements, the noise and the trains of
+
+        Tile((1, n), devices[t], pulsing=pulsing, seed=seeds[t], array=array)
+
+    to the bit at fidelity "pulsed" and "pulse-by-pulse" (weights are float32). At fidelity "mean"
+    weights are float64 and follow the discrete-time dynamics w + dw F(w) - |dw| G(w). Responses given
+    as callables take the reference backend, one run after the other, where there are pulses.
+
+    Args:
+        devices: T specifications; equal ones are drawn once where their elements are alike.
+        n: columns.
+        seeds: T seeds, each in [0, 2^32).
+        array: number of the array, in [0, 2^32).
+        pulsing: how wanted changes become pulses.
+        start: weights, (T, n), inside each device's nominal range; an element whose own bound is
+            nearer starts there.
+
+    Raises:
+        InputError: when a starting weight is outside the device's range or not finite.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        n: int,
+        seeds: Sequence[int],
+        *,
+        array: int = 0,
+        pulsing: Pulsing,
+        start: Tensor,
+    ) -> None:
+        self.devices, self.n, self.pulsing = tuple(devices), n, pulsing
+        self.keys = [Key(seed, array) for seed in seeds]
+        #: the drawn elements of each run; runs with one device and no spread share them
+        self.elements = _draw_all(self.devices, n, self.keys)
+        #: updates of every run so far; they address the random numbers of the next
+        self.updates = 0
+        #: pulses up, pulses down, line toggles and slots of every run, int64 (T, 4)
+        self.events = torch.zeros(len(self.devices), 4, dtype=torch.int64)
+        self._callable = any(e.form == "callable" for e in self.elements)
+        self._check_start(start)
+        dtype = torch.float64 if pulsing.fidelity == "mean" else torch.float32
+        #: the weights, (T, n)
+        self.w = self.clip(start.to(dtype)).contiguous()
+
+    def __len__(self) -> int:
+        """Number of runs T."""
+        return len(self.devices)
+
+    @property
+    def weight(self) -> Tensor:
+        """Weights as float64 (T, n), to be read only: at fidelity "mean" they share the array's memory."""
+        return self.w.double()
+
+    @cached_property
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """Lower and upper bound of every element, float32 (T, n)."""
+        return self._full(2), self._full(3)
+
+    def clip(self, w: Tensor) -> Tensor:
+        """`w` (T, n) kept inside each element's bounds."""
+        low, high = self.bounds
+        return torch.minimum(torch.maximum(w, low.to(w)), high.to(w))
+
+    def q_plus(self, w: Tensor) -> Tensor:
+        """q+ of every element at `w` (T, n), in units of its run's dw_min; (T, n)."""
+        return self._of_devices(lambda e, index: e.q_plus(w[index]))
+
+    def q_minus(self, w: Tensor) -> Tensor:
+        """q- of every element at `w` (T, n), in units of its run's dw_min; (T, n)."""
+        return self._of_devices(lambda e, index: e.q_minus(w[index]))
+
+    def symmetric_point(self) -> Tensor:
+        """Symmetric point of every element, float64 (T, n)."""
+        return self._of_devices(lambda e, index: e.symmetric_point().double())
+
+    # --- primitives --------------------------------------------------------------------------------
+
+    def pulse(self, x: Tensor, lr: float | Tensor) -> None:
+        """Parallel update of every run, w[t] += lr[t] x[t] in expectation and to first order.
+
+        As `Tile.pulse` with d = 1.
+
+        Args:
+            x: (T, n).
+            lr: a number, or (T,); negative to descend.
+
+        Raises:
+            InputError: when a shape does not match or a value is not finite; nothing is changed then.
+        """
+        if x.shape != self.w.shape:
+            raise InputError(f"x is {tuple(x.shape)}, but these arrays need {tuple(self.w.shape)}")
+        rate = torch.as_tensor(lr, dtype=torch.float64).expand(len(self)).contiguous()
+        if not bool(torch.isfinite(x.sum() + rate.sum())):
+            _raise_not_finite(x, rate)
+        if self.pulsing.fidelity == "mean":
+            self._change(x.double(), rate)
+        elif self._callable:
+            self._pulse_one_by_one(x.float(), rate)
+        else:
+            from ..pulses.cpu_runs import pulse_runs  # numba takes half a second to import
+
+            lines, events = x.float().contiguous().numpy(), self.events.numpy()
+            pulse_runs(self.w.numpy(), self._packed, lines, rate.numpy(), self.pulsing, self.updates, events)
+        self.updates += 1
+
+    def zero_shift(self, n: int) -> None:
+        """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
+
+        As `Tile.zero_shift`; Kim et al. 2019 (arXiv 1907.10228).
+
+        Raises:
+            InputError: when n is not an integer of at least 0.
+        """
+        if not isinstance(n, int) or n < 0:
+            raise InputError(f"number of pulse pairs is {n!r}, but must be an integer of at least 0")
+        for sign in (1, -1) * n:
+            self._count(sign)
+            self.events[:, 0 if sign > 0 else 1] += self.n
+            self.events[:, 2] += self.n + 1  # every line, the one d-line too
+            self.events[:, 3] += 1
+            self.updates += 1
+
+    # --- the roads ---------------------------------------------------------------------------------
+
+    def _change(self, x: Tensor, lr: Tensor) -> None:
+        if self._callable:
+            dw = lr.unsqueeze(1) * x
+            q = torch.where(dw >= 0, self.q_plus(self.w), self.q_minus(self.w))
+            self.w = self.clip(self.w + dw * q)
+        else:
+            from ..pulses.cpu_runs import change_runs
+
+            change_runs(self.w.numpy(), self._packed, x.contiguous().numpy(), lr.numpy())
+
+    def _pulse_one_by_one(self, x: Tensor, lr: Tensor) -> None:
+        one = torch.ones(1, 1)
+        for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
+            row = slice(t, t + 1)
+            self.events[t] += torch.tensor(
+                pulsed_update_(
+                    self.w[row], elements, x[row], one, float(lr[t]), self.pulsing, key, self.updates
+                )
+            )
+
+    def _count(self, sign: int) -> None:
+        counts = torch.full((1, self.n), sign, dtype=torch.int64)
+        fidelity = self.pulsing.fidelity
+        if fidelity == "mean":
+            dw_min = torch.tensor([device.dw_min for device in self.devices], dtype=torch.float64)
+            self._change(torch.full_like(self.w, sign), dw_min)
+        elif self._callable:
+            for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
+                apply_counts_(self.w[t : t + 1], elements, counts, fidelity, key, self.updates)
+        else:
+            from ..pulses.cpu_runs import count_runs
+
+            count_runs(self.w.numpy(), self._packed, counts.numpy(), fidelity, self.updates)
+
+    # --- elements ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The four planes, (4, N), and where each run has its own in them: first value and number."""
+        at: dict[int, int] = {}
+        kept: list[Elements] = []
+        size = 0
+        for e in self.elements:
+            if id(e) not in at:
+                at[id(e)] = size
+                size += e.up.numel()
+                kept.append(e)
+        rows = [[getattr(e, p).numpy().ravel() for e in kept] for p in ("up", "down", "lower", "upper")]
+        planes = np.stack([np.concatenate(row) for row in rows])
+        first = np.array([at[id(e)] for e in self.elements], np.int64)
+        return planes, first, np.array([e.up.numel() for e in self.elements], np.int64)
+
+    @cached_property
+    def _packed(self) -> Packed:
+        from ..pulses.cpu import FLAT
+        from ..pulses.cpu_runs import ADDITIVE, MULTIPLICATIVE, QUIET, Packed
+
+        planes, first, width = self._places
+        slopes = np.array([(e.slope_up, e.slope_down) for e in self.elements], np.float64)
+        if self.pulsing.fidelity != "mean":  # the collapse divides by them
+            slopes = np.where(np.abs(slopes) < FLAT, FLAT, slopes)
+        kinds = {"additive": ADDITIVE, "multiplicative": MULTIPLICATIVE}
+        return Packed(
+            planes=planes,
+            first=first,
+            width=width,
+            slopes=slopes,
+            kind=np.array([kinds[e.noise] if e.noise_std else QUIET for e in self.elements], np.int64),
+            std=np.array([e.noise_std for e in self.elements], np.float32),
+            dw_min=np.array([e.dw_min for e in self.elements], np.float64),
+            seed=np.array([key.seed for key in self.keys], np.uint32),
+            array=np.array([key.array for key in self.keys], np.uint32),
+        )
+
+    def _full(self, plane: int) -> Tensor:
+        planes, first, width = self._places
+        columns = np.where((width == 1)[:, None], 0, np.arange(self.n))
+        return torch.from_numpy(planes[plane][first[:, None] + columns])
+
+    @cached_property
+    def _groups(self) -> list[tuple[Tensor, Elements]]:
+        """Runs that share a device: their numbers, and their elements as one array."""
+        runs: dict[Device, list[int]] = {}
+        for t, device in enumerate(self.devices):
+            runs.setdefault(device, []).append(t)
+        return [(torch.tensor(index), _stack(self.elements[t] for t in index)) for index in runs.values()]
+
+    def _of_devices(self, function: Callable[[Elements, Tensor], Tensor]) -> Tensor:
+        out = torch.empty(len(self), self.n, dtype=torch.float64)
+        for index, elements in self._groups:
+            out[index] = function(elements, index).double().expand(len(index), self.n)
+        return out
+
+    def _check_start(self, start: Tensor) -> None:
+        if start.shape != (len(self), self.n):
+            raise InputError(f"start is {tuple(start.shape)}, but must be {(len(self), self.n)}")
+        ends = [(d.response.w_min, d.response.w_max) for d in self.devices]
+        low, high = torch.tensor(ends, dtype=torch.float64).unsqueeze(-1).unbind(1)
+        wrong = ~((start >= low) & (start <= high))  # true for NaN too
+        if bool(wrong.any()):
+            t = int(wrong.any(1).nonzero()[0])
+            raise InputError(
+                f"start {float(start[wrong][0]):g} of run {t} is outside its device's range "
+                f"[{ends[t][0]:g}, {ends[t][1]:g}]: start inside it, or use a wider device"
+            )
+
+
+def _draw_all(devices: Sequence[Device], n: int, keys: Sequence[Key]) -> list[Elements]:
+    alike: dict[Device, Elements] = {}
+    found = []
+    for device, key in zip(devices, keys, strict=True):
+        elements = alike.get(device)
+        if elements is None:
+            elements = draw(device, (1, n), key)
+            if device.spread.uniform:
+                alike[device] = elements
+        found.append(elements)
+    return found
+
+
+def _stack(elements: Iterable[Elements]) -> Elements:
+    """The rows of several arrays of one device as one array."""
+    rows = list(elements)
+    if rows[0].up.numel() == 1:
+        return rows[0]
+    planes = {p: torch.cat([getattr(e, p) for e in rows]) for p in ("up", "down", "lower", "upper")}
+    return replace(rows[0], shape=(len(rows), rows[0].shape[1]), packed={}, **planes)
+
+
+def _raise_not_finite(x: Tensor, lr: Tensor) -> None:
+    for name, t in (("lr", lr.unsqueeze(1)), ("x", x)):
+        bad = (~torch.isfinite(t)).nonzero()
+        if len(bad):
+            run, line = (int(i) for i in bad[0])
+            raise InputError(
+                f"{name} has the value {float(t[run, line])} in run {run}, but must be finite: "
+                "the run has diverged (lower the learning rate)"
+            )
+    raise InputError("x is so large that its sum is not finite: the run has diverged")

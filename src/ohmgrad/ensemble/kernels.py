@@ -1,0 +1,138 @@
+"""What every step of a batch of runs needs, in Numba: gradients, their noise, and what is measured.
+
+Runs are computed one by one in a fixed order of operations, so that no run depends on which others are
+in the batch. They hold no lock, so that batches can go to threads.
+"""
+
+# pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportGeneralTypeIssues=false
+# (inside kernels the types are Numba's)
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..pulses.cpu_math import CONTRACT, gauss2, kernel, philox
+from ..rng import Purpose
+
+__all__ = ["GAUSSIAN", "TWO_POINT", "add_noise", "draw_noise", "measure", "quadratic", "squares"]
+
+u32, f32 = np.uint32, np.float32
+
+GAUSSIAN, TWO_POINT = 0, 1
+GRADIENT_NOISE = Purpose.GRADIENT_NOISE
+
+FAST = {"contract", "reassoc", "nnan", "nsz"}
+
+
+@kernel(fastmath=CONTRACT)
+def _noise_row(z, law, step, k0, k1):
+    """Noise of one seed; z is padded to a multiple of four."""
+    group = z.shape[0] // 4
+    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
+    one = f32(1)
+    if law == GAUSSIAN:
+        for g in range(group):
+            a, b, c, d = philox(u32(g), u32(0), step, u32(GRADIENT_NOISE), k0, k1)
+            za[g], zb[g] = gauss2(a, b)
+            zc[g], zd[g] = gauss2(c, d)
+    else:
+        for g in range(group):
+            a, b, c, d = philox(u32(g), u32(0), step, u32(GRADIENT_NOISE), k0, k1)
+            za[g], zb[g] = one - f32(2) * f32(a >> u32(31)), one - f32(2) * f32(b >> u32(31))
+            zc[g], zd[g] = one - f32(2) * f32(c >> u32(31)), one - f32(2) * f32(d >> u32(31))
+
+
+@kernel()
+def _noise(z, law, seed, step):
+    for s in range(z.shape[0]):
+        _noise_row(z[s], law[s], step, seed[s], u32(0))
+
+
+@kernel(fastmath=CONTRACT)
+def _quadratic(w, hessian, solution, g, loss):
+    n = w.shape[1]
+    gap = np.empty(n + 3, np.float64)
+    for t in range(w.shape[0]):
+        out = g[t]
+        for j in range(n):
+            gap[j] = w[t, j] - solution[j]
+            out[j] = 0.0
+        for i in range(0, n - n % 4, 4):
+            p, q, r, s = gap[i], gap[i + 1], gap[i + 2], gap[i + 3]
+            a, b, c, d = hessian[i], hessian[i + 1], hessian[i + 2], hessian[i + 3]
+            for j in range(n):
+                out[j] += (p * a[j] + q * b[j]) + (r * c[j] + s * d[j])
+        for i in range(n - n % 4, n):
+            for j in range(n):
+                out[j] += gap[i] * hessian[i, j]
+        total = 0.0
+        for j in range(n):
+            total += gap[j] * out[j]
+        loss[t] = total / 2.0
+
+
+@kernel(fastmath=FAST)
+def _squares(g, out):
+    for t in range(g.shape[0]):
+        total = 0.0
+        for j in range(g.shape[1]):
+            total += g[t, j] * g[t, j]
+        out[t] = total
+
+
+@kernel(fastmath=CONTRACT)
+def _add_noise(g, z, row, sigma):
+    for t in range(g.shape[0]):
+        zt, s = z[row[t]], sigma[t]
+        for j in range(g.shape[1]):
+            g[t, j] += s * zt[j]
+
+
+@kernel(fastmath=FAST)
+def _measure(w, below, above, total, peak):
+    for t in range(w.shape[0]):
+        r = 0.0
+        for j in range(w.shape[1]):
+            r = max(r, max(w[t, j] * above[t, j], w[t, j] * below[t, j]))
+        peak[t] = max(peak[t], r)
+        total[t] += r * r / (1.0 - r * r) if r < 1.0 else np.inf
+
+
+def draw_noise(z: np.ndarray, law: np.ndarray, seed: np.ndarray, step: int) -> None:
+    """Noise of unit standard deviation, addressed by (seed, step), into z.
+
+    With key (seed, 0), row 0 and purpose GRADIENT_NOISE: the numbers of `rng.gaussians`, or +1 where
+    the word of `rng.words` is below 2^31 and -1 where it is not.
+
+    Args:
+        z: float32 (S, 4 ceil(n/4)); of each row the first n are the noise of n weights.
+        law: int64 (S,), GAUSSIAN or TWO_POINT; seed: uint32 (S,).
+    """
+    _noise(z, law, seed, u32(step & 0xFFFFFFFF))
+
+
+def quadratic(
+    w: np.ndarray, hessian: np.ndarray, solution: np.ndarray, g: np.ndarray, loss: np.ndarray
+) -> None:
+    """Gradient and loss of f = (w - w*)^T H (w - w*) / 2 into g (T, n) and loss (T,); all float64."""
+    _quadratic(w, hessian, solution, g, loss)
+
+
+def squares(g: np.ndarray, out: np.ndarray) -> None:
+    """Squared norm of every row of g (T, n) into out (T,)."""
+    _squares(g, out)
+
+
+def add_noise(g: np.ndarray, z: np.ndarray, row: np.ndarray, sigma: np.ndarray) -> None:
+    """g[t] += sigma[t] z[row[t]], in place; g float64 (T, n)."""
+    _add_noise(g, z, row, sigma)
+
+
+def measure(w: np.ndarray, below: np.ndarray, above: np.ndarray, total: np.ndarray, peak: np.ndarray) -> None:
+    """Saturation r = max_i |w_i| / |bound ahead|: adds r^2/(1 - r^2) to total (T,), and keeps the largest r.
+
+    Args:
+        w: (T, n); below, above: 1/bound of every element, (T, n), below < 0 < above.
+    """
+    _measure(w, below, above, total, peak)

@@ -1,0 +1,233 @@
+"""Run a batch: one gradient, one noise and one step for all runs at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..devices import Device
+from ..errors import InputError
+from ..pulses import Pulsing
+from ..theory.problem import GradientNoise, Objective, Quadratic
+from .measures import Meter, Result, merge, recorded_steps
+from .runs import Algorithm, Runs
+
+__all__ = ["simulate"]
+
+#: runs for which another thread is worth its while, and runs of a block whose arrays fit a cache
+SMALL, LARGE = 16, 1000
+
+
+def simulate(
+    objective: Objective,
+    algorithm: Algorithm,
+    *,
+    seeds: Sequence[int],
+    steps: int,
+    device: Device | Sequence[Device] | None = None,
+    noise: GradientNoise | Sequence[GradientNoise] | None = None,
+    start: float | Tensor = 0.0,
+    pulsing: Pulsing | None = None,
+    record: int | Sequence[int] | None = None,
+    tail: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Result:
+    """T runs of one algorithm on one objective, each with its own seed, device, noise, rates and start.
+
+    A run is, at fidelity "pulsed" and "pulse-by-pulse", what a tile of shape (1, n) with that seed does
+    (see `Arrays`); at "mean" it is the discrete-time dynamics in float64. The noise of the gradient is
+    addressed by (seed, step), so that it is the same for all algorithms, devices and fidelities.
+
+    Blocks of runs are spread over `torch.get_num_threads()` threads. A run depends on its own arguments
+    only: on no other run in the batch and on no number of threads, to the bit for a `Quadratic`, else to
+    the rounding of torch's products.
+
+    Args:
+        objective: f, with n weights.
+        algorithm: `Digital`, `AnalogSGD`, `TikiTaka`, `ResidualLearning`, or an `Algorithm` of your own.
+            Its rates are numbers, or tensors (T,).
+        seeds: T integers in [0, 2^32).
+        steps: K (>= 1).
+        device: one for all runs or one for each; may be left out for digital runs.
+        noise: added to the gradient; one or T; None for none.
+        start: W_0: a number, (n,) or (T, n), inside the device's range.
+        pulsing: fidelity, bit length and management; "pulsed" with BL <= 31 by default.
+        record: an interval of steps, or the steps, at which loss and gradient are kept; 0 and K always
+            are. By default about 100 steps.
+        tail: iterates at the end over which averages are taken, 1 to K; a fifth of K by default.
+        progress: called about 100 times with the steps done and their number, over all blocks of
+            runs that are computed side by side; from any of their threads.
+
+    Raises:
+        InputError: when an argument is out of range, shapes do not match, or a run diverges.
+
+    Example:
+        >>> from ohmgrad.devices import SoftBounds
+        >>> from ohmgrad.ensemble import AnalogSGD
+        >>> f = Quadratic(torch.eye(1), torch.tensor([0.5]))
+        >>> device = Device(SoftBounds.symmetric(1.0), dw_min=0.01)
+        >>> found = simulate(f, AnalogSGD(0.03), seeds=range(200), steps=1000, device=device,
+        ...                  noise=GradientNoise(1.0, "two-point"), pulsing=Pulsing("mean"), tail=500)
+        >>> abs(float(found.tail_weight.mean()) - 0.25) < 0.01  # w*/(1 + sigma/tau)
+        True
+    """
+    runs = _check(objective, seeds, device, noise, start, pulsing or Pulsing())
+    if not isinstance(steps, int) or steps < 1:
+        raise InputError(f"steps is {steps!r}, but must be an integer of at least 1")
+    tail = max(1, steps // 5) if tail is None else tail
+    if not isinstance(tail, int) or not 1 <= tail <= steps:
+        raise InputError(f"tail is {tail!r}, but must be an integer in [1, {steps}], the number of steps")
+    recorded = recorded_steps(record, steps)
+    threads = min(torch.get_num_threads(), -(-len(runs) // SMALL))
+    count = threads * -(-len(runs) // (LARGE * threads))
+    clock = _Clock(steps, count, progress)
+
+    def run(block: Runs) -> Result:
+        state = algorithm.init(block)
+        meter = Meter(len(block), block.n, steps, tail, recorded, state)
+        evaluate, noisy = _evaluator(objective, len(block)), _Noise(block)
+        for k in range(steps + 1):
+            w = algorithm.weight(state)
+            loss, gradient = evaluate(w, meter.wants_loss(k))
+            meter.add(k, w, loss, gradient)
+            if k < steps:
+                algorithm.step(state, noisy(gradient, k))
+                clock.tick()
+        return meter.result(algorithm.weight(state))
+
+    blocks = [runs.block(first, count) for first in range(count)]
+    result = merge(_spread(run, blocks, threads, clock))
+    if not bool(torch.isfinite(result.weight).all() & torch.isfinite(result.mean_squared_gradient).all()):
+        raise InputError("a run has diverged: its weights are not finite (lower the learning rate)")
+    return result
+
+
+def _spread(run: Callable[[Runs], Result], blocks: list[Runs], threads: int, clock: _Clock) -> list[Result]:
+    """The results of all blocks; a block has a thread to itself, torch's products included."""
+    if threads == 1:
+        return [run(block) for block in blocks]
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                return list(pool.map(run, blocks))
+            except BaseException:
+                clock.stopped = True  # an error in one block, or an interrupt, ends the others
+                raise
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _Clock:
+    """Counts the steps of all blocks, reports them, and stops blocks when one has failed."""
+
+    def __init__(self, steps: int, blocks: int, progress: Callable[[int, int], None] | None) -> None:
+        self.total, self.done, self.stopped = steps * blocks, 0, False
+        self._often, self._progress, self._lock = max(1, self.total // 100), progress, Lock()
+
+    def tick(self) -> None:
+        if self.stopped:
+            raise CancelledError
+        with self._lock:
+            self.done += 1
+            if self._progress is not None and (self.done % self._often == 0 or self.done == self.total):
+                self._progress(self.done, self.total)
+
+
+def _check(
+    objective: Objective,
+    seeds: Sequence[int],
+    device: Device | Sequence[Device] | None,
+    noise: GradientNoise | Sequence[GradientNoise] | None,
+    start: float | Tensor,
+    pulsing: Pulsing,
+) -> Runs:
+    kept = tuple(seeds)
+    if not kept:
+        raise InputError("seeds are empty: give one seed for each run, such as range(100)")
+    wrong = [s for s in kept if not isinstance(s, int) or not 0 <= s < 2**32]
+    if wrong:
+        raise InputError(f"seed is {wrong[0]!r}, but must be an integer in [0, 2^32)")
+    size, n = len(kept), objective.n
+    devices = () if device is None else _each("device", device, Device, size)
+    noises = _each("noise", GradientNoise(0.0) if noise is None else noise, GradientNoise, size)
+    w = torch.as_tensor(start, dtype=torch.float64)
+    if w.shape not in ((), (1,), (n,), (size, n)):
+        raise InputError(f"start is {tuple(w.shape)}, but must be a number, ({n},) or ({size}, {n})")
+    if not bool(torch.isfinite(w).all()):
+        raise InputError("start has a value that is not finite")
+    w = w.expand(size, n)
+    return Runs(n, kept, w, tuple(devices), tuple(noises), pulsing, size)
+
+
+def _each(name: str, value: Any, kind: type, size: int) -> list[Any]:
+    each = [value] * size if isinstance(value, kind) else list(value) if _listed(value) else [value]
+    wrong = [v for v in each if not isinstance(v, kind)]
+    if wrong:
+        raise InputError(f"{name} is {wrong[0]!r}, but must be a {kind.__name__}, or one for each run")
+    if len(each) != size:
+        raise InputError(f"{len(each)} values of {name} for {size} seeds: give one, or one for each run")
+    return each
+
+
+def _listed(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _evaluator(objective: Objective, runs: int) -> Callable[[Tensor, bool], tuple[Tensor | None, Tensor]]:
+    """A function of weights (T, n) that gives the loss (T,), where wanted, and the gradient (T, n)."""
+    if isinstance(objective, Quadratic):
+        from . import kernels
+
+        hessian = objective.hessian.contiguous().numpy()
+        solution = objective.solution.contiguous().numpy()
+        loss = torch.empty(runs, dtype=torch.float64)
+        gradient = torch.empty(runs, objective.n, dtype=torch.float64)
+
+        def quadratic(w: Tensor, want_loss: bool) -> tuple[Tensor | None, Tensor]:
+            kernels.quadratic(w.contiguous().numpy(), hessian, solution, gradient.numpy(), loss.numpy())
+            return loss if want_loss else None, gradient
+
+        return quadratic
+
+    def general(w: Tensor, want_loss: bool) -> tuple[Tensor | None, Tensor]:
+        loss = objective.loss(w).detach().double() if want_loss else None
+        gradient = objective.gradient(w).detach().double().contiguous()
+        if gradient.shape != w.shape or (loss is not None and loss.shape != w.shape[:1]):
+            got = f"{tuple(gradient.shape)} gradients" + (
+                "" if loss is None else f", {tuple(loss.shape)} losses"
+            )
+            raise InputError(f"the objective gave {got} for weights of {tuple(w.shape)}")
+        return loss, gradient
+
+    return general
+
+
+class _Noise:
+    """Adds the noise of every run to a gradient; runs with one seed and law share their numbers."""
+
+    def __init__(self, runs: Runs) -> None:
+        from . import kernels
+
+        laws = {"gaussian": kernels.GAUSSIAN, "two-point": kernels.TWO_POINT}
+        rows: dict[tuple[int, int], int] = {}
+        pairs = [(seed, laws[noise.law]) for seed, noise in zip(runs.seeds, runs.noises, strict=True)]
+        self._row = np.array([rows.setdefault(pair, len(rows)) for pair in pairs], np.int64)
+        self._seed = np.array([seed for seed, _ in rows], np.uint32)
+        self._law = np.array([law for _, law in rows], np.int64)
+        self._sigma = np.array([noise.sigma for noise in runs.noises], np.float64)
+        self._z = np.zeros((len(rows), 4 * ((runs.n + 3) // 4)), np.float32)
+        self._kernels = kernels
+
+    def __call__(self, gradient: Tensor, step: int) -> Tensor:
+        """The stochastic gradient of this step, in the memory of the mean gradient."""
+        if self._sigma.any():
+            self._kernels.draw_noise(self._z, self._law, self._seed, step)
+            self._kernels.add_noise(gradient.numpy(), self._z, self._row, self._sigma)
+        return gradient
