@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ohmgrad.cli import main
+from ohmgrad.report import run_figure
+from ohmgrad.studies import read_metrics, read_spec
+from ohmgrad.style import BLACK, BLUE
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -25,6 +33,13 @@ WRONG = {
     "option": (["train", "--option", "fast_lr"], "name=value"),
     "lr": (["train", "--lr", "-1"], "lr is -1.0"),
     "resume": (["train", "--resume"], "--out"),
+    "resume nothing": (["train", "--resume", "--out", "a"], "there is no folder a"),
+    "folder of data": (["train", "--data", "mnist", "--out", "a"], "OHMGRAD_DATA is nowhere"),
+    "images": (["train", "--model", "cnn", "--out", "a"], "at least 16 x 16"),
+    "range": (["train", "--option", "fast_lr=-1", "--out", "a"], "fast_lr is -1"),
+    "yaml": (["train", "--option", "fast_lr={", "--out", "a"], "is not valid YAML"),
+    "first images": (["train", "--images", "0", "--out", "a"], "images is 0"),
+    "below a file": (["train", "--out", f"{__file__}/a"], "cannot write"),
     "config": (["train", "--config", "no.yaml"], "cannot read no.yaml"),
     "plot": (["plot", "nowhere"], "is this a run folder"),
     "show": (["devices", "show", "papr"], "did you mean 'paper'"),
@@ -37,6 +52,7 @@ def test_wrong_input_is_one_line(
     case: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OHMGRAD_DATA", "nowhere")
     argv, message = WRONG[case]
     code, _, err = run(capsys, *argv)
     assert code == 2
@@ -44,6 +60,106 @@ def test_wrong_input_is_one_line(
     assert err.count("\n") == 1
     assert message in err
     assert not any(tmp_path.iterdir())  # before any work
+
+
+RUN_FILES = {
+    "omega: 3": "omega is 3",
+    "options: 3": "options is 3",
+    "device: 3": "device is 3",
+    "seeds: [[0]]": "seed is [0]",
+    "options: {columns: true}": "columns is True",
+    "data: \udcff": "is not text in UTF-8",
+    "data: [": "is not valid YAML",
+}
+
+
+@pytest.mark.parametrize("text", RUN_FILES)
+def test_a_wrong_run_file_is_one_line(
+    text: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.yaml").write_bytes(text.encode(errors="surrogateescape"))
+    option = ["--option", "fast_lr=0.1"]
+    code, _, err = run(capsys, "train", "--config", "run.yaml", "--out", "a", *option)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: ")
+    assert RUN_FILES[text] in err
+    assert [p.name for p in tmp_path.iterdir()] == ["run.yaml"]
+
+
+SMALL = ["--algorithm", "digital", "--images", "50", "--batch-size", "50", "--seeds", "0,1"]
+
+
+def test_a_stopped_run_says_how_it_goes_on(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the second training; the command that is printed, and nothing else, ends the run."""
+    monkeypatch.chdir(tmp_path)
+    job = sys.modules["ohmgrad.studies.train"]._Job
+    epoch = job.run_epoch
+
+    def stop(self: Any, progress: Any) -> Any:
+        if self.seed == 1:
+            raise KeyboardInterrupt
+        return epoch(self, progress)
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(job, "run_epoch", stop)
+        code, _, err = run(capsys, "train", *SMALL, "--lr", "0.3", "--option", "fast_lr=1e-3", "--out", "a b")
+    assert (code, err.count("\n")) == (130, 1)
+    assert "finished epochs are saved" in err
+    command = shlex.split(err.split("go on with ")[1])
+    assert command == ["ohmgrad", "train", "--resume", "--out", "a b"]
+    assert len(read_metrics(Path("a b"))) == 1
+    assert run(capsys, *command[1:])[0] == 0
+    assert len(read_metrics(Path("a b"))) == 2
+    kept = read_spec(Path("a b"))
+    assert (kept.lr, kept.images, kept.options) == (0.3, 50, {"fast_lr": 0.001})
+    assert run(capsys, *command[1:], "--epochs", "2", "--lr", "0.3")[0] == 0
+    assert [row["epoch"] for row in read_metrics(Path("a b"))] == [1, 2, 1, 2]
+    assert read_spec(Path("a b")).epochs == 2
+    for flags, message in ((["--epochs", "1"], "epochs = 2, not 1"), (["--lr", "0.2"], "lr = 0.3, not 0.2")):
+        code, _, err = run(capsys, *command[1:], *flags)
+        assert (code, message in err) == (2, True)
+
+
+def test_a_stopped_study_and_a_run_that_has_not_begun(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys.modules["ohmgrad.studies.train"], "load", stop)
+    code, _, err = run(capsys, "train", "--out", "a")
+    assert (code, err) == (130, "stopped: the same command starts again\n")
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setattr("ohmgrad.studies.study.run_study", stop)
+    code, _, err = run(capsys, "reproduce", "S1", "--quick")
+    assert (code, err) == (130, "stopped: finished parts are saved, and the same command goes on\n")
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 30])
+def test_ticks_of_a_run_are_plain(epochs: int) -> None:
+    """Epochs are integers, and losses that span little of a decade are numbers without powers of ten."""
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    rows = [
+        {"algorithm": a, "seed": 0, "epoch": k, "train_loss": 2.3 - 0.05 * k / epochs, "test_accuracy": 0.1}
+        for a in ("digital", "tiki-taka")
+        for k in range(1, epochs + 1)
+    ]
+    figure = run_figure(rows)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        assert all(text.get_text().strip("\N{MINUS SIGN}").isdigit() for text in axis.get_xticklabels())
+    left, _ = figure.axes
+    labels = [t.get_text() for t in left.get_yticklabels(which="both") if t.get_text()]
+    assert len([x for x in map(float, labels) if left.get_ylim()[0] <= x <= left.get_ylim()[1]]) > 1
+    assert [line.get_color() for line in left.lines] == [BLACK, BLUE]
+    assert not left.spines["top"].get_visible()
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_train_plot_and_a_folder_that_exists(

@@ -20,13 +20,14 @@ FLOORS = {
     name: floor
     for floor, names in enumerate(
         (
-            {"errors"},
-            {"rng"},
+            {"errors", "style"},
+            {"rng", "resnets", "yaml"},
             {"devices"},
             {"pulses", "theory", "data", "models"},
-            {"periphery"},
+            {"periphery", "handover"},
             {"crossbar"},
-            {"nn", "optim", "cost"},
+            {"nn", "optim", "cost", "ensemble"},
+            {"monitor"},
             {"studies"},
             {"report"},
             {"cli"},
@@ -38,8 +39,8 @@ FLOORS = {
 
 
 def room(module: str) -> str:
-    """The folder or file below ohmgrad; both files of the periphery are one."""
-    return "periphery" if module == "periphery_cpu" else module
+    """The folder or file below ohmgrad; two files with one name before the underscore are one room."""
+    return module.split("_")[0] or module
 
 
 def imported(path: Path) -> Iterator[tuple[str, int]]:

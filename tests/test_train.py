@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from ohmgrad import InputError
+from ohmgrad.data import load
 from ohmgrad.models import build
-from ohmgrad.studies import Progress, RunSpec, read_metrics, train
+from ohmgrad.studies import Progress, RunSpec, read_metrics, read_spec, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL: dict[str, Any] = {
     "algorithms": ["digital", "sgd", "tiki-taka"],
@@ -27,30 +30,59 @@ def spec(**changes: Any) -> RunSpec:
     return RunSpec.from_dict({**SMALL, **changes})
 
 
-WRONG = {
-    "data": ("mnits", "did you mean 'mnist'"),
-    "model": ("fnc", "did you mean 'fcn'"),
-    "device": ("papr", "did you mean 'paper'"),
-    "fidelity": ("pulse", "choose one of mean, pulsed"),
-    "periphery": ("loud", "perfect, noisy"),
-    "algorithms": (["sdg"], "did you mean 'sgd'"),
-    "seeds": ([1, 1], "all different"),
-    "epochs": (0, "at least 1"),
-    "batch_size": (2.5, "at least 1"),
-    "lr": (float("nan"), "lr is nan"),
-    "tau": (-1.0, r"tau is -1.0"),
-    "dw_min": (5.0, r"dw_min is 5.0"),
-    "lr_gamma": (0.0, "lr_gamma"),
-    "options": ({"fast": 1.0}, "did you mean 'fast_lr'"),
-    "epoch": (3, "did you mean 'epochs'"),
-}
+WRONG: list[tuple[str, Any, str]] = [
+    ("data", "mnits", "did you mean 'mnist'"),
+    ("model", "fnc", "did you mean 'fcn'"),
+    ("images", 0, "images is 0"),
+    ("images", 1.5, "images is 1.5"),
+    ("device", "papr", "did you mean 'paper'"),
+    ("device", 3, "device is 3, but must be the name"),
+    ("fidelity", "pulse", "choose one of mean, pulsed"),
+    ("periphery", "loud", "perfect, noisy"),
+    ("algorithms", ["sdg"], "did you mean 'sgd'"),
+    ("algorithms", "sgd", "algorithms is 'sgd'"),
+    ("seeds", [1, 1], "all different"),
+    ("seeds", [[0]], r"seed is \[0\]"),
+    ("seeds", [True], "seed is True"),
+    ("epochs", 0, "at least 1"),
+    ("epochs", True, "epochs is True"),
+    ("batch_size", 2.5, "at least 1"),
+    ("lr", float("nan"), "lr is nan"),
+    ("lrs", 3, "lrs is 3, but must be a mapping"),
+    ("tau", -1.0, r"tau is -1.0"),
+    ("dw_min", 5.0, r"dw_min is 5.0"),
+    ("lr_gamma", 0.0, "lr_gamma"),
+    ("omega", 3, "omega is 3"),
+    ("options", 3, "options is 3, but must be a mapping"),
+    ("options", {"fast": 1.0}, "did you mean 'fast_lr'"),
+    ("options", {"momentum": 0.9}, "unknown option of tiki-taka 'momentum'"),
+    ("options", {"fast_lr": -1}, "fast_lr is -1"),
+    ("options", {"columns": True}, "columns is True"),
+    ("options", {"columns": 2.0}, "columns is 2.0"),
+    ("options", {"order": "sorted"}, "order 'sorted'"),
+    ("epoch", 3, "did you mean 'epochs'"),
+]
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_wrong_entries(name: str) -> None:
-    value, message = WRONG[name]
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
+def test_wrong_entries(name: str, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         spec(**{name: value})
+
+
+def test_only_the_first_images(tmp_path: Path) -> None:
+    """20 images of either part: one batch of 50 holds them all, and accuracies are multiples of 1/20."""
+    steps: set[int] = set()
+    tell = Progress(step=lambda *told: steps.add(told[3]))
+    few = spec(algorithms=["digital"], images=20)
+    rows = train(few, tmp_path / "few", progress=tell)
+    assert steps == {3}  # one step an epoch
+    assert all((20 * row["test_accuracy"]) % 1 == 0 for row in rows)
+    whole, part = load("digits"), load("digits").first(20)
+    assert torch.equal(part.train_x, whole.train_x[:20])
+    assert torch.equal(part.test_y, whole.test_y[:20])
+    with pytest.raises(InputError, match="images = 20, not None"):
+        train(spec(algorithms=["digital"]), tmp_path / "few", resume=True)
 
 
 def test_spec_round_trip_and_device() -> None:
@@ -135,8 +167,61 @@ def test_folders(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no spec\.yaml"):
         train(spec(), full, resume=True)
     run = tmp_path / "run"
-    train(spec(algorithms=["digital"], epochs=1), run)
-    with pytest.raises(InputError, match="epochs = 1, not 2"):
-        train(spec(algorithms=["digital"], epochs=2), run, resume=True)
+    train(spec(algorithms=["digital"], epochs=2, images=50), run)
+    with pytest.raises(InputError, match="epochs = 2, not 1"):
+        train(spec(algorithms=["digital"], epochs=1, images=50), run, resume=True)
     with pytest.raises(InputError, match="is this a run folder"):
         read_metrics(tmp_path)
+    (run / "spec.yaml").write_text("epochs: x\n")
+    with pytest.raises(InputError, match=r"spec\.yaml: epochs is 'x'"):
+        train(spec(), run, resume=True)
+
+
+def test_wrong_input_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OHMGRAD_DATA", str(tmp_path / "nowhere"))
+    for wrong in ({"data": "mnist"}, {"model": "cnn"}):
+        with pytest.raises(InputError):
+            train(spec(**wrong), tmp_path / "run" / "below")
+        assert not any(tmp_path.iterdir())
+
+
+def test_more_epochs_on_resuming(tmp_path: Path) -> None:
+    """A run that gets its last epochs later equals one that had them from the start."""
+    settings: dict[str, Any] = {"algorithms": ["sgd"], "images": 100}
+    whole = train(spec(**settings), tmp_path / "whole")
+    train(spec(**settings, epochs=1), tmp_path / "more", resume=True)  # of a folder that does not exist yet
+    more = train(spec(**settings), tmp_path / "more", resume=True)
+    assert read_spec(tmp_path / "more") == spec(**settings)
+    assert [row["epoch"] for row in more] == [1, 2, 3]
+    for a, b in zip(whole, more, strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    one = spec(algorithms=["digital"], epochs=1, images=50)
+    train(one, tmp_path)
+    good = (tmp_path / "metrics.csv").read_text()
+    assert len(read_metrics(tmp_path)) == 1
+    for bad, message in (
+        (good[: good.index("\n") + 12], "line 2, is damaged"),
+        (good.replace("digital,0,1", "digital,0,one"), "line 2, is damaged"),
+        (good.replace("algorithm", "a", 1), "has no column algorithm"),
+        ("", "has no column algorithm"),
+        ("\x00\xff", "is no CSV text"),
+    ):
+        (tmp_path / "metrics.csv").write_bytes(bad.encode("latin-1"))
+        with pytest.raises(InputError, match=rf"metrics\.csv.*{message}.*--resume --out"):
+            read_metrics(tmp_path)
+    train(one, tmp_path, resume=True)
+    assert (tmp_path / "metrics.csv").read_text() == good
+    file = tmp_path / "checkpoints" / "digital-0.pt"
+    content = file.read_bytes()
+    for damaged in (content[: len(content) // 2], b"", b"text\n", content[:60] + b"\0" * 9 + content[69:]):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"^[^\n]*digital-0\.pt is damaged[^\n]*delete it"):
+            train(one, tmp_path, resume=True)
+    torch.save({"model": 3}, file)
+    with pytest.raises(InputError, match=r"digital-0\.pt is damaged"):
+        train(one, tmp_path, resume=True)
+    file.unlink()
+    assert len(train(one, tmp_path, resume=True)) == 1

@@ -4,12 +4,13 @@ from . import data
 from .crossbar import Tile
 from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
 from .errors import InputError
+from .monitor import Monitor
 from .nn import AnalogConv2d, AnalogLinear, convert
 from .optim import AnalogOptimizer, AnalogSGD, TikiTaka
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "NOISY_PERIPHERY",
@@ -22,6 +23,7 @@ __all__ = [
     "Device",
     "InputError",
     "LinearStep",
+    "Monitor",
     "Noise",
     "Periphery",
     "Pulsing",

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import typer.core
 from rich.console import Console
 
+from .cli_reproduce import named_values, reproduce
 from .errors import InputError, check_choice
+from .style import look
 
 if TYPE_CHECKING:
     from .studies import RunSpec
 
 __all__ = ["app", "main"]
 
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; one that is stopped by Ctrl-C says so, where typer would say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            kept = ctx.invoked_subcommand == "reproduce"
+            goes_on = "finished parts are saved, and the same command goes on"
+            _stopped(goes_on if kept else "the same command starts again")
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Train neural networks on simulated analog in-memory hardware.",
     no_args_is_help=True,
     add_completion=False,
@@ -25,6 +43,7 @@ app = typer.Typer(
 )
 devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
 app.add_typer(devices_app, name="devices")
+app.command(epilog="Examples: [bold]ohmgrad reproduce list[/bold]   [bold]... S1 --quick[/bold]")(reproduce)
 console = Console()
 
 
@@ -35,9 +54,12 @@ def main(argv: list[str] | None = None) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; finished epochs are saved: the same command with --resume goes on", file=sys.stderr)
-        sys.exit(130)
+
+
+def _stopped(what: str) -> NoReturn:
+    """Say in one line what is left of a command that was stopped; exit code 130, as shells have it."""
+    print(f"stopped: {what}", file=sys.stderr)
+    raise typer.Exit(130)
 
 
 @app.callback(invoke_without_command=True)
@@ -77,12 +99,14 @@ def demo(
 @app.command(
     epilog="Examples: [bold]ohmgrad train --data mnist --model fcn --tau 0.6 --epochs 2[/bold]   "
     "[bold]ohmgrad train --algorithm tiki-taka --option fast_lr=0.1 --seeds 0,1,2[/bold]   "
-    "[bold]ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b[/bold]"
+    "[bold]ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b[/bold]   "
+    "[bold]ohmgrad train --resume --out runs/a[/bold]"
 )
 def train(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings.")] = None,
     data: Annotated[str | None, typer.Option(help="digits, mnist, fashion-mnist or cifar10.")] = None,
     model: Annotated[str | None, typer.Option(help="mlp, fcn or cnn.")] = None,
+    images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
     device: Annotated[str | None, typer.Option(help="A preset, or a YAML file of a device.")] = None,
     tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
@@ -99,15 +123,28 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/DATA-MODEL.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out after its last epoch.")] = False,
+    monitor: Annotated[
+        bool | None,
+        typer.Option("--monitor/--no-monitor", help="Record gradient norm, predicted floor and drift."),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Log to tensorboard/ in the run folder, too.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in --out with its settings; --epochs may be raised.")
+    ] = False,
 ) -> None:
     """Train a network with one or more algorithms and seeds; all numbers go into a run folder."""
-    from .studies import RunSpec
+    from .studies import RunSpec, read_spec
 
-    given = RunSpec.read(config) if config else {}
+    if resume and out is None:
+        raise InputError("--resume needs --out: say which run folder to go on with")
+    given = read_spec(out).to_dict() if resume and out else {}
+    given.update(RunSpec.read(config) if config else {})
     flags = {
         "data": data,
         "model": model,
+        "images": images,
         "device": _device(device),
         "tau": tau,
         "dw_min": dw_min,
@@ -118,15 +155,14 @@ def train(
         "batch_size": batch_size,
         "epochs": epochs,
         "seeds": _seeds(seeds),
+        "monitor": monitor,
     }
     given.update({name: value for name, value in flags.items() if value is not None})
     if option:
-        given["options"] = {**given.get("options", {}), **_options(option)}
+        given["options"] = {**RunSpec.from_dict(given).options, **named_values("--option", option)}
     spec = RunSpec.from_dict(given)
-    if resume and out is None:
-        raise InputError("--resume needs --out: say which run folder to go on with")
     folder = out or _free(Path("runs") / f"{spec.data}-{spec.model}")
-    _run(spec, folder, resume, title=f"{spec.data}, {spec.model}")
+    _run(spec, folder, resume, f"{spec.data}, {spec.model}", tensorboard)
 
 
 @app.command(epilog="Example: [bold]ohmgrad plot runs/demo[/bold]")
@@ -163,11 +199,23 @@ def devices_show(
     console.print("figure: " + ", ".join(map(str, paths)))
 
 
-def _run(spec: RunSpec, folder: Path, resume: bool, title: str) -> None:
+def _run(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
+    """Train and report; a run that is stopped says how it goes on."""
+    try:
+        _report(_train(spec, folder, resume, tensorboard), folder, title)
+    except KeyboardInterrupt:
+        if not (folder / "spec.yaml").is_file():
+            raise
+        board = ["--tensorboard"] if tensorboard else []
+        again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
+        _stopped(f"finished epochs are saved; go on with {again}")
+
+
+def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list[dict[str, Any]]:
+    """Train, with a bar for each training."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    from .report.tables import LABELS
     from .studies import Progress, train
 
     layout = ("{task.description}", BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
@@ -178,7 +226,7 @@ def _run(spec: RunSpec, folder: Path, resume: bool, title: str) -> None:
         def step(algorithm: str, seed: int, done: int, total: int, loss: float) -> None:
             key = (algorithm, seed)
             if key not in tasks:
-                label = f"{LABELS[algorithm]}, seed {seed}"
+                label = f"{look(algorithm).label}, seed {seed}"
                 tasks[key] = bars.add_task(label, total=total, now="")
             bars.update(tasks[key], completed=done, now=f"loss {loss:.4f}")
 
@@ -188,7 +236,7 @@ def _run(spec: RunSpec, folder: Path, resume: bool, title: str) -> None:
             every = -(-spec.epochs // 5)
             if row["epoch"] == spec.epochs or not (console.is_terminal or row["epoch"] % every):
                 console.print(
-                    f"{LABELS[row['algorithm']]:12} seed {row['seed']}  "
+                    f"{look(row['algorithm']).label:12} seed {row['seed']}  "
                     f"epoch {row['epoch']}/{spec.epochs}  training loss {row['train_loss']:.4f}  "
                     f"test accuracy {100 * row['test_accuracy']:.1f} %  "
                     f"{row['seconds']:.1f} s",
@@ -198,12 +246,13 @@ def _run(spec: RunSpec, folder: Path, resume: bool, title: str) -> None:
             if row["epoch"] == spec.epochs and key in tasks:
                 bars.remove_task(tasks.pop(key))
 
-        rows = train(spec, folder, resume=resume, progress=Progress(step, epoch, console.print))
-    _report(rows, folder, title)
+        tell = Progress(step, epoch, console.print)
+        return train(spec, folder, resume=resume, progress=tell, tensorboard=tensorboard)
 
 
 def _report(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
-    from .report import run_figure, run_table, save, summarise, write_summary
+    from .report import monitor_figure, run_figure, run_table, save, summarise, write_summary
+    from .studies import read_monitor
 
     if not rows:
         raise InputError(f"{folder} has no finished epoch yet: train it, or pass --resume")
@@ -213,6 +262,10 @@ def _report(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
     console.print(run_table(summary, title))
     numbers = f"{folder}/metrics.csv, summary.csv"
     console.print(f"figure: {paths[0]} (also .pdf, .png)\nnumbers: {numbers}", soft_wrap=True)
+    watched = read_monitor(folder)
+    if watched:
+        paths = save(monitor_figure(watched, title), folder / "monitor")
+        console.print(f"predicted floor: {paths[0]} (also .pdf, .png), {folder}/monitor.csv", soft_wrap=True)
 
 
 def _free(folder: Path) -> Path:
@@ -244,15 +297,3 @@ def _seeds(text: str | None) -> list[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(f"seeds is {text!r}, but must be integers with commas, as in 0,1,2") from None
-
-
-def _options(pairs: list[str]) -> dict[str, Any]:
-    import yaml
-
-    values = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise InputError(f"option {pair!r} must be name=value, as in fast_lr=0.1")
-        values[name.strip()] = yaml.safe_load(value)
-    return values

@@ -94,6 +94,11 @@ class Dataset:
         c, h, w = self.train_x.shape[1:]
         return c, h, w
 
+    def first(self, count: int | None) -> Dataset:
+        """The first `count` images of either part; all for None."""
+        train, test = (self.train_x, self.train_y), (self.test_x, self.test_y)
+        return Dataset(self.name, *(t[:count] for t in (*train, *test)), self.classes)
+
 
 def load(name: str, *, root: str | Path | None = None, progress: bool = True) -> Dataset:
     """Load a data set.

@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from .errors import InputError, check_choice
+from .resnets import RESNETS, resnet
 
 __all__ = ["MODELS", "build"]
 
-MODELS = ("mlp", "fcn", "cnn")
+MODELS = ("mlp", "fcn", "cnn", *RESNETS)
 
 
 def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn.Module:
@@ -19,6 +20,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
     - `fcn`: inputs-256-128-classes, sigmoid (Wu et al. 2024, arXiv 2406.12774).
     - `cnn`: two 5 x 5 convolutions with 16 and 32 channels, each with tanh and 2 x 2 max-pooling, then
       128 and classes, tanh between (the same paper); images of at least 16 x 16 pixels.
+    - `resnet18`, `resnet34`, `resnet50`, and the small `resnet8`: see `ohmgrad.resnets`.
 
     Args:
         name: one of `MODELS`.
@@ -47,6 +49,8 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
                 nn.Sigmoid(),
                 nn.Linear(128, classes),
             )
+        if name in RESNETS:
+            return resnet(name, channels, classes)
         flat = 32 * (((height - 4) // 2 - 4) // 2) * (((width - 4) // 2 - 4) // 2)
         return nn.Sequential(
             nn.Conv2d(channels, 16, 5),

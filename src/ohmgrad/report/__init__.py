@@ -1,14 +1,19 @@
 """Tables and figures."""
 
-from .figures import device_figure, run_figure, save
+from .figures import device_figure, monitor_figure, run_figure, save
+from .studies import claims_table, study_figure, study_table
 from .tables import device_table, run_table, summarise, write_summary
 
 __all__ = [
+    "claims_table",
     "device_figure",
     "device_table",
+    "monitor_figure",
     "run_figure",
     "run_table",
     "save",
+    "study_figure",
+    "study_table",
     "summarise",
     "write_summary",
 ]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,30 +17,52 @@ from ..devices import Device, draw
 from ..errors import InputError
 from ..pulses import Pulsing
 from ..rng import Key
-from .tables import LABELS
+from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED, look
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["device_figure", "run_figure", "save"]
-
-#: Okabe & Ito's colours
-BLACK, ORANGE, BLUE, GREEN, RED = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
-_STYLE = {"digital": (BLACK, "--"), "sgd": (RED, "-"), "tiki-taka": (BLUE, "-")}
+__all__ = ["device_figure", "monitor_figure", "run_figure", "save"]
 
 
-def _figure(columns: int) -> Any:
+@contextmanager
+def _styled() -> Iterator[None]:
+    """Everything that is drawn or written inside has the house's style; no setting outside changes."""
     import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams.update(
-        {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
-    )
-    return pyplot.subplots(1, columns, figsize=(3.4 * columns, 2.7), layout="constrained")
+    with matplotlib.rc_context(RC):
+        yield
 
 
+def _figure(columns: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4 * columns, 2.7), layout="constrained")
+    return figure, list(figure.subplots(1, columns))
+
+
+def _plain_log(axis: Axes) -> None:
+    """A logarithmic y axis with plain numbers, 0.05 or 2.25, also where it spans less than a decade."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: Any = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""  # which ticks have room stays as it is
+
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(Plain())
+    axis.yaxis.set_minor_formatter(Plain(minor_thresholds=(2, 0.4)))
+
+
+def _whole_ticks(axis: Axes) -> None:
+    """Ticks of the x axis at integers only."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+@_styled()
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure; without an ending, as SVG, PDF and PNG.
 
@@ -53,31 +80,85 @@ def save(figure: Figure, path: Path) -> list[Path]:
     return paths
 
 
+@_styled()
 def run_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     """Training loss and test accuracy against epochs: mean over seeds, band from lowest to highest."""
     figure, (left, right) = _figure(2)
     for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
-        colour, dash = _STYLE.get(algorithm, (GREEN, "-"))
+        label, colour, dash, marker = look(algorithm)
         mine = [row for row in rows if row["algorithm"] == algorithm]
         epochs = sorted({row["epoch"] for row in mine})
         for axis, name, factor in ((left, "train_loss", 1), (right, "test_accuracy", 100)):
             values = [[factor * r[name] for r in mine if r["epoch"] == e] for e in epochs]
-            label = LABELS.get(algorithm, algorithm)
             middle = [sum(v) / len(v) for v in values]
-            marker = "o" if len(epochs) == 1 else None
-            axis.plot(epochs, middle, dash, color=colour, label=label, marker=marker)
+            at = marker if len(epochs) == 1 else None
+            axis.plot(epochs, middle, dash, color=colour, label=label, marker=at)
             axis.fill_between(
                 epochs, [min(v) for v in values], [max(v) for v in values], color=colour, alpha=0.2, lw=0
             )
-    left.set(xlabel="epoch", ylabel="training loss (nats)", yscale="log")
+    _plain_log(left)
+    for axis in (left, right):
+        _whole_ticks(axis)
+    left.set(xlabel="epoch", ylabel="training loss (nats)")
     right.set(xlabel="epoch", ylabel="test accuracy (%)")
     left.legend(frameon=False)
     figure.suptitle(title, fontsize=9)
     return figure
 
 
+@_styled()
+def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
+    """Squared gradient norm beside the predicted floor, and the drift towards the symmetric point.
+
+    Left: sums over layers; mean over seeds, and a band from the lowest to the highest for the measured
+    norm. Where noise makes the estimate negative, the line has a gap. Right: the drift of every layer's
+    weights per update, mean over seeds.
+
+    Args:
+        rows: of monitor.csv.
+        title: of the figure.
+    """
+    figure, (left, right) = _figure(2)
+    layers, floors = list(dict.fromkeys(row["layer"] for row in rows)), []
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        label, colour, *_ = look(algorithm)
+        mine = [row for row in rows if row["algorithm"] == algorithm]
+        steps = sorted({row["step"] for row in mine})
+
+        def over_seeds(name: str, layer: str | None = None, mine: Any = mine, steps: Any = steps) -> Any:
+            """Values of all seeds at each step: of one layer, or summed over layers."""
+            found: dict[int, dict[int, float]] = {step: {} for step in steps}
+            for row in mine:
+                if layer in (None, row["layer"]):
+                    at = found[row["step"]]
+                    at[row["seed"]] = at.get(row["seed"], 0.0) + row[name]
+            return [list(at.values()) for at in found.values()]
+
+        measured, floor = over_seeds("gradient_sq"), [mean(v) for v in over_seeds("floor")]
+        known = [mean(v) if mean(v) > 0 else math.nan for v in measured]
+        low, high = [min(v) for v in measured], [max(v) for v in measured]
+        left.plot(steps, known, ".-", color=colour, lw=1.2, ms=3, label=f"{label}, measured")
+        left.fill_between(steps, low, high, color=colour, alpha=0.2, lw=0)
+        left.plot(steps, floor, "--", color=colour, lw=1.2, label=f"{label}, floor")
+        floors += [v for v in floor if v > 0]
+        for layer, dash in zip(layers, itertools.cycle(("-", "--", ":", "-."))):
+            drift = [mean(v) if v else math.nan for v in over_seeds("drift", layer)]
+            right.plot(steps, drift, dash, color=colour, lw=1.2, label=f"{label}, layer {layer}")
+    left.set(xlabel="update", ylabel=r"squared gradient norm $\|\nabla f\|^2$", yscale="log")
+    right.set(xlabel="update", ylabel="drift to the symmetric point\n(weight units per update)", yscale="log")
+    if floors:  # far below them the measured norm is noise about zero
+        left.set_ylim(bottom=min(floors) / 5)
+    for axis in (left, right):
+        axis.legend(frameon=False, fontsize=7)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+@_styled()
 def device_figure(device: Device, name: str, pulses: int | None = None, seed: int = 0) -> Figure:
     """Response functions with the symmetric point, and pulse trains of a few drawn elements.
+
+    Strong lines and the symmetric point are those of the nominal element (no spread, means kept).
 
     Args:
         device: the specification.
@@ -94,16 +175,19 @@ def device_figure(device: Device, name: str, pulses: int | None = None, seed: in
             grid = w.unsqueeze(1).expand(-1, 30)
             lines = plane(grid).where((grid >= cells.lower) & (grid <= cells.upper), torch.nan)
             left.plot(w, lines, color=colour, alpha=0.12, lw=0.7)
-    left.plot(w, response.q_plus(w), color=BLUE, label="pulse up, $q_+$")
-    left.plot(w, response.q_minus(w), color=RED, ls="--", label="pulse down, $q_-$")
-    point = response.symmetric_point()
+    nominal = draw(device.nominal, (1, 1), Key(seed, 0))
+    column = w.unsqueeze(1)
+    left.plot(w, nominal.q_plus(column), color=BLUE, label="pulse up, $q_+$")
+    left.plot(w, nominal.q_minus(column), color=RED, ls="--", label="pulse down, $q_-$")
+    point = float(nominal.symmetric_point())
     left.axvline(point, color=BLACK, lw=0.8, ls=":")
+    beyond = point > (response.w_min + response.w_max) / 2  # the words go where there is more room
     left.annotate(
-        f"symmetric point {point:.3g}", (point, 0.02), xycoords=("data", "axes fraction"), fontsize=7,
-        xytext=(3, 0), textcoords="offset points",
+        f"symmetric point {point:.3g}", (point, 0.98), xycoords=("data", "axes fraction"), fontsize=7,
+        xytext=(-3 if beyond else 3, 0), textcoords="offset points", va="top",
+        ha="right" if beyond else "left",
     )  # fmt: skip
     left.set(xlabel="weight $w$ (conductance units)", ylabel="step (units of dw_min)")
-    left.legend(frameon=False, fontsize=7)
     count = pulses or min(round(device.states), 5000)
     tile = Tile((1, 3), device, pulsing=Pulsing(fidelity="pulse-by-pulse"), seed=seed)
     one, trace = torch.ones(1, 3, dtype=torch.int64), [tile.weight.clone()]
@@ -114,6 +198,11 @@ def device_figure(device: Device, name: str, pulses: int | None = None, seed: in
     for i, colour in enumerate((BLUE, GREEN, ORANGE)):
         right.plot(range(2 * count + 1), curves[:, i], color=colour, lw=0.9, label=f"element {i + 1}")
     right.set(xlabel=f"pulse number ({count} up, then {count} down)", ylabel="weight $w$ (conductance units)")
-    right.legend(frameon=False, fontsize=7)
+    _whole_ticks(right)
+    for axis in (left, right):  # above the axes, where no line runs
+        axis.legend(
+            frameon=False, fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+            columnspacing=1.2, handlelength=1.5,
+        )  # fmt: skip
     figure.suptitle(name, fontsize=9)
     return figure

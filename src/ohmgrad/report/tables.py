@@ -12,12 +12,12 @@ from typing import Any
 from rich.table import Table
 
 from ..crossbar import describe
+from ..devices import draw
 from ..devices.presets import PRESETS
+from ..rng import Key
+from ..style import look
 
-__all__ = ["LABELS", "device_table", "run_table", "summarise", "write_summary"]
-
-#: algorithms as they are written for people
-LABELS = {"digital": "digital SGD", "sgd": "Analog SGD", "tiki-taka": "Tiki-Taka"}
+__all__ = ["device_table", "run_table", "summarise", "write_summary"]
 
 _QUANTITIES: dict[str, Callable[[dict[str, Any]], float]] = {
     "train_loss": lambda row: row["train_loss"],
@@ -65,7 +65,7 @@ def run_table(summary: list[dict[str, Any]], title: str) -> Table:
         table.add_column(column, justify="right")
     for line in summary:
         table.add_row(
-            LABELS.get(line["algorithm"], line["algorithm"]),
+            look(line["algorithm"]).label,
             _pm(line, "test_accuracy", 100, 1),
             _pm(line, "train_loss", 1, 4),
             _pm(line, "pulses", 1e-6, 2) if line["pulses"] else "-",
@@ -91,6 +91,6 @@ def device_table() -> Table:
     for column in ("name", "elements", "symmetric point", "stands for", "source"):
         table.add_column(column, overflow="fold")
     for name, entry in PRESETS.items():
-        point = entry.device.response.symmetric_point()
+        point = float(draw(entry.device.nominal, (1, 1), Key(0, 0)).symmetric_point())
         table.add_row(name, describe(entry.device), f"{point:g}", entry.note, entry.source)
     return table

@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+import torch
+from torch import nn
 
 from ..data import DATASETS
 from ..devices import Device
 from ..devices.presets import preset
 from ..errors import InputError, check_choice, check_number
-from ..models import MODELS
+from ..models import MODELS, build
+from ..nn import convert
+from ..optim import AnalogSGD, TikiTaka
 from ..periphery import NOISY_PERIPHERY, Periphery
-from ..pulses import FIDELITIES
+from ..pulses import FIDELITIES, Pulsing
+from ..yaml_text import read_yaml
 
 __all__ = ["ALGORITHMS", "PERIPHERIES", "RunSpec"]
 
 ALGORITHMS = ("digital", "sgd", "tiki-taka")
 PERIPHERIES: dict[str, Periphery] = {"perfect": Periphery(), "noisy": NOISY_PERIPHERY}
-#: options of the algorithms beside lr, with what they must be
-_OPTIONS: dict[str, dict[str, type]] = {
-    "digital": {},
-    "sgd": {},
-    "tiki-taka": {
-        "fast_lr": float,
-        "transfer_lr": float,
-        "transfer_every": int,
-        "columns": int,
-        "reads": int,
-        "order": str,
-        "gamma": float,
-    },
-}
+#: Tiki-Taka's own options beside lr
+_OPTIONS = tuple(
+    name
+    for name, parameter in inspect.signature(TikiTaka).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class RunSpec:
 
     Args:
         data, model: names of the data set and the network.
+        images: only the first so many images of the training and of the test set; None for all.
         device: name of a preset, or the mapping that `Device.to_dict` gives.
         tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
         algorithms: any of `ALGORITHMS`.
@@ -55,6 +53,7 @@ class RunSpec:
         lr_step, lr_gamma: every `lr_step` epochs the learning rate is multiplied by `lr_gamma`.
         batch_size, epochs, seeds: as usual; a seed fixes weights, elements, data order and pulses.
         omega: mapping of the weights into the range, see `ohmgrad.convert`.
+        monitor: whether every analog training has an `ohmgrad.Monitor`, and the run a monitor.csv.
 
     Raises:
         InputError: when a value is out of range or unknown.
@@ -62,6 +61,7 @@ class RunSpec:
 
     data: str = "digits"
     model: str = "mlp"
+    images: int | None = None
     device: str | dict[str, Any] = "paper"
     tau: float | None = None
     dw_min: float | None = None
@@ -77,47 +77,87 @@ class RunSpec:
     epochs: int = 1
     seeds: tuple[int, ...] = (0,)
     omega: float | None = None
+    monitor: bool = False
 
     def __post_init__(self) -> None:
         check_choice("data set", self.data, DATASETS)
         check_choice("model", self.model, MODELS)
         check_choice("fidelity", self.fidelity, FIDELITIES)
         check_choice("periphery", self.periphery, PERIPHERIES)
+        for name in ("options", "lrs"):
+            if not isinstance(getattr(self, name), Mapping):
+                value = getattr(self, name)
+                raise InputError(f"{name} is {value!r}, but must be a mapping of names to values")
         for name in ("algorithms", "seeds"):
             value = getattr(self, name)
-            if not isinstance(value, (list, tuple)) or not value or len(set(value)) != len(value):
+            listed = isinstance(value, (list, tuple)) and len(value) > 0
+            if not listed or any(v in value[:i] for i, v in enumerate(value)):
                 raise InputError(f"{name} is {value!r}, but must be a list of at least one, all different")
             object.__setattr__(self, name, tuple(value))
         for algorithm in (*self.algorithms, *self.lrs):
             check_choice("algorithm", algorithm, ALGORITHMS)
         for seed in self.seeds:
-            if not isinstance(seed, int) or not 0 <= seed < 2**32:
+            if not _whole(seed) or not 0 <= seed < 2**32:
                 raise InputError(f"seed is {seed!r}, but must be an integer in [0, 2^32)")
         for name in ("batch_size", "epochs", "lr_step"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+            if not _whole(getattr(self, name)) or getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}, but must be an integer of at least 1")
+        if self.images is not None and (not _whole(self.images) or self.images < 1):
+            raise InputError(
+                f"images is {self.images!r}, but must be an integer of at least 1, or none for all"
+            )
         for name, lr in {"lr": self.lr, **self.lrs}.items():
             check_number("lr" if name == "lr" else f"lr of {name}", lr, low=0, open_low=True)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1, open_low=True)
         for name in ("tau", "dw_min"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=0, open_low=True)
-        known = _OPTIONS["tiki-taka"]
         for name, value in self.options.items():
-            kind = known[check_choice("option of tiki-taka", name, known)]
-            if kind is float:
-                check_number(name, value)
-            elif not isinstance(value, kind):
-                raise InputError(f"option {name} is {value!r}, but must be of type {kind.__name__}")
-        self.built_device()
+            check_choice("option of tiki-taka", name, _OPTIONS)
+            if isinstance(value, bool):
+                raise InputError(f"option {name} is {value!r}, but no option is true or false")
+        if not isinstance(self.monitor, bool):
+            raise InputError(f"monitor is {self.monitor!r}, but must be true or false")
+        if self.monitor and self.algorithms == ("digital",):
+            raise InputError(
+                "monitor is true, but only digital SGD is trained, which has no floor to predict: add sgd or "
+                "tiki-taka to the algorithms, or leave monitor out"
+            )
+        # ranges of omega and of the options are checked where they are used, on the smallest network
+        self.prepare(build("mlp", (1, 1, 1), 1, 0), "tiki-taka", 0)
 
     def built_device(self) -> Device:
         """The device, with `tau` and `dw_min` put in."""
+        if not isinstance(self.device, (str, Mapping)):
+            raise InputError(
+                f"device is {self.device!r}, but must be the name of a preset, or a mapping with a response"
+            )
         device = preset(self.device) if isinstance(self.device, str) else Device.from_dict(self.device)
         if self.tau is not None:
             response = replace(device.response, w_min=-self.tau, w_max=self.tau)  # pyright: ignore
             device = replace(device, response=response)
         return device if self.dw_min is None else replace(device, dw_min=self.dw_min)
+
+    def prepare(self, model: nn.Module, algorithm: str, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """The model, converted unless the algorithm is digital, and the optimizer that trains it.
+
+        Raises:
+            InputError: when `omega` or an option is out of range, or the model cannot be converted.
+        """
+        lr = self.lr_of(algorithm)
+        if algorithm == "digital":
+            return model, torch.optim.SGD(model.parameters(), lr=lr)
+        analog = convert(
+            model,
+            self.built_device(),
+            pulsing=Pulsing(fidelity=self.fidelity),  # pyright: ignore[reportArgumentType]
+            periphery=PERIPHERIES[self.periphery],
+            omega=self.omega,
+            seed=seed,
+        )
+        if algorithm == "sgd":
+            return analog, AnalogSGD(analog.parameters(), lr=lr)
+        return analog, TikiTaka(analog.parameters(), lr=lr, **self.options)
 
     def lr_of(self, algorithm: str) -> float:
         """Learning rate of an algorithm."""
@@ -143,12 +183,12 @@ class RunSpec:
         Raises:
             InputError: when the file cannot be read or is not a mapping.
         """
-        try:
-            data = yaml.safe_load(path.read_text())
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
-        except yaml.YAMLError as error:
-            raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        data = read_yaml(path)
         if not isinstance(data, dict):
             raise InputError(f"{path} must be a mapping of names to values, such as 'data: mnist'")
         return data
+
+
+def _whole(value: object) -> bool:
+    """Whether a value is an integer, which in Python true and false are, too."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
 from ..crossbar import Tile
@@ -20,26 +17,13 @@ from ..data import Dataset, batches, load
 from ..devices.presets import preset
 from ..errors import InputError
 from ..models import build
-from ..nn import convert
-from ..optim import AnalogOptimizer, AnalogSGD, TikiTaka
-from ..pulses import Pulsing
-from .spec import PERIPHERIES, RunSpec
+from ..monitor import Monitor
+from ..optim import AnalogOptimizer
+from .board import board, log_epoch
+from .folders import COLUMNS, WATCHED, Row, check_folder, make_folder, write_rows
+from .spec import RunSpec
 
-__all__ = ["COLUMNS", "Progress", "open_folder", "read_metrics", "train"]
-
-#: columns of metrics.csv; train_loss is over the whole training set at the end of the epoch
-COLUMNS = (
-    "algorithm",
-    "seed",
-    "epoch",
-    "running_loss",
-    "train_loss",
-    "test_accuracy",
-    "pulses_up",
-    "pulses_down",
-    "seconds",
-)
-Row = dict[str, Any]
+__all__ = ["Progress", "Row", "evaluate", "train"]
 
 
 @dataclass
@@ -53,92 +37,53 @@ class Progress:
     note: Callable[[str], None] = lambda *_: None
 
 
-def open_folder(folder: Path, spec: RunSpec, resume: bool) -> None:
-    """Make a run folder with the specification in it, or check that it holds the same one.
-
-    Raises:
-        InputError: when the folder has files and `resume` is false, cannot be written to, or holds
-            another run.
-    """
-    file = folder / "spec.yaml"
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file: choose another folder with --out")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not resume:
-            raise InputError(f"{folder} exists and is not empty: choose another --out, or pass --resume")
-        if not file.is_file():
-            raise InputError(f"{folder} has no spec.yaml, so there is no run to resume: choose another --out")
-        old, new = RunSpec.read(file), spec.to_dict()
-        for name in new:
-            if old.get(name) != new[name]:
-                raise InputError(
-                    f"{folder} holds a run with {name} = {old.get(name)!r}, not {new[name]!r}: use the same "
-                    "settings to resume, or choose another --out"
-                )
-    try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        file.write_text(yaml.safe_dump(spec.to_dict(), sort_keys=False))
-    except OSError as error:
-        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
-
-
-def read_metrics(folder: Path) -> list[Row]:
-    """The rows of a run's metrics.csv.
-
-    Raises:
-        InputError: when there is none.
-    """
-    try:
-        with (folder / "metrics.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(
-            f"cannot read {folder}/metrics.csv ({error.strerror}): is this a run folder?"
-        ) from None
-    whole = ("seed", "epoch", "pulses_up", "pulses_down")
-    return [
-        {k: v if k == "algorithm" else int(v) if k in whole else float(v) for k, v in row.items()}
-        for row in rows
-    ]
-
-
 def train(
-    spec: RunSpec, folder: Path, *, resume: bool = False, progress: Progress | None = None
+    spec: RunSpec,
+    folder: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    tensorboard: bool = False,
 ) -> list[Row]:
     """Train every algorithm with every seed; after each epoch all numbers are on disk.
 
-    The folder gets spec.yaml, metrics.csv (see `COLUMNS`) and checkpoints/. A resumed run goes on after
-    the last whole epoch of each training, and ends in the same weights as one that was never cut off.
+    The folder gets spec.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/ and, if the specification
+    asks for a monitor, monitor.csv. A resumed run goes on after the last whole epoch of each training, and
+    ends in the same weights and rows as one that was never cut off.
 
     Args:
         spec: what to train.
         folder: the run folder; made if it does not exist.
-        resume: go on in a folder that holds the same run.
+        resume: go on in a folder that holds the same run, perhaps with more epochs now; a folder that does
+            not exist yet is a new run.
         progress: what to call on the way.
+        tensorboard: write the numbers into tensorboard/ in the folder, too.
 
     Returns:
         All rows of metrics.csv.
 
     Raises:
-        InputError: for a wrong folder or missing data, before any training.
+        InputError: for a wrong folder, missing data, a model that does not fit, a damaged checkpoint or
+            missing TensorBoard, before anything is written.
     """
     progress = progress or Progress()
-    open_folder(folder, spec, resume)
-    data = load(spec.data)
+    if tensorboard:
+        board(None)
+    check_folder(folder, spec, resume)
+    data = load(spec.data).first(spec.images)
     jobs = [_Job(spec, data, folder, a, seed) for seed in spec.seeds for a in spec.algorithms]
+    make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
     if any(job.algorithm != "digital" for job in jobs):
         _warm_up(progress)
-    rows = [row for job in jobs for row in job.rows]
     for job in jobs:
+        if tensorboard and job.epoch < spec.epochs:
+            job.log_to(folder / "tensorboard")
         while job.epoch < spec.epochs:
             row = job.run_epoch(progress)
-            rows.append(row)
-            _write(folder / "metrics.csv", rows)
+            _write(folder, jobs)
             progress.epoch(row)
-    _write(folder / "metrics.csv", rows)
-    return rows
+        job.close()
+    return _write(folder, jobs)
 
 
 class _Job:
@@ -148,18 +93,49 @@ class _Job:
         self.spec, self.data, self.algorithm, self.seed = spec, data, algorithm, seed
         self.file = folder / "checkpoints" / f"{algorithm}-{seed}.pt"
         self.epoch, self.rows = 0, []
-        self.model, self.optimizer = _build(spec, data, algorithm, seed)
+        self.steps = -(-len(data.train_x) // spec.batch_size)  # updates of an epoch
+        self.board: Any = None
+        model = build(spec.model, data.shape, data.classes, seed)
+        self.model, self.optimizer = spec.prepare(model, algorithm, seed)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, spec.lr_step, spec.lr_gamma)
+        watched = spec.monitor and algorithm != "digital"
+        self.monitor = Monitor(self.model, self.optimizer) if watched else None
         if self.file.is_file():
-            kept = torch.load(self.file, weights_only=True)
-            self.model.load_state_dict(kept["model"])
-            self.optimizer.load_state_dict(kept["optimizer"])
-            self.scheduler.load_state_dict(kept["scheduler"])
-            self.epoch, self.rows = kept["epoch"], kept["rows"]
+            try:
+                self._load()
+            except Exception as error:  # a damaged file may raise anything
+                raise InputError(
+                    f"{self.file} is damaged ({type(error).__name__}): delete it, and {algorithm} with seed "
+                    f"{seed} starts again"
+                ) from None
+
+    def _load(self) -> None:
+        kept = torch.load(self.file, weights_only=True)
+        self.model.load_state_dict(kept["model"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.scheduler.load_state_dict(kept["scheduler"])
+        self.epoch, self.rows = kept["epoch"], kept["rows"]
+        if self.monitor is not None:
+            self.monitor.load_state_dict(kept["monitor"])
+
+    def monitor_rows(self) -> list[Row]:
+        """This training's rows of monitor.csv."""
+        rows = [] if self.monitor is None else self.monitor.rows
+        return [{"algorithm": self.algorithm, "seed": self.seed, **row} for row in rows]
+
+    def log_to(self, folder: Path) -> None:
+        """Log to TensorBoard from now on."""
+        self.board = board(folder / f"{self.algorithm}-{self.seed}", self.epoch * self.steps)
+        if self.monitor is not None:
+            self.monitor.log_to(self.board)
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
 
     def run_epoch(self, progress: Progress) -> Row:
         spec, data = self.spec, self.data
-        steps = -(-len(data.train_x) // spec.batch_size)
+        steps = self.steps
         loss_of, total, seen = nn.CrossEntropyLoss(), 0.0, 0
         start = time.perf_counter()
         self.model.train()
@@ -198,10 +174,13 @@ class _Job:
             "scheduler": self.scheduler.state_dict(),
             "epoch": self.epoch,
             "rows": self.rows,
+            "monitor": None if self.monitor is None else self.monitor.state_dict(),
         }
         whole = self.file.with_suffix(".tmp")  # a run that is cut off here keeps its last checkpoint
         torch.save(kept, whole)
         os.replace(whole, self.file)
+        if self.board is not None:
+            log_epoch(self.board, row, self.epoch * steps)
         return row
 
 
@@ -217,25 +196,6 @@ def evaluate(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float,
     return loss / len(x), right / len(x)
 
 
-def _build(
-    spec: RunSpec, data: Dataset, algorithm: str, seed: int
-) -> tuple[nn.Module, torch.optim.Optimizer]:
-    model, lr = build(spec.model, data.shape, data.classes, seed), spec.lr_of(algorithm)
-    if algorithm == "digital":
-        return model, torch.optim.SGD(model.parameters(), lr=lr)
-    analog = convert(
-        model,
-        spec.built_device(),
-        pulsing=Pulsing(fidelity=spec.fidelity),  # pyright: ignore[reportArgumentType]
-        periphery=PERIPHERIES[spec.periphery],
-        omega=spec.omega,
-        seed=seed,
-    )
-    if algorithm == "sgd":
-        return analog, AnalogSGD(analog.parameters(), lr=lr)
-    return analog, TikiTaka(analog.parameters(), lr=lr, **spec.options)
-
-
 def _warm_up(progress: Progress) -> None:
     """Two small updates that compile the kernels, or load them, so that no training's time has it."""
     start = time.perf_counter()
@@ -246,10 +206,10 @@ def _warm_up(progress: Progress) -> None:
     progress.note(f"kernels ready after {time.perf_counter() - start:.1f} s")
 
 
-def _write(path: Path, rows: list[Row]) -> None:
-    whole = path.with_suffix(".tmp")
-    with whole.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list[str](COLUMNS))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(whole, path)
+def _write(folder: Path, jobs: list[_Job]) -> list[Row]:
+    """Write metrics.csv and monitor.csv; returns the rows of metrics.csv."""
+    rows = [row for job in jobs for row in job.rows]
+    write_rows(folder / "metrics.csv", rows, COLUMNS)
+    if any(job.monitor is not None for job in jobs):
+        write_rows(folder / "monitor.csv", [row for job in jobs for row in job.monitor_rows()], WATCHED)
+    return rows

@@ -1,0 +1,174 @@
+"""S4 (Wu et al. 2024, arXiv 2406.12774, Fig. 5): a fully connected and a convolutional network on MNIST.
+
+Soft bounds [-tau, tau] with dw_min 0.001 and the spread and noise of the authors' simulator, noisy
+periphery, learned output scales, batches of 10 (FCN) or 8 (CNN), lr 0.05 with StepLR(35, 0.1), 80 epochs.
+Tiki-Taka: fast lr 0.01, one column per transfer, a transfer after every minibatch. Analog SGD falls behind
+digital SGD; Tiki-Taka closes the gap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...style import look
+from ..spec import RunSpec
+from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..train import Progress, Row, train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "network_spec", "trainings"]
+
+ALGORITHMS = ("digital", "sgd", "tiki-taka")
+BATCH = {"fcn": 10, "cnn": 8}
+
+
+def network_spec(settings: dict[str, Any], net: str, tau: float, algorithm: str, seed: int) -> RunSpec:
+    """One training of the study."""
+    return RunSpec(
+        data=settings["data"],
+        images=settings["images"],
+        model=net,
+        device="paper",
+        tau=None if algorithm == "digital" else tau,
+        algorithms=(algorithm,),
+        options={"fast_lr": settings["fast_lr"]},
+        periphery=settings["periphery"],
+        lr=settings["lr"],
+        batch_size=BATCH[net],
+        epochs=settings["epochs"],
+        seeds=(seed,),
+    )
+
+
+def trainings(
+    settings: dict[str, Any], folder: Path
+) -> Iterator[tuple[str, str, float, str, int, RunSpec, Path]]:
+    """Every training of the study: name, network, tau, algorithm, seed, specification and run folder.
+
+    Digital training knows no tau, and is run once for a network and seed, under tau = 0. S6 looks at the
+    same networks, so that they lie beside the folders of the studies.
+    """
+    for seed in settings["seeds"]:
+        for net, taus in settings["taus"].items():
+            for tau, algorithm in [(0.0, "digital"), *((t, a) for t in taus for a in ALGORITHMS[1:])]:
+                name = f"{net}-{algorithm}-tau{tau:g}-seed{seed}"
+                spec = network_spec(settings, net, tau, algorithm, seed)
+                home = f"{settings['data']}-{settings['images'] or 'all'}-{settings['epochs']}"
+                yield name, net, tau, algorithm, seed, spec, folder.parent / "networks" / home / name
+
+
+def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
+    return [
+        Part(name, partial(_train, net, tau, spec, place))
+        for name, net, tau, _, _, spec, place in trainings(settings, folder)
+    ]
+
+
+def _train(net: str, tau: float, spec: RunSpec, place: Path, tell: Any) -> Columns:
+    def step(algorithm: str, seed: int, done: int, total: int, loss: float) -> None:
+        tell(done, total, f"{net}, {look(algorithm).label}, tau {tau:g}, seed {seed}: loss {loss:.4f}")
+
+    rows: list[Row] = train(spec, place, resume=True, progress=Progress(step))
+    names = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
+    columns = {name: np.array([row[name] for row in rows]) for name in names}
+    fixed = {"net": net, "tau": tau, "algorithm": spec.algorithms[0], "seed": spec.seeds[0]}
+    return {**{name: np.full(len(rows), value) for name, value in fixed.items()}, **columns}
+
+
+def _last(columns: Columns, net: str, tau: float, algorithm: str, name: str) -> np.ndarray:
+    """The values of the last epoch, by seed."""
+    mine = where(columns, net=net, algorithm=algorithm, tau=0.0 if algorithm == "digital" else tau)
+    mine = where(mine, epoch=int(mine["epoch"].max()))
+    return mine[name][np.argsort(mine["seed"])]
+
+
+def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
+    rows = []
+    for net, taus in settings["taus"].items():
+        for tau, algorithm in [(0.0, "digital"), *((t, a) for t in taus for a in ALGORITHMS[1:])]:
+            row: dict[str, Any] = {"net": net, "algorithm": algorithm, "tau": tau or math.nan}
+            for name in ("test_accuracy", "train_loss", "seconds"):
+                mean, low, high = interval(_last(columns, net, tau, algorithm, name))
+                row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+            rows.append(row)
+    return rows
+
+
+def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
+    found = []
+    for net, taus in settings["taus"].items():
+        for tau in taus:
+            digital, sgd, tt = (100 * _last(columns, net, tau, a, "test_accuracy") for a in ALGORITHMS)
+            at = f"{net.upper()}, tau {tau:g}"
+            found += [
+                claim(
+                    f"{at}: Analog SGD falls behind digital SGD",
+                    "test accuracy, digital - Analog SGD (points)",
+                    interval(digital - sgd),
+                    "above",
+                    0.0,
+                ),
+                claim(
+                    f"{at}: Tiki-Taka does better than Analog SGD",
+                    "test accuracy, Tiki-Taka - Analog SGD (points)",
+                    interval(tt - sgd),
+                    "above",
+                    0.0,
+                ),
+                claim(
+                    f"{at}: Tiki-Taka comes close to digital SGD",
+                    "test accuracy, digital - Tiki-Taka (points)",
+                    interval(digital - tt),
+                    "below",
+                    1.0,
+                ),
+            ]
+    return found
+
+
+def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
+    axes = figure.subplots(1, len(settings["taus"]), squeeze=False)[0]
+    for axis, (net, taus) in zip(axes, settings["taus"].items(), strict=True):
+        for algorithm in ALGORITHMS:
+            label, colour, dash, _ = look(algorithm)
+            for i, tau in enumerate([0.0] if algorithm == "digital" else taus):
+                mine = where(columns, net=net, algorithm=algorithm, tau=tau)
+                epochs = np.unique(mine["epoch"])
+                by_epoch = [100 * mine["test_accuracy"][mine["epoch"] == e] for e in epochs]
+                name = label if algorithm == "digital" else f"{label}, $\\tau$ = {tau:g}"
+                style = dash if algorithm == "digital" else ("-", "--", ":")[i % 3]
+                axis.plot(epochs, [v.mean() for v in by_epoch], style, color=colour, label=name)
+                low, high = [v.min() for v in by_epoch], [v.max() for v in by_epoch]
+                axis.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
+        axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{net.upper()} on {settings['data']}")
+        axis.legend(frameon=False, fontsize=7)
+
+
+STUDY = Study(
+    name="S4",
+    title="an FCN and a CNN on MNIST: Analog SGD falls behind, Tiki-Taka closes the gap",
+    source="Wu et al. 2024, arXiv 2406.12774, Fig. 5",
+    settings={
+        "data": "mnist",
+        "images": None,
+        "taus": {"fcn": (0.6, 0.78, 0.8), "cnn": (0.6, 0.7, 0.8)},
+        "periphery": "noisy",
+        "lr": 0.05,
+        "fast_lr": 0.01,
+        "epochs": 80,
+        "seeds": (0, 1, 2),
+    },
+    quick={"taus": {"fcn": (0.6,), "cnn": (0.6,)}, "images": 2000, "epochs": 2, "seeds": (0, 1, 2)},
+    parts=parts,
+    summarise=summarise,
+    claims=claims,
+    draw=draw,
+)

@@ -1,0 +1,254 @@
+"""A study: a specification in; raw numbers, a table, a figure and a table of claims out.
+
+A study is one file that says what to compute (in parts, so that a study that was cut off goes on), what
+the paper claims about the numbers, and how to draw them. Everything else is here.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import yaml
+
+from ..ensemble import interval as spread_of
+from ..errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "run_study", "where"]
+
+#: a table as columns of equal length
+Columns = dict[str, np.ndarray]
+#: (done, total, what): called now and then while a part runs
+Tell = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a paper, and what was measured of it. It passes when the whole interval agrees with it."""
+
+    claim: str
+    quantity: str
+    value: float
+    low: float
+    high: float
+    relation: Literal["below", "above", "within"]
+    threshold: tuple[float, float]
+
+    @property
+    def passes(self) -> bool:
+        """The 95 % interval lies wholly on the claimed side, or inside the claimed range."""
+        low, high = self.threshold
+        if not all(map(math.isfinite, (self.value, self.low, self.high))):
+            return False
+        if self.relation == "below":
+            return self.high < high
+        if self.relation == "above":
+            return self.low > low
+        return low <= self.low and self.high <= high
+
+    @property
+    def wanted(self) -> str:
+        """The threshold in words."""
+        low, high = self.threshold
+        if self.relation == "within":
+            return f"in [{low:.3g}, {high:.3g}]"
+        return f"below {high:.3g}" if self.relation == "below" else f"above {low:.3g}"
+
+
+def claim(
+    text: str,
+    quantity: str,
+    measured: tuple[float, float, float],
+    relation: Literal["below", "above", "within"],
+    threshold: float | tuple[float, float],
+) -> Claim:
+    """A `Claim`; `measured` is (value, low, high), and a single threshold serves "below" and "above"."""
+    check_choice("relation of a claim", relation, ("below", "above", "within"))
+    ends = threshold if isinstance(threshold, tuple) else (threshold, threshold)
+    return Claim(text, quantity, *measured, relation, ends)
+
+
+def interval(sample: np.ndarray) -> tuple[float, float, float]:
+    """Mean of independent runs, (runs,), with its 95 % confidence interval (mean, low, high); Student's t.
+
+    The ends are not finite for a single run, which shows nothing: its claims fail.
+    """
+    mean, low, high = (float(v) for v in spread_of(torch.from_numpy(np.asarray(sample, dtype=np.float64))))
+    return mean, low, high
+
+
+def where(columns: Columns, **values: Any) -> Columns:
+    """The rows in which the named columns have these values."""
+    keep = np.ones(len(next(iter(columns.values()))), dtype=bool)
+    for name, value in values.items():
+        column = columns[name]
+        keep &= np.isclose(column, value) if column.dtype.kind == "f" else column == value
+    return {name: column[keep] for name, column in columns.items()}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a study that is computed as a whole and kept in one file."""
+
+    name: str
+    run: Callable[[Tell], Columns]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study of a paper.
+
+    Args:
+        name: short name, as S1; title: a line; source: paper and figure.
+        settings: full settings, written to spec.yaml; quick: what `--quick` changes.
+        parts: (settings, run folder) -> the parts; all have the same columns.
+        summarise: (settings, columns) -> rows of the table.
+        claims: (settings, columns) -> claims.
+        draw: (figure, settings, columns) -> None, in the paper's arrangement.
+        size: of the figure in inches.
+    """
+
+    name: str
+    title: str
+    source: str
+    settings: Mapping[str, Any]
+    quick: Mapping[str, Any]
+    parts: Callable[[dict[str, Any], Path], list[Part]]
+    summarise: Callable[[dict[str, Any], Columns], list[dict[str, Any]]]
+    claims: Callable[[dict[str, Any], Columns], list[Claim]]
+    draw: Callable[[Figure, dict[str, Any], Columns], None]
+    size: tuple[float, float] = (6.8, 2.7)
+
+    def resolved(self, quick: bool) -> dict[str, Any]:
+        """The settings of a full or a quick run."""
+        return {**self.settings, **(self.quick if quick else {})}
+
+
+@dataclass
+class Outcome:
+    """What a study gave."""
+
+    study: Study
+    settings: dict[str, Any]
+    columns: Columns
+    table: list[dict[str, Any]]
+    claims: list[Claim]
+    folder: Path
+    computed: list[str] = field(default_factory=list)
+
+
+def run_study(
+    study: Study,
+    folder: Path,
+    *,
+    quick: bool = False,
+    changes: Mapping[str, Any] | None = None,
+    tell: Tell | None = None,
+) -> Outcome:
+    """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
+
+    The folder gets spec.yaml, raw/PART.parquet, table.csv and claims.csv; `report.study_figure` draws.
+
+    Args:
+        study: which.
+        folder: made if it does not exist.
+        quick: the small settings.
+        changes: settings that differ, by name.
+        tell: called with (done, total, what) on the way.
+
+    Raises:
+        InputError: when there is no such setting, or the folder holds the same study with other settings, something else, or cannot
+            be written to; before anything is computed.
+    """
+    for name in changes or {}:
+        check_choice(f"setting of {study.name}", name, study.settings)
+    settings = {**study.resolved(quick), **(changes or {})}
+    _open(study, settings, folder)
+    computed, pieces = [], []
+    for part in study.parts(settings, folder):
+        file = folder / "raw" / f"{part.name}.parquet"
+        if not file.is_file():
+            _write_parquet(part.run(tell or (lambda *_: None)), file)
+            computed.append(part.name)
+        pieces.append(_read_parquet(file))
+    columns = _joined(pieces)
+    table, claims = study.summarise(settings, columns), study.claims(settings, columns)
+    _write_csv(table, folder / "table.csv")
+    lines = [{**asdict(c), "threshold": c.wanted, "result": "PASS" if c.passes else "FAIL"} for c in claims]
+    _write_csv(lines, folder / "claims.csv")
+    return Outcome(study, settings, columns, table, claims, folder, computed)
+
+
+def load_columns(folder: Path) -> Columns:
+    """The raw numbers of a study's folder."""
+    return _joined([_read_parquet(file) for file in sorted((folder / "raw").glob("*.parquet"))])
+
+
+def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
+    wanted = {"study": study.name, **_plain(settings)}
+    file = folder / "spec.yaml"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: choose another folder with --out")
+    if folder.is_dir() and any(folder.iterdir()):
+        if not file.is_file():
+            raise InputError(f"{folder} holds something else than a study: choose another --out")
+        old = yaml.safe_load(file.read_text())
+        for name in sorted({*wanted, *old}):
+            if old.get(name) != wanted.get(name):
+                raise InputError(
+                    f"{folder} holds a study with {name} = {old.get(name)!r}, not {wanted.get(name)!r}: "
+                    "choose another --out, or delete the folder"
+                )
+    try:
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        file.write_text(yaml.safe_dump(wanted, sort_keys=False))
+    except OSError as error:
+        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as YAML gives them back."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+
+
+def _joined(pieces: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _write_parquet(columns: Columns, file: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    whole = file.with_suffix(".tmp")  # a part that is cut off here is computed again
+    parquet.write_table(pyarrow.table(dict(columns)), whole)
+    os.replace(whole, file)
+
+
+def _read_parquet(file: Path) -> Columns:
+    from pyarrow import parquet
+
+    table = parquet.read_table(file)
+    found = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    return {name: c.astype(str) if c.dtype.kind == "O" else c for name, c in found.items()}
+
+
+def _write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    with file.open("w", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

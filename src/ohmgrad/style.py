@@ -1,0 +1,36 @@
+"""How things look in every figure and table: colours for all eyes, one line style an algorithm."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["BLACK", "BLUE", "GREEN", "LOOKS", "ORANGE", "PURPLE", "RC", "RED", "SKY", "Look", "look"]
+
+#: Okabe & Ito's colours, distinct for the colour-blind
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, RED, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+#: matplotlib's settings for all figures; text in SVG files stays text
+RC = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.fonttype": "none"}
+
+
+class Look(NamedTuple):
+    """Name for people, colour, line style and marker of an algorithm."""
+
+    label: str
+    colour: str
+    dash: str
+    marker: str
+
+
+LOOKS: dict[str, Look] = {
+    "digital": Look("digital SGD", BLACK, "--", "s"),
+    "sgd": Look("Analog SGD", RED, "-", "o"),
+    "tiki-taka": Look("Tiki-Taka", BLUE, "-", "^"),
+    "residual": Look("Residual Learning", GREEN, "-", "D"),
+}
+
+
+def look(algorithm: str) -> Look:
+    """How an algorithm is drawn; a plain look for an unknown one."""
+    return LOOKS.get(algorithm, Look(algorithm, PURPLE, "-", "v"))

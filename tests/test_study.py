@@ -1,0 +1,180 @@
+"""Studies: claims, parts that are computed once, refusals, and every study on a small scale."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from ohmgrad import InputError
+from ohmgrad.cli import main
+from ohmgrad.report import claims_table, study_figure, study_table
+from ohmgrad.studies.papers import STUDIES
+from ohmgrad.studies.papers.least_squares import TAIL, slope, tails
+from ohmgrad.studies.study import Claim, Part, Study, claim, interval, load_columns, run_study, where
+
+CALLS: list[str] = []
+
+
+def _parts(settings: dict[str, Any], folder: Path) -> list[Part]:
+    def run(name: str) -> Any:
+        def compute(tell: Any) -> dict[str, np.ndarray]:
+            CALLS.append(name)
+            if settings["fails"] == name:
+                raise KeyboardInterrupt
+            tell(1, 1, name)
+            return {"name": np.full(2, name), "value": np.array([1.0, 2.0]), "seed": np.arange(2)}
+
+        return compute
+
+    return [Part(name, run(name)) for name in ("a", "b")]
+
+
+TOY = Study(
+    name="toy",
+    title="a toy",
+    source="nowhere",
+    settings={"fails": "", "sizes": (1, 2)},
+    quick={"sizes": (1,)},
+    parts=_parts,
+    summarise=lambda settings, columns: [{"mean": float(columns["value"].mean())}],
+    claims=lambda settings, columns: [
+        claim("values are positive", "value", interval(columns["value"]), "above", 0.0)
+    ],
+    draw=lambda figure, settings, columns: figure.subplots().plot(columns["value"]),
+)
+
+
+def test_a_study_is_computed_once_and_drawn_again(tmp_path: Path) -> None:
+    CALLS.clear()
+    first = run_study(TOY, tmp_path / "toy")
+    assert (CALLS, first.computed) == (["a", "b"], ["a", "b"])
+    again = run_study(TOY, tmp_path / "toy")
+    assert (CALLS, again.computed) == (["a", "b"], [])
+    for name, column in first.columns.items():
+        assert (again.columns[name] == column).all()
+        assert again.columns[name].dtype.kind == column.dtype.kind
+    assert (load_columns(tmp_path / "toy")["name"] == ["a", "a", "b", "b"]).all()
+    assert {p.suffix for p in study_figure(again)} == {".svg", ".pdf", ".png"}
+    with (tmp_path / "toy" / "claims.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["result"], row["threshold"]) == ("PASS", "above 0")
+
+
+def test_a_study_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    CALLS.clear()
+    with pytest.raises(KeyboardInterrupt):
+        run_study(replace(TOY, settings={**TOY.settings, "fails": "b"}), tmp_path)
+    file = tmp_path / "spec.yaml"
+    file.write_text(file.read_text().replace("fails: b", "fails: ''"))
+    assert run_study(TOY, tmp_path).computed == ["b"]
+    assert CALLS == ["a", "b", "b"]
+
+
+def test_other_settings_and_other_folders_are_refused(tmp_path: Path) -> None:
+    CALLS.clear()
+    run_study(TOY, tmp_path / "toy", quick=True)
+    with pytest.raises(InputError, match=r"sizes = \[1\], not \[1, 2\]"):
+        run_study(TOY, tmp_path / "toy")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="something else"):
+        run_study(TOY, tmp_path / "other")
+    with pytest.raises(InputError, match="is a file"):
+        run_study(TOY, tmp_path / "other" / "thesis.tex")
+    with pytest.raises(InputError, match="cannot write"):
+        run_study(TOY, Path("/proc/nowhere/toy"))
+    assert CALLS == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "relation", "threshold", "passes"),
+    [
+        ((1.0, 0.5, 1.5), "above", 0.0, True),
+        ((1.0, -0.1, 2.1), "above", 0.0, False),
+        ((1.0, 0.5, 1.5), "below", 1.6, True),
+        ((1.0, 0.5, 1.5), "below", 1.4, False),
+        ((1.0, 0.9, 1.1), "within", (0.8, 1.2), True),
+        ((1.0, 0.7, 1.1), "within", (0.8, 1.2), False),
+        ((1.0, 0.9, 1.3), "within", (0.8, 1.2), False),
+        ((1.0, -math.inf, math.inf), "above", 0.0, False),
+        ((1.0, math.nan, math.nan), "above", 0.0, False),
+        ((math.nan, math.nan, math.nan), "within", (0.0, 1.0), False),
+    ],
+)
+def test_a_claim_passes_when_its_whole_interval_does(
+    measured: Any, relation: Any, threshold: Any, passes: bool
+) -> None:
+    assert claim("x", "y", measured, relation, threshold).passes is passes
+
+
+def test_one_run_shows_nothing() -> None:
+    assert not claim("x", "y", interval(np.array([3.0])), "above", 0.0).passes
+    mean, low, high = interval(np.array([1.0, 2.0, 3.0]))
+    half = 4.302652729911275 / math.sqrt(3)  # Student's t with 2 degrees of freedom, 97.5 %
+    assert (mean, low, high) == pytest.approx((2.0, 2 - half, 2 + half))
+
+
+def test_exponents_and_rows() -> None:
+    x = np.array([0.1, 0.2, 0.5])
+    assert slope(x, np.stack([3 * x**1.5, 2 / x], axis=1)) == pytest.approx([1.5, -1.0])
+    columns = {"a": np.array(["p", "q", "p"]), "x": np.array([0.1, 0.1, 0.3]), "v": np.arange(3)}
+    assert where(columns, a="p", x=0.3)["v"].tolist() == [2]
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "S1": {"seeds": 3, "steps": 40},
+    "S2": {"seeds": 3, "steps": 40, "tail": 20, "taus": (1.0, 2.0)},
+    "S3": {
+        "seeds": 3, "steps": 40, "tail": 20, "taus": (1.0, 2.0), "sigmas": (0.1, 0.3),
+        "solutions": (0.2, 0.3), "starts": (0.0, 0.5),
+    },
+    "S4": {"data": "digits", "images": 60, "taus": {"fcn": (0.6,)}, "epochs": 1, "seeds": (0, 1)},
+    "S6": {"data": "digits", "images": 60, "taus": {"fcn": (0.6,)}, "epochs": 1, "seeds": (0, 1)},
+    "RL-S1": {"seeds": 3, "steps": 40, "shifts": (0.0, 0.3)},
+    "floor": {"seeds": 3, "lrs": (0.03, 0.01), "times": {"sgd": 1.0, "tiki-taka": 1.0}},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_study_runs_on_a_small_scale(name: str, tmp_path: Path) -> None:
+    study = replace(STUDIES[name], settings={**STUDIES[name].settings, **SMALL[name]})
+    outcome = run_study(study, tmp_path / name)
+    assert len({len(c) for c in outcome.columns.values()}) == 1
+    assert outcome.table
+    assert outcome.claims
+    assert all(isinstance(c, Claim) for c in outcome.claims)
+    assert study_table(outcome).row_count == len(outcome.table)
+    assert claims_table((name, c) for c in outcome.claims).row_count == len(outcome.claims)
+    svg = study_figure(outcome)[0].read_text()
+    assert "svg" in svg
+    spec = yaml.safe_load((tmp_path / name / "spec.yaml").read_text())
+    assert spec["study"] == name
+    assert run_study(study, tmp_path / name).computed == []
+
+
+def test_tails_are_by_seed(tmp_path: Path) -> None:
+    study = replace(STUDIES["S2"], settings={**STUDIES["S2"].settings, **SMALL["S2"]})
+    columns = run_study(study, tmp_path / "S2").columns
+    found = tails(columns, tau=1.0, algorithm="sgd", fidelity="mean")
+    for seed, value in enumerate(found):
+        row = where(columns, tau=1.0, algorithm="sgd", fidelity="mean", seed=seed, step=TAIL)
+        assert row["loss"].tolist() == [value]
+
+
+def test_the_command_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["reproduce", "list"])
+    assert done.value.code == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in STUDIES)
+    with pytest.raises(SystemExit) as done:
+        main(["reproduce", "s1"])
+    assert done.value.code == 2
+    assert "did you mean 'S1'" in capsys.readouterr().err
