@@ -16,7 +16,7 @@ test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(READY)
-	for script in memory_per_cell first_call update_per_cell step_against_torch; do \
+	for script in memory_per_cell first_call update_per_cell step_against_torch trajectories; do \
 		$(BIN)/python benchmarks/$$script.py && echo || exit 1; \
 	done
 

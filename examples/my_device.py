@@ -17,7 +17,7 @@ device = og.Device(
 
 def main() -> float:
     torch.manual_seed(0)
-    print(f"symmetric point {device.response.symmetric_point():+.3f}, {device.states:.0f} states")
+    print(f"symmetric point {device.nominal.response.symmetric_point():+.3f}, {device.states:.0f} states")
     model = og.convert(torch.nn.Linear(8, 3), device)
     optimizer = og.AnalogSGD(model.parameters(), lr=0.05)
     truth = torch.randn(3, 8) * 0.3

@@ -18,7 +18,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +96,8 @@ class Dataset:
 
     def first(self, count: int | None) -> Dataset:
         """The first `count` images of either part; all for None."""
-        train, test = (self.train_x, self.train_y), (self.test_x, self.test_y)
-        return Dataset(self.name, *(t[:count] for t in (*train, *test)), self.classes)
+        names = ("train_x", "train_y", "test_x", "test_y")
+        return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
 
 def load(name: str, *, root: str | Path | None = None, progress: bool = True) -> Dataset:

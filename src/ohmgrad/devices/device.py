@@ -13,7 +13,7 @@ import yaml
 
 from ..errors import InputError, check_choice, check_number
 from ..yaml_text import parse_yaml, read_yaml
-from .families import FAMILIES, AffineResponse
+from .families import FAMILIES, AffineResponse, Custom
 from .response import AbstractResponse
 from .variability import Noise, Spread
 
@@ -94,12 +94,19 @@ class Device:
 
     @property
     def nominal(self) -> Device:
-        """The same device without spread: its elements are all the nominal one, means kept."""
-        point = None if self.spread.symmetric_point is None else 0.0
-        spread = dataclasses.replace(
-            self.spread, dw_min=0.0, up_down=0.0, w_max=0.0, w_min=0.0, symmetric_point=point
-        )
-        return dataclasses.replace(self, spread=spread)
+        """The same device without spread; what its means do to the steps stands in its response."""
+        plus, minus = self.nominal_steps
+        response = self.response
+        if isinstance(response, AffineResponse):
+            response = dataclasses.replace(response, up=plus, down=minus)  # pyright: ignore
+        else:
+            zero = torch.zeros(1, dtype=torch.float64)
+            up, down = plus / float(response.q_plus(zero)), minus / float(response.q_minus(zero))
+            q_plus, q_minus = response.q_plus, response.q_minus
+            response = Custom(
+                lambda w: up * q_plus(w), lambda w: down * q_minus(w), response.w_min, response.w_max
+            )
+        return dataclasses.replace(self, response=response, spread=Spread())
 
     @property
     def nominal_steps(self) -> tuple[float, float]:

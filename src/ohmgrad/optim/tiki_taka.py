@@ -102,7 +102,7 @@ class TikiTaka(AnalogOptimizer):
         check_number("gamma", group["gamma"], low=0)
         check_choice("order", group["order"], ("sequential", "random"))
         for name in ("transfer_every", "columns", "reads"):
-            if not isinstance(group[name], int) or group[name] < 1:
+            if type(group[name]) is not int or group[name] < 1:  # True is an int to isinstance
                 raise InputError(f"{name} is {group[name]!r}, but must be an integer of at least 1")
 
     def analog_step(

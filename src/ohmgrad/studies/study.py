@@ -21,6 +21,7 @@ import yaml
 
 from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice
+from ..yaml_text import read_yaml
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -168,8 +169,8 @@ def run_study(
         tell: called with (done, total, what) on the way.
 
     Raises:
-        InputError: when there is no such setting, or the folder holds the same study with other settings, something else, or cannot
-            be written to; before anything is computed.
+        InputError: when there is no such setting, or the folder holds the same study with other settings,
+            holds something else, or cannot be written to; before anything is computed.
     """
     for name in changes or {}:
         check_choice(f"setting of {study.name}", name, study.settings)
@@ -203,7 +204,7 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         if not file.is_file():
             raise InputError(f"{folder} holds something else than a study: choose another --out")
-        old = yaml.safe_load(file.read_text())
+        old = read_yaml(file)
         for name in sorted({*wanted, *old}):
             if old.get(name) != wanted.get(name):
                 raise InputError(

@@ -102,12 +102,12 @@ def zero_shift_accuracy(device: Device) -> float:
     the symmetric point, a = (1 + s q+')(1 - s q-') with s = dw_min and slopes at the symmetric point. What
     is left is the offset of that map's fixed point after a down pulse, at most one step, and the noise:
     rms^2 = offset^2 + variance, variance about (noise of a pair)^2/(1 - a^2). Exact for affine responses,
-    first order in the step for others. For the nominal element: the spread of a device is not included.
+    first order in the step for others. For the nominal element (`Device.nominal`): spread is not included.
 
     Raises:
         InputError: when the symmetric point is not inside the range, or pairs do not contract (G = 0).
     """
-    pair, sp = _pair(device)
+    pair, sp = _pair(device.nominal)
     rows = torch.eye(3, dtype=torch.float64)[1:] - pair[1:]
     moments = torch.linalg.solve(rows[:, 1:], -rows[:, 0])
     return math.sqrt(max(0.0, float(moments[1] - 2 * sp * moments[0]) + sp**2))
@@ -136,6 +136,7 @@ def zero_shift_pulses(device: Device, accuracy: float) -> int:
             f"accuracy is {accuracy:g}, but must be above {best:.4g}, which the step (dw_min "
             f"{device.dw_min:g}) and the cycle-to-cycle noise leave: ask for less or use a finer device"
         )
+    device = device.nominal
     if isinstance(device.response, AffineResponse):
         return _affine_pairs(device, accuracy)
     return _general_pairs(device, accuracy)
