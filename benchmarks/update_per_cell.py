@@ -23,13 +23,16 @@ def peer(lr: float, x: torch.Tensor, d: torch.Tensor) -> float | None:
     try:
         from aihwkit.nn import AnalogLinear  # pyright: ignore[reportMissingImports]
         from aihwkit.simulator.configs import (  # pyright: ignore[reportMissingImports]
+            MappingParameter,
             SingleRPUConfig,
             SoftBoundsDevice,
         )
     except ImportError:
         return None
     device = SoftBoundsDevice(w_min=-0.6, w_max=0.6, dw_min=0.001)
-    layer = AnalogLinear(SIDE, SIDE, bias=False, rpu_config=SingleRPUConfig(device=device))
+    whole = MappingParameter(max_input_size=0, max_output_size=0)  # one tile, as ours
+    config = SingleRPUConfig(device=device, mapping=whole)
+    layer = AnalogLinear(SIDE, SIDE, bias=False, rpu_config=config)
     (tile,) = list(layer.analog_tiles())
     tile.tile.set_learning_rate(lr)
     start = time.perf_counter()

@@ -23,6 +23,8 @@ u32, u64, f32 = np.uint32, np.uint64, np.float32
 
 #: values from which a conversion is spread over threads, in this many pieces
 PARALLEL_FROM, CHUNKS = 50_000, 8
+#: outputs whose noise is drawn at a time, where vectors are shorter
+BLOCK = 512
 _ALL = np.empty(0, np.int64)
 
 
@@ -35,6 +37,28 @@ def _noise(z, number, step, purpose, k0, k1):
         a, b, c, d = philox(u32(g), number, step, purpose, k0, k1)
         za[g], zb[g] = gauss2(a, b)
         zc[g], zd[g] = gauss2(c, d)
+
+
+@kernel(fastmath=CONTRACT)
+def _noise_block(z, numbers, step, purpose, k0, k1):
+    """As `_noise` for several short vectors at once, (vectors, padded length): long loops fill the lanes."""
+    group = z.shape[1] // 4
+    count = numbers.shape[0] * group
+    index, number = np.empty(count, np.uint32), np.empty(count, np.uint32)
+    za, zb = np.empty(count, np.float32), np.empty(count, np.float32)
+    zc, zd = np.empty(count, np.float32), np.empty(count, np.float32)
+    for i in range(numbers.shape[0]):
+        for g in range(group):
+            index[i * group + g], number[i * group + g] = g, numbers[i]
+    for q in range(count):
+        a, b, c, d = philox(index[q], number[q], step, purpose, k0, k1)
+        za[q], zb[q] = gauss2(a, b)
+        zc[q], zd[q] = gauss2(c, d)
+    for i in range(numbers.shape[0]):
+        for g in range(group):
+            q = i * group + g
+            z[i, g], z[i, g + group] = za[q], zb[q]
+            z[i, g + 2 * group], z[i, g + 3 * group] = zc[q], zd[q]
 
 
 @kernel(fastmath=CONTRACT)
@@ -76,9 +100,19 @@ def _outputs(begin, end, y, sent, todo, out_set, first, clock, purpose, key, fac
     """Noisy and converted outputs, in place; hit[i] = 1 where vector i hit the bound."""
     bound, step, out_noise, weight_noise = out_set
     n = y.shape[1]
-    z = np.zeros(4 * ((n + 3) // 4), np.float32)
+    noisy = out_noise > f32(0) or weight_noise > f32(0)
+    block = max(1, min(end - begin, BLOCK // n)) if noisy else 1
+    zs, numbers = np.zeros((block, 4 * ((n + 3) // 4)), np.float32), np.empty(block, np.uint32)
     for i in range(begin, end):
-        s = todo[i] if todo.shape[0] else i
+        at = (i - begin) % block
+        if noisy and at == 0:
+            for q in range(min(block, end - i)):
+                numbers[q] = u32(first + (todo[i + q] if todo.shape[0] else i + q))
+            if block == 1:
+                _noise(zs[0], numbers[0], u32(clock), purpose, key[0], key[1])
+            else:
+                ahead = min(block, end - i)
+                _noise_block(zs[:ahead], numbers[:ahead], u32(clock), purpose, key[0], key[1])
         spread = out_noise
         if weight_noise > f32(0):
             square = f32(0)
@@ -86,7 +120,7 @@ def _outputs(begin, end, y, sent, todo, out_set, first, clock, purpose, key, fac
                 square += sent[i, j] * sent[i, j]
             spread = np.sqrt(out_noise * out_noise + weight_noise * weight_noise * square)
         if spread > f32(0):
-            _noise(z, u32(first + s), u32(clock), purpose, key[0], key[1])
+            z = zs[at]
             for j in range(n):
                 y[i, j] += spread * z[j]
         _convert(y[i], bound, step)

@@ -32,8 +32,9 @@ u32, f32 = np.uint32, np.float32
 
 FLAT = 1e-6  # slopes nearer zero are taken as this: its error is below float32 rounding
 
-#: cell-samples from which an update is spread over threads
-PARALLEL_FROM = 100_000
+#: cell-samples from which an update is spread over threads; up to so many samples only those on x-lines
+#: that are not zero count
+PARALLEL_FROM, FEW_SAMPLES = 100_000, 4
 
 
 @kernel()
@@ -150,7 +151,9 @@ def pulsed_update(
     lines = np.empty((samples, cols), np.int32)
     n_lines, live = np.empty(samples, np.int64), np.empty(samples, np.int64)
     on = np.empty(samples, np.float64)
-    serial = samples * rows * cols < PARALLEL_FROM or numba.get_num_threads() == 1
+    # a transfer between arrays drives one line in a sample: the cells on it are all that there is to do
+    driven = samples * cols if samples > FEW_SAMPLES else np.count_nonzero(x.numpy())
+    serial = driven * rows < PARALLEL_FROM or numba.get_num_threads() == 1
     chunks = 1 if serial else 4 * numba.get_num_threads()
     events = np.zeros((chunks, 5), np.int64)
     kernel = _update if serial else _update_parallel

@@ -82,16 +82,17 @@ def pulsed_update_(
         InputError: when shapes do not match or a value is not finite; `w` is then unchanged.
     """
     rows, cols = elements.shape
-    if x.dim() != 2 or d.dim() != 2 or x.shape[1] != cols or d.shape[1] != rows or len(x) != len(d):
+    samples = x.shape[0] if x.dim() else 0
+    if tuple(x.shape) != (samples, cols) or tuple(d.shape) != (samples, rows):
         raise InputError(
             f"x is {tuple(x.shape)} and d is {tuple(d.shape)}, but an array of {rows} x {cols} needs "
             f"x of (samples, {cols}) and d of (samples, {rows})"
         )
     if not math.isfinite(lr):
         raise InputError(f"lr is {lr!r}, but must be a finite number")
-    if len(x) == 0 or lr == 0:
+    if samples == 0 or lr == 0:
         return [0, 0, 0, 0]
-    x, d = (t.detach().to(torch.float32).contiguous() for t in (x, d))
+    x, d = _plain(x), _plain(d)
     served_by = backend_for(w, elements, backend)
     if served_by == "numba" and pulsing.fidelity != "mean":
         *events, bad = _cpu().pulsed_update(w, elements, x, d, lr, pulsing, key, step)
@@ -109,6 +110,13 @@ def pulsed_update_(
     new, events = reference.pulsed_update(w, elements, x, d, lr, pulsing, key, step)
     w.copy_(new)
     return events
+
+
+def _plain(t: Tensor) -> Tensor:
+    """A contiguous float32 tensor without graph; the common case costs no call of torch."""
+    if t.dtype == torch.float32 and not t.requires_grad and t.is_contiguous():
+        return t
+    return t.detach().to(torch.float32).contiguous()
 
 
 def apply_counts_(
