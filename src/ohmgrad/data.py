@@ -28,9 +28,10 @@ from torch import Tensor
 from .errors import InputError, check_choice
 from .rng import Key, words
 
-__all__ = ["DATASETS", "Dataset", "batches", "load"]
+__all__ = ["DATASETS", "ENVIRONMENT", "Dataset", "batches", "load"]
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
+#: names the folder of the data sets' files
 ENVIRONMENT = "OHMGRAD_DATA"
 _DOWNLOAD = f"leave out root and {ENVIRONMENT} to download the files"
 

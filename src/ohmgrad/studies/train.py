@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from ..crossbar import Tile
-from ..data import Dataset, batches, load
+from ..data import ENVIRONMENT, Dataset, batches, load
 from ..devices.presets import preset
 from ..errors import InputError
 from ..models import build
@@ -70,7 +71,7 @@ def train(
     if tensorboard:
         board(None)
     check_folder(folder, spec, resume)
-    data = load(spec.data).first(spec.images)
+    data = _loaded(spec.data, os.environ.get(ENVIRONMENT)).first(spec.images)
     jobs = [_Job(spec, data, folder, a, seed) for seed in spec.seeds for a in spec.algorithms]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
     if any(job.algorithm != "digital" for job in jobs):
@@ -84,6 +85,12 @@ def train(
             progress.epoch(row)
         job.close()
     return _write(folder, jobs)
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, folder: str | None) -> Dataset:
+    """The data set, kept for the next training: a study has many, and unpacking takes seconds."""
+    return load(name)
 
 
 class _Job:

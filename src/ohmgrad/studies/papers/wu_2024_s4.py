@@ -166,7 +166,7 @@ STUDY = Study(
         "epochs": 80,
         "seeds": (0, 1, 2),
     },
-    quick={"taus": {"fcn": (0.6,), "cnn": (0.6,)}, "images": 2000, "epochs": 2, "seeds": (0, 1, 2)},
+    quick={"taus": {"fcn": (0.6,), "cnn": (0.6,)}, "images": 10000, "epochs": 2, "seeds": (0, 1, 2)},
     parts=parts,
     summarise=summarise,
     claims=claims,

@@ -140,8 +140,8 @@ STUDY = Study(
     },
     quick={
         "models": ("resnet8",),
-        "images": 256,
-        "epochs": 2,
+        "images": 1024,
+        "epochs": 3,
         "seeds": (0, 1),
     },
     parts=parts,
