@@ -120,9 +120,9 @@ def test_mean_is_the_reference(name: str) -> None:
 
 @pytest.fixture
 def threads() -> Iterator[None]:
-    before = numba.get_num_threads()
+    before = torch.get_num_threads()
     yield
-    numba.set_num_threads(before)
+    torch.set_num_threads(before)
 
 
 def _updated(w: Tensor, shape: tuple[int, int], setting: int, fidelity: Any) -> Tensor:
@@ -140,9 +140,10 @@ def _updated(w: Tensor, shape: tuple[int, int], setting: int, fidelity: Any) -> 
 def test_threads_change_no_bit(setting: int, fidelity: str) -> None:
     shape = (157, 131)  # with 10 samples and more, above the size that is spread over threads
     w = start_weights(shape)
-    numba.set_num_threads(1)
+    torch.set_num_threads(1)
     one = _updated(w, shape, setting, fidelity)
-    numba.set_num_threads(2)
+    assert torch.get_num_threads() == 1  # a kernel on OpenMP threads would have raised it
+    torch.set_num_threads(2)
     two = _updated(w, shape, setting, fidelity)
     assert torch.equal(one, two)
     assert not torch.equal(one, w)

@@ -14,7 +14,7 @@ from numba import prange
 from torch import Tensor
 
 from .periphery import MAX_DOUBLINGS, Periphery
-from .pulses.cpu_math import CONTRACT, gauss2, kernel, philox
+from .pulses.cpu_math import CONTRACT, gauss2, kernel, philox, threads
 from .rng import Key
 
 __all__ = ["product"]
@@ -174,12 +174,12 @@ def product(x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: 
         sent, factor = np.empty((n, given.shape[1]), np.float32), np.empty(n, np.float32)
         hit = np.empty(n, np.uint8)
         address = (first, 2 * doubling, purpose_word, key_words)
-        if sent.size < PARALLEL_FROM:
+        if sent.size < PARALLEL_FROM or threads() == 1:
             _inputs(0, n, given, todo, manage, in_set, *address, sent, factor)
         else:
             _inputs_parallel(given, todo, manage, in_set, *address, sent, factor)
         y = torch.from_numpy(sent) @ matrix
-        if y.numel() < PARALLEL_FROM:
+        if y.numel() < PARALLEL_FROM or threads() == 1:
             _outputs(0, n, y.numpy(), sent, todo, out_set, *address, factor, hit)
         else:
             _outputs_parallel(y.numpy(), sent, todo, out_set, *address, factor, hit)

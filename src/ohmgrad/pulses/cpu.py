@@ -12,7 +12,6 @@ one Gaussian per element that was touched; elements near a bound are replayed pu
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import torch
 from numba import prange
@@ -21,7 +20,7 @@ from torch import Tensor
 from ..devices import Elements
 from ..rng import Key
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET
-from .cpu_math import kernel
+from .cpu_math import kernel, threads
 from .cpu_rows import counts_rows, rows_chunk
 from .cpu_trains import trains_chunk
 from .trains import Pulsing
@@ -87,8 +86,14 @@ def _list_live(n_lines, live):
     return n
 
 
-@kernel(parallel=True)
+@kernel()
 def _change(w, planes, slopes, x, d, lr, dw_min):
+    for r in range(w.shape[0]):
+        _change_row(r, w, planes, slopes, x, d, lr, dw_min)
+
+
+@kernel(parallel=True)
+def _change_parallel(w, planes, slopes, x, d, lr, dw_min):
     for u in prange(w.shape[0]):
         _change_row(np.int64(u), w, planes, slopes, x, d, lr, dw_min)
 
@@ -153,10 +158,10 @@ def pulsed_update(
     on = np.empty(samples, np.float64)
     # a transfer between arrays drives one line in a sample: the cells on it are all that there is to do
     driven = samples * cols if samples > FEW_SAMPLES else np.count_nonzero(x.numpy())
-    serial = driven * rows < PARALLEL_FROM or numba.get_num_threads() == 1
-    chunks = 1 if serial else 4 * numba.get_num_threads()
+    workers = threads() if driven * rows >= PARALLEL_FROM else 1
+    chunks = 1 if workers == 1 else 4 * workers
     events = np.zeros((chunks, 5), np.int64)
-    kernel = _update if serial else _update_parallel
+    kernel = _update if workers == 1 else _update_parallel
     kernel(
         w.numpy(), *_pack(elements), pulsing.fidelity == "pulse-by-pulse", x.numpy(), d.numpy(),
         float(lr), elements.dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
@@ -191,4 +196,6 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
 def change(w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float) -> None:
     """As `reference.change`, in place on a contiguous float32 `w`."""
     planes, slopes, _, _ = _pack(elements)
-    _change(w.numpy(), planes, slopes, x.numpy(), d.numpy(), float(lr), elements.dw_min)
+    spread = x.numel() * w.shape[0] >= PARALLEL_FROM and threads() > 1
+    change_rows = _change_parallel if spread else _change
+    change_rows(w.numpy(), planes, slopes, x.numpy(), d.numpy(), float(lr), elements.dw_min)

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.ir as ir
+import numba
 import numpy as np
 import platformdirs
+import torch
 from numba import njit, types
 from numba.core import config
 from numba.extending import intrinsic
@@ -78,6 +80,18 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
             config.CACHE_DIR = before
 
     return compile_later
+
+
+def threads() -> int:
+    """Threads that a kernel may take: as many as torch may. To be asked before every parallel kernel.
+
+    Numba's OpenMP threads are torch's, and starting them sets torch's number of threads to Numba's. So one
+    setting, torch's, rules both; and with one thread no parallel kernel may run.
+    """
+    number = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)  # pyright: ignore
+    if number > 1 and number != numba.get_num_threads():
+        numba.set_num_threads(number)
+    return number
 
 
 @intrinsic
