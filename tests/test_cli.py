@@ -130,7 +130,7 @@ def test_a_stopped_study_and_a_run_that_has_not_begun(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys.modules["ohmgrad.studies.train"], "load", stop)
+    monkeypatch.setattr(sys.modules["ohmgrad.studies.train"], "_loaded", stop)
     code, _, err = run(capsys, "train", "--out", "a")
     assert (code, err) == (130, "stopped: the same command starts again\n")
     assert not any(tmp_path.iterdir())

@@ -121,6 +121,7 @@ def test_callables_are_tiles_too(fidelity: Any) -> None:
     assert arrays.events.tolist() == [tile.events[1:5] for tile in tiles]
 
 
+@pytest.mark.filterwarnings("ignore:.*max_bl")  # as a tile clips, too
 @pytest.mark.parametrize("gamma", [0.0, 0.4])
 @pytest.mark.parametrize("device", [SOFT, SKEWED], ids=["alike", "spread"])
 def test_residual_learning_is_two_tiles(device: Device, gamma: float) -> None:
@@ -340,6 +341,7 @@ def test_the_kernel_is_the_objective() -> None:
 # --- what is measured ----------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*max_bl")
 @pytest.mark.parametrize("device", [SOFT, SKEWED], ids=["alike", "spread"])
 def test_measures_are_what_they_say(device: Device) -> None:
     f, steps, tail = quadratic(5), 23, 6
@@ -386,6 +388,30 @@ def test_pulses_are_counted() -> None:
     torch.testing.assert_close(found.weight.sum(1) * 2**9, (up - down).double(), atol=0.1, rtol=0)
     assert bool((found.pulses == up + down).all())
     assert bool((found.pulses > 0).all())
+
+
+@pytest.mark.parametrize("device", [SOFT, CALLABLE_DEVICES[0].device], ids=["kernel", "callable"])
+def test_steps_of_too_many_pulses_are_counted_and_told(device: Device) -> None:
+    """Rates from none to all of the steps above max_bl, counted from the gradients that passed."""
+    lr, spy = torch.tensor([0.01, 0.1, 0.3, 2.0]) * device.dw_min * 100, Spy(AnalogSGD(0.0))
+    spy.algorithm = AnalogSGD(lr)
+    settings: dict[str, Any] = {"seeds": range(4), "steps": 40, "device": device, "noise": GradientNoise(0.3)}
+    with pytest.warns(UserWarning, match=r"100% of the updates of W in run 3 .* Pulsing\(max_bl=") as told:
+        found = simulate(quadratic(5), spy, **settings, pulsing=Pulsing(max_bl=15))
+    assert len(told) == 1
+    need = lr * torch.stack(spy.gradients).abs().amax(-1) / device.dw_min  # (K, T)
+    assert torch.equal(found.clipped["W"], (need > 15).double().mean(0))
+    assert 0 == found.clipped["W"][0] < found.clipped["W"][2] < found.clipped["W"][3]
+
+
+@pytest.mark.filterwarnings("error")
+def test_enough_slots_and_mean_fidelity_are_not_told_of() -> None:
+    settings: dict[str, Any] = {"seeds": range(3), "steps": 20, "device": SOFT, "noise": GradientNoise(0.3)}
+    for pulsing in (Pulsing(max_bl=5000), MEAN):
+        found = simulate(quadratic(5), TikiTaka(0.5, 0.5), **settings, pulsing=pulsing)
+        assert not found.clipped["W"].any()
+        assert not found.clipped["P"].any()
+    grid(quadratic(5), Digital, {"lr": 0.1}, seeds=[0], steps=3, device=None)
 
 
 def test_progress_is_told() -> None:
@@ -481,7 +507,7 @@ def test_a_grid_is_its_configurations() -> None:
         half = 2.570582 * values.std(ddof=1) / math.sqrt(6)  # Student's t, 5 degrees of freedom
         assert (row["low"], row["high"]) == pytest.approx((values.mean() - half, values.mean() + half))
         assert {name: row[name] for name in axes} == configuration
-    for quantity in ("pulses", "saturation.W", "peak.W", "tail_peak", "mean_squared_gradient"):
+    for quantity in ("pulses", "saturation.W", "peak.W", "clipped.W", "tail_peak", "mean_squared_gradient"):
         assert found.values(quantity).shape == (8, 6)
 
 
@@ -489,7 +515,7 @@ def test_a_grid_takes_any_device_and_algorithm() -> None:
     def shifted(up_down: float, dw_min: float = 0.01) -> Device:
         return Device(SoftBounds.symmetric(1.0), dw_min, Spread(up_down_mean=up_down))
 
-    axes = {"up_down": [0.0, 0.3], "lr": 0.05, "transfer_lr": [0.01, 0.02], "gamma": 0.4, "sigma": 0.2}
+    axes = {"up_down": [0.0, 0.3], "fast_lr": 0.05, "transfer_lr": [0.01, 0.02], "gamma": 0.4, "sigma": 0.2}
     found = grid(quadratic(4), ResidualLearning, axes, seeds=[1, 2], steps=20, device=shifted)
     alone = simulate(
         quadratic(4), ResidualLearning(0.05, 0.02, 0.4), seeds=[1, 2], steps=20, device=shifted(0.3),
@@ -534,22 +560,31 @@ NAN = float("nan")
         ({"seeds": []}, "seeds are empty"),
         ({"seeds": [0, -1]}, "seed is -1"),
         ({"seeds": [0, 1.5]}, "seed is 1.5"),
+        ({"seeds": 3}, r"seeds is 3, but must be .* such as range\(100\)"),
         ({"steps": 0}, "steps is 0"),
+        ({"steps": True}, "steps is True"),
         ({"tail": 11}, r"tail is 11, but must be an integer in \[1, 10\]"),
         ({"tail": 0}, "tail is 0"),
         ({"record": 0}, "record is 0"),
+        ({"record": 1.5}, "record is 1.5"),
+        ({"record": True}, "record is True"),
         ({"record": [11]}, "step 11 cannot be recorded"),
+        ({"record": [1.5]}, "step 1.5 cannot be recorded"),
         ({"device": None}, "these runs have no device"),
         ({"device": [SOFT]}, "1 values of device for 2 seeds"),
         ({"device": "soft"}, "device is 'soft', but must be a Device"),
         ({"noise": 0.1}, "noise is 0.1, but must be a GradientNoise"),
         ({"noise": [GradientNoise(0.1)] * 3}, "3 values of noise for 2 seeds"),
         ({"start": torch.zeros(3)}, r"start is \(3,\), but must be a number, \(5,\) or \(2, 5\)"),
+        ({"start": "zero"}, "start is 'zero', but must be a number"),
         ({"start": NAN}, "start has a value that is not finite"),
         ({"start": 0.9}, r"start 0.9 of run 0 is outside its device's range \[-0.8, 0.8\]"),
         ({"algorithm": AnalogSGD(-0.1)}, "lr is -0.1"),
         ({"algorithm": AnalogSGD(NAN)}, "lr is nan"),
         ({"algorithm": AnalogSGD(torch.ones(3))}, r"lr is \(3,\), but must be a number or of \(2,\)"),
+        ({"algorithm": AnalogSGD("fast")}, "lr is 'fast', but must be a number"),  # pyright: ignore
+        ({"algorithm": AnalogSGD}, "but must be an instance with its rates"),
+        ({"algorithm": TikiTaka(-1, 0.1)}, "fast_lr is -1.0"),
         ({"algorithm": TikiTaka(0.1, -1)}, "transfer_lr is -1.0"),
         ({"algorithm": ResidualLearning(0.1, 0.1, math.inf)}, "gamma is inf"),
     ],
@@ -570,11 +605,45 @@ def test_wrong_input_is_refused(change: dict[str, Any], message: str) -> None:
         ({"lr": [], "tau": 1.0}, "axis 'lr' has no values"),
         ({"lr": 0.1, "tau": 1.0, "sigma": -1.0}, "sigma is -1.0"),
         ({"lr": 0.1, "tau": 0.0}, "tau is 0.0"),
+        ({"lr": 0.1, "tau": 1.0, "states": 0}, "states is 0"),
+        ({"lr": "fast", "tau": 1.0}, "axis 'lr' has the value 'fast', but must hold numbers"),
+        ({"lr": 0.1, "tau": 1.0, "sigma": None}, "axis 'sigma' has the value None, but must hold numbers"),
+        ({"lr": torch.ones(2, 2), "tau": 1.0}, r"axis 'lr' is \(2, 2\), but must be one-dimensional"),
+        ({"lr": 0.1, "tau": 1.0, "start": [[0.1, 0.2]]}, r"start is \[0.1, 0.2\], but must be a number or"),
     ],
 )
 def test_wrong_grids_are_refused(axes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         grid(quadratic(5), AnalogSGD, axes, seeds=[0], steps=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": 3}, "seeds is 3"),
+        ({"seeds": []}, "seeds are empty"),
+        ({"algorithm": AnalogSGD(0.1)}, "but must be a class, such as AnalogSGD"),
+        ({"device": SOFT}, "device is of type Device, but must be a function"),
+        ({"device": lambda **k: SOFT}, r"device takes \*\*k, but must name its parameters"),
+        ({"objective": Quadratic}, "objective is the class Quadratic, but must be an Objective"),
+    ],
+)
+def test_wrong_arguments_of_grids_are_refused(change: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"objective": quadratic(5), "algorithm": AnalogSGD, "seeds": [0], "steps": 3}
+    given |= {"axes": {"lr": 0.1, "tau": 1.0, "start": 0.1}, **change}
+    with pytest.raises(InputError, match=message):
+        grid(**given)
+
+
+def test_arrays_are_axes_and_seeds() -> None:
+    listed: dict[str, Any] = {"tau": [1.0, 2.0], "lr": [0.0625, 0.03125], "start": [0.0, 0.25]}
+    made: dict[str, Any] = {"tau": np.array([1.0, 2.0]), "lr": torch.tensor([0.0625, 0.03125]),
+                            "start": torch.tensor([0.0, 0.25])}  # fmt: skip
+    one = grid(quadratic(5), AnalogSGD, listed, seeds=[3, 4], steps=9)
+    two = grid(quadratic(5), AnalogSGD, made, seeds=np.array([3, 4]), steps=9)  # pyright: ignore
+    assert one.configurations == two.configurations
+    assert one.seeds == two.seeds
+    assert torch.equal(one.result.weight, two.result.weight)
 
 
 def test_unknown_quantities_are_refused() -> None:
@@ -640,6 +709,13 @@ def test_an_objective_of_wrong_shape_is_told() -> None:
 
     with pytest.raises(InputError, match="the objective gave"):
         simulate(Wrong(), Digital(0.1), seeds=[0], steps=1)
+    for function, got in ((lambda w: w**2, r"\(3,\)"), (lambda w: 1.0, "float")):
+        own = UserObjective(function, 3)  # pyright: ignore[reportArgumentType]
+        message = f"function gave {got} for weights of .3,., but must give a scalar"
+        with pytest.raises(InputError, match=message):
+            simulate(own, Digital(0.1), seeds=[0], steps=1)
+        with pytest.raises(InputError, match=message):
+            own.gradient(torch.zeros(2, 3))
 
 
 def test_custom_and_affine_agree_at_mean_fidelity() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import ohmgrad
 
 ROOT = Path(ohmgrad.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
+HOME = Path(__file__).parent.parent
+PAGES = sorted((*HOME.glob("*.md"), *HOME.glob("docs/*.md")))
 
 #: folder or file below ohmgrad -> floor. Imports run downwards only; on one floor, within one folder
 FLOORS = {
@@ -113,6 +116,14 @@ def test_importing_ohmgrad_is_light() -> None:
     code = f"import ohmgrad, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_a_page_is_finished_and_its_links_resolve(page: Path) -> None:
+    text = page.read_text()
+    assert not re.findall(r"@[A-Z0-9]+@|TODO|FIXME", text)
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_names_in_all_exist() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
-from ohmgrad import InputError
+from ohmgrad import InputError, __version__
 from ohmgrad.cli import main
+from ohmgrad.data import Dataset
 from ohmgrad.report import claims_table, study_figure, study_table
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers.least_squares import TAIL, slope, tails
@@ -93,6 +96,29 @@ def test_other_settings_and_other_folders_are_refused(tmp_path: Path) -> None:
     assert CALLS == ["a", "b"]
 
 
+def test_damaged_folders_and_other_versions_are_refused(tmp_path: Path) -> None:
+    run_study(TOY, tmp_path)
+    file, whole = tmp_path / "raw" / "b.parquet", (tmp_path / "raw" / "b.parquet").read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"b\.parquet is damaged \(ArrowInvalid\): delete it"):
+        run_study(TOY, tmp_path)
+    file.unlink()
+    assert run_study(TOY, tmp_path).computed == ["b"]
+    spec = tmp_path / "spec.yaml"
+    text = spec.read_text()
+    assert yaml.safe_load(text)["ohmgrad"] == __version__
+    for line in ("ohmgrad: 0.0.1\n", ""):
+        spec.write_text(text.replace(f"ohmgrad: {__version__}\n", line))
+        with pytest.raises(
+            InputError, match=rf"from ohmgrad .*, but this is {__version__}: delete the folder"
+        ):
+            run_study(TOY, tmp_path)
+    for damaged in ("study", "- 1", "a: [", ""):
+        spec.write_text(damaged)
+        with pytest.raises(InputError, match=r"spec\.yaml is damaged: delete it"):
+            run_study(TOY, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("measured", "relation", "threshold", "passes"),
     [
@@ -150,7 +176,9 @@ SMALL: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", SMALL)
 def test_every_study_runs_on_a_small_scale(name: str, tmp_path: Path) -> None:
     study = replace(STUDIES[name], settings={**STUDIES[name].settings, **SMALL[name]})
-    outcome = run_study(study, tmp_path / name)
+    told: list[tuple[Any, ...]] = []
+    outcome = run_study(study, tmp_path / name, tell=lambda *now: told.append(now))
+    assert told
     assert len({len(c) for c in outcome.columns.values()}) == 1
     assert outcome.table
     assert outcome.claims
@@ -162,6 +190,47 @@ def test_every_study_runs_on_a_small_scale(name: str, tmp_path: Path) -> None:
     spec = yaml.safe_load((tmp_path / name / "spec.yaml").read_text())
     assert spec["study"] == name
     assert run_study(study, tmp_path / name).computed == []
+
+
+def test_s5_runs_on_a_small_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """32 made-up images of CIFAR's shape, with resnet8."""
+    images = torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(32) % 10
+    train = sys.modules["ohmgrad.studies.train"]
+    monkeypatch.setattr(train, "_loaded", lambda *_: Dataset("cifar10", images, labels, images, labels))
+    changes = {"images": 32, "epochs": 1, "seeds": (0, 1)}
+    told: list[str] = []
+    outcome = run_study(
+        STUDIES["S5"], tmp_path / "S5", quick=True, changes=changes, tell=lambda *a: told.append(a[2])
+    )
+    assert len(outcome.computed) == 6
+    assert (len(outcome.table), len(outcome.claims)) == (3, 2)
+    assert any("resnet8, Tiki-Taka, seed 1" in line for line in told)
+    assert study_figure(outcome)[0].is_file()
+
+
+def test_all_goes_on_after_a_study_that_cannot_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(settings: Any, folder: Path) -> list[Part]:
+        def compute(tell: Any) -> Any:
+            raise InputError("no data: get them")
+
+        return [Part("a", compute)]
+
+    for name in list(STUDIES):
+        monkeypatch.delitem(STUDIES, name)
+    monkeypatch.setitem(STUDIES, "first", replace(TOY, name="first", parts=missing))
+    monkeypatch.setitem(STUDIES, "second", replace(TOY, name="second"))
+    with pytest.raises(SystemExit) as done:
+        main(["reproduce", "all", "--out", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert (done.value.code, err) == (1, "skipped first: no data: get them\n")
+    assert "1 of 1 claims hold here" in out
+    assert (tmp_path / "second" / "claims.csv").is_file()
+    with pytest.raises(SystemExit) as done:
+        main(["reproduce", "first", "--out", str(tmp_path)])
+    assert (done.value.code, capsys.readouterr().err) == (2, "error: no data: get them\n")
 
 
 def test_tails_are_by_seed(tmp_path: Path) -> None:

@@ -8,29 +8,35 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from ohmgrad import ConstantStep, Custom, InputError, SoftBounds
+from ohmgrad import ConstantStep, Custom, Device, InputError, SoftBounds
 from ohmgrad.devices import AbstractResponse
 from ohmgrad.theory import (
     Averages,
     GradientNoise,
+    Logistic,
     Prediction,
     Quadratic,
     analog_sgd,
     analog_step,
     digital_sgd,
     digital_step,
-    least_squares,
+    implicit_penalty,
+    penalised_minimum,
     residual_learning,
     residual_step,
     simulate,
     tiki_taka,
+    tiki_taka_rates,
+    zero_shift_accuracy,
 )
 from ohmgrad.theory.closure import lyapunov
+from problems import forty
 from stats import Z
 
 
@@ -56,13 +62,6 @@ RESPONSES: dict[str, AbstractResponse] = {
 
 def scalar(w: float, h: float = 1.0) -> Quadratic:
     return Quadratic(torch.tensor([[h]]), torch.tensor([w], dtype=torch.float64))
-
-
-def forty(scale: float) -> Quadratic:
-    """Least squares with 100 samples and 40 unknowns, solution 0.3 N(0, 1) kept within 0.8."""
-    g = torch.Generator().manual_seed(0)
-    matrix = scale * torch.randn(100, 40, generator=g, dtype=torch.float64)
-    return least_squares(matrix, (0.3 * torch.randn(40, generator=g, dtype=torch.float64)).clamp(-0.8, 0.8))
 
 
 def deviations(found: Averages, expected: Prediction) -> dict[str, float]:
@@ -370,6 +369,43 @@ def test_bad_input_is_refused() -> None:
         simulate(SCALAR, noise, analog_step(ALD, 0.1), torch.zeros(3, 2), 10)
     with pytest.raises(InputError, match="burn_in"):
         simulate(SCALAR, noise, analog_step(ALD, 0.1), torch.zeros(3, 1), 10, burn_in=10)
+
+
+def test_arguments_of_another_kind_are_refused() -> None:
+    noise, device = GradientNoise(0.3), Device(ALD, dw_min=0.001)
+    logistic: Any = Logistic(torch.ones(3, 1), torch.ones(3))
+    wrong: Any = device
+    for call in (
+        lambda: analog_sgd(SCALAR, wrong, noise, 0.03),
+        lambda: tiki_taka(SCALAR, ALD, noise, 0.03, 0.003, wrong),
+        lambda: tiki_taka_rates(SCALAR, wrong, noise, 0.001),
+        lambda: implicit_penalty(wrong, noise, torch.zeros(1)),
+        lambda: penalised_minimum(SCALAR, wrong, noise),
+        lambda: analog_step(wrong, 0.03),
+        lambda: residual_step(ALD, 0.03, 0.003, wrong),
+    ):
+        with pytest.raises(InputError, match=r"pass device\.nominal\.response"):
+            call()
+    with pytest.raises(InputError, match="response is the class SoftBounds"):
+        analog_sgd(SCALAR, SoftBounds, noise, 0.03)  # pyright: ignore[reportArgumentType]
+    for of in (digital_sgd, lambda f, n, lr: analog_sgd(f, ALD, n, lr)):
+        with pytest.raises(InputError, match="problem is of type Logistic, but must be a Quadratic"):
+            of(logistic, noise, 0.03)
+        with pytest.raises(InputError, match=r"noise is of type float, but must be GradientNoise\(sigma\)"):
+            of(SCALAR, 0.3, 0.03)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"noise is of type float"):
+        simulate(SCALAR, 0.3, analog_step(ALD, 0.1), torch.zeros(3, 1), 10)  # pyright: ignore
+    with pytest.raises(InputError, match=r"pass Device\(response, dw_min=...\)"):
+        zero_shift_accuracy(ALD)  # pyright: ignore[reportArgumentType]
+
+
+def test_problems_take_lists() -> None:
+    listed: Any = ([[2.0, 0.5], [0.5, 1.0]], [0.1, 0.2])
+    given = Quadratic(*(torch.tensor(t, dtype=torch.float64) for t in listed))
+    w = torch.tensor([0.3, -0.1], dtype=torch.float64)
+    assert torch.equal(Quadratic(*listed).gradient(w), given.gradient(w))
+    with pytest.raises(InputError, match=r"hessian is .* but must be a tensor, array or list"):
+        Quadratic([[1.0, 2.0], [3.0]], [0.1, 0.2])  # pyright: ignore[reportArgumentType]
 
 
 def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,11 +20,11 @@ from ohmgrad.theory import (
     Prediction,
     Quadratic,
     analog_sgd,
-    least_squares,
     residual_learning,
     tiki_taka,
 )
 from ohmgrad.theory.granularity import Pulses
+from problems import forty
 from stats import assert_all_within, assert_variance, z_mean
 
 
@@ -38,13 +38,6 @@ def _one_thread() -> Iterator[None]:
 
 ALD = SoftBounds.symmetric(1.0)
 SCALAR = Quadratic(torch.eye(1), torch.tensor([0.5], dtype=torch.float64))
-
-
-def forty(samples: int, scale: float) -> Quadratic:
-    """Least squares with 40 unknowns, solution 0.3 N(0, 1) kept within 0.8."""
-    g = torch.Generator().manual_seed(0)
-    matrix = scale * torch.randn(samples, 40, generator=g, dtype=torch.float64)
-    return least_squares(matrix, (0.3 * torch.randn(40, generator=g, dtype=torch.float64)).clamp(-0.8, 0.8))
 
 
 def deviation(found: Result, expected: Prediction) -> float:
@@ -118,7 +111,7 @@ def test_squares_over_bit_length_against_a_sample(max_bl: int, d: float) -> None
 @pytest.mark.parametrize(("tau", "std"), [(1.0, 0.0), (2.0, 0.0), (2.0, 1.0)])
 def test_analog_sgd_on_least_squares(tau: float, std: float) -> None:
     """40 runs, 600 states, sigma 0.1, lr 0.03; without the pulses' noise the error is 7 to 40 % short."""
-    problem, response, noise = forty(100, 0.5), SoftBounds.symmetric(tau), GradientNoise(0.1)
+    problem, response, noise = forty(0.5), SoftBounds.symmetric(tau), GradientNoise(0.1)
     device = Device(response, dw_min=2 * tau / 600, noise=Noise(std))
     found = simulate(
         problem, AnalogSGD(0.03), seeds=range(40), steps=3000, tail=1500, device=device, noise=noise,
@@ -140,7 +133,7 @@ def test_analog_sgd_on_least_squares(tau: float, std: float) -> None:
 )
 def test_tiki_taka(unknowns: int, lr: float, runs: int, steps: int) -> None:
     """600 states, tau 1, sigma 0.5, W at a twentieth; at lr 0.003 pulses double or triple the error."""
-    problem, noise = SCALAR if unknowns == 1 else forty(400, 1.0), GradientNoise(0.5)
+    problem, noise = SCALAR if unknowns == 1 else forty(1.0, 400), GradientNoise(0.5)
     device, start = Device(ALD, dw_min=2 / 600), problem.solution
     found = simulate(
         problem, TikiTaka(lr, lr / 20), seeds=range(runs), steps=steps, tail=steps // 2, device=device,

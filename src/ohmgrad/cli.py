@@ -1,4 +1,4 @@
-"""The command line: demo, train, plot, devices."""
+"""The command line: demo, train, plot, devices; reproduce is in a file of its own."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def demo(
 def train(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings.")] = None,
     data: Annotated[str | None, typer.Option(help="digits, mnist, fashion-mnist or cifar10.")] = None,
-    model: Annotated[str | None, typer.Option(help="mlp, fcn or cnn.")] = None,
+    model: Annotated[str | None, typer.Option(help="mlp, fcn, cnn, or resnet8, 18, 34 or 50.")] = None,
     images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
     device: Annotated[str | None, typer.Option(help="A preset, or a YAML file of a device.")] = None,
     tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,

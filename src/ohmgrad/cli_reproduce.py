@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +13,9 @@ from rich.table import Table
 
 from .errors import InputError, check_choice
 from .yaml_text import parse_yaml
+
+if TYPE_CHECKING:
+    from .studies.study import Claim
 
 __all__ = ["named_values", "reproduce"]
 
@@ -23,17 +27,21 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Small settings: minutes for all.")] = False,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting, as name=value in YAML, for a single study; may be repeated."),
+        typer.Option(
+            "--set",
+            help="A setting of a single study, as name=value in YAML, such as --set seeds=20 or "
+            "--set 'taus=[1, 2]'; may be repeated. All settings are in the spec.yaml of the study's folder.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/reproduce or ...-quick.")] = None,
 ) -> None:
     """Run the papers' studies: raw numbers, a table, a figure, and which claims hold.
 
     A study that was cut off goes on where it stopped; one that is finished is drawn again from its numbers.
+    With all, a study that cannot run, as when its data are missing, is left out, and the exit code is 1.
     """
-    from .report import claims_table, study_figure, study_table
+    from .report import claims_table
     from .studies.papers import STUDIES
-    from .studies.study import Claim, run_study
 
     if study == "list":
         console.print(_list())
@@ -44,22 +52,42 @@ def reproduce(
     changes = named_values("--set", change or [])
     home = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")
     found: list[tuple[str, Claim]] = []
+    skipped: dict[str, InputError] = {}
     for name in names:
-        layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
-            task = bars.add_task(name, total=None)
+        try:
+            found += [(name, c) for c in _run(name, home / name, quick, changes)]
+        except InputError as error:
+            if study != "all":
+                raise
+            skipped[name] = error
+    if found:
+        console.print(claims_table(found))
+        held = sum(c.passes for _, c in found)
+        console.print(f"{held} of {len(found)} claims hold here; docs/reproduction.md discusses the others")
+    for name, error in skipped.items():
+        print(f"skipped {name}: {error}", file=sys.stderr)
+    if skipped:
+        raise typer.Exit(1)
 
-            def tell(done: int, total: int, what: str, bars: Progress = bars, task: object = task) -> None:
-                bars.update(task, completed=done, total=total, description=what)  # pyright: ignore
 
-            outcome = run_study(STUDIES[name], home / name, quick=quick, changes=changes, tell=tell)
-        figures = study_figure(outcome)
-        console.print(study_table(outcome))
-        console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {home / name}/raw", soft_wrap=True)
-        found += [(name, c) for c in outcome.claims]
-    console.print(claims_table(found))
-    held = sum(c.passes for _, c in found)
-    console.print(f"{held} of {len(found)} claims hold here; docs/reproduction.md discusses the others")
+def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any]) -> list[Claim]:
+    """Run a study, draw it and print its table."""
+    from .report import study_figure, study_table
+    from .studies.papers import STUDIES
+    from .studies.study import run_study
+
+    layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(name, total=None)
+
+        def tell(done: int, total: int, what: str) -> None:
+            bars.update(task, completed=done, total=total, description=what)
+
+        outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, tell=tell)
+    figures = study_figure(outcome)
+    console.print(study_table(outcome))
+    console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)
+    return outcome.claims
 
 
 def named_values(option: str, pairs: list[str]) -> dict[str, Any]:

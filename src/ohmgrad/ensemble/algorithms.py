@@ -70,24 +70,24 @@ class AnalogSGD:
 class ResidualLearning:
     """Residual learning on two arrays, with the gradient g at W + gamma P.
 
-        P' = P - lr g F(P) - |lr g| G(P)
+        P' = P - fast_lr g F(P) - |fast_lr g| G(P)
         W' = W + transfer_lr P' F(W) - |transfer_lr P'| G(W)
 
     Wu et al. 2025. P starts at 0; it is read exactly, as a whole row, at every step.
 
     Args:
-        lr: learning rate alpha of P (>= 0).
+        fast_lr: learning rate alpha of P (>= 0).
         transfer_lr: learning rate beta of the transfer (>= 0).
         gamma: share of P in the weight that the objective sees (>= 0).
     """
 
-    lr: float | Tensor
+    fast_lr: float | Tensor
     transfer_lr: float | Tensor
     gamma: float | Tensor = 0.0
 
     def init(self, runs: Runs) -> Mapping[str, Any]:
         """W at the start, P at zero."""
-        rates = {name: runs.rate(name, getattr(self, name)) for name in ("lr", "transfer_lr", "gamma")}
+        rates = {name: runs.rate(name, getattr(self, name)) for name in ("fast_lr", "transfer_lr", "gamma")}
         return {"W": runs.array(), "P": runs.array(role=1), **rates}
 
     def weight(self, state: Mapping[str, Any]) -> Tensor:
@@ -96,7 +96,7 @@ class ResidualLearning:
 
     def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
         """One step."""
-        state["P"].pulse(gradient, -state["lr"])
+        state["P"].pulse(gradient, -state["fast_lr"])
         state["W"].pulse(state["P"].weight, state["transfer_lr"])
 
 
@@ -107,16 +107,16 @@ class TikiTaka:
     Gokmen & Haensch 2020; Wu et al. 2024, Theorem 3.
 
     Args:
-        lr: learning rate alpha of P (>= 0).
+        fast_lr: learning rate alpha of P (>= 0).
         transfer_lr: learning rate beta of the transfer (>= 0).
     """
 
-    lr: float | Tensor
+    fast_lr: float | Tensor
     transfer_lr: float | Tensor
 
     def init(self, runs: Runs) -> Mapping[str, Any]:
         """W at the start, P at zero."""
-        return ResidualLearning(self.lr, self.transfer_lr).init(runs)
+        return ResidualLearning(self.fast_lr, self.transfer_lr).init(runs)
 
     def weight(self, state: Mapping[str, Any]) -> Tensor:
         """W."""
@@ -124,4 +124,4 @@ class TikiTaka:
 
     def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
         """One step."""
-        ResidualLearning(self.lr, self.transfer_lr).step(state, gradient)
+        ResidualLearning(self.fast_lr, self.transfer_lr).step(state, gradient)

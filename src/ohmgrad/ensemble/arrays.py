@@ -62,6 +62,10 @@ class Arrays:
         self.updates = 0
         #: pulses up, pulses down, line toggles and slots of every run, int64 (T, 4)
         self.events = torch.zeros(len(self.devices), 4, dtype=torch.int64)
+        #: parallel updates so far, and in how many of them lines were clipped, int64 (T,): those that
+        #: needed more than `max_bl` pulses for their largest change, which falls short
+        self.parallel, self.clipped = 0, torch.zeros(len(self.devices), dtype=torch.int64)
+        self._dw_min = torch.tensor([device.dw_min for device in self.devices], dtype=torch.float64)
         self._callable = any(e.form == "callable" for e in self.elements)
         self._check_start(start)
         dtype = torch.float64 if pulsing.fidelity == "mean" else torch.float32
@@ -120,13 +124,21 @@ class Arrays:
             _raise_not_finite(x, rate)
         if self.pulsing.fidelity == "mean":
             self._change(x.double(), rate)
-        elif self._callable:
-            self._pulse_one_by_one(x.float(), rate)
-        else:
-            from ..pulses.cpu_runs import pulse_runs  # numba takes half a second to import
+            self.updates += 1
+            return
+        from . import kernels  # numba takes half a second to import
 
-            lines, events = x.float().contiguous().numpy(), self.events.numpy()
-            pulse_runs(self.w.numpy(), self._packed, lines, rate.numpy(), self.pulsing, self.updates, events)
+        need = (rate.abs() / self._dw_min).numpy()
+        lines = x.float().contiguous()
+        kernels.clipped(lines.numpy(), need, self.pulsing.max_bl, self.clipped.numpy())
+        self.parallel += 1
+        if self._callable:
+            self._pulse_one_by_one(lines, rate)
+        else:
+            from ..pulses.cpu_runs import pulse_runs
+
+            own = (self.w.numpy(), self._packed, lines.numpy(), rate.numpy())
+            pulse_runs(*own, self.pulsing, self.updates, self.events.numpy())
         self.updates += 1
 
     def zero_shift(self, n: int) -> None:
@@ -172,8 +184,7 @@ class Arrays:
         counts = torch.full((1, self.n), sign, dtype=torch.int64)
         fidelity = self.pulsing.fidelity
         if fidelity == "mean":
-            dw_min = torch.tensor([device.dw_min for device in self.devices], dtype=torch.float64)
-            self._change(torch.full_like(self.w, sign), dw_min)
+            self._change(torch.full_like(self.w, sign), self._dw_min)
         elif self._callable:
             for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
                 apply_counts_(self.w[t : t + 1], elements, counts, fidelity, key, self.updates)

@@ -10,15 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..devices import Device, SoftBounds
-from ..errors import InputError, check_choice
+from ..errors import InputError, check_choice, check_number
 from ..pulses import Pulsing
+from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective
 from .measures import Result
-from .run import simulate
+from .run import check_seeds, simulate
 
 __all__ = ["QUANTILES", "Grid", "grid", "interval", "soft_bounds"]
 
@@ -26,7 +28,13 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def soft_bounds(tau: float, states: float = 1200) -> Device:
-    """The paper's device: soft bounds [-tau, tau] with so many states, all elements alike, no noise."""
+    """The paper's device: soft bounds [-tau, tau] with so many states, all elements alike, no noise.
+
+    Raises:
+        InputError: when tau or states is not above 0.
+    """
+    check_number("tau", tau, low=0, open_low=True)
+    check_number("states", states, low=0, open_low=True)
     return Device(SoftBounds.symmetric(tau), dw_min=2 * tau / states)
 
 
@@ -79,7 +87,7 @@ class Grid:
         name, _, part = quantity.partition(".")
         scalars = [f.name for f in dataclasses.fields(Result) if f.name.startswith(("tail_", "mean_"))]
         scalars.remove("tail_weight")
-        parts = [f"{f}.{k}" for f in ("saturation", "peak") for k in getattr(self.result, f)]
+        parts = [f"{f}.{k}" for f in ("saturation", "peak", "clipped") for k in getattr(self.result, f)]
         check_choice("quantity", quantity, [*scalars, "pulses", *parts])
         found = getattr(self.result, name)
         return self.by_configuration((found[part] if part else found).double())
@@ -125,19 +133,21 @@ def grid(
 ) -> Grid:
     """All combinations of the axes' values, each with all seeds, as one batch.
 
-    An axis goes where its name belongs: to an option of the algorithm (lr, transfer_lr, gamma), to a
-    parameter of `device` (tau, states), to the noise (sigma) or to the start. Seeds are the same for
-    every configuration, and so is the noise of the gradient: differences between configurations are
-    sharper than each one's interval.
+    An axis goes where its name belongs: to an option of the algorithm (lr, or fast_lr, transfer_lr and
+    gamma), to a parameter of `device` (tau, states), to the noise (sigma) or to the start. Seeds are the
+    same for every configuration, and so is the noise of the gradient: differences between configurations
+    are sharper than each one's interval.
 
     Args:
         objective: f.
         algorithm: a class of algorithm, such as `AnalogSGD`; rates reach it as tensors (T,).
-        axes: for each name a list, tuple or range of values, or a single value.
+        axes: for each name a list, tuple, range, or one-dimensional array or tensor of values, or a single
+            value. A single start of (n,) goes in a list.
         seeds: S seeds; steps: K.
         device: makes a device from the axes that bear its parameters' names; None for digital runs.
         law: of the gradient noise.
-        pulsing, record, tail, progress: as for `simulate`.
+        pulsing, record, tail, progress: as for `simulate`, with the same warning where updates need more
+            than `max_bl` pulses; `values("clipped.W")` has their share.
 
     Raises:
         InputError: when an axis has no place or no values, one that is needed is missing, or as
@@ -152,7 +162,19 @@ def grid(
         >>> [round(row["mean"], 2) for row in found.table("tail_loss")]
         [0.04, 0.02]
     """
-    options, own = _parameters(algorithm), {} if device is None else _parameters(device)
+    check_objective(objective)
+    if not callable(algorithm):
+        raise InputError(
+            f"algorithm is {algorithm!r}, but must be a class, such as AnalogSGD; rates are axes"
+        )
+    if device is not None and not callable(device):
+        raise InputError(
+            f"device is of type {type(device).__name__}, but must be a function that makes one from axes, "
+            "such as lambda: device"
+        )
+    kept = check_seeds(seeds)
+    options = _parameters("algorithm", algorithm)
+    own = {} if device is None else _parameters("device", device)
     known = {**options, **own, "sigma": None, "start": None}
     for name in axes:
         check_choice("axis", name, known)
@@ -164,18 +186,15 @@ def grid(
         raise InputError(f"no value of {missing[0]!r}: add it to the axes, such as {missing[0]!r}: [...]")
     listed = {name: _listed(name, values) for name, values in axes.items()}
     configurations = [dict(zip(listed, c, strict=True)) for c in itertools.product(*listed.values())]
-    kept = tuple(seeds)
     each = [c for c in configurations for _ in kept]
     rates = {
-        name: torch.tensor([float(c[name]) for c in each], dtype=torch.float64)
+        name: torch.tensor([_number(name, c[name]) for c in each], dtype=torch.float64)
         for name in options
         if name in axes
     }
     start: float | Tensor = 0.0
     if "start" in axes:
-        start = torch.stack(
-            [torch.as_tensor(c["start"], dtype=torch.float64).expand(objective.n) for c in each]
-        )
+        start = torch.stack([_start(c["start"], objective.n) for c in each])
     devices = None
     if device is not None:
         made = [device(**{k: v for k, v in c.items() if k in own}) for c in configurations]
@@ -186,7 +205,7 @@ def grid(
         seeds=kept * len(configurations),
         steps=steps,
         device=devices,
-        noise=[GradientNoise(float(c.get("sigma", 0.0)), law) for c in each],
+        noise=[GradientNoise(_number("sigma", c.get("sigma", 0.0)), law) for c in each],
         start=start,
         pulsing=pulsing,
         record=record,
@@ -196,14 +215,39 @@ def grid(
     return Grid(configurations, kept, result)
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, bool]:
+def _parameters(what: str, function: Callable[..., Any]) -> dict[str, bool]:
     """Names of a function's parameters, and whether each needs a value."""
     parameters = inspect.signature(function).parameters.values()
+    for p in parameters:
+        if p.kind not in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+            raise InputError(
+                f"{what} takes {p}, but must name its parameters: they tell which axes are its own"
+            )
     return {p.name: p.default is inspect.Parameter.empty for p in parameters}
 
 
 def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, (np.ndarray, Tensor)):
+        if values.ndim > 1:
+            raise InputError(
+                f"axis {name!r} is {tuple(values.shape)}, but must be one-dimensional, or a list"
+            )
+        values = values.tolist()
     found = list(values) if isinstance(values, (list, tuple, range)) else [values]
     if not found:
         raise InputError(f"axis {name!r} has no values")
     return found
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"axis {name!r} has the value {value!r}, but must hold numbers") from None
+
+
+def _start(value: Any, n: int) -> Tensor:
+    try:
+        return torch.as_tensor(value, dtype=torch.float64).expand(n)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"start is {value!r}, but must be a number or ({n},)") from None

@@ -15,7 +15,7 @@ import numpy as np
 from ..pulses.cpu_math import CONTRACT, gauss2, kernel, philox
 from ..rng import Purpose
 
-__all__ = ["GAUSSIAN", "TWO_POINT", "add_noise", "draw_noise", "measure", "quadratic", "squares"]
+__all__ = ["GAUSSIAN", "TWO_POINT", "add_noise", "clipped", "draw_noise", "measure", "quadratic", "squares"]
 
 u32, f32 = np.uint32, np.float32
 
@@ -99,6 +99,15 @@ def _measure(w, below, above, total, peak):
         total[t] += r * r / (1.0 - r * r) if r < 1.0 else np.inf
 
 
+@kernel(fastmath=FAST)
+def _clipped(x, need, max_bl, count):
+    for t in range(x.shape[0]):
+        top = f32(0)
+        for j in range(x.shape[1]):
+            top = max(top, abs(x[t, j]))
+        count[t] += need[t] * np.float64(top) > max_bl
+
+
 def draw_noise(z: np.ndarray, law: np.ndarray, seed: np.ndarray, step: int) -> None:
     """Noise of unit standard deviation, addressed by (seed, step), into z.
 
@@ -127,6 +136,15 @@ def squares(g: np.ndarray, out: np.ndarray) -> None:
 def add_noise(g: np.ndarray, z: np.ndarray, row: np.ndarray, sigma: np.ndarray) -> None:
     """g[t] += sigma[t] z[row[t]], in place; g float64 (T, n)."""
     _add_noise(g, z, row, sigma)
+
+
+def clipped(x: np.ndarray, need: np.ndarray, max_bl: int, count: np.ndarray) -> None:
+    """Adds 1 to count, int64 (T,), where K = need max_i |x_i| > max_bl: probabilities of lines exceed 1.
+
+    Args:
+        x: float32 (T, n); need: |lr|/dw_min, float64 (T,).
+    """
+    _clipped(x, need, float(max_bl), count)
 
 
 def measure(w: np.ndarray, below: np.ndarray, above: np.ndarray, total: np.ndarray, peak: np.ndarray) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from numbers import Integral
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from ..errors import InputError
 from .arrays import Arrays
 
-__all__ = ["Meter", "Result", "merge", "recorded_steps"]
+__all__ = ["Meter", "Result", "is_integer", "merge", "recorded_steps"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,9 @@ class Result:
             |w|/|bound ahead| of its elements: S_K of Theorem 1 for "W" of Analog SGD, S_K^TT of
             Theorem 3 for "P". Infinite if an element stood at its bound.
         peak: for each array the largest r_k, (T,): W_max/tau of Theorem 1, P_max/tau of Theorem 3.
+        clipped: for each array the share of its updates that needed more than `max_bl` pulses for their
+            largest change, |lr| max_i |x_i| > max_bl dw_min, (T,): lines are clipped there, and the step
+            falls short. Zero at fidelity "mean".
         weight: W_K, (T, n).
         arrays: weights of each array at the end, (T, n).
         events: for each array pulses up, pulses down, line toggles and slots, int64 (T, 4).
@@ -45,6 +49,7 @@ class Result:
     mean_squared_gradient: Tensor
     saturation: dict[str, Tensor]
     peak: dict[str, Tensor]
+    clipped: dict[str, Tensor]
     weight: Tensor
     arrays: dict[str, Tensor]
     events: dict[str, Tensor]
@@ -80,14 +85,20 @@ def recorded_steps(record: int | Sequence[int] | None, steps: int) -> list[int]:
     """
     if record is None:
         record = -(-steps // 100)
-    if isinstance(record, int):
-        if record < 1:
-            raise InputError(f"record is {record}, but must be an interval of at least 1, or steps")
+    if not isinstance(record, Iterable):
+        if not is_integer(record) or record < 1:
+            raise InputError(f"record is {record!r}, but must be an interval of at least 1, or steps")
         return [*range(0, steps, record), steps]
-    wrong = [k for k in record if not 0 <= k <= steps]
+    record = list(record)
+    wrong = [k for k in record if not (is_integer(k) and 0 <= k <= steps)]
     if wrong:
-        raise InputError(f"step {wrong[0]} cannot be recorded: the steps are 0 to {steps}")
-    return sorted({0, steps, *record})
+        raise InputError(f"step {wrong[0]!r} cannot be recorded: the steps are the integers 0 to {steps}")
+    return sorted({0, steps, *(int(k) for k in record)})
+
+
+def is_integer(value: Any) -> TypeGuard[int]:
+    """Whether a value is an integer, of Python or NumPy, and no bool."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Meter:
@@ -162,6 +173,7 @@ class Meter:
             tail_peak=peak,
             mean_squared_gradient=self._sum / self.steps,
             saturation={name: torch.from_numpy(a[3]) / self.steps for name, a in self._arrays.items()},
+            clipped={name: a[0].clipped.double() / max(1, a[0].parallel) for name, a in self._arrays.items()},
             peak={name: torch.from_numpy(a[4]) for name, a in self._arrays.items()},
             weight=weight.clone(),
             arrays={name: a[0].weight.clone() for name, a in self._arrays.items()},

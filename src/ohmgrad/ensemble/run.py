@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from threading import Lock
 from typing import Any
@@ -14,11 +15,15 @@ from torch import Tensor
 from ..devices import Device
 from ..errors import InputError
 from ..pulses import Pulsing
+from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective, Quadratic
-from .measures import Meter, Result, merge, recorded_steps
+from .measures import Meter, Result, is_integer, merge, recorded_steps
 from .runs import Algorithm, Runs
 
-__all__ = ["simulate"]
+__all__ = ["check_seeds", "simulate"]
+
+#: share of a run's updates with clipped lines from which on it is warned of
+CLIPPED = 0.05
 
 #: runs for which another thread is worth its while, and runs of a block whose arrays fit a cache
 SMALL, LARGE = 16, 1000
@@ -42,7 +47,8 @@ def simulate(
 
     A run is, at fidelity "pulsed" and "pulse-by-pulse", what a tile of shape (1, n) with that seed does
     (see `Arrays`); at "mean" it is the discrete-time dynamics in float64. The noise of the gradient is
-    addressed by (seed, step), so that it is the same for all algorithms, devices and fidelities.
+    addressed by (seed, step), so that it is the same for all algorithms, devices and fidelities. This is
+    the fast engine; `ohmgrad.theory.simulate` is the plain specification, for any step function.
 
     Blocks of runs are spread over `torch.get_num_threads()` threads. A run depends on its own arguments
     only: on no other run in the batch and on no number of threads, to the bit for a `Quadratic`, else to
@@ -57,7 +63,8 @@ def simulate(
         device: one for all runs or one for each; may be left out for digital runs.
         noise: added to the gradient; one or T; None for none.
         start: W_0: a number, (n,) or (T, n), inside the device's range.
-        pulsing: fidelity, bit length and management; "pulsed" with BL <= 31 by default.
+        pulsing: fidelity, bit length and management; "pulsed" with BL <= 31 by default. Updates that need
+            more pulses fall short; a warning tells when a run has more than 5 % of them (`Result.clipped`).
         record: an interval of steps, or the steps, at which loss and gradient are kept; 0 and K always
             are. By default about 100 steps.
         tail: iterates at the end over which averages are taken, 1 to K; a fifth of K by default.
@@ -77,11 +84,15 @@ def simulate(
         >>> abs(float(found.tail_weight.mean()) - 0.25) < 0.01  # w*/(1 + sigma/tau)
         True
     """
+    if isinstance(algorithm, type) or not all(hasattr(algorithm, m) for m in ("init", "weight", "step")):
+        raise InputError(
+            f"algorithm is {algorithm!r}, but must be an instance with its rates, such as AnalogSGD(0.1)"
+        )
     runs = _check(objective, seeds, device, noise, start, pulsing or Pulsing())
-    if not isinstance(steps, int) or steps < 1:
+    if not is_integer(steps) or steps < 1:
         raise InputError(f"steps is {steps!r}, but must be an integer of at least 1")
     tail = max(1, steps // 5) if tail is None else tail
-    if not isinstance(tail, int) or not 1 <= tail <= steps:
+    if not is_integer(tail) or not 1 <= tail <= steps:
         raise InputError(f"tail is {tail!r}, but must be an integer in [1, {steps}], the number of steps")
     recorded = recorded_steps(record, steps)
     threads = min(torch.get_num_threads(), -(-len(runs) // SMALL))
@@ -105,7 +116,38 @@ def simulate(
     result = merge(_spread(run, blocks, threads, clock))
     if not bool(torch.isfinite(result.weight).all() & torch.isfinite(result.mean_squared_gradient).all()):
         raise InputError("a run has diverged: its weights are not finite (lower the learning rate)")
+    _warn_of_clipping(result)
     return result
+
+
+def _warn_of_clipping(result: Result) -> None:
+    if not result.clipped:
+        return
+    name, share = max(result.clipped.items(), key=lambda item: float(item[1].max()))
+    most = float(share.max())
+    if most > CLIPPED:
+        warnings.warn(
+            f"{most:.0%} of the updates of {name} in run {int(share.argmax())} need more pulses than max_bl "
+            "and fall short: allow more with Pulsing(max_bl=...), or lower the learning rate",
+            stacklevel=3,
+        )
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds as Python integers.
+
+    Raises:
+        InputError: when they are no list, there is none, or one is not an integer in [0, 2^32).
+    """
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str):
+        raise InputError(f"seeds is {seeds!r}, but must be one integer for each run, such as range(100)")
+    kept = tuple(np.ravel(seeds).tolist() if isinstance(seeds, (Tensor, np.ndarray)) else seeds)
+    if not kept:
+        raise InputError("seeds are empty: give one seed for each run, such as range(100)")
+    wrong = [s for s in kept if not is_integer(s) or not 0 <= s < 2**32]
+    if wrong:
+        raise InputError(f"seed is {wrong[0]!r}, but must be an integer in [0, 2^32)")
+    return tuple(int(s) for s in kept)
 
 
 def _spread(run: Callable[[Runs], Result], blocks: list[Runs], threads: int, clock: _Clock) -> list[Result]:
@@ -148,16 +190,15 @@ def _check(
     start: float | Tensor,
     pulsing: Pulsing,
 ) -> Runs:
-    kept = tuple(seeds)
-    if not kept:
-        raise InputError("seeds are empty: give one seed for each run, such as range(100)")
-    wrong = [s for s in kept if not isinstance(s, int) or not 0 <= s < 2**32]
-    if wrong:
-        raise InputError(f"seed is {wrong[0]!r}, but must be an integer in [0, 2^32)")
+    check_objective(objective)
+    kept = check_seeds(seeds)
     size, n = len(kept), objective.n
     devices = () if device is None else _each("device", device, Device, size)
     noises = _each("noise", GradientNoise(0.0) if noise is None else noise, GradientNoise, size)
-    w = torch.as_tensor(start, dtype=torch.float64)
+    try:
+        w = torch.as_tensor(start, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"start is {start!r}, but must be a number, ({n},) or ({size}, {n})") from None
     if w.shape not in ((), (1,), (n,), (size, n)):
         raise InputError(f"start is {tuple(w.shape)}, but must be a number, ({n},) or ({size}, {n})")
     if not bool(torch.isfinite(w).all()):

@@ -83,7 +83,10 @@ class Runs:
         Raises:
             InputError: when it is negative or not finite, or the shape does not match.
         """
-        rate = torch.as_tensor(value, dtype=torch.float64)
+        try:
+            rate = torch.as_tensor(value, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(f"{name} is {value!r}, but must be a number or of ({self.batch},)") from None
         if rate.dim() > 1 or (rate.dim() == 1 and len(rate) not in (1, self.batch)):
             raise InputError(f"{name} is {tuple(rate.shape)}, but must be a number or of ({self.batch},)")
         if not bool(((rate >= 0) & torch.isfinite(rate)).all()):

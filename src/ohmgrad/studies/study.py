@@ -19,9 +19,11 @@ import numpy as np
 import torch
 import yaml
 
+from .. import __version__
 from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice
 from ..yaml_text import read_yaml
+from .settings import check_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,6 +120,7 @@ class Study:
         claims: (settings, columns) -> claims.
         draw: (figure, settings, columns) -> None, in the paper's arrangement.
         size: of the figure in inches.
+        check: (settings) -> None, what `settings.check_settings` cannot know of: relations between settings.
     """
 
     name: str
@@ -130,6 +133,7 @@ class Study:
     claims: Callable[[dict[str, Any], Columns], list[Claim]]
     draw: Callable[[Figure, dict[str, Any], Columns], None]
     size: tuple[float, float] = (6.8, 2.7)
+    check: Callable[[dict[str, Any]], None] = lambda settings: None
 
     def resolved(self, quick: bool) -> dict[str, Any]:
         """The settings of a full or a quick run."""
@@ -159,7 +163,8 @@ def run_study(
 ) -> Outcome:
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
-    The folder gets spec.yaml, raw/PART.parquet, table.csv and claims.csv; `report.study_figure` draws.
+    The folder gets spec.yaml (all settings), raw/PART.parquet, table.csv and claims.csv;
+    `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in folder.parent/networks.
 
     Args:
         study: which.
@@ -169,15 +174,17 @@ def run_study(
         tell: called with (done, total, what) on the way.
 
     Raises:
-        InputError: when there is no such setting, or the folder holds the same study with other settings,
-            holds something else, or cannot be written to; before anything is computed.
+        InputError: when a setting is unknown or out of range, or the folder holds the same study with other
+            settings or of another version, holds something else, is damaged, or cannot be written to; before
+            anything is computed. When data are missing.
     """
-    for name in changes or {}:
-        check_choice(f"setting of {study.name}", name, study.settings)
     settings = {**study.resolved(quick), **(changes or {})}
+    settings = check_settings(study.name, study.settings, settings)
+    study.check(settings)
+    parts = study.parts(settings, folder)  # also checks the trainings: wrong input leaves no folder behind
     _open(study, settings, folder)
     computed, pieces = [], []
-    for part in study.parts(settings, folder):
+    for part in parts:
         file = folder / "raw" / f"{part.name}.parquet"
         if not file.is_file():
             _write_parquet(part.run(tell or (lambda *_: None)), file)
@@ -197,14 +204,20 @@ def load_columns(folder: Path) -> Columns:
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
-    wanted = {"study": study.name, **_plain(settings)}
+    wanted = {"study": study.name, "ohmgrad": __version__, **_plain(settings)}
     file = folder / "spec.yaml"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another folder with --out")
     if folder.is_dir() and any(folder.iterdir()):
         if not file.is_file():
             raise InputError(f"{folder} holds something else than a study: choose another --out")
-        old = read_yaml(file)
+        old = _read_spec(file)
+        if old.get("ohmgrad") != __version__:
+            version = old.get("ohmgrad", "of unknown version")
+            raise InputError(
+                f"the numbers in {folder} are from ohmgrad {version}, but this is {__version__}: delete the "
+                "folder, or choose another --out"
+            )
         for name in sorted({*wanted, *old}):
             if old.get(name) != wanted.get(name):
                 raise InputError(
@@ -218,6 +231,16 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         file.write_text(yaml.safe_dump(wanted, sort_keys=False))
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
+
+
+def _read_spec(file: Path) -> dict[str, Any]:
+    try:
+        old = read_yaml(file)
+    except InputError:
+        old = None
+    if not isinstance(old, dict):
+        raise InputError(f"{file} is damaged: delete it with its folder, or choose another --out")
+    return old
 
 
 def _plain(value: Any) -> Any:
@@ -243,7 +266,12 @@ def _write_parquet(columns: Columns, file: Path) -> None:
 def _read_parquet(file: Path) -> Columns:
     from pyarrow import parquet
 
-    table = parquet.read_table(file)
+    try:
+        table = parquet.read_table(file)
+    except (OSError, ValueError) as error:  # pyarrow's errors of damaged files are ValueErrors
+        raise InputError(
+            f"{file} is damaged ({type(error).__name__}): delete it, and the same command computes it again"
+        ) from None
     found = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
     return {name: c.astype(str) if c.dtype.kind == "O" else c for name, c in found.items()}
 

@@ -9,6 +9,7 @@ import torch
 
 from ..devices import AbstractResponse, AffineResponse, Device
 from ..errors import InputError, check_number
+from .arguments import check_device, check_noise
 from .closure import slope_of
 from .fixed_points import Prediction, speed_ratio, tiki_taka
 from .problem import GradientNoise, Quadratic
@@ -48,7 +49,7 @@ class Rates:
     """Learning rates of P and of W, and where they lead."""
 
     fast_lr: float
-    lr: float
+    transfer_lr: float
     prediction: Prediction
 
 
@@ -59,12 +60,13 @@ def tiki_taka_rates(
     error: float,
     fast_response: AbstractResponse | None = None,
 ) -> Rates:
-    """Fast and slow rates with which Tiki-Taka settles at a wanted E||grad f||^2.
+    """Rates of P and of W with which Tiki-Taka settles at a wanted E||grad f||^2.
 
-    lr/fast_lr is set for critical damping at the largest curvature (`Prediction.speed_ratio` 1/4): the
-    largest lr at which W and P do not oscillate. Bias squared and fluctuation are then both proportional
-    to fast_lr (`tiki_taka`), which is rescaled until the prediction meets `error` within 0.1 %.
-    W settles in about E|g|/(lr tau h) steps along a direction of curvature h.
+    transfer_lr/fast_lr is set for critical damping at the largest curvature (`Prediction.speed_ratio`
+    1/4): the largest transfer_lr at which W and P do not oscillate. Bias squared and fluctuation are then
+    both proportional to fast_lr (`tiki_taka`), which is rescaled until the prediction meets `error` within
+    0.1 %.
+    W settles in about E|g|/(transfer_lr tau h) steps along a direction of curvature h.
 
     Args:
         error: wanted asymptotic E||grad f||^2 (> 0).
@@ -74,6 +76,7 @@ def tiki_taka_rates(
             stable steps reach it.
     """
     check_number("error", error, low=0, open_low=True)
+    check_noise(noise)
     if noise.sigma == 0:
         raise InputError("sigma is 0: without gradient noise P does not forget and the theory gives no rates")
     share = 0.25 / speed_ratio(problem, response, fast_response or response, noise, 1.0, 1.0, 0.0)
@@ -107,6 +110,7 @@ def zero_shift_accuracy(device: Device) -> float:
     Raises:
         InputError: when the symmetric point is not inside the range, or pairs do not contract (G = 0).
     """
+    check_device(device)
     pair, sp = _pair(device.nominal)
     rows = torch.eye(3, dtype=torch.float64)[1:] - pair[1:]
     moments = torch.linalg.solve(rows[:, 1:], -rows[:, 0])

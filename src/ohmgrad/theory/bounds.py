@@ -160,7 +160,7 @@ def tiki_taka_bound(
     smoothness: float,
     sigma: float,
     fast_lr: float,
-    lr: float,
+    transfer_lr: float,
     tau: float,
     peaks: Tensor,
     fast_peaks: Tensor,
@@ -168,7 +168,7 @@ def tiki_taka_bound(
 ) -> Bound:
     """Theorem 3 with constants: an upper bound of the average for Tiki-Taka (gamma 0, P_0 = 0), no floor.
 
-        average <= (f(W_0) - f*)/(b rho K) + a (1 + p)^2 sigma^2/(2 rho),      a = fast_lr, b = lr
+        average <= (f(W_0) - f*)/(b rho K) + a (1 + p)^2 sigma^2/(2 rho),      a = fast_lr, b = transfer_lr
 
     with p = max ||P_k||_inf/tau, v = max ||W_k||_inf/tau, every E|g_i| within tau [y_low, y_high], and rho
     the largest over e, s > 0 and the smallest over y = y_low, y_high of
@@ -196,7 +196,8 @@ def tiki_taka_bound(
     y_low/y_high roughly, and P faster than W.
 
     Args:
-        gap, smoothness, sigma, tau: as in `analog_sgd_bound`; fast_lr, lr: of P and W.
+        gap, smoothness, sigma, tau: as in `analog_sgd_bound`; fast_lr, transfer_lr: of P
+            and W.
         peaks, fast_peaks: largest |W| and |P| of each step, (K,) or (K, runs).
         abs_gradient: smallest and largest E|g_i| along the run (> 0).
 
@@ -207,7 +208,7 @@ def tiki_taka_bound(
         InputError: when an argument is out of range, or a peak reaches tau.
     """
     check_number("gap f(W_0) - f*", gap, low=0)
-    for name, value in (("smoothness", smoothness), ("fast_lr", fast_lr), ("lr", lr)):
+    for name, value in (("smoothness", smoothness), ("fast_lr", fast_lr), ("transfer_lr", transfer_lr)):
         check_number(name, value, low=0, open_low=True)
     check_number("sigma", sigma, low=0)
     low, high = abs_gradient
@@ -215,10 +216,10 @@ def tiki_taka_bound(
     check_number("largest E|g|", high, low=low)
     v = float(_saturation(peaks, tau, "peaks").max())
     p = float(_saturation(fast_peaks, tau, "fast_peaks").max())
-    rho, _, _ = _best_rho(smoothness, fast_lr, lr, v, low / tau, high / tau)
+    rho, _, _ = _best_rho(smoothness, fast_lr, transfer_lr, v, low / tau, high / tau)
     if rho <= 0:
         return Bound(math.inf, math.inf, 0.0)
-    return Bound(gap / (lr * rho * len(peaks)), fast_lr * (1 + p) ** 2 * sigma**2 / (2 * rho), 0.0)
+    return Bound(gap / (transfer_lr * rho * len(peaks)), fast_lr * (1 + p) ** 2 * sigma**2 / (2 * rho), 0.0)
 
 
 def _best_rho(

@@ -13,11 +13,11 @@ noise, two at +-sigma for two-point noise. With mean c and standard deviation d 
 A stage without noise of its own follows another array, g = -P. What |P| does beyond its linear part lasts
 as long as P remembers, so it is carried as n further entries z of the state, AR(1) of the same variance:
 
-    u = linear part + G(x) z,      z' = rho^2.17 z + noise,
+    u = linear part + G(x) z,      z' = rho^2.16 z + noise,
 
 with rho the lag-one correlation of P. For a Gaussian AR(1) P of mean 0 the autocovariance of |P| is
 (2/pi)(sqrt(1 - r^2) + r asin r - 1) at correlation r, whose integral over log r is its value at r = 1
-over 2.17: z has the right variance and the right weight at low frequencies.
+over 2.16 (2.163): z has the right variance and the right weight at low frequencies.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Ten
         left = average(e_square) - average(e_abs).square() - average(e_sign).square() * var_m
         was = cov[other, other].diagonal()
         rho = torch.where(was > 0, before[other, other].diagonal() / was.clamp(min=1e-300), 0.0)
-        keep = rho.clamp(0, 1) ** 2.17
+        keep = rho.clamp(0, 1) ** 2.16
         j[z, z] = torch.diag(keep - 1)
         added[z] = (1 - keep.square()) * left.clamp(min=0)
         linear[:, z] = torch.diag(average(g))

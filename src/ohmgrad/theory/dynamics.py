@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..devices import AbstractResponse
 from ..errors import InputError
+from .arguments import check_noise, check_objective, check_response
 from .problem import GradientNoise, Objective
 
 __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "simulate"]
@@ -36,27 +37,38 @@ def analog_step(response: AbstractResponse, lr: float) -> Step:
 
     Args:
         response: of the elements of W; lr: learning rate.
+
+    Raises:
+        InputError: when response is none.
     """
+    check_response(response)
     return lambda w, p, g: (_move(w, -lr * g, response), p)
 
 
 def residual_step(
-    response: AbstractResponse, fast_lr: float, lr: float, fast_response: AbstractResponse | None = None
+    response: AbstractResponse,
+    fast_lr: float,
+    transfer_lr: float,
+    fast_response: AbstractResponse | None = None,
 ) -> Step:
     """Tiki-Taka and Residual Learning (arXiv 2406.12774, section 4; arXiv 2502.06309).
 
         P' = P - fast_lr g F(P) - |fast_lr g| G(P)          g at W + gamma P, gamma = 0 for Tiki-Taka
-        W' = W + lr P' F(W) - |lr P'| G(W)
+        W' = W + transfer_lr P' F(W) - |transfer_lr P'| G(W)
 
     Args:
         response: of the elements of W; fast_response: of those of P, by default the same.
-        fast_lr, lr: learning rates of P and of W.
+        fast_lr, transfer_lr: learning rates of P and of W.
+
+    Raises:
+        InputError: when a response is none.
     """
+    check_response(response, fast_response)
     fast = fast_response or response
 
     def step(w: Tensor, p: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         p = _move(p, -fast_lr * g, fast)
-        return _move(w, lr * p, response), p
+        return _move(w, transfer_lr * p, response), p
 
     return step
 
@@ -99,13 +111,18 @@ def simulate(
 ) -> Averages:
     """Iterate a step over a batch of runs, P from 0, with gradients at W + gamma P plus noise.
 
+    The plain specification, for any step function. To run studies use `ohmgrad.ensemble.simulate`, the fast
+    engine: pulses, clipping, and devices and rates that differ between runs.
+
     Args:
         start: W_0, (R, n); steps: number of steps, burn_in of which are left out of the averages.
         gamma: as in Residual Learning; seed: of a torch generator on the CPU.
 
     Raises:
-        InputError: when the shapes or the number of steps do not match.
+        InputError: when the shapes or the number of steps do not match, or an argument is of another kind.
     """
+    check_objective(objective)
+    check_noise(noise)
     if start.dim() != 2 or start.shape[1] != objective.n:
         raise InputError(f"start is {tuple(start.shape)}, but must be (runs, {objective.n})")
     if not 0 <= burn_in < steps:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from ..devices import AbstractResponse
 from ..errors import InputError, check_number
+from .arguments import check_noise, check_problem, check_response
 from .closure import Stage, slope_of, stationary
 from .granularity import Pulses
 from .problem import GradientNoise, Quadratic
@@ -76,6 +77,8 @@ def digital_sgd(problem: Quadratic, noise: GradientNoise, lr: float) -> Predicti
     Raises:
         InputError: unless 0 < lr < 2/L, beyond which SGD diverges.
     """
+    check_problem(problem)
+    check_noise(noise)
     check_number("lr", lr, low=0, high=2 / problem.smoothness, open_low=True, open_high=True)
     rates, vectors = torch.linalg.eigh(problem.hessian)
     spread = lr * noise.sigma**2 / (rates * (2 - lr * rates))
@@ -114,6 +117,7 @@ def analog_sgd(
         InputError: when an argument is out of range, lr is too large, the weights would rest outside the
             range, or more than 5 % of steps need more than max_bl pulses.
     """
+    _check_kinds(problem, noise, response)
     check_number("lr", lr, low=0, open_low=True)
     _check_solution(problem, response)
     h, w_star = problem.hessian, problem.solution
@@ -129,7 +133,7 @@ def tiki_taka(
     response: AbstractResponse,
     noise: GradientNoise,
     fast_lr: float,
-    lr: float,
+    transfer_lr: float,
     fast_response: AbstractResponse | None = None,
     *,
     dw_min: float | None = None,
@@ -138,7 +142,7 @@ def tiki_taka(
 ) -> Prediction:
     """Residual Learning with gamma = 0: the gradient is taken at W. See `residual_learning`.
 
-    On the asymmetric linear device and f = (w - w*)^2/2 with two-point noise, lr << fast_lr << 1:
+    On the asymmetric linear device and f = (w - w*)^2/2 with two-point noise, transfer_lr << fast_lr << 1:
 
         E w - w* = -(sigma/tau) x sqrt(fast_lr sigma tau/2),   x = (w*/tau) E|x + z|, z standard normal,
 
@@ -152,7 +156,9 @@ def tiki_taka(
     it for each curvature h, whatever the steps (derived here).
     """
     granularity = {"dw_min": dw_min, "max_bl": max_bl, "noise_std": noise_std}
-    return residual_learning(problem, response, noise, fast_lr, lr, 0.0, fast_response, **granularity)
+    return residual_learning(
+        problem, response, noise, fast_lr, transfer_lr, 0.0, fast_response, **granularity
+    )
 
 
 def residual_learning(
@@ -160,7 +166,7 @@ def residual_learning(
     response: AbstractResponse,
     noise: GradientNoise,
     fast_lr: float,
-    lr: float,
+    transfer_lr: float,
     gamma: float,
     fast_response: AbstractResponse | None = None,
     *,
@@ -168,7 +174,10 @@ def residual_learning(
     max_bl: int = 31,
     noise_std: float = 0.0,
 ) -> Prediction:
-    """P' = P - fast_lr g F(P) - |fast_lr g| G(P), W' = W + lr P' F(W) - |lr P'| G(W), g at W + gamma P.
+    """Where two arrays settle, the gradient g taken at W + gamma P.
+
+        P' = P - fast_lr g F(P) - |fast_lr g| G(P)
+        W' = W + transfer_lr P' F(W) - |transfer_lr P'| G(W)
 
     W rests where E[P' F(W)] = E[|P'| G(W)]: for small steps at P = 0, since |G| < F inside the range.
     P rests there only where E[g] F(0) + E|g| G(0) = 0. So, whatever gamma,
@@ -182,11 +191,11 @@ def residual_learning(
     arXiv 2502.06309. The remainder is E|P| G(W)/F(W), P's mean, times P's restoring force.
 
     Valid while P is the faster array. Per eigenvalue h of the Hessian P settles at the rate
-    p = fast_lr (gamma h F_P(0) + E|g| G_P'(0)) and W at lr fast_lr h F(0) F_P(0)/p; `speed_ratio` is the
-    largest quotient. Up to 1/2 (critical damping is 1/4) predictions were within 3 % of simulation at
-    |w*| = tau/2, and the error 3 to 6 % too high at |w*| of 0.7 to 0.9 tau. Above, W and P oscillate about
-    each other, W faster down than up, and the Gaussian closure overstates the error (measured for
-    Tiki-Taka: at |w*| = tau/2 by 5 % at 1.7 and 15 % at 16; several times over near a bound).
+    p = fast_lr (gamma h F_P(0) + E|g| G_P'(0)) and W at transfer_lr fast_lr h F(0) F_P(0)/p;
+    `speed_ratio` is the largest quotient. Up to 1/2 (critical damping is 1/4) predictions were within 3 %
+    of simulation at |w*| = tau/2, and the error 3 to 6 % too high at |w*| of 0.7 to 0.9 tau. Above, W and P
+    oscillate about each other, W faster down than up, and the Gaussian closure overstates the error
+    (measured for Tiki-Taka: at |w*| = tau/2 by 5 % at 1.7 and 15 % at 16; several times over near a bound).
 
     With `dw_min` the pulses of both arrays add their noise. Measured for Tiki-Taka at pulse fidelity, scalar
     and 40-dimensional, fast_lr 0.03 and 0.003, 60 and 600 states: within 4 %, the Monte-Carlo error
@@ -195,7 +204,7 @@ def residual_learning(
     Args:
         problem: with its solution inside the range of the response.
         response: of W; fast_response: of P, by default the same.
-        noise: of the gradient; fast_lr, lr: learning rates of P and of W (> 0).
+        noise: of the gradient; fast_lr, transfer_lr: learning rates of P and of W (> 0).
         gamma: share of P in the weights that the network sees (>= 0).
         dw_min, max_bl, noise_std: pulses of both arrays, as for `analog_sgd`.
 
@@ -203,24 +212,26 @@ def residual_learning(
         InputError: when an argument is out of range, steps are too large for a stable fixed point, the
             weights would rest outside the range, or more than 5 % of steps need more than max_bl pulses.
     """
+    _check_kinds(problem, noise, response, fast_response)
     fast = fast_response or response
     check_number("fast_lr", fast_lr, low=0, open_low=True)
-    check_number("lr", lr, low=0, open_low=True)
+    check_number("transfer_lr", transfer_lr, low=0, open_low=True)
     check_number("gamma", gamma, low=0)
     _check_solution(problem, response)
     n, h, w_star = problem.n, problem.hessian, problem.solution
     one, zero = torch.eye(n, dtype=h.dtype), torch.zeros(n, dtype=h.dtype)
     at_w, at_p, at_z = (slice(i * n, (i + 1) * n) for i in range(3))  # z: what |P| remembers
     pulses = None if dw_min is None else Pulses(dw_min, max_bl, noise_std)
+    follow = torch.cat([0 * one, -one, 0 * one], 1)
     stages = [
         Stage(at_p, torch.cat([h, gamma * h, 0 * h], 1), -h @ w_star, fast, fast_lr, noise, None, pulses),
         # W's step is a step of Analog SGD with "gradient" -P' and no noise of its own
-        Stage(at_w, torch.cat([0 * one, -one, 0 * one], 1), zero, response, lr, None, (at_z, at_p), pulses),
+        Stage(at_w, follow, zero, response, transfer_lr, None, (at_z, at_p), pulses),
     ]
     limit = w_star + torch.linalg.solve(h, _resting_gradient(fast, noise, n))
     state, cov = stationary(stages, torch.cat([limit, zero, zero]))
     seen = torch.cat([one, gamma * one, 0 * one], 1)
-    ratio = speed_ratio(problem, response, fast, noise, fast_lr, lr, gamma)
+    ratio = speed_ratio(problem, response, fast, noise, fast_lr, transfer_lr, gamma)
     return _prediction(problem, seen @ state, seen @ cov @ seen.t(), state[at_p], limit, ratio)
 
 
@@ -242,18 +253,25 @@ def speed_ratio(
     fast: AbstractResponse,
     noise: GradientNoise,
     fast_lr: float,
-    lr: float,
+    transfer_lr: float,
     gamma: float,
 ) -> float:
     """Largest rate of W over the rate of P, see `residual_learning`; fast is the response of P."""
+    _check_kinds(problem, noise, response, fast)
     zero = torch.zeros(1, dtype=torch.float64)
     gradient = _resting_gradient(fast, noise, 1)
     df, dg = slope_of(fast, zero)
     forget = float(gradient * df + noise.mean_abs(gradient) * dg)
     curvature = torch.linalg.eigvalsh(problem.hessian)
     rate_p = fast_lr * (gamma * curvature * float(fast.F(zero)) + forget)
-    rate_w = lr * fast_lr * curvature * float(fast.F(zero)) * float(response.F(zero)) / rate_p
+    rate_w = transfer_lr * fast_lr * curvature * float(fast.F(zero)) * float(response.F(zero)) / rate_p
     return float((rate_w / rate_p).max())
+
+
+def _check_kinds(problem: Quadratic, noise: GradientNoise, *responses: AbstractResponse | None) -> None:
+    check_problem(problem)
+    check_noise(noise)
+    check_response(*responses)
 
 
 def _check_solution(problem: Quadratic, response: AbstractResponse) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..devices import AbstractResponse, AffineResponse
 from ..errors import InputError
+from .arguments import check_noise, check_problem, check_response
 from .problem import GradientNoise, Quadratic
 
 __all__ = ["implicit_penalty", "penalised_minimum"]
@@ -37,6 +38,8 @@ def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor
     Raises:
         InputError: when a weight lies outside the range.
     """
+    check_response(response)
+    check_noise(noise)
     w = w.double()
     if not bool(((w >= response.w_min) & (w <= response.w_max)).all()):
         raise InputError(f"weights must lie in the range [{response.w_min:g}, {response.w_max:g}]")
@@ -61,6 +64,9 @@ def penalised_minimum(
     Raises:
         InputError: when none is found inside the range.
     """
+    check_problem(problem)
+    check_response(response)
+    check_noise(noise)
     scale = float(noise.mean_abs(torch.zeros(1, dtype=torch.float64)))
     low, high, sp = response.w_min, response.w_max, response.symmetric_point()
     inside = 1e-6 * (high - low)

@@ -9,7 +9,7 @@ import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective
 
 
 class Objective(abc.ABC):
-    """A function f of n weights with its gradient; f is L-smooth and bounded below by `minimum`."""
+    """A function f of n weights with its gradient; f is L-smooth and bounded below."""
 
     #: number of weights
     n: int
@@ -40,8 +40,8 @@ class Quadratic(Objective):
     """f(w) = (w - w*)^T H (w - w*) / 2, with gradient H (w - w*).
 
     Args:
-        hessian: H, (n, n), symmetric positive definite.
-        solution: w*, (n,).
+        hessian: H, (n, n), symmetric positive definite; a tensor, array or list.
+        solution: w*, (n,); likewise.
 
     Raises:
         InputError: when the shapes do not match or H is not symmetric positive definite.
@@ -56,7 +56,7 @@ class Quadratic(Objective):
     solution: Tensor
 
     def __post_init__(self) -> None:
-        h, w = self.hessian.double(), self.solution.double()
+        h, w = _tensor("hessian", self.hessian), _tensor("solution", self.solution)
         if w.dim() != 1 or tuple(h.shape) != (len(w), len(w)):
             raise InputError(
                 f"hessian is {tuple(h.shape)} and solution {tuple(w.shape)}, but must be (n, n) and (n,)"
@@ -90,7 +90,9 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     Args:
         matrix: A, (m, n) of full column rank; solution: w*, (n,).
     """
-    a = matrix.double()
+    a = _tensor("matrix", matrix)
+    if a.dim() != 2:
+        raise InputError(f"matrix is {tuple(a.shape)}, but must be (equations, unknowns)")
     return Quadratic(2 * a.t() @ a / len(a), solution)
 
 
@@ -111,7 +113,7 @@ class Logistic(Objective):
 
     def __post_init__(self) -> None:
         check_number("ridge", self.ridge, low=0)
-        x, y = self.inputs.double(), self.labels.double()
+        x, y = _tensor("inputs", self.inputs), _tensor("labels", self.labels)
         if x.dim() != 2 or y.shape != x.shape[:1] or not bool((y.abs() == 1).all()):
             raise InputError("inputs must be (m, n), and labels (m,) with values -1 and 1")
         object.__setattr__(self, "inputs", x)
@@ -140,6 +142,9 @@ class UserObjective(Objective):
         function: (n,) -> scalar tensor, differentiable, and fit for `torch.func.vmap`.
         n: number of weights.
 
+    Raises:
+        InputError: by `loss` and `gradient`, when the function gives anything but a scalar tensor.
+
     Example:
         >>> f = UserObjective(lambda w: (w**4).sum() / 4, 1)
         >>> f.gradient(torch.tensor([[2.0]]))
@@ -149,12 +154,22 @@ class UserObjective(Objective):
     function: Callable[[Tensor], Tensor]
     n: int
 
+    def _scalar(self, w: Tensor) -> Tensor:
+        value = self.function(w)
+        if not isinstance(value, Tensor) or value.dim() != 0:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise InputError(
+                f"the objective's function gave {got} for weights of ({self.n},), but must give a scalar "
+                "tensor: sum or average it"
+            )
+        return value
+
     def loss(self, w: Tensor) -> Tensor:
-        flat = torch.func.vmap(self.function)(w.reshape(-1, self.n))
+        flat = torch.func.vmap(self._scalar)(w.reshape(-1, self.n))
         return flat.reshape(w.shape[:-1])
 
     def gradient(self, w: Tensor) -> Tensor:
-        flat = torch.func.vmap(torch.func.grad(self.function))(w.reshape(-1, self.n))
+        flat = torch.func.vmap(torch.func.grad(self._scalar))(w.reshape(-1, self.n))
         return flat.reshape(w.shape)
 
 
@@ -186,6 +201,13 @@ class GradientNoise:
         if self.law == "two-point":
             return mean.abs().clamp(min=self.sigma)
         return folded_mean(mean, torch.full_like(mean, self.sigma))
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name} is {value!r}, but must be a tensor, array or list of numbers") from None
 
 
 def folded_mean(mean: Tensor, std: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...devices import SoftBounds
 from ...ensemble import AnalogSGD, TikiTaka, grid, soft_bounds
+from ...errors import InputError
 from ...pulses import Pulsing
 from ...style import look
 from ...theory import GradientNoise, Prediction, analog_sgd, tiki_taka
@@ -31,11 +32,26 @@ __all__ = ["STUDY"]
 ALGORITHMS = ("sgd", "tiki-taka")
 #: long enough that no line is clipped
 MAX_BL = 2000
+#: the claims are about step sizes up to this one
+SMALL = 0.03
 
 
 def _levels(settings: dict[str, Any]) -> list[tuple[str, int]]:
     """Fidelity and states: the dynamics, which know no states (0), and pulses with few and with many."""
     return [("mean", 0), *(("pulsed", states) for states in settings["states"])]
+
+
+def check(settings: dict[str, Any]) -> None:
+    lrs, states = list(settings["lrs"]), list(settings["states"])
+    if sum(lr <= SMALL for lr in lrs) < 2:
+        raise InputError(f"lrs is {lrs}, but must have at least two values up to {SMALL:g} to compare")
+    if len(states) != 2:
+        raise InputError(f"states is {states}, but must be two numbers of states, few and many")
+    for name, times in settings["times"].items():
+        if times < 2 * max(lrs):
+            raise InputError(
+                f"times of {name} is {times:g}, but must be at least twice the largest step size"
+            )
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
@@ -49,7 +65,8 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
 
 def _run(settings: dict[str, Any], algorithm: str, states: int, lr: float, tell: Any) -> Columns:
     fast = algorithm == "tiki-taka"
-    axes = {"tau": settings["tau"], "sigma": settings["sigma"], "lr": lr, "states": states or 1200}
+    rate = "fast_lr" if fast else "lr"
+    axes = {"tau": settings["tau"], "sigma": settings["sigma"], rate: lr, "states": states or 1200}
     steps = math.ceil(settings["times"][algorithm] / lr)
     found = grid(
         problem(400, 40, 0.5, settings["solution"]),
@@ -65,7 +82,8 @@ def _run(settings: dict[str, Any], algorithm: str, states: int, lr: float, tell:
             done, total, f"{look(algorithm).label}, lr {lr:g}, {states} states"
         ),
     )
-    columns = columns_of(found, algorithm=algorithm)
+    # the rate that is drawn has one name for both algorithms
+    columns = {"lr" if k == rate else k: v for k, v in columns_of(found, algorithm=algorithm).items()}
     columns["states"] = np.full(len(columns["lr"]), states)
     columns.pop("transfer_lr", None)
     return columns
@@ -113,7 +131,7 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
 
 def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
     lrs = np.array(settings["lrs"])
-    small = lrs <= 0.03
+    small = lrs <= SMALL
     found = []
     for algorithm, words, ends in (
         ("sgd", "Analog SGD's floor is flat in the step size", (-0.1, 0.1)),
@@ -164,7 +182,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
             axes[1].plot(fine, theory, dash, color=colour, lw=1)
     for axis, title in zip(axes, ("analog dynamics", "pulses"), strict=True):
         axis.set(xlabel="step size", xscale="log", yscale="log", title=title)
-        axis.legend(frameon=False, fontsize=7)
+        axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(0, 0.6))
     axes[0].set_ylabel(r"E$\|\nabla f(W)\|^2$")
 
 
@@ -187,4 +205,5 @@ STUDY = Study(
     summarise=summarise,
     claims=claims,
     draw=draw,
+    check=check,
 )

@@ -16,8 +16,10 @@ import numpy as np
 
 from ...devices import Device, SoftBounds
 from ...ensemble import AnalogSGD, Digital, grid
+from ...errors import InputError
 from ...pulses import Pulsing
 from ...style import look
+from ..settings import at_least_two
 from ..study import Claim, Columns, Part, Study, claim, interval
 from .least_squares import columns_of, problem, slope, tails
 
@@ -26,12 +28,20 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDY"]
 
+#: the error is averaged over so many steps at the end
+TAIL_STEPS = 20
 #: what is drawn: algorithm, fidelity, and the words for it
 RUNS = (
     ("digital", "mean", "digital SGD"),
     ("sgd", "mean", "Analog SGD, dynamics"),
     ("sgd", "pulsed", "Analog SGD, pulses"),
 )
+
+
+def check(settings: dict[str, Any]) -> None:
+    at_least_two(settings, "lrs")
+    if settings["steps"] < TAIL_STEPS:
+        raise InputError(f"steps is {settings['steps']}, but must be at least {TAIL_STEPS}, the averaged end")
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
@@ -49,7 +59,7 @@ def _run(settings: dict[str, Any], algorithm: str, fidelity: Any, tell: Any) -> 
         steps=settings["steps"],
         device=lambda: Device(SoftBounds.symmetric(tau), settings["dw_min"]),
         pulsing=Pulsing(fidelity, max_bl=800),
-        tail=20,
+        tail=TAIL_STEPS,
         progress=lambda done, total: tell(done, total, f"S1, {look(algorithm).label}, {fidelity}"),
     )
     return columns_of(found, algorithm=algorithm, fidelity=fidelity)
@@ -137,4 +147,5 @@ STUDY = Study(
     claims=claims,
     draw=draw,
     size=(3.6, 2.8),
+    check=check,
 )

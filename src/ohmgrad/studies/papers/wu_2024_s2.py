@@ -17,6 +17,7 @@ import numpy as np
 
 from ...devices import SoftBounds
 from ...ensemble import AnalogSGD, Digital, grid, soft_bounds
+from ...errors import InputError
 from ...pulses import Pulsing
 from ...style import BLACK, BLUE, ORANGE, RED
 from ...theory import GradientNoise, analog_sgd
@@ -26,7 +27,7 @@ from .least_squares import columns_of, curve, problem, tails
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RUNS", "STUDY", "batch", "predicted"]
+__all__ = ["RUNS", "STUDY", "batch", "check", "predicted"]
 
 #: how many times as many states the runs called "fine" have
 FINER = 100
@@ -37,6 +38,13 @@ RUNS = (
     ("sgd", "pulsed", "pulses", RED),
     ("sgd", "fine", f"pulses, {FINER} times the states", BLUE),
 )
+
+
+def check(settings: dict[str, Any]) -> None:
+    """The end over which errors are averaged is a part of the run."""
+    steps, tail = settings["steps"], settings["tail"]
+    if tail > steps:
+        raise InputError(f"tail is {tail}, but must be at most steps, {steps}")
 
 
 def predicted(settings: dict[str, Any], changed: str, value: float, fidelity: str) -> float:
@@ -194,4 +202,5 @@ STUDY = Study(
     claims=claims,
     draw=draw,
     size=(8.5, 2.5),
+    check=check,
 )

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import InputError
 from ...style import GREEN, RED
+from ..settings import at_least_two
 from ..study import Claim, Columns, Part, Study, claim, interval
 from .least_squares import slope, tails
 from .wu_2024_s2 import STUDY as S2
 from .wu_2024_s2 import batch, predicted
+from .wu_2024_s2 import check as check_tail
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,6 +35,15 @@ ABLATIONS = {
     "start": "start $W_0$",
 }
 FIDELITIES = (("mean", "analog dynamics", GREEN, "s"), ("pulsed", "pulses", RED, "o"))
+
+
+def check(settings: dict[str, Any]) -> None:
+    check_tail(settings)
+    names = [f"{ablation}s" for ablation in ABLATIONS]
+    at_least_two(settings, *names)
+    for name in names:  # the claims speak of what grows
+        if list(settings[name]) != sorted(settings[name]):
+            raise InputError(f"{name} is {list(settings[name])}, but must be in ascending order")
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
@@ -185,4 +197,5 @@ STUDY = Study(
     claims=claims,
     draw=draw,
     size=(8.5, 2.6),
+    check=check,
 )

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from ..train import Progress, Row, train
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["STUDY", "network_spec", "trainings"]
+__all__ = ["STUDY", "Training", "network_spec", "trained", "trainings"]
 
 ALGORITHMS = ("digital", "sgd", "tiki-taka")
 BATCH = {"fcn": 10, "cnn": 8}
@@ -48,10 +48,20 @@ def network_spec(settings: dict[str, Any], net: str, tau: float, algorithm: str,
     )
 
 
-def trainings(
-    settings: dict[str, Any], folder: Path
-) -> Iterator[tuple[str, str, float, str, int, RunSpec, Path]]:
-    """Every training of the study: name, network, tau, algorithm, seed, specification and run folder.
+class Training(NamedTuple):
+    """One training of the study, and the run folder it has."""
+
+    name: str
+    net: str
+    tau: float
+    algorithm: str
+    seed: int
+    spec: RunSpec
+    folder: Path
+
+
+def trainings(settings: dict[str, Any], folder: Path) -> Iterator[Training]:
+    """Every training of the study.
 
     Digital training knows no tau, and is run once for a network and seed, under tau = 0. S6 looks at the
     same networks, so that they lie beside the folders of the studies.
@@ -62,24 +72,29 @@ def trainings(
                 name = f"{net}-{algorithm}-tau{tau:g}-seed{seed}"
                 spec = network_spec(settings, net, tau, algorithm, seed)
                 home = f"{settings['data']}-{settings['images'] or 'all'}-{settings['epochs']}"
-                yield name, net, tau, algorithm, seed, spec, folder.parent / "networks" / home / name
+                place = folder.parent / "networks" / home / name
+                yield Training(name, net, tau, algorithm, seed, spec, place)
+
+
+def trained(training: Training, tell: Any) -> list[Row]:
+    """The rows of a training, which is run unless it has been."""
+
+    def step(_: str, __: int, done: int, total: int, loss: float) -> None:
+        what = f"{training.net}, {look(training.algorithm).label}, tau {training.tau:g}"
+        tell(done, total, f"{what}, seed {training.seed}: loss {loss:.4f}")
+
+    return train(training.spec, training.folder, resume=True, progress=Progress(step))
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
-    return [
-        Part(name, partial(_train, net, tau, spec, place))
-        for name, net, tau, _, _, spec, place in trainings(settings, folder)
-    ]
+    return [Part(t.name, partial(_train, t)) for t in trainings(settings, folder)]
 
 
-def _train(net: str, tau: float, spec: RunSpec, place: Path, tell: Any) -> Columns:
-    def step(algorithm: str, seed: int, done: int, total: int, loss: float) -> None:
-        tell(done, total, f"{net}, {look(algorithm).label}, tau {tau:g}, seed {seed}: loss {loss:.4f}")
-
-    rows: list[Row] = train(spec, place, resume=True, progress=Progress(step))
+def _train(training: Training, tell: Any) -> Columns:
+    rows = trained(training, tell)
     names = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
     columns = {name: np.array([row[name] for row in rows]) for name in names}
-    fixed = {"net": net, "tau": tau, "algorithm": spec.algorithms[0], "seed": spec.seeds[0]}
+    fixed = {name: getattr(training, name) for name in ("net", "tau", "algorithm", "seed")}
     return {**{name: np.full(len(rows), value) for name, value in fixed.items()}, **columns}
 
 
@@ -148,7 +163,9 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
                 axis.plot(epochs, [v.mean() for v in by_epoch], style, color=colour, label=name)
                 low, high = [v.min() for v in by_epoch], [v.max() for v in by_epoch]
                 axis.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
-        axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{net.upper()} on {settings['data']}")
+        axis.set(
+            xlabel="epoch", ylabel="test accuracy (%)", title=f"{net.upper()} on {settings['data'].upper()}"
+        )
         axis.legend(frameon=False, fontsize=7)
 
 

@@ -29,18 +29,18 @@ NAMES = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "se
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
-    return [
-        Part(f"{model}-{algorithm}-seed{seed}", partial(_train, settings, folder, model, algorithm, seed))
-        for seed in settings["seeds"]
-        for model in settings["models"]
-        for algorithm in ALGORITHMS
-    ]
+    found = []
+    for seed in settings["seeds"]:
+        for model in settings["models"]:
+            for algorithm in ALGORITHMS:
+                name = f"{model}-{algorithm}-seed{seed}"
+                spec = _spec(settings, model, algorithm, seed)
+                found.append(Part(name, partial(_train, spec, folder / "networks" / name)))
+    return found
 
 
-def _train(
-    settings: dict[str, Any], folder: Path, model: str, algorithm: str, seed: int, tell: Any
-) -> Columns:
-    spec = RunSpec(
+def _spec(settings: dict[str, Any], model: str, algorithm: str, seed: int) -> RunSpec:
+    return RunSpec(
         data="cifar10",
         images=settings["images"],
         model=model,
@@ -56,10 +56,13 @@ def _train(
         seeds=(seed,),
     )
 
+
+def _train(spec: RunSpec, place: Path, tell: Any) -> Columns:
+    model, algorithm, seed = spec.model, spec.algorithms[0], spec.seeds[0]
+
     def step(_: str, __: int, done: int, total: int, loss: float) -> None:
         tell(done, total, f"{model}, {look(algorithm).label}, seed {seed}: loss {loss:.4f}")
 
-    place = folder / "networks" / f"{model}-{algorithm}-seed{seed}"
     rows = train(spec, place, resume=True, progress=Progress(step))
     fixed = {"model": model, "algorithm": algorithm, "seed": seed}
     columns = {name: np.array([row[name] for row in rows]) for name in NAMES}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ...errors import InputError, check_choice
 from ...style import look
 from ..study import Claim, Columns, Part, Study, claim, interval, where
-from ..train import train
-from .wu_2024_s4 import ALGORITHMS, trainings
+from .wu_2024_s4 import ALGORITHMS, Training, trained, trainings
 from .wu_2024_s4 import STUDY as S4
 
 if TYPE_CHECKING:
@@ -27,18 +27,27 @@ __all__ = ["STUDY"]
 BINS = np.linspace(-1.0, 1.0, 201)
 
 
+def check(settings: dict[str, Any]) -> None:
+    taus = settings["taus"][check_choice("net of S6", settings["net"], settings["taus"])]
+    if settings["tau"] not in taus:
+        allowed = ", ".join(f"{tau:g}" for tau in taus)
+        raise InputError(f"tau is {settings['tau']:g}, but must be one of the taus of the net: {allowed}")
+
+
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
-    found = []
-    for name, net, tau, algorithm, seed, spec, place in trainings(settings, folder):
-        if net == settings["net"] and (algorithm == "digital" or tau == settings["tau"]):
-            found.append(Part(name, partial(_weights, spec, place, algorithm, seed)))
-    return found
+    return [
+        Part(t.name, partial(_weights, t))
+        for t in trainings(settings, folder)
+        if t.net == settings["net"] and (t.algorithm == "digital" or t.tau == settings["tau"])
+    ]
 
 
-def _weights(spec: Any, place: Path, algorithm: str, seed: int, tell: Any) -> Columns:
+def _weights(training: Training, tell: Any) -> Columns:
     """Histogram and root mean square of the weights of every linear layer, from the last checkpoint."""
-    train(spec, place, resume=True)  # nothing is left to do when S4 has run
-    kept = torch.load(place / "checkpoints" / f"{algorithm}-{seed}.pt", weights_only=True)["model"]
+    trained(training, tell)  # nothing is left to do when S4 has run
+    algorithm, seed = training.algorithm, training.seed
+    file = training.folder / "checkpoints" / f"{algorithm}-{seed}.pt"
+    kept = torch.load(file, weights_only=True)["model"]
     names = [name for name in kept if name.endswith("weight") and kept[name].dim() > 1]
     found: list[Columns] = []
     for layer, name in enumerate(names):
@@ -110,4 +119,5 @@ STUDY = Study(
     summarise=summarise,
     claims=claims,
     draw=draw,
+    check=check,
 )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...devices import Device, SoftBounds, Spread
 from ...ensemble import AnalogSGD, ResidualLearning, TikiTaka, grid
+from ...errors import InputError
 from ...pulses import Pulsing
 from ...style import look
 from ...theory import GradientNoise, residual_learning
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["STUDY"]
 
 ALGORITHMS = {"sgd": AnalogSGD, "tiki-taka": TikiTaka, "residual": ResidualLearning}
+
+
+def check(settings: dict[str, Any]) -> None:
+    shifts = settings["shifts"]
+    if 0.0 not in shifts or len(shifts) < 2 or max(shifts) >= 1:
+        raise InputError(f"shifts is {list(shifts)}, but must be 0 and at least one more in (0, 1)")
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
@@ -41,7 +48,7 @@ def _run(settings: dict[str, Any], algorithm: str, sigma: float, tell: Any) -> C
     axes: dict[str, Any] = {
         "shift": list(settings["shifts"]),
         "sigma": sigma,
-        "lr": settings["lr"],
+        "lr" if algorithm == "sgd" else "fast_lr": settings["lr"],
         "start": 1.0,
     }
     if algorithm != "sgd":
@@ -162,4 +169,5 @@ STUDY = Study(
     summarise=summarise,
     claims=claims,
     draw=draw,
+    check=check,
 )

@@ -1,0 +1,81 @@
+"""Settings of studies: wrong ones are refused in one line, before anything is written."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ohmgrad import InputError
+from ohmgrad.studies.papers import STUDIES
+from ohmgrad.studies.settings import check_settings
+from ohmgrad.studies.study import run_study
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("S1", {"lrz": 1}, "unknown setting of S1 'lrz': did you mean 'lrs'"),
+        ("S1", {"seeds": 1}, "seeds is 1, but must be an integer of at least 2: a single run shows nothing"),
+        ("S1", {"seeds": (0, 1)}, r"seeds is \(0, 1\), but must be an integer"),
+        ("S1", {"steps": True}, "steps is True, but must be an integer of at least 1"),
+        ("S1", {"steps": 40.0}, "steps is 40.0"),
+        ("S1", {"steps": 10}, "steps is 10, but must be at least 20"),
+        ("S1", {"tau": "wide"}, "tau is 'wide', but must be a positive number"),
+        ("S1", {"tau": None}, "tau is None"),
+        ("S1", {"tau": True}, "tau is True"),
+        ("S1", {"tau": 0}, "tau is 0, but must be a positive number"),
+        ("S1", {"sigma": math.nan}, "sigma is nan"),
+        ("S1", {"lrs": 0.1}, r"lrs is 0.1, but must be a list, such as \[0.2, 0.1"),
+        ("S1", {"lrs": []}, r"lrs is \[\], but must be a list"),
+        ("S1", {"lrs": [0.1]}, r"lrs is \[0.1\], but must have at least two values"),
+        ("S1", {"lrs": [0.1, 0.10000000001]}, "its entries must all differ"),
+        ("S1", {"lrs": [0.1, -0.1]}, "entry of lrs is -0.1, but must be a positive number"),
+        ("S1", {"lrs": [0.1, "a"]}, "entry of lrs is 'a'"),
+        ("S2", {"tail": 3000}, "tail is 3000, but must be at most steps, 2500"),
+        ("S3", {"starts": [0.5]}, "starts is .* at least two"),
+        ("S3", {"taus": [2.0, 1.0]}, r"taus is \[2.0, 1.0\], but must be in ascending order"),
+        ("S4", {"taus": [0.6]}, "taus is .*, but must give a list for one or more of fcn, cnn"),
+        ("S4", {"taus": {}}, "taus is {}, but must give a list"),
+        ("S4", {"taus": {"mlp": [0.6]}}, "unknown name in taus 'mlp'"),
+        ("S4", {"taus": {"fcn": 0.6}}, "taus of fcn is 0.6, but must be a list"),
+        ("S4", {"images": 0}, "images is 0, but must be an integer of at least 1, or null for all"),
+        ("S4", {"epochs": None}, "epochs is None, but must be an integer of at least 1"),
+        ("S4", {"seeds": 3}, "seeds is 3, but must be a list"),
+        ("S4", {"seeds": [-1, 1]}, "entry of seeds is -1, but must be an integer of at least 0"),
+        ("S4", {"seeds": [0.5, 1]}, "entry of seeds is 0.5, but must be an integer"),
+        ("S4", {"data": 3}, "data is 3, but must be a name"),
+        ("S4", {"data": "mnits"}, "unknown data set 'mnits'"),
+        ("S5", {"models": ["resnet9"]}, "unknown entry of models 'resnet9': did you mean"),
+        ("S5", {"columns": 0}, "columns is 0"),
+        ("S6", {"tau": 0.7}, "tau is 0.7, but must be one of the taus of the net: 0.6"),
+        ("S6", {"net": "mlp"}, "unknown net of S6 'mlp'"),
+        ("RL-S1", {"shifts": [0.1, 0.2]}, r"shifts is .*, but must be 0 and at least one more in \(0, 1\)"),
+        ("RL-S1", {"shifts": [0]}, "shifts is"),
+        ("RL-S1", {"sigmas": [-0.1]}, "entry of sigmas is -0.1, but must be a number of at least 0"),
+        ("floor", {"lrs": [0.1, 0.03]}, "lrs is .*, but must have at least two values up to 0.03"),
+        ("floor", {"states": [600]}, "states is .*, but must be two"),
+        ("floor", {"times": {"sgd": 1.0}}, "times is .*, but must give a number for all of sgd, tiki-taka"),
+        ("floor", {"times": {"sgd": 0.01, "tiki-taka": 1}}, "times of sgd is 0.01"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_written(
+    name: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message) as found:
+        run_study(STUDIES[name], tmp_path / name, quick=True, changes=changes)
+    assert "\n" not in str(found.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_settings_keep_their_kind() -> None:
+    study = STUDIES["floor"]
+    assert check_settings("floor", study.settings, study.resolved(False)) == study.settings
+    given = {"tau": 2, "lrs": [1, 0.01], "times": {"sgd": 3, "tiki-taka": 4}, "states": [10, 20]}
+    wanted = {"tau": 2.0, "lrs": (1.0, 0.01), "times": {"sgd": 3.0, "tiki-taka": 4.0}, "states": (10, 20)}
+    found = check_settings("floor", study.settings, given)
+    assert repr(found) == repr(wanted)
+    assert check_settings("S4", STUDIES["S4"].settings, {"images": 5}) == {"images": 5}
+    assert check_settings("S4", STUDIES["S4"].settings, {"images": None}) == {"images": None}
