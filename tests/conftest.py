@@ -8,7 +8,7 @@ import pytest
 import torch
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Small networks on one thread: on a busy machine two would mostly wait for each other."""
     before = torch.get_num_threads()

@@ -6,7 +6,6 @@ Simulations start at the solution, not at the prediction, and burn in for at lea
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +38,7 @@ from ohmgrad.theory.closure import lyapunov
 from problems import forty
 from stats import Z
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Thousands of small operations: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 ALD = SoftBounds.symmetric(1.0)

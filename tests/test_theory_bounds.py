@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -40,13 +39,7 @@ PROBLEM = Quadratic(torch.diag(torch.tensor([1.0, 0.8, 0.6, 0.4])), torch.tensor
 GRID = list(itertools.product((0.6, 1.5), (0.1, 0.4), (0.02, 0.1)))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Thousands of small operations: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def assert_below(run: Averages, bound: float) -> None:

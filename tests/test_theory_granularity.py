@@ -6,7 +6,6 @@ Runs start at the solution, not at the prediction, and burn in for about four re
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -27,13 +26,7 @@ from ohmgrad.theory.granularity import Pulses
 from problems import forty
 from stats import assert_all_within, assert_variance, z_mean
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 ALD = SoftBounds.symmetric(1.0)

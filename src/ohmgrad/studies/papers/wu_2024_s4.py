@@ -20,6 +20,7 @@ from ...style import look
 from ..spec import RunSpec
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from ..train import Progress, Row, train
+from .networks import accuracy_curve, closes_the_gap, last_epoch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,9 +101,8 @@ def _train(training: Training, tell: Any) -> Columns:
 
 def _last(columns: Columns, net: str, tau: float, algorithm: str, name: str) -> np.ndarray:
     """The values of the last epoch, by seed."""
-    mine = where(columns, net=net, algorithm=algorithm, tau=0.0 if algorithm == "digital" else tau)
-    mine = where(mine, epoch=int(mine["epoch"].max()))
-    return mine[name][np.argsort(mine["seed"])]
+    tau = 0.0 if algorithm == "digital" else tau
+    return last_epoch(where(columns, net=net, algorithm=algorithm, tau=tau), name)
 
 
 def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
@@ -131,20 +131,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
                     "above",
                     0.0,
                 ),
-                claim(
-                    f"{at}: Tiki-Taka does better than Analog SGD",
-                    "test accuracy, Tiki-Taka - Analog SGD (points)",
-                    interval(tt - sgd),
-                    "above",
-                    0.0,
-                ),
-                claim(
-                    f"{at}: Tiki-Taka comes close to digital SGD",
-                    "test accuracy, digital - Tiki-Taka (points)",
-                    interval(digital - tt),
-                    "below",
-                    1.0,
-                ),
+                *closes_the_gap(at, digital, sgd, tt),
             ]
     return found
 
@@ -156,13 +143,9 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
             label, colour, dash, _ = look(algorithm)
             for i, tau in enumerate([0.0] if algorithm == "digital" else taus):
                 mine = where(columns, net=net, algorithm=algorithm, tau=tau)
-                epochs = np.unique(mine["epoch"])
-                by_epoch = [100 * mine["test_accuracy"][mine["epoch"] == e] for e in epochs]
                 name = label if algorithm == "digital" else f"{label}, $\\tau$ = {tau:g}"
                 style = dash if algorithm == "digital" else ("-", "--", ":")[i % 3]
-                axis.plot(epochs, [v.mean() for v in by_epoch], style, color=colour, label=name)
-                low, high = [v.min() for v in by_epoch], [v.max() for v in by_epoch]
-                axis.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
+                accuracy_curve(axis, mine, style, colour, name)
         axis.set(
             xlabel="epoch", ylabel="test accuracy (%)", title=f"{net.upper()} on {settings['data'].upper()}"
         )

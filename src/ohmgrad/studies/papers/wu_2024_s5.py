@@ -16,8 +16,9 @@ import numpy as np
 
 from ...style import look
 from ..spec import RunSpec
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..study import Claim, Columns, Part, Study, interval, where
 from ..train import Progress, train
+from .networks import accuracy_curve, closes_the_gap, last_epoch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,9 +71,7 @@ def _train(spec: RunSpec, place: Path, tell: Any) -> Columns:
 
 
 def _last(columns: Columns, model: str, algorithm: str, name: str) -> np.ndarray:
-    mine = where(columns, model=model, algorithm=algorithm)
-    mine = where(mine, epoch=int(mine["epoch"].max()))
-    return mine[name][np.argsort(mine["seed"])]
+    return last_epoch(where(columns, model=model, algorithm=algorithm), name)
 
 
 def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
@@ -91,22 +90,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
     found = []
     for model in settings["models"]:
         digital, sgd, tt = (100 * _last(columns, model, a, "test_accuracy") for a in ALGORITHMS)
-        found += [
-            claim(
-                f"{model}: Tiki-Taka does better than Analog SGD",
-                "test accuracy, Tiki-Taka - Analog SGD (points)",
-                interval(tt - sgd),
-                "above",
-                0.0,
-            ),
-            claim(
-                f"{model}: Tiki-Taka comes close to digital SGD",
-                "test accuracy, digital - Tiki-Taka (points)",
-                interval(digital - tt),
-                "below",
-                1.0,
-            ),
-        ]
+        found += closes_the_gap(model, digital, sgd, tt)
     return found
 
 
@@ -114,15 +98,8 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axes = figure.subplots(1, len(settings["models"]), squeeze=False)[0]
     for axis, model in zip(axes, settings["models"], strict=True):
         for algorithm in ALGORITHMS:
-            label, colour, dash, marker = look(algorithm)
-            mine = where(columns, model=model, algorithm=algorithm)
-            epochs = np.unique(mine["epoch"])
-            values = [100 * mine["test_accuracy"][mine["epoch"] == e] for e in epochs]
-            axis.plot(
-                epochs, [v.mean() for v in values], dash, color=colour, label=label, marker=marker, ms=3
-            )
-            low, high = [v.min() for v in values], [v.max() for v in values]
-            axis.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
+            label, colour, dash, _ = look(algorithm)
+            accuracy_curve(axis, where(columns, model=model, algorithm=algorithm), dash, colour, label)
         axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{model} on CIFAR-10")
         axis.legend(frameon=False, fontsize=7)
 
