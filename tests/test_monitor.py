@@ -18,7 +18,7 @@ from cases import ALGORITHMS
 from ohmgrad.cli import main
 from ohmgrad.monitor import Averages
 from ohmgrad.report import monitor_figure
-from ohmgrad.studies import RunSpec, read_monitor, train
+from ohmgrad.studies import Progress, RunSpec, read_monitor, train
 from stats import Z, assert_all_within, assert_mean
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -383,3 +383,18 @@ def test_figure() -> None:
         "Analog SGD, layer 0",
         "Analog SGD, layer 2",
     ]
+
+
+def test_a_monitor_with_other_settings_refuses_the_state() -> None:
+    model = og.convert(nn.Linear(2, 2), og.Device(og.SoftBounds.symmetric(0.6)))
+    optimizer = og.AnalogSGD(model.parameters(), lr=0.1)
+    kept = og.Monitor(model, optimizer, every=5).state_dict()
+    with pytest.raises(og.InputError, match="every = 5, not 10"):
+        og.Monitor(model, optimizer).load_state_dict(kept)
+
+
+def test_a_training_too_short_for_a_row_says_so(tmp_path: Path) -> None:
+    notes: list[str] = []
+    spec = RunSpec(algorithms=("sgd",), images=100, monitor=True)
+    train(spec, tmp_path / "run", progress=Progress(note=notes.append))
+    assert any("10 of 100 updates" in note for note in notes)

@@ -138,17 +138,29 @@ class Monitor:
         """
         self._log = (writer, prefix)
 
+    @property
+    def first_row(self) -> int:
+        """The update after which the first row is there."""
+        return self.every * max(self.memory // 10, 1)
+
     def state_dict(self) -> dict[str, Any]:
         """Averages, step and rows, for checkpoints; a monitor that loads it goes on as if uncut."""
         tiles = {w.name: w.averages.state_dict() for w in self._watched.values()}
-        return {"step": self.step, "rows": list(self.rows), "tiles": tiles}
+        settings = {"every": self.every, "memory": self.memory}
+        return {"step": self.step, "rows": list(self.rows), "tiles": tiles, **settings}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned.
 
         Raises:
-            InputError: when it is of a model with other layers.
+            InputError: when it is of a model with other layers, or of a monitor with other settings.
         """
+        for name in ("every", "memory"):
+            if state[name] != getattr(self, name):
+                raise InputError(
+                    f"the monitor's state is of {name} = {state[name]}, not {getattr(self, name)}: make the "
+                    "monitor with the same settings"
+                )
         mine = [w.name for w in self._watched.values()]
         if sorted(mine) != sorted(state["tiles"]):
             raise InputError(

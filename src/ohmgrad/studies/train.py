@@ -83,6 +83,9 @@ def train(
             row = job.run_epoch(progress)
             _write(folder, jobs)
             progress.epoch(row)
+        if job.monitor is not None and not job.monitor.rows:
+            updates = f"{job.epoch * job.steps} of {job.monitor.first_row} updates"
+            progress.note(f"no row in monitor.csv: the training ended after {updates}; train longer")
         job.close()
     return _write(folder, jobs)
 
