@@ -155,18 +155,18 @@ class Monitor:
         Raises:
             InputError: when it is of a model with other layers, or of a monitor with other settings.
         """
-        for name in ("every", "memory"):
-            if state[name] != getattr(self, name):
-                raise InputError(
-                    f"the monitor's state is of {name} = {state[name]}, not {getattr(self, name)}: make the "
-                    "monitor with the same settings"
-                )
         mine = [w.name for w in self._watched.values()]
         if sorted(mine) != sorted(state["tiles"]):
             raise InputError(
                 f"the monitor's state is of layers {', '.join(state['tiles'])}, but this one watches "
                 f"{', '.join(mine)}: load it into a monitor of the same model"
             )
+        for name in ("every", "memory"):
+            if state[name] != getattr(self, name):
+                raise InputError(
+                    f"the monitor's state is of {name} = {state[name]}, not {getattr(self, name)}: make the "
+                    "monitor with the same settings"
+                )
         self.step, self.rows = state["step"], list(state["rows"])
         for w in self._watched.values():
             w.averages.load_state_dict(state["tiles"][w.name])
