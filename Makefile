@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow bench lint format clean
+.PHONY: demo test reproduce bench lint format clean
 
 demo: $(READY)
 	$(BIN)/ohmgrad demo
@@ -12,8 +12,8 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+reproduce: $(READY)
+	$(BIN)/ohmgrad reproduce all --quick
 
 bench: $(READY)
 	for script in memory_per_cell first_call update_per_cell step_against_torch trajectories; do \
