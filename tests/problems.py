@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from ohmgrad import Pulsing
+from ohmgrad.devices import Device, Noise, SoftBounds, Spread
+from ohmgrad.ensemble import Arrays, soft_bounds
 from ohmgrad.theory import Quadratic, least_squares
 
-__all__ = ["forty"]
+__all__ = ["MEAN", "SKEWED", "SOFT", "Spy", "forty", "quadratic"]
 
 
 def forty(scale: float, samples: int = 100) -> Quadratic:
@@ -14,3 +22,38 @@ def forty(scale: float, samples: int = 100) -> Quadratic:
     g = torch.Generator().manual_seed(0)
     matrix = scale * torch.randn(samples, 40, generator=g, dtype=torch.float64)
     return least_squares(matrix, (0.3 * torch.randn(40, generator=g, dtype=torch.float64)).clamp(-0.8, 0.8))
+
+
+SKEWED = Device(SoftBounds(-0.5, 0.8, up=1.2, down=0.9), 0.004, Spread(dw_min=0.3, w_max=0.2), Noise(0.3))
+SOFT = soft_bounds(0.8, 200)
+MEAN = Pulsing("mean")
+
+
+def quadratic(n: int, seed: int = 0) -> Quadratic:
+    g = torch.Generator().manual_seed(seed)
+    a = torch.randn(3 * n, n, generator=g, dtype=torch.float64)
+    return Quadratic(a.t() @ a / (3 * n), 0.2 * torch.randn(n, generator=g))
+
+
+@dataclass
+class Spy:
+    """An algorithm that keeps what passes through another."""
+
+    algorithm: Any
+    weights: list[Tensor] = field(default_factory=list)
+    gradients: list[Tensor] = field(default_factory=list)
+    states: list[Mapping[str, Any]] = field(default_factory=list)
+    tops: list[dict[str, Tensor]] = field(default_factory=list)
+
+    def init(self, runs: Any) -> Mapping[str, Any]:
+        self.states.append(self.algorithm.init(runs))
+        return self.states[-1]
+
+    def weight(self, state: Mapping[str, Any]) -> Tensor:
+        self.weights.append(self.algorithm.weight(state).clone())
+        self.tops.append({k: v.weight.clone() for k, v in state.items() if isinstance(v, Arrays)})
+        return self.algorithm.weight(state)
+
+    def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
+        self.gradients.append(gradient.clone())
+        self.algorithm.step(state, gradient)

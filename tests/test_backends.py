@@ -6,7 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +116,6 @@ def test_mean_is_the_reference(name: str) -> None:
 
 
 # --- what a result must not depend on ------------------------------------------------------------
-
-
-@pytest.fixture
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def _updated(w: Tensor, shape: tuple[int, int], setting: int, fidelity: Any) -> Tensor:

@@ -156,7 +156,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
                     "error / theory - 1 where it is largest, step sizes up to 0.03",
                     max((interval(row) for row in errors / theory - 1), key=lambda t: abs(t[0])),
                     "within",
-                    (-0.1, 0.1),
+                    (-0.05, 0.05),
                 )
             )
     return found
