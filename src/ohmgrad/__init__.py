@@ -5,7 +5,7 @@ from .crossbar import Tile
 from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
 from .errors import InputError
 from .monitor import Monitor
-from .nn import AnalogConv2d, AnalogLinear, convert
+from .nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear, convert
 from .optim import AnalogOptimizer, AnalogSGD, TikiTaka
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
@@ -14,7 +14,9 @@ __version__ = "0.2.0"
 
 __all__ = [
     "NOISY_PERIPHERY",
+    "AnalogConv1d",
     "AnalogConv2d",
+    "AnalogConv3d",
     "AnalogLinear",
     "AnalogOptimizer",
     "AnalogSGD",

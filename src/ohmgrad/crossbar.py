@@ -60,7 +60,8 @@ class Tile:
         pulsing: how wanted changes become pulses.
         periphery: the circuits around; perfect by default.
         seed, array: address of all random numbers of this tile, 32-bit each.
-        part, parts: this tile holds part `part` of `parts` equal blocks of outputs (grouped layers).
+        part: number of this tile among those that hold `weight`, from 0.
+        block: rows and columns of `weight`, as slices, that this tile holds; None for all.
         backend: "auto", "reference" or "numba".
 
     Raises:
@@ -86,14 +87,14 @@ class Tile:
         seed: int = 0,
         array: int = 0,
         part: int = 0,
-        parts: int = 1,
+        block: tuple[slice, slice] | None = None,
         backend: str = "auto",
     ) -> None:
         for name, number in (("seed", seed), ("array", array)):
             if not isinstance(number, int) or not 0 <= number < 2**32:
                 raise InputError(f"{name} is {number!r}, but must be an integer in [0, 2^32)")
         self.owner = weight if isinstance(weight, Tensor) else torch.zeros(weight)
-        self.device, self.part, self.parts = device, part, parts
+        self.device, self.part, self.block = device, part, block
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.key, self.backend = Key(seed, array), backend
         #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
@@ -102,7 +103,7 @@ class Tile:
         self.companions: list[tuple[float, Tile]] = []
         self._waiting = HandOver()
         self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
-        self.backend_name = ops.backend_for(self.weight, self.elements, backend)
+        self.backend_name = ops.backend_for(self.owner, self.elements, backend)
         self.check_held()
         self.weight.copy_(self.elements.clip(self.weight))
         self._register()
@@ -147,13 +148,14 @@ class Tile:
     @property
     def weight(self) -> Tensor:
         """Weights (rows, cols), sharing memory with the parameter that holds them."""
-        flat = self.owner.detach()
+        return self.part_of(self.owner)
+
+    def part_of(self, owner: Tensor) -> Tensor:
+        """What this tile holds, (rows, cols), of a tensor shaped as its owner; a view."""
+        flat = owner.detach()
         if flat.dim() != 2:
             flat = flat.view(flat.shape[0], -1)
-        if self.parts == 1:
-            return flat
-        rows = flat.shape[0] // self.parts
-        return flat[self.part * rows : (self.part + 1) * rows]
+        return flat if self.block is None else flat[self.block]
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from typing import Any
@@ -13,7 +14,7 @@ from ..devices import Device
 from ..errors import InputError, check_number
 from ..periphery import Periphery
 from ..pulses import Pulsing
-from .conv import AnalogConv2d
+from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .functional import AnalogLayer
 from .linear import AnalogLinear
 
@@ -25,7 +26,20 @@ Converter = Callable[[Any, float | None, dict[str, Any]], AnalogLayer]
 CONVERTERS: dict[type[nn.Module], Converter] = {
     nn.Linear: AnalogLinear.from_digital,
     nn.Conv2d: AnalogConv2d,
+    nn.Conv1d: AnalogConv1d,
+    nn.Conv3d: AnalogConv3d,
 }
+
+
+def _transposed(layer: Any, omega: float | None, settings: dict[str, Any]) -> AnalogLayer:
+    """The Conv1D of Hugging Face's GPT models: a linear layer whose weight is (inputs, outputs)."""
+    return AnalogLinear.from_weights(layer.weight.t(), layer.bias, omega, settings)
+
+
+def _converters() -> dict[type[nn.Module], Converter]:
+    """`CONVERTERS`, and those for layers of other libraries, if these are loaded."""
+    library = sys.modules.get("transformers.pytorch_utils")
+    return CONVERTERS if library is None else {**CONVERTERS, library.Conv1D: _transposed}
 
 
 def convert(
@@ -38,13 +52,14 @@ def convert(
     include: Iterable[str] = ("*",),
     exclude: Iterable[str] = (),
     omega: float | None = None,
+    max_tile: tuple[int, int] | None = None,
     seed: int = 0,
     backend: str = "auto",
 ) -> nn.Module:
     """A copy of `model` in which the chosen layers lie on crossbars; everything else is as it was.
 
     Weights are kept: W = out_scale * W_analog, with one learnable digital scale per output (a column
-    of the crossbar's outputs). Biases stay digital. `print` of the result shows what is analog.
+    of a crossbar's outputs). Biases stay digital. `print` of the result shows what is analog.
 
     A layer under several names stays one layer. Hooks of a converted layer are not taken over: register
     them on the result. A module that reads the weights of its layers and does not call them would miss
@@ -55,11 +70,15 @@ def convert(
         device: specification of the elements.
         pulsing: how wanted changes become pulses (default: `Pulsing()`, fidelity "pulsed").
         periphery: the circuits around the crossbars (default: perfect).
-        types: layer types to convert; default all that can be, nn.Linear and nn.Conv2d. Exact types:
-            subclasses keep their own behaviour, and stay digital.
+        types: layer types to convert; default all that can be: nn.Linear, nn.Conv1d, 2d and 3d, and the
+            Conv1D of Hugging Face's transformers. Exact types: subclasses keep their own behaviour, and
+            stay digital.
         include, exclude: patterns of layer names as in `model.named_modules()`, with * and ?.
         omega: largest |W_analog| of every output as a fraction of the range, in (0, 1]; None keeps
             scale 1 where the weights fit, and else maps the largest to 0.9.
+        max_tile: largest (rows, cols) of a physical tile. A larger weight is cut into near-equal blocks,
+            each a tile with its own elements and periphery; outputs of blocks along the inputs, each with
+            its own output scales, are added digitally. None: one tile, however large.
         seed: of the elements and all random numbers, in [0, 2^32); layers get arrays 0, 256, 512, ...
         backend: "auto", "reference" or "numba".
 
@@ -85,13 +104,15 @@ def convert(
     chosen = _chosen(model, wanted, include, exclude)
     _check_own_weights(model, chosen)
     model = copy.deepcopy(model)
-    shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "backend": backend}
+    known = _converters()
+    shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "max_tile": max_tile}
+    shared["backend"] = backend
     twins: dict[nn.Module, AnalogLayer] = {}
     # a second conversion goes on after the arrays of the first
     array = max((t.key.array + 256 for _, m in analog_layers(model) for t in m.tiles), default=0)
     for name in chosen:
         layer = model.get_submodule(name)
-        twin = CONVERTERS[type(layer)](layer, omega, {**shared, "seed": seed, "array": array})
+        twin = known[type(layer)](layer, omega, {**shared, "seed": seed, "array": array})
         twin.train(layer.training)
         _freeze_as(layer, twin)
         twins[layer] = twin
@@ -195,14 +216,15 @@ def _patterns(what: str, patterns: Iterable[str]) -> list[str]:
 
 def _types(types: Iterable[type[nn.Module]] | None) -> tuple[type[nn.Module], ...]:
     if types is None:
-        return tuple(CONVERTERS)
+        return tuple(_converters())
     if not isinstance(types, Iterable):
         word = getattr(types, "__name__", types)
         raise InputError(f"types is {word}, but must be a list of types: [{word}]")
-    known = ", ".join(t.__name__ for t in CONVERTERS)
+    known = _converters()
     for kind in (wanted := tuple(types)):
-        if kind not in CONVERTERS:
-            raise InputError(f"{kind!r} cannot be converted: the types that can are {known}")
+        if kind not in known:
+            names = ", ".join(t.__name__ for t in known)
+            raise InputError(f"{kind!r} cannot be converted: the types that can are {names}")
     return wanted
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ..crossbar import Tile, describe
 from ..devices import Device
 from ..errors import InputError
+from .blocks import Block, layout
 
-__all__ = ["AnalogLayer", "analog_product", "first_order", "mapped", "weight_is_asked_for"]
+__all__ = ["AnalogLayer", "analog_product", "first_order", "mapped", "split_product", "weight_is_asked_for"]
 
 #: whether the running backward pass goes on to a node of the graph; torch.autograd.graph uses it too
 _will_run = torch._C._will_engine_execute_node
@@ -117,26 +118,114 @@ def analog_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None
     return _Product.apply(x, weight, scale, bias, tile)  # pyright: ignore[reportReturnType]
 
 
+class _SplitProduct(torch.autograd.Function):
+    """y = sum_j (x_j W_j^T) * scale_j + bias through many tiles, x_j the inputs of the blocks of band j."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, layer: AnalogLayer
+    ) -> Tensor:
+        y = x.new_empty(layer.bands, len(x), len(weight))
+        for tile, block in layer.placed():
+            y[block.band, :, block.rows] = tile.forward(x[:, block.lines])
+        ctx.save_for_backward(x, y, scale)
+        ctx.layer, ctx.weight = layer, weight
+        total = (y * scale.view(layer.bands, 1, -1)).sum(0)  # digital, after the ADC
+        return total if bias is None else total.add_(bias)
+
+    @staticmethod
+    @first_order
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (g,) = grads
+        x, y, scale = ctx.saved_tensors
+        layer: AnalogLayer = ctx.layer
+        need_x, _, need_scale, need_bias, _ = ctx.needs_input_grad
+        need_factors, need_gradient = weight_is_asked_for(ctx, layer.tiles[0])
+        d = g * scale.view(layer.bands, 1, -1)
+        grad_x = torch.zeros_like(x) if need_x else None
+        grad_weight = torch.empty_like(ctx.weight) if need_gradient else None
+        for tile, (rows, _, lines, band) in layer.placed():
+            part = d[band, :, rows]
+            if need_factors:
+                tile.hand_over(x[:, lines], part)
+            elif grad_weight is not None:
+                tile.count_gradient()
+                tile.part_of(grad_weight).copy_(part.t() @ x[:, lines])
+            if grad_x is not None:
+                grad_x[:, lines] += tile.backward(part)
+        return (
+            grad_x,
+            grad_weight,
+            (g * y).sum(1).view_as(scale) if need_scale else None,
+            g.sum(0) if need_bias else None,
+            None,
+        )
+
+
+def split_product(x: Tensor, layer: AnalogLayer) -> Tensor:
+    """Products of vectors with a layer of many tiles, with its output scales and bias; differentiable.
+
+    As `analog_product`, tile by tile: the outputs of blocks along the inputs are scaled and added up.
+
+    Args:
+        x: (samples, inputs of all groups, one after the other).
+        layer: whose tiles are bound to its weight.
+
+    Returns:
+        (samples, outputs).
+    """
+    product: Any = _SplitProduct.apply(x, layer.weight, layer.out_scale, layer.bias, layer)
+    return product
+
+
 class AnalogLayer(nn.Module):
     """What analog layers share: a weight on tiles, digital output scales, and their checkpoints.
 
-    A layer sets `weight` (an ordinary parameter), `out_scale` and `bias`, then calls `_place`. Weights that
-    are loaded, assigned or written in place must lie in the device's range: an InputError says so when
-    they are loaded, or else in the next forward or backward pass.
+    A layer calls `_place`, which makes `weight` (an ordinary parameter) and `out_scale`, and sets `bias`.
+    Weights that are loaded, assigned or written in place must lie in the device's range: an InputError says
+    so when they are loaded, or else in the next forward or backward pass.
+
+    A group of outputs, and a block of a weight larger than `max_tile`, has a tile of its own. `out_scale` is
+    (outputs,), or (blocks along the inputs, outputs) where there is more than one.
     """
 
     weight: nn.Parameter
     out_scale: nn.Parameter
     bias: nn.Parameter | None
     tiles: list[Tile]
+    #: where each tile lies, and how many of them add up to an output
+    blocks: list[Block]
+    bands: int
 
-    def _place(self, parts: int, settings: dict[str, Any]) -> None:
-        # arrays 1 to 255 beside each tile's own are for the algorithms
-        first = settings.get("array", 0)
+    def _place(self, weight: Tensor, omega: float | None, settings: dict[str, Any], groups: int = 1) -> None:
+        """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
+        settings = dict(settings)
+        flat = weight.detach().flatten(1)
+        self.blocks = layout(*flat.shape, groups, settings.pop("max_tile", None))
+        self.bands = 1 + self.blocks[-1].band
+        pairs = [mapped(flat[:, b.cols], settings["device"], omega) for b in self.blocks[: self.bands]]
+        analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)
+        self.weight = nn.Parameter(analog.contiguous())
+        self.out_scale = nn.Parameter(pairs[0][1] if self.bands == 1 else torch.stack([s for _, s in pairs]))
+        first = settings.pop("array", 0)  # arrays 1 to 255 beside each tile's own are for the algorithms
+        whole = len(self.blocks) == 1
         self.tiles = [
-            Tile(self.weight, part=i, parts=parts, **{**settings, "array": first + 256 * i})
-            for i in range(parts)
+            Tile(self.weight, part=i, block=None if whole else b[:2], array=first + 256 * i, **settings)
+            for i, b in enumerate(self.blocks)
         ]
+
+    def placed(self) -> Iterator[tuple[Tile, Block]]:
+        """Every tile and where it lies."""
+        return zip(self.tiles, self.blocks, strict=True)
+
+    def effective_weight(self) -> Tensor:
+        """What products see, in the shape of `weight`."""
+        if not any(tile.companions for tile in self.tiles):
+            return self.weight.detach()
+        seen = torch.empty_like(self.weight)
+        for tile in self.tiles:
+            tile.part_of(seen).copy_(tile.effective_weight())
+        return seen
 
     def _bound_tiles(self) -> list[Tile]:
         """The tiles, bound again to `weight` where loading or moving has replaced it.
@@ -156,9 +245,8 @@ class AnalogLayer(nn.Module):
             self.weight.data = self.weight.data.contiguous()
 
     def _check_held(self, weight: Tensor) -> None:
-        parts = weight.detach().flatten(1).chunk(len(self.tiles))
-        for tile, part in zip(self.tiles, parts, strict=True):
-            tile.check_held(part)
+        for tile in self.tiles:
+            tile.check_held(tile.part_of(weight.contiguous()))
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         super()._apply(fn, recurse)
@@ -182,8 +270,10 @@ class AnalogLayer(nn.Module):
 
     def extra_repr(self) -> str:
         tile = self.tiles[0]
-        rows, cols = tile.shape
-        place = f"{rows} x {cols}" if len(self.tiles) == 1 else f"{len(self.tiles)} x ({rows} x {cols})"
+        shapes = {t.shape for t in self.tiles}
+        place = f"{tile.shape[0]} x {tile.shape[1]}"  # the first tile is the largest
+        if len(self.tiles) > 1:
+            place = f"{len(self.tiles)} x ({'up to ' if len(shapes) > 1 else ''}{place})"
         kind = "perfect" if tile.periphery.perfect else "noisy"
         return f"{place}, {describe(tile.device)}, {kind} periphery, {tile.pulsing.fidelity}"
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..devices import Device
 from ..errors import InputError
-from .functional import AnalogLayer, analog_product, mapped
+from .functional import AnalogLayer, analog_product, split_product
 
 __all__ = ["AnalogLinear"]
 
@@ -24,7 +24,8 @@ class AnalogLinear(AnalogLayer):
         bias: whether there is a (digital) bias.
         omega: mapping of the initial weights into the device's range, see `convert`.
         settings: `pulsing`, `periphery`, `seed`, `array`, `backend` of the `Tile`; layers of one model
-            need different arrays (multiples of 256), or they have the same elements.
+            need different arrays (multiples of 256, one for every tile), or they have the same elements.
+            And `max_tile`, see `convert`.
 
     Shape:
         (..., in_features) -> (..., out_features)
@@ -60,31 +61,34 @@ class AnalogLinear(AnalogLayer):
         bound = 1 / math.sqrt(in_features)  # as torch.nn.Linear
         weight = torch.empty(out_features, in_features).uniform_(-bound, bound)
         offset = torch.empty(out_features).uniform_(-bound, bound) if bias else None
-        self._fill(weight, offset, omega, {"device": device, **settings})
+        self._place(weight, omega, {"device": device, **settings})
+        self.bias = None if offset is None else nn.Parameter(offset)
 
     @classmethod
     def from_digital(cls, linear: nn.Linear, omega: float | None, settings: dict[str, Any]) -> AnalogLinear:
         """The analog twin of a digital layer: the same function, up to what the device can hold."""
+        return cls.from_weights(linear.weight, linear.bias, omega, settings)
+
+    @classmethod
+    def from_weights(
+        cls, weight: Tensor, bias: Tensor | None, omega: float | None, settings: dict[str, Any]
+    ) -> AnalogLinear:
+        """A layer with the weights (out_features, in_features) and the bias (out_features,) given, copied."""
         layer = cls.__new__(cls)
         nn.Module.__init__(layer)
-        layer.in_features, layer.out_features = linear.in_features, linear.out_features
-        offset = None if linear.bias is None else linear.bias.detach().clone()
-        layer._fill(linear.weight.detach().clone(), offset, omega, settings)
+        layer.out_features, layer.in_features = weight.shape
+        layer._place(weight, omega, settings)
+        layer.bias = None if bias is None else nn.Parameter(bias.detach().clone())
         return layer
-
-    def _fill(
-        self, weight: Tensor, offset: Tensor | None, omega: float | None, settings: dict[str, Any]
-    ) -> None:
-        analog, scale = mapped(weight, settings["device"], omega)
-        self.weight, self.out_scale = nn.Parameter(analog), nn.Parameter(scale)
-        self.bias = None if offset is None else nn.Parameter(offset)
-        self._place(1, settings)
 
     def forward(self, x: Tensor) -> Tensor:
         dims = x.dim()
         if not dims or x.shape[-1] != self.in_features:
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})")
-        (tile,) = self._bound_tiles()
+        tiles = self._bound_tiles()
         flat = x if dims == 2 else x.reshape(-1, self.in_features)
-        y = analog_product(flat, self.weight, self.out_scale, self.bias, tile)
+        if len(tiles) == 1:
+            y = analog_product(flat, self.weight, self.out_scale, self.bias, tiles[0])
+        else:
+            y = split_product(flat, self)
         return y if dims == 2 else y.view(*x.shape[:-1], self.out_features)

@@ -8,7 +8,10 @@ backend serves raises with the reason.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import wraps
 from types import ModuleType
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +25,8 @@ from .trains import Pulsing
 __all__ = ["BACKENDS", "apply_counts_", "backend_for", "pulsed_update_"]
 
 BACKENDS = ("auto", "reference", "numba")
+
+Op = TypeVar("Op", bound=Callable[..., Any])
 
 
 def backend_for(w: Tensor, elements: Elements, backend: str = "auto") -> str:
@@ -54,6 +59,22 @@ def _cpu() -> ModuleType:
     return cpu
 
 
+def _on_blocks(op: Op) -> Op:
+    """Let an operation that changes its first argument in place take a block of a wider matrix too."""
+
+    @wraps(op)
+    def wrapped(w: Tensor, *args: Any, **rest: Any) -> Any:
+        if w.is_contiguous():
+            return op(w, *args, **rest)
+        block = w.contiguous()  # kernels run on whole matrices: a copy costs less than an update
+        out = op(block, *args, **rest)
+        w.data.copy_(block)  # .data, as kernels do not count as writing to torch's version counters
+        return out
+
+    return cast(Op, wrapped)
+
+
+@_on_blocks
 def pulsed_update_(
     w: Tensor,
     elements: Elements,
@@ -119,6 +140,7 @@ def _plain(t: Tensor) -> Tensor:
     return t.detach().to(torch.float32).contiguous()
 
 
+@_on_blocks
 def apply_counts_(
     w: Tensor,
     elements: Elements,
