@@ -106,7 +106,7 @@ class _Convolving(AnalogLayer):
 
     @property
     def geometry(self) -> tuple[Any, ...]:
-        """stride, padding, dilation, transposed, output padding and groups, as torch's operators take them."""
+        """Stride, padding, dilation, transposed, output padding, groups: as torch's operators take them."""
         none = [0] * self.dims
         return self.stride, none, self.dilation, False, none, self.groups
 

@@ -38,8 +38,8 @@ def _transposed(layer: Any, omega: float | None, settings: dict[str, Any]) -> An
 
 def _converters() -> dict[type[nn.Module], Converter]:
     """`CONVERTERS`, and those for layers of other libraries, if these are loaded."""
-    library = sys.modules.get("transformers.pytorch_utils")
-    return CONVERTERS if library is None else {**CONVERTERS, library.Conv1D: _transposed}
+    conv1d = getattr(sys.modules.get("transformers.pytorch_utils"), "Conv1D", None)
+    return CONVERTERS if conv1d is None else {**CONVERTERS, conv1d: _transposed}
 
 
 def convert(
