@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import InputError
 
@@ -55,7 +55,7 @@ def layout(rows: int, cols: int, groups: int, max_tile: tuple[int, int] | None) 
     return found
 
 
-def _is_pair(value: object) -> bool:
+def _is_pair(value: Any) -> bool:
     """Whether this is a pair of integers of at least 1."""
     pair = isinstance(value, (tuple, list)) and len(value) == 2
     return pair and all(type(n) is int and n >= 1 for n in value)  # True is an int to isinstance

@@ -201,7 +201,7 @@ class AnalogLayer(nn.Module):
         """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
         settings = dict(settings)
         flat = weight.detach().flatten(1)
-        self.blocks = layout(*flat.shape, groups, settings.pop("max_tile", None))
+        self.blocks = layout(flat.shape[0], flat.shape[1], groups, settings.pop("max_tile", None))
         self.bands = 1 + self.blocks[-1].band
         pairs = [mapped(flat[:, b.cols], settings["device"], omega) for b in self.blocks[: self.bands]]
         analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)

@@ -1,0 +1,138 @@
+"""Models of Hugging Face's transformers, made from a configuration: converted by name patterns, trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from ohmgrad import AnalogLinear, AnalogSGD, Device, InputError, SoftBounds, TikiTaka, convert
+from ohmgrad.nn import analog_layers
+from test_layers import IDEAL, close, gradients
+
+DEVICE = Device(SoftBounds.symmetric(0.6), 0.001)
+TOKENS = torch.randint(0, 50, (4, 12), generator=torch.Generator().manual_seed(0))
+SIZES: dict[str, Any] = {"vocab_size": 50, "initializer_range": 0.1}
+
+
+def gpt2(scale: float = 1.0) -> Any:
+    torch.manual_seed(1)
+    config = transformers.GPT2Config(
+        n_layer=2, n_embd=16, n_head=2, n_positions=16, bos_token_id=0, eos_token_id=0, **SIZES
+    )
+    return scaled(transformers.GPT2LMHeadModel(config), scale)
+
+
+def bert(scale: float = 1.0) -> Any:
+    torch.manual_seed(1)
+    config = transformers.BertConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=16, num_labels=3, **SIZES,
+    )  # fmt: skip
+    return scaled(transformers.BertForSequenceClassification(config), scale)
+
+
+def scaled(model: Any, scale: float) -> Any:
+    """With larger weights, out of the device's range where scale is large."""
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.mul_(scale if name.endswith("weight") and p.dim() == 2 else 1.0)
+    return model.eval()
+
+
+def names(model: nn.Module) -> list[str]:
+    return [name for name, _ in analog_layers(model)]
+
+
+@pytest.mark.parametrize("max_tile", [None, (3, 4)])
+def test_conv1d_is_a_linear_layer_of_a_transposed_weight(max_tile: Any) -> None:
+    torch.manual_seed(2)
+    layer: Any = Conv1D(7, 5)  # outputs, inputs
+    nn.init.normal_(layer.bias)
+    twin: Any = convert(layer, IDEAL, max_tile=max_tile)
+    assert type(twin) is AnalogLinear
+    assert (twin.in_features, twin.out_features) == (5, 7)
+    assert torch.equal(twin.weight.detach(), layer.weight.detach().t())
+    assert twin.weight.is_contiguous()
+    y, grad_x, grads = gradients(layer, x := torch.randn(2, 3, 5))
+    twin_y, twin_grad_x, twin_grads = gradients(twin, x)
+    close(twin_y, y)
+    close(twin_grad_x, grad_x)
+    close(twin_grads["weight"], grads["weight"].t())
+    close(twin_grads["bias"], grads["bias"])
+
+
+def test_conv1d_can_be_asked_for_by_type() -> None:
+    twin = convert(gpt2(), DEVICE, types=[Conv1D])
+    wanted = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+    assert names(twin) == [f"transformer.h.{i}.{name}" for i in (0, 1) for name in wanted]
+
+
+def test_tied_embeddings_are_refused_and_stay_tied_when_excluded() -> None:
+    with pytest.raises(InputError, match=r"'transformer.wte', 'lm_head' share one .* exclude=\['lm_head'\]"):
+        convert(gpt2(), DEVICE)
+    twin: Any = convert(gpt2(), DEVICE, exclude=["lm_head"])
+    assert twin.lm_head.weight is twin.transformer.wte.weight
+    assert len(names(twin)) == 8
+    torch.manual_seed(1)
+    masked = transformers.BertForMaskedLM(bert().config)
+    with pytest.raises(InputError, match=r"share one parameter.* exclude=\['cls.predictions.decoder'\]"):
+        convert(masked, DEVICE)
+    assert len(names(convert(masked, DEVICE, exclude=["*decoder"]))) == 2 * 6 + 1
+
+
+PATTERNS: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "gpt2": (gpt2, {"exclude": ["lm_head"]}, 8),
+    "gpt2-attention": (gpt2, {"include": ["*.attn.*"]}, 4),
+    "gpt2-mlp": (gpt2, {"include": ["transformer.h.?.mlp.*"]}, 4),
+    "bert": (bert, {}, 2 * 6 + 2),
+    "bert-attention": (bert, {"include": ["*.attention.self.*"]}, 6),
+    "bert-without-heads": (bert, {"exclude": ["*pooler*", "classifier"]}, 12),
+}
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0], ids=["fits", "mapped"])
+@pytest.mark.parametrize("max_tile", [None, (16, 12)], ids=["whole", "split"])
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_converted_model_computes_the_same(name: str, max_tile: Any, scale: float) -> None:
+    make, patterns, number = PATTERNS[name]
+    model = make(scale)
+    twin: Any = convert(model, DEVICE, max_tile=max_tile, **patterns)
+    layers = [layer for _, layer in analog_layers(twin)]
+    assert len(layers) == number
+    assert any(bool((layer.out_scale != 1).any()) for layer in layers) == (scale > 1)
+    with torch.no_grad():
+        logits = model(TOKENS).logits
+        assert float(logits.std()) > 1e-3
+        torch.testing.assert_close(twin(TOKENS).logits, logits, atol=3e-5 * scale, rtol=1e-4)
+    assert all(tile.count("forward_vectors") > 0 for layer in layers for tile in layer.tiles)
+
+
+def losses(name: str, make_optimizer: Any, max_tile: Any) -> list[float]:
+    make, patterns, _ = PATTERNS[name]
+    model: Any = convert(make(), DEVICE, max_tile=max_tile, **patterns)
+    labels: Tensor = TOKENS if name.startswith("gpt2") else TOKENS[:, 0] % 3
+    analog = [layer for _, layer in analog_layers(model)]
+    optimizer = make_optimizer([layer.weight for layer in analog])  # digital parameters do not help
+    found = []
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = model(TOKENS, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        found.append(float(loss.detach()))
+    assert all(tile.count("updates") for layer in analog for tile in layer.tiles)
+    return found
+
+
+@pytest.mark.parametrize("max_tile", [None, (16, 12)], ids=["whole", "split"])
+@pytest.mark.parametrize("name", ["gpt2", "bert"])
+def test_training_lowers_the_loss(name: str, max_tile: Any) -> None:
+    found = losses(name, lambda p: AnalogSGD(p, lr=0.3), max_tile)
+    assert found[-1] < 0.85 * found[0]
+    found = losses(name, lambda p: TikiTaka(p, lr=0.3, fast_lr=0.3), max_tile)
+    assert found[-1] < 0.95 * found[0]
