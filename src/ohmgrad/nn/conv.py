@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .functional import AnalogLayer, first_order, split_product, weight_is_asked_for
+from .functional import AnalogLayer, first_order, layer_product, weight_is_asked_for
 
 __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
 
@@ -159,7 +159,7 @@ class _Convolving(AnalogLayer):
         else:
             vectors: Any = _Patches.apply(batch, self)
             places = self.patches(batch).shape[1 : 1 + self.dims]
-            y = split_product(vectors, self).view(len(batch), *places, self.out_channels).movedim(-1, 1)
+            y = layer_product(vectors, self).view(len(batch), *places, self.out_channels).movedim(-1, 1)
         return y.squeeze(0) if alone else y
 
 

@@ -13,7 +13,7 @@ from ..devices import Device
 from ..errors import InputError
 from .blocks import Block, layout
 
-__all__ = ["AnalogLayer", "analog_product", "first_order", "mapped", "split_product", "weight_is_asked_for"]
+__all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped", "weight_is_asked_for"]
 
 #: whether the running backward pass goes on to a node of the graph; torch.autograd.graph uses it too
 _will_run = torch._C._will_engine_execute_node
@@ -92,7 +92,7 @@ class _Product(torch.autograd.Function):
             tile.hand_over(x, d)
         elif need_gradient:
             tile.count_gradient()
-            grad_weight = d.t() @ x
+            grad_weight = (d.t() @ x).view_as(ctx.weight)
         return (
             tile.backward(d) if need_x else None,
             grad_weight,
@@ -107,7 +107,7 @@ def analog_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None
 
     Args:
         x: (samples, cols).
-        weight: the tile's weights as seen by autograd, (rows, cols).
+        weight: the tile's weights as seen by autograd, (rows, cols) or (rows, ...) with as many values.
         scale: digital scale of every output, (rows,); bias: (rows,) or None.
         tile: the crossbar that holds the weights.
 
@@ -162,10 +162,10 @@ class _SplitProduct(torch.autograd.Function):
         )
 
 
-def split_product(x: Tensor, layer: AnalogLayer) -> Tensor:
-    """Products of vectors with a layer of many tiles, with its output scales and bias; differentiable.
+def layer_product(x: Tensor, layer: AnalogLayer) -> Tensor:
+    """Products of vectors with a layer of one tile or many, with output scales and bias; differentiable.
 
-    As `analog_product`, tile by tile: the outputs of blocks along the inputs are scaled and added up.
+    As `analog_product`; with many tiles, the outputs of blocks along the inputs are scaled and added up.
 
     Args:
         x: (samples, inputs of all groups, one after the other).
@@ -174,6 +174,8 @@ def split_product(x: Tensor, layer: AnalogLayer) -> Tensor:
     Returns:
         (samples, outputs).
     """
+    if len(layer.tiles) == 1:
+        return analog_product(x, layer.weight, layer.out_scale, layer.bias, layer.tiles[0])
     product: Any = _SplitProduct.apply(x, layer.weight, layer.out_scale, layer.bias, layer)
     return product
 
