@@ -112,7 +112,7 @@ def train(
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
     algorithm: Annotated[
         list[str] | None,
-        typer.Option("--algorithm", "--algorithms", help="One or more, as in digital,sgd,tiki-taka,ttv2,agad."),
+        typer.Option("--algorithm", "--algorithms", help="Such as digital,sgd,tiki-taka,ttv2,agad."),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Option of an algorithm as name=value; may be repeated.")

@@ -1,4 +1,4 @@
-"""AGAD, analog gradient accumulation with dynamic reference: choppers, and the offset of P estimated on the go.
+"""AGAD, analog gradient accumulation with dynamic reference: choppers, and an estimate of where P rests.
 
 Rasch, Carta, Fagbohungbe & Gokmen 2024 (10.1038/s41467-024-51221-z).
 """
@@ -55,7 +55,8 @@ class AGAD(AnalogOptimizer):
     H is dimensionless: with granularity 1 it counts pulses of W, and W moves by transfer_lr c_j (v - r) in
     weight units per transfer, cut to max_pulses dw_min.
 
-    P stays out of the network's weight (gamma = 0), as in the paper. No `road`: P is no average of the gradient.
+    P stays out of the network's weight (gamma = 0), as in the paper. No `road`, so that a Monitor predicts
+    nothing: P is no average of the gradient.
 
     Args:
         params: parameters or groups of a converted model.
@@ -140,7 +141,8 @@ class AGAD(AnalogOptimizer):
             return
         if "known" not in state:  # whether a column has a reference
             state["known"] = torch.zeros(tile.shape[1], dtype=torch.bool)
-        known, reference, mean = state["known"].numpy(), *(plane(tile, state, n) for n in ("reference", "mean"))
+        known = state["known"].numpy()
+        reference, mean = plane(tile, state, "reference"), plane(tile, state, "mean")
         columns = next_columns(tile, group["columns"], transfer)
         values = read_columns(fast, columns, group["reads"])
         signs = np.where(known[columns], chopper[columns], np.float32(0))[:, None]

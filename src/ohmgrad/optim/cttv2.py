@@ -43,15 +43,17 @@ class ChoppedTTv2(AnalogOptimizer):
                      2, reads of column j ("regular")
 
     Where P rests off zero, since its symmetric point is not there, a read has the same offset in both
-    phases of the chopper, and c_j v brings it to H with either sign: it averages out as long as H does
-    not cross its threshold within a phase, that is while transfer_lr |offset| ceil(1/chop_prob) is below
-    granularity dw_min. `AGAD` takes the offset away instead.
+    phases of the chopper, and c_j v brings it to H with either sign: over phases it averages out. Within
+    one, W sways by about transfer_lr |offset| / (granularity chop_prob); keep that small, and use rest
+    "keep": "forget" throws signal away where the offset alone crosses the threshold of H. `AGAD` takes the
+    offset away instead.
 
     H is dimensionless: with granularity 1 it counts pulses of W, and W moves by transfer_lr c_j v in weight
-    units per transfer, cut to max_pulses dw_min. What P holds when its chopper flips is written back first:
-    a phase should be longer than P remembers, about tau/(fast_lr E|g|) updates.
+    units per transfer, cut to max_pulses dw_min. After a flip P first unlearns: a phase, 1/chop_prob reads
+    of a column, should be several times longer than P remembers, about tau/(fast_lr E|g|) updates.
 
-    P stays out of the network's weight (gamma = 0), as in the paper. No `road`: P is no average of the gradient.
+    P stays out of the network's weight (gamma = 0), as in the paper. No `road`, so that a Monitor predicts
+    nothing: P is no average of the gradient.
 
     Args:
         params: parameters or groups of a converted model.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 
 from .agad import AGAD
 from .base import AnalogOptimizer
@@ -13,7 +14,8 @@ from .ttv2 import TTv2
 
 __all__ = ["ALGORITHMS", "options_of"]
 
-ALGORITHMS: dict[str, type[AnalogOptimizer]] = {
+#: each takes parameters, lr, its own options by keyword, and those of digital parameters
+ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "sgd": AnalogSGD,
     "tiki-taka": TikiTaka,
     "ttv2": TTv2,

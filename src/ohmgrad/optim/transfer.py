@@ -157,24 +157,21 @@ def _certain(pulsing: Pulsing) -> Pulsing:
 
 
 def write_pulses(tile: Tile, columns: list[int], n: np.ndarray) -> None:
-    """Send signed whole numbers of pulses to columns of W, one column after the other.
+    """Send signed whole numbers of pulses to columns of W.
 
-    In each slot the column's line fires, and the d-lines of those elements that are still owed a pulse.
+    In each slot one column's line fires, and the d-lines of its elements that are still owed a pulse.
     At fidelity "mean" n pulses are the wanted change n dw_min.
 
     Args:
         columns: k column numbers; n: (k, rows) float32 of whole numbers.
     """
-    most = np.abs(n).max(1)
-    if tile.pulsing.fidelity == "mean":
-        lines, d = one_hot(tile, columns), n
-    else:
-        slots = np.repeat(np.arange(len(columns)), most.astype(np.int64))
-        nth = np.concatenate([np.arange(m) for m in most])
-        lines = one_hot(tile, [columns[i] for i in slots])
-        d = np.sign(n[slots]) * (np.abs(n[slots]) > nth[:, None])
-    d = torch.from_numpy(np.ascontiguousarray(d, np.float32))
-    tile.pulse(lines, d, tile.elements.dw_min, _certain(tile.pulsing))
+    lines, most = one_hot(tile, columns), 1
+    if tile.pulsing.fidelity != "mean":
+        most = int(np.abs(n).max())
+    if most > 1:
+        lines = lines.repeat(most, 1)
+        n = np.concatenate([np.sign(n) * (np.abs(n) > slot) for slot in range(most)])
+    tile.pulse(lines, torch.from_numpy(n), tile.elements.dw_min, _certain(tile.pulsing))
 
 
 # --- choppers ------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ class RunSpec:
             self.prepare(build("mlp", (1, 1, 1), 1, 0), algorithm, 0)
 
     def _optioned(self) -> list[str]:
-        """The trained algorithms that have options; Tiki-Taka if there is none, so that options are checked."""
+        """The trained algorithms with options; Tiki-Taka if there is none, so that options are checked."""
         return [a for a in self.algorithms if a != "digital" and registry.options_of(a)] or ["tiki-taka"]
 
     def built_device(self) -> Device:
