@@ -168,11 +168,12 @@ def test_train_plot_and_a_folder_that_exists(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.yaml").write_text("data: digits\nalgorithms: [digital]\nepochs: 1\nlr: 0.3\n")
     code, out, _ = run(
-        capsys, "train", "--config", "run.yaml", "--algorithm", "digital", "--algorithm", "tiki-taka",
+        capsys, "train", "--config", "run.yaml", "--algorithm", "digital", "--algorithms", "tiki-taka,ttv2",
         "--option", "fast_lr=0.1", "--seeds", "0,1", "--batch-size", "30", "--out", "a",
     )  # fmt: skip
     assert code == 0
     assert "Tiki-Taka" in out
+    assert "TTv2" in out
     assert "2 seeds" in out
     names = {p.name for p in (tmp_path / "a").iterdir()}
     files = {"spec.yaml", "metrics.csv", "summary.csv", "figure.svg", "figure.pdf", "figure.png"}

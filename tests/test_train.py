@@ -152,6 +152,21 @@ def test_algorithms_learn_and_count(tmp_path: Path) -> None:
     assert last["sgd"]["pulses_up"] > last["tiki-taka"]["pulses_up"] > 0
 
 
+def test_options_go_to_the_algorithms_that_have_them(tmp_path: Path) -> None:
+    options = {"fast_lr": 0.1, "columns": 4, "chop_prob": 0.5}
+    one = spec(algorithms=["sgd", "tiki-taka", "ttv2", "c-ttv2", "agad"], options=options, epochs=1)
+    got = {a: one.prepare(build("mlp", (1, 1, 1), 1, 0), a, 0)[1].param_groups[0] for a in one.algorithms}
+    assert {a: {o for o in options if group.get(o) == options[o]} for a, group in got.items()} == {
+        "sgd": set(), "tiki-taka": {"fast_lr", "columns"}, "ttv2": {"fast_lr", "columns"},
+        "c-ttv2": set(options), "agad": set(options),
+    }  # fmt: skip
+    assert {row["algorithm"] for row in train(one, tmp_path / "run")} == set(got)
+    with pytest.raises(InputError, match="unknown option of tiki-taka, ttv2 'chop_prob'"):
+        spec(algorithms=["sgd", "tiki-taka", "ttv2"], options=options)
+    with pytest.raises(InputError, match=r"chop_prob is 2"):
+        spec(algorithms=["agad"], options={"chop_prob": 2})
+
+
 def test_folders(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")

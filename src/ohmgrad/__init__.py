@@ -6,13 +6,14 @@ from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds
 from .errors import InputError
 from .monitor import Monitor
 from .nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear, convert
-from .optim import AnalogOptimizer, AnalogSGD, TikiTaka
+from .optim import AGAD, AnalogOptimizer, AnalogSGD, ChoppedTTv2, TikiTaka, TTv2
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "AGAD",
     "NOISY_PERIPHERY",
     "AnalogConv1d",
     "AnalogConv2d",
@@ -20,6 +21,7 @@ __all__ = [
     "AnalogLinear",
     "AnalogOptimizer",
     "AnalogSGD",
+    "ChoppedTTv2",
     "ConstantStep",
     "Custom",
     "Device",
@@ -31,6 +33,7 @@ __all__ = [
     "Pulsing",
     "SoftBounds",
     "Spread",
+    "TTv2",
     "TikiTaka",
     "Tile",
     "__version__",
