@@ -5,7 +5,15 @@ from .crossbar import Tile
 from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
 from .errors import InputError
 from .monitor import Monitor
-from .nn import AnalogConv2d, AnalogLinear, convert
+from .nn import (
+    AnalogConv2d,
+    AnalogGRU,
+    AnalogLinear,
+    AnalogLSTM,
+    AnalogMultiheadAttention,
+    AnalogRNN,
+    convert,
+)
 from .optim import AnalogOptimizer, AnalogSGD, TikiTaka
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
@@ -15,8 +23,12 @@ __version__ = "0.2.0"
 __all__ = [
     "NOISY_PERIPHERY",
     "AnalogConv2d",
+    "AnalogGRU",
+    "AnalogLSTM",
     "AnalogLinear",
+    "AnalogMultiheadAttention",
     "AnalogOptimizer",
+    "AnalogRNN",
     "AnalogSGD",
     "ConstantStep",
     "Custom",
