@@ -190,11 +190,11 @@ def test_convert_gives_arrays_keeps_frozen_and_replaces_in_models() -> None:
     assert set(dict(analog_layers(convert(model, IDEAL, types=[nn.Linear])))) == {"head"}
 
 
-def train(model: Any, steps: int, lr: float = 0.1) -> list[float]:
-    """The mean of the last two inputs is to be told after the last time step."""
+def train(model: Any, steps: int, lr: float = 0.2) -> list[float]:
+    """The positive part of the input before the last is to be told at the end."""
     g = torch.Generator().manual_seed(5)
     x = torch.randn(4, 32, I, generator=g)
-    y = x[-2:].mean((0, 2))
+    y = 0.5 * x[-2, :, 0].relu()
     optimizer, losses = AnalogSGD(model.parameters(), lr=lr), list[float]()
     for _ in range(steps):
         loss = (model(x)[0][-1, :, 0] - y).square().mean()
@@ -207,8 +207,8 @@ def train(model: Any, steps: int, lr: float = 0.1) -> list[float]:
 
 @pytest.mark.parametrize("kind", TWINS)
 def test_pulses_train_it(kind: str) -> None:
-    losses = train(convert(digital(kind), REAL), 60, lr=0.2)
-    assert losses[-1] < 0.5 * losses[0]
+    losses = train(convert(digital(kind), REAL), 200)
+    assert losses[-1] < 0.7 * 0.0622  # the variance of the targets, the loss of the best constant
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
