@@ -42,17 +42,17 @@ SHAPES: dict[str, dict[str, Any]] = {
     "deep": {"num_layers": 3},
     "both-ways": {"bidirectional": True, "num_layers": 2, "batch_first": True},
 }
-I, H = 3, 5
+IN, H = 3, 5
 
 
 def digital(kind: str, **options: Any) -> Any:
     torch.manual_seed(3)
     layer, _, own = TWINS[kind]
-    return layer(I, H, **own, **options)
+    return layer(IN, H, **own, **options)
 
 
 def sequence(layer: Any, batch: int | None = 2, steps: int = 4) -> Tensor:
-    shape = (steps, I) if batch is None else (batch, steps, I) if layer.batch_first else (steps, batch, I)
+    shape = (steps, IN) if batch is None else (batch, steps, IN) if layer.batch_first else (steps, batch, IN)
     return torch.randn(shape, generator=torch.Generator().manual_seed(1))
 
 
@@ -134,7 +134,7 @@ def test_a_wrong_cell_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_made_directly_and_its_own_elements(kind: str) -> None:
     _, analog, own = TWINS[kind]
     torch.manual_seed(3)
-    layer = analog(I, H, REAL, num_layers=2, bidirectional=True, dropout=0.5, seed=4, array=512, **own)
+    layer = analog(IN, H, REAL, num_layers=2, bidirectional=True, dropout=0.5, seed=4, array=512, **own)
     arrays = [part.tiles[0].key for _, part in analog_layers(layer)]
     assert sorted(k.array for k in arrays) == [512 + 256 * i for i in range(8)]
     assert {k.seed for k in arrays} == {4}
@@ -167,7 +167,7 @@ def test_convert_gives_arrays_keeps_frozen_and_replaces_in_models() -> None:
     class Tagger(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm, self.head = nn.LSTM(I, H, 2), nn.Linear(H, 2)
+            self.lstm, self.head = nn.LSTM(IN, H, 2), nn.Linear(H, 2)
 
         def forward(self, x: Tensor) -> Tensor:
             self.lstm.flatten_parameters()
@@ -177,7 +177,7 @@ def test_convert_gives_arrays_keeps_frozen_and_replaces_in_models() -> None:
     model = Tagger().eval()
     model.lstm.weight_ih_l0.requires_grad_(False)
     twin: Any = convert(model, IDEAL)
-    x = torch.randn(4, 2, I)
+    x = torch.randn(4, 2, IN)
     close(twin(x), model(x))
     layers = dict(analog_layers(twin))
     assert set(layers) == {
@@ -193,7 +193,7 @@ def test_convert_gives_arrays_keeps_frozen_and_replaces_in_models() -> None:
 def train(model: Any, steps: int, lr: float = 0.2) -> list[float]:
     """The positive part of the input before the last is to be told at the end."""
     g = torch.Generator().manual_seed(5)
-    x = torch.randn(4, 32, I, generator=g)
+    x = torch.randn(4, 32, IN, generator=g)
     y = 0.5 * x[-2, :, 0].relu()
     optimizer, losses = AnalogSGD(model.parameters(), lr=lr), list[float]()
     for _ in range(steps):
@@ -220,20 +220,20 @@ def test_checkpoints_go_on_exactly(kind: str) -> None:
 
 
 def test_what_is_refused() -> None:
-    layer = AnalogLSTM(I, H, IDEAL, batch_first=True)
-    rnn = AnalogRNN(I, H, IDEAL)
-    x = torch.zeros(2, 4, I)
+    layer = AnalogLSTM(IN, H, IDEAL, batch_first=True)
+    rnn = AnalogRNN(IN, H, IDEAL)
+    x = torch.zeros(2, 4, IN)
     packed: Any = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([4, 2]), batch_first=True)
     h = torch.zeros(1, 2, H)
     for call, message in (
         (lambda: layer(packed), "input is a PackedSequence, but must be a tensor"),
         (lambda: layer(x[..., :2]), r"input is \(2, 4, 2\), but this layer needs \(N, T, 3\) or \(T, 3\)"),
         (lambda: rnn(x[0, 0]), r"input is \(3,\), but this layer needs \(T, N, 3\)"),
-        (lambda: rnn(torch.zeros(0, 2, I)), "a sequence needs at least one time step"),
+        (lambda: rnn(torch.zeros(0, 2, IN)), "a sequence needs at least one time step"),
         (lambda: layer(x, h), r"initial states are \(1, 2, 5\), but .* h_0, c_0, each of \(1, 2, 5\)"),
         (lambda: rnn(x, h), r"initial states are \(1, 2, 5\), but .* h_0, each of \(1, 4, 5\)"),
-        (lambda: AnalogLSTM(I, H, IDEAL, proj_size=2), "proj_size is 2, but must be 0"),
-        (lambda: convert(nn.LSTM(I, H, proj_size=2), IDEAL), "proj_size is 2, but must be 0"),
+        (lambda: AnalogLSTM(IN, H, IDEAL, proj_size=2), "proj_size is 2, but must be 0"),
+        (lambda: convert(nn.LSTM(IN, H, proj_size=2), IDEAL), "proj_size is 2, but must be 0"),
     ):
         with pytest.raises(InputError, match=message):
             call()
@@ -242,8 +242,8 @@ def test_what_is_refused() -> None:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_computed_and_a_shared_weight_are_refused() -> None:
     with pytest.raises(InputError, match="a weight of layer '0' is not a parameter but computed"):
-        convert(nn.Sequential(nn.utils.weight_norm(nn.GRU(I, H), "weight_hh_l0")), IDEAL)
-    pair = nn.ModuleList([nn.GRU(I, H), nn.GRU(I, H)])
+        convert(nn.Sequential(nn.utils.weight_norm(nn.GRU(IN, H), "weight_hh_l0")), IDEAL)
+    pair = nn.ModuleList([nn.GRU(IN, H), nn.GRU(IN, H)])
     pair[1].weight_hh_l0 = pair[0].weight_hh_l0
     with pytest.raises(InputError, match=r"layers '0', '1' share one .* exclude=\['0', '1'\]"):
         convert(pair, IDEAL)

@@ -49,6 +49,8 @@ class Purpose:
     SYMMETRIC_POINT = 20
     COLUMN_ORDER = 21
     GRADIENT_NOISE = 22
+    WINDOWS = 60
+    SAMPLE = 61
 
 
 def philox(
