@@ -4,6 +4,7 @@ The weights of the blocks are trained by `--algorithm`; everything else (embeddi
 output scales) is digital and trained by Adam. `adam` is all digital, all Adam."""
 
 import argparse
+from typing import Any
 
 import torch
 from rich.progress import track
@@ -29,8 +30,8 @@ def main(arguments: list[str] | None = None) -> float:
     args = parser.parse_args(arguments)
     shakespeare = text.load("shakespeare")
     make, lr = ALGORITHMS[args.algorithm]
-    lr = args.lr or lr
-    model = gpt.GPT(len(shakespeare.vocabulary))
+    lr = lr if args.lr is None else args.lr
+    model: Any = gpt.GPT(len(shakespeare.vocabulary))
     if args.algorithm in ("sgd", "tiki-taka"):
         model = og.convert(model, preset("paper"), include=["blocks.*"])
     blocks = [p for n, p in model.named_parameters() if make and n.startswith("blocks") and p.dim() == 2]

@@ -225,7 +225,7 @@ def test_encoder_and_decoder_layers(training: bool, norm_first: bool, batch_firs
 def test_an_encoder_made_of_converted_layers() -> None:
     """torch copies the layer and looks at its attention's attributes."""
     layer = transformer("Encoder", batch_first=True)
-    twin = convert(layer, Device(SoftBounds.symmetric(0.6)))
+    twin: Any = convert(layer, Device(SoftBounds.symmetric(0.6)))
     x = torch.randn(N, L, E, generator=torch.Generator().manual_seed(6))
     padding = torch.zeros(N, L, dtype=torch.bool)
     padding[1, 2:] = True

@@ -41,7 +41,12 @@ _DOWNLOAD = f"leave out root and {ENVIRONMENT} to download the files"
 _IDX = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 _CIFAR = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
 #: files of each data set
-_FILES = {"mnist": _IDX, "fashion-mnist": _IDX, "cifar10": _CIFAR, "shakespeare": ("input.txt",)}
+_FILES: dict[str, tuple[str, ...]] = {
+    "mnist": _IDX,
+    "fashion-mnist": _IDX,
+    "cifar10": _CIFAR,
+    "shakespeare": ("input.txt",),
+}
 #: sha256 of the text
 SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 _CIFAR_ARCHIVE = "cifar-10-binary.tar.gz"

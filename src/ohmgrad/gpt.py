@@ -1,4 +1,4 @@
-"""A small GPT (Radford et al. 2019, "Language models are unsupervised multitask learners"), in plain torch."""
+"""A small GPT in plain torch (Radford et al. 2019, "Language models are unsupervised multitask learners")."""
 
 from __future__ import annotations
 
