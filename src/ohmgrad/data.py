@@ -194,9 +194,9 @@ def _find(folder: Path, name: str) -> dict[str, Path]:
     wanted, best = _FILES[name], dict[str, Path]()
     for place in [*(folder / sub for sub in _FOLDERS[name]), folder]:
         paths = {(file, end): place / (file + end) for file in wanted for end in (".xz", ".gz", "")}
-        found: dict[str, Path] = {file: path for (file, _), path in paths.items() if os.path.isfile(path)}
+        found = {file: path for (file, _), path in paths.items() if os.path.isfile(path)}
         if name == "cifar10" and len(found) < len(wanted) and os.path.isfile(place / _CIFAR_ARCHIVE):
-            found = dict.fromkeys(wanted, place / _CIFAR_ARCHIVE)
+            found = dict.fromkeys(_CIFAR, place / _CIFAR_ARCHIVE)
         if len(found) == len(wanted):
             return found
         best = max(best, found, key=len)
