@@ -53,7 +53,7 @@ _CIFAR_ARCHIVE = "cifar-10-binary.tar.gz"
 _CIFAR_RECORDS = 10000  # in each file: one label byte, then 3 x 32 x 32 pixels
 _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 #: subfolders in which a data set's files may lie
-_FOLDERS = {
+_FOLDERS: dict[str, tuple[str, ...]] = {
     "mnist": ("mnist", "MNIST/raw"),
     "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw"),
     "cifar10": ("cifar10", "cifar-10-batches-bin"),
@@ -196,7 +196,7 @@ def _find(folder: Path, name: str) -> dict[str, Path]:
         paths = {(file, end): place / (file + end) for file in wanted for end in (".xz", ".gz", "")}
         found = {file: path for (file, _), path in paths.items() if os.path.isfile(path)}
         if name == "cifar10" and len(found) < len(wanted) and os.path.isfile(place / _CIFAR_ARCHIVE):
-            found = dict.fromkeys(_CIFAR, place / _CIFAR_ARCHIVE)
+            found = dict.fromkeys(wanted, place / _CIFAR_ARCHIVE)
         if len(found) == len(wanted):
             return found
         best = max(best, found, key=len)
