@@ -15,8 +15,8 @@ from ohmgrad.devices.presets import preset
 
 ALGORITHMS = {
     "adam": (None, 3e-3),
-    "digital": (torch.optim.SGD, 0.5),
-    "sgd": (og.AnalogSGD, 0.5),
+    "digital": (torch.optim.SGD, 1.0),
+    "sgd": (og.AnalogSGD, 0.1),
     "tiki-taka": (lambda p, lr: og.TikiTaka(p, lr, fast_lr=lr, transfer_lr=1.0, columns=4), 0.5),
 }
 
