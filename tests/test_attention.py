@@ -269,6 +269,7 @@ def test_what_is_refused() -> None:
         (lambda: layer(x, y, y, is_causal=True), "is_causal is a hint about attn_mask: pass the mask"),
         (lambda: layer(x, y, y, attn_mask=CAUSAL), r"attn_mask is \(4, 4\), .* \(L, S\) = \(4, 5\) or"),
         (lambda: layer(x, y, y, key_padding_mask=PADDING[1:]), r"key_padding_mask is \(2, 5\), but"),
+        (lambda: AnalogMultiheadAttention(8, 3, IDEAL), r"torch does not make MultiheadAttention\(8, 3\): "),
         (lambda: convert(digital(add_bias_kv=True), IDEAL), "add_bias_kv is True, but must be False"),
         (lambda: convert(digital(add_zero_attn=True), IDEAL), "add_zero_attn is True, but must be False"),
     ):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..devices import Device
 from ..errors import InputError
-from .parts import linears, pieces
+from .parts import linears, pieces, torch_layer
 
 __all__ = ["AnalogMultiheadAttention"]
 
@@ -42,7 +42,8 @@ class AnalogMultiheadAttention(nn.Module):
         `average_attn_weights`, or None without `need_weights`
 
     Raises:
-        InputError: for `add_bias_kv` or `add_zero_attn`, and inputs or masks of a wrong shape.
+        InputError: for sizes that torch refuses, `add_bias_kv` or `add_zero_attn`, and inputs or masks of
+            a wrong shape.
 
     Example:
         >>> from ohmgrad.devices import Device, SoftBounds
@@ -66,9 +67,8 @@ class AnalogMultiheadAttention(nn.Module):
         **settings: Any,
     ) -> None:
         super().__init__()
-        options = {name: settings.pop(name) for name in _OPTIONS if name in settings}
-        digital = nn.MultiheadAttention(embed_dim, num_heads, **options)
-        self._fill(digital, omega, {"device": device, **settings})
+        layer = torch_layer(nn.MultiheadAttention, (embed_dim, num_heads), settings, _OPTIONS)
+        self._fill(layer, omega, {"device": device, **settings})
 
     @classmethod
     def from_digital(

@@ -7,10 +7,27 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..errors import InputError
 from .functional import AnalogLayer
 from .linear import AnalogLinear
 
-__all__ = ["freeze_as", "linears", "pieces"]
+__all__ = ["freeze_as", "linears", "pieces", "torch_layer"]
+
+
+def torch_layer(
+    kind: type[nn.Module], sizes: tuple[int, int], settings: dict[str, Any], names: Iterable[str]
+) -> Any:
+    """torch's layer with the options called `names`, which are taken out of `settings`.
+
+    Raises:
+        InputError: when torch refuses them, with what it says.
+    """
+    options = {name: settings.pop(name) for name in names if name in settings}
+    try:
+        return kind(*sizes, **options)
+    except (AssertionError, TypeError, ValueError) as error:
+        given = ", ".join([*map(repr, sizes), *(f"{k}={v!r}" for k, v in options.items())])
+        raise InputError(f"torch does not make {kind.__name__}({given}): {error}") from None
 
 
 def freeze_as(layer: Any, twin: AnalogLayer) -> None:
@@ -43,12 +60,12 @@ def linears(
     for weight, bias in weights:
         rows, cols = weight.shape
         # draws no numbers
-        digital: Any = nn.utils.skip_init(nn.Linear, cols, rows, bias=bias is not None)
-        digital.weight = nn.Parameter(weight.detach(), weight.requires_grad)
+        plain: Any = nn.utils.skip_init(nn.Linear, cols, rows, bias=bias is not None)
+        plain.weight = nn.Parameter(weight.detach(), weight.requires_grad)
         if bias is not None:
-            digital.bias = nn.Parameter(bias.detach(), bias.requires_grad)
-        twin = AnalogLinear.from_digital(digital, omega, {**settings, "array": array})
-        freeze_as(digital, twin)
+            plain.bias = nn.Parameter(bias.detach(), bias.requires_grad)
+        twin = AnalogLinear.from_digital(plain, omega, {**settings, "array": array})
+        freeze_as(plain, twin)
         array += 256 * len(twin.tiles)
         made.append(twin)
     return made

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..devices import Device
 from ..errors import InputError
-from .parts import linears
+from .parts import linears, torch_layer
 
 __all__ = ["AbstractRecurrent", "AnalogGRU", "AnalogLSTM", "AnalogRNN"]
 
@@ -40,8 +40,8 @@ class AbstractRecurrent(nn.Module, abc.ABC):
         (T, N, D hidden_size) likewise, with D = 2 if bidirectional; states (D num_layers, N, hidden_size)
 
     Raises:
-        InputError: for a projection of the state (`proj_size`), a packed sequence, and inputs or states
-            of a wrong shape.
+        InputError: for sizes or options that torch refuses, a projection of the state (`proj_size`), a
+            packed sequence, and inputs or states of a wrong shape.
     """
 
     #: torch's layer; names of its states
@@ -58,9 +58,8 @@ class AbstractRecurrent(nn.Module, abc.ABC):
         **settings: Any,
     ) -> None:
         super().__init__()
-        options = {name: settings.pop(name) for name in _OPTIONS if name in settings}
-        layer: Any = self.digital
-        self._fill(layer(input_size, hidden_size, **options), omega, {"device": device, **settings})
+        layer = torch_layer(self.digital, (input_size, hidden_size), settings, _OPTIONS)
+        self._fill(layer, omega, {"device": device, **settings})
 
     @classmethod
     def from_digital(cls, layer: nn.RNNBase, omega: float | None, settings: dict[str, Any]) -> Self:
