@@ -1,7 +1,11 @@
 """A small GPT on tiny Shakespeare: attention projections and MLPs on crossbars, or digital to compare.
 
 The weights of the blocks are trained by `--algorithm`; everything else (embeddings, norms, head, biases,
-output scales) is digital and trained by Adam. `adam` is all digital, all Adam."""
+output scales) is digital and trained by Adam. `adam` is all digital, all Adam.
+
+Measured after 1000 steps, one seed, validation bits per character: adam 2.82, digital 2.92, tiki-taka 3.15,
+sgd 3.51; with blocks that nobody trains (`--algorithm digital --lr 0`) 3.49. Rates were tried out briefly
+(two or three values of `digital` and `sgd` at 200 to 400 steps, none of tiki-taka's options tuned)."""
 
 import argparse
 from typing import Any
@@ -23,7 +27,7 @@ ALGORITHMS = {
 
 def main(arguments: list[str] | None = None) -> float:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--algorithm", choices=ALGORITHMS, default="sgd")
+    parser.add_argument("--algorithm", choices=ALGORITHMS, default="tiki-taka")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--lr", type=float, help="of the blocks' weights")
     parser.add_argument("--report", type=int, default=200, help="steps between validations")
