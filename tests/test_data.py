@@ -356,11 +356,11 @@ def test_failed_downloads(server: tuple[str, Path], tmp_path: Path, monkeypatch:
 
 
 def test_every_file_has_a_sha256() -> None:
-    wanted = {"mnist": [f"{k}.gz" for k in mnist_files()], "cifar10": [ARCHIVE]}
+    wanted = {"mnist": [f"{k}.gz" for k in mnist_files()], "cifar10": [ARCHIVE], "shakespeare": ["input.txt"]}
     wanted["fashion-mnist"] = wanted["mnist"]
     assert {name: list(files) for name, (_, files) in data._SOURCES.items()} == wanted
     checksums = [c for _, files in data._SOURCES.values() for c in files.values()]
-    assert len(set(checksums)) == 9
+    assert len(set(checksums)) == 10
     assert all(len(c) == 64 and set(c) <= set("0123456789abcdef") for c in checksums)
 
 

@@ -5,7 +5,17 @@ from .crossbar import Tile
 from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
 from .errors import InputError
 from .monitor import Monitor
-from .nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear, convert
+from .nn import (
+    AnalogConv1d,
+    AnalogConv2d,
+    AnalogConv3d,
+    AnalogGRU,
+    AnalogLinear,
+    AnalogLSTM,
+    AnalogMultiheadAttention,
+    AnalogRNN,
+    convert,
+)
 from .optim import AGAD, AnalogOptimizer, AnalogSGD, ChoppedTTv2, TikiTaka, TTv2
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
@@ -18,8 +28,12 @@ __all__ = [
     "AnalogConv1d",
     "AnalogConv2d",
     "AnalogConv3d",
+    "AnalogGRU",
+    "AnalogLSTM",
     "AnalogLinear",
+    "AnalogMultiheadAttention",
     "AnalogOptimizer",
+    "AnalogRNN",
     "AnalogSGD",
     "ChoppedTTv2",
     "ConstantStep",

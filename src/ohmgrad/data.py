@@ -1,5 +1,7 @@
 """The data sets: digits (embedded), MNIST, Fashion-MNIST and CIFAR-10, in their original files.
 
+Texts, as sequences of characters, are in `ohmgrad.text`; their files are sought in the same places.
+
 Files come from the folder `root`, else from the folder that the environment variable OHMGRAD_DATA
 names, else they are downloaded once into the user's cache, with a checksum. A folder may hold the files
 in a subfolder with the data set's name or directly (MNIST's and Fashion-MNIST's are called the same, so
@@ -28,7 +30,7 @@ from torch import Tensor
 from .errors import InputError, check_choice
 from .rng import Key, words
 
-__all__ = ["DATASETS", "ENVIRONMENT", "Dataset", "batches", "load"]
+__all__ = ["DATASETS", "ENVIRONMENT", "SHAKESPEARE", "Dataset", "batches", "files", "load"]
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
 #: names the folder of the data sets' files
@@ -38,14 +40,24 @@ _DOWNLOAD = f"leave out root and {ENVIRONMENT} to download the files"
 #: training images and labels, test images and labels
 _IDX = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 _CIFAR = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+#: files of each data set
+_FILES: dict[str, tuple[str, ...]] = {
+    "mnist": _IDX,
+    "fashion-mnist": _IDX,
+    "cifar10": _CIFAR,
+    "shakespeare": ("input.txt",),
+}
+#: sha256 of the text
+SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 _CIFAR_ARCHIVE = "cifar-10-binary.tar.gz"
 _CIFAR_RECORDS = 10000  # in each file: one label byte, then 3 x 32 x 32 pixels
 _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 #: subfolders in which a data set's files may lie
-_FOLDERS = {
+_FOLDERS: dict[str, tuple[str, ...]] = {
     "mnist": ("mnist", "MNIST/raw"),
     "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw"),
     "cifar10": ("cifar10", "cifar-10-batches-bin"),
+    "shakespeare": ("shakespeare",),
 }
 #: where to download from, and each file's sha256
 _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
@@ -70,6 +82,10 @@ _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
     "cifar10": (
         "https://www.cs.toronto.edu/~kriz/",
         {_CIFAR_ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+    ),
+    "shakespeare": (
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+        {"input.txt": SHAKESPEARE},
     ),
 }
 _Part = tuple[str, bytes]  # a file: its name for messages, and what is in it
@@ -120,7 +136,7 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
     check_choice("data set", name, DATASETS)
     if name == "digits":
         return _digits()
-    parts = _read(_find(_folder(name, root, progress), name), _Bar(f"reading {name}", progress))
+    parts = files(name, root=root, progress=progress)
     if name == "cifar10":
         return Dataset(name, *_cifar(parts[:-1]), *_cifar(parts[-1:]))
     (train_x, train_y), (test_x, test_y) = _idx_pair(*parts[:2]), _idx_pair(*parts[2:])
@@ -128,6 +144,11 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
         train, test = (" x ".join(map(str, x.shape[2:])) for x in (train_x, test_x))
         raise InputError(f"{parts[2][0]} has {test} pixels, but training images have {train}: {_AGAIN}")
     return Dataset(name, train_x, train_y, test_x, test_y)
+
+
+def files(name: str, *, root: str | Path | None = None, progress: bool = True) -> list[tuple[str, bytes]]:
+    """The files of a data set, unpacked: a name for messages, and what is in it; arguments as for `load`."""
+    return _read(_find(_folder(name, root, progress), name), _Bar(f"reading {name}", progress))
 
 
 def batches(
@@ -170,7 +191,7 @@ def _folder(name: str, root: str | Path | None, progress: bool) -> Path:
 
 def _find(folder: Path, name: str) -> dict[str, Path]:
     """Where each of a data set's files lies; all must be in one place."""
-    wanted, best = (_CIFAR if name == "cifar10" else _IDX), dict[str, Path]()
+    wanted, best = _FILES[name], dict[str, Path]()
     for place in [*(folder / sub for sub in _FOLDERS[name]), folder]:
         paths = {(file, end): place / (file + end) for file in wanted for end in (".xz", ".gz", "")}
         found = {file: path for (file, _), path in paths.items() if os.path.isfile(path)}
@@ -189,10 +210,10 @@ def _download(name: str, progress: bool) -> Path:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    base, files = _SOURCES[name]
+    base, checksums = _SOURCES[name]
     cache = Path(pooch.os_cache("ohmgrad"))
     advice = f"try again later, or put {name} into a folder and set {ENVIRONMENT} to it"
-    for file, checksum in files.items():
+    for file, checksum in checksums.items():
         try:
             with closing(_Bar(f"downloading {file}", progress)) as bar:
                 get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=30)  # pyright: ignore
@@ -234,12 +255,12 @@ class _Bar:
             self._progress.stop()
 
 
-def _read(files: dict[str, Path], bar: _Bar) -> list[_Part]:
+def _read(found: dict[str, Path], bar: _Bar) -> list[_Part]:
     """Unpack a data set's files; CIFAR-10's may all be in one archive."""
-    bar.total, parts, path = len(files), list[_Part](), Path()
+    bar.total, parts, path = len(found), list[_Part](), Path()
     try:
         with closing(bar):
-            for path in files.values():
+            for path in found.values():
                 if path.name == _CIFAR_ARCHIVE:
                     return _read_archive(path, bar)
                 with _OPEN.get(path.suffix, open)(path, "rb") as file:

@@ -50,6 +50,8 @@ class Purpose:
     COLUMN_ORDER = 21
     GRADIENT_NOISE = 22
     CHOPPER = 40
+    WINDOWS = 60
+    SAMPLE = 61
 
 
 def philox(

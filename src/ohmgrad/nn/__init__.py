@@ -1,16 +1,22 @@
 """Layers on crossbars, and the conversion of whole models."""
 
+from .attention import AnalogMultiheadAttention
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .convert import analog_layers, convert
 from .functional import AnalogLayer, analog_product
 from .linear import AnalogLinear
+from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 
 __all__ = [
     "AnalogConv1d",
     "AnalogConv2d",
     "AnalogConv3d",
+    "AnalogGRU",
+    "AnalogLSTM",
     "AnalogLayer",
     "AnalogLinear",
+    "AnalogMultiheadAttention",
+    "AnalogRNN",
     "analog_layers",
     "analog_product",
     "convert",

@@ -14,13 +14,17 @@ from ..devices import Device
 from ..errors import InputError, check_number
 from ..periphery import Periphery
 from ..pulses import Pulsing
+from .attention import AnalogMultiheadAttention
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .functional import AnalogLayer
 from .linear import AnalogLinear
+from .parts import freeze_as
+from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 
 __all__ = ["CONVERTERS", "analog_layers", "convert"]
 
-Converter = Callable[[Any, float | None, dict[str, Any]], AnalogLayer]
+#: gives an analog layer, or a module of several
+Converter = Callable[[Any, float | None, dict[str, Any]], nn.Module]
 
 #: how a layer of each type is converted; a new layer type is one more row
 CONVERTERS: dict[type[nn.Module], Converter] = {
@@ -28,6 +32,10 @@ CONVERTERS: dict[type[nn.Module], Converter] = {
     nn.Conv2d: AnalogConv2d,
     nn.Conv1d: AnalogConv1d,
     nn.Conv3d: AnalogConv3d,
+    nn.RNN: AnalogRNN.from_digital,
+    nn.LSTM: AnalogLSTM.from_digital,
+    nn.GRU: AnalogGRU.from_digital,
+    nn.MultiheadAttention: AnalogMultiheadAttention.from_digital,
 }
 
 
@@ -70,7 +78,7 @@ def convert(
         device: specification of the elements.
         pulsing: how wanted changes become pulses (default: `Pulsing()`, fidelity "pulsed").
         periphery: the circuits around the crossbars (default: perfect).
-        types: layer types to convert; default all that can be: nn.Linear, nn.Conv1d, 2d and 3d, and the
+        types: layer types to convert; default all that can be, the keys of `CONVERTERS` and the
             Conv1D of Hugging Face's transformers. Exact types: subclasses keep their own behaviour, and
             stay digital.
         include, exclude: patterns of layer names as in `model.named_modules()`, with * and ?.
@@ -107,16 +115,17 @@ def convert(
     known = _converters()
     shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "max_tile": max_tile}
     shared["backend"] = backend
-    twins: dict[nn.Module, AnalogLayer] = {}
+    twins: dict[nn.Module, nn.Module] = {}
     # a second conversion goes on after the arrays of the first
     array = max((t.key.array + 256 for _, m in analog_layers(model) for t in m.tiles), default=0)
     for name in chosen:
         layer = model.get_submodule(name)
         twin = known[type(layer)](layer, omega, {**shared, "seed": seed, "array": array})
         twin.train(layer.training)
-        _freeze_as(layer, twin)
+        if isinstance(twin, AnalogLayer):
+            freeze_as(layer, twin)
         twins[layer] = twin
-        array += 256 * len(twin.tiles)
+        array += 256 * sum(len(part.tiles) for _, part in analog_layers(twin))
     if model in twins:
         return twins[model]
     for parent in list(model.modules()):
@@ -166,18 +175,28 @@ def _check_own_weights(model: nn.Module, chosen: list[str]) -> None:
             owners.setdefault(parameter, {})[module] = name
     for name in chosen:
         layer = model.get_submodule(name)
-        if "weight" not in layer._parameters:
+        if any(own not in module._parameters for module, own in _weights(layer)):
             raise InputError(
-                f"the weight of layer {name!r} is not a parameter but computed from others: undo that first "
+                f"a weight of layer {name!r} is not a parameter but computed from others: undo that first "
                 "(torch.nn.utils.remove_weight_norm, torch.nn.utils.prune.remove), or exclude the layer"
             )
-        for parameter in layer.parameters(recurse=False):
+        for parameter in layer.parameters():
             tied = list(owners[parameter].values())
             if len(tied) > 1:
                 raise InputError(
                     f"layers {_listed(tied)} share one parameter, and a crossbar holds its own: keep them "
                     f"digital with exclude=[{_listed(n for n in tied if n in chosen)}], or untie them"
                 )
+
+
+def _weights(layer: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Where a convertible layer has the parameters that go onto crossbars: modules and names."""
+    if isinstance(layer, nn.RNNBase):
+        return [(layer, name) for name in layer._flat_weights_names]
+    if isinstance(layer, nn.MultiheadAttention):
+        packed = [(layer, f"{part}_proj_weight") for part in ("in", "q", "k", "v")]
+        return [*packed, (layer.out_proj, "weight")]
+    return [(layer, "weight")]
 
 
 def _call_all_layers(model: nn.Module) -> None:
@@ -194,13 +213,6 @@ def _call_all_layers(model: nn.Module) -> None:
 
 def _no_fast_path(module: nn.Module, args: Any) -> None:
     """A hook that does nothing."""
-
-
-def _freeze_as(layer: Any, twin: AnalogLayer) -> None:
-    twin.weight.requires_grad_(layer.weight.requires_grad)
-    twin.out_scale.requires_grad_(layer.weight.requires_grad)
-    if twin.bias is not None:
-        twin.bias.requires_grad_(layer.bias.requires_grad)
 
 
 def analog_layers(model: nn.Module) -> list[tuple[str, AnalogLayer]]:
