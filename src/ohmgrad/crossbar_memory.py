@@ -25,7 +25,7 @@ from .crossbar_sides import Side, draw_side, drive, minus_side, pass_time, refre
 from .devices import Device, Elements, Reference
 from .errors import InputError
 from .pulses import apply_counts_, pulsed_update_
-from .pulses.counts import cell_normals, update_counts
+from .pulses.counts import Pulses, cell_normals, listed, update_counts
 from .rng import Key, Purpose, gaussians
 
 if TYPE_CHECKING:
@@ -123,13 +123,13 @@ class Hidden:
             step = memory["refreshes"] if refresh else tile.count("updates")
             key, cols = refresh_key(tile.key) if refresh else tile.key, tile.shape[1]
             xi = cell_normals(touched, cols, step, Purpose.WRITE_NOISE, key, self.numba)
-            memory["noise"].view(-1)[touched] = xi.mul_(self.noise)
+            memory["noise"].view(-1).index_copy_(0, touched, xi.mul_(self.noise))
         if self.pair:
             torch.sub(memory["plus"], memory["minus"], out=tile.weight)
         elif "reference" in memory:
             torch.sub(memory["persistent"], memory["reference"], out=tile.weight)
         elif "persistent" in memory:
-            tile.weight.copy_(memory["persistent"])
+            tile.weight.copy_(memory["persistent"])  # and there is noise
         if "noise" in memory:
             tile.weight.add_(memory["noise"])
         tile.wrote()
@@ -166,9 +166,12 @@ class Hidden:
             if tile.pulsing.fidelity == "mean":
                 self._change(tile, x.double(), d.double(), lr)
             else:
-                self._drive(tile, (counts.up, counts.n_up), (counts.down, counts.n_down), step)
-            self._renew_ages(tile, counts.up, counts.down)
-            self.show(tile, counts.touched)
+                self._drive(tile, counts.up, counts.down, step)
+            touched = None
+            if self.minds_pulses:
+                self._renew_ages(tile, counts.up.touched, counts.down.touched)
+                touched = counts.touched
+            self.show(tile, touched)
             return counts.events
         held = self.plane(tile, self.sides[0])
         events = pulsed_update_(held, elements, x, d, lr, tile.pulsing, tile.key, step, self.backend)
@@ -184,10 +187,10 @@ class Hidden:
         step, fidelity = tile.count("updates"), tile.pulsing.fidelity
         flat = n.flatten()
         if self.pair:
-            up, down = (flat > 0).nonzero().flatten(), (flat < 0).nonzero().flatten()
-            self._drive(tile, (up, flat[up]), (down, -flat[down]), step)
-            self._renew_ages(tile, up, down)
-            touched = torch.cat([up, down])
+            up, down = listed(n), listed(-n)
+            self._drive(tile, up, down, step)
+            self._renew_ages(tile, up.touched, down.touched)
+            touched = torch.cat([up.touched, down.touched])
         else:
             held, side = self.plane(tile, self.sides[0]), self.sides[0]
             apply_counts_(held, side.elements, n, fidelity, side.key, step, self.backend)
@@ -226,11 +229,9 @@ class Hidden:
 
     # --- one-sided pairs ---------------------------------------------------------------------------
 
-    def _drive(self, tile: Tile, up: Any, down: Any, step: int, refresh: bool = False) -> None:
-        for side, (cells, n) in zip(self.sides, (up, down), strict=True):
-            drive(
-                side, tile.memory[side.name], cells, n, tile.pulsing.fidelity, step, self.backend, refresh
-            )  # fmt: skip
+    def _drive(self, tile: Tile, up: Pulses, down: Pulses, step: int, refresh: bool = False) -> None:
+        for side, pulses in zip(self.sides, (up, down), strict=True):
+            drive(side, tile.memory[side.name], pulses, tile.pulsing.fidelity, step, self.backend, refresh)
 
     def _change(self, tile: Tile, x: Tensor, d: Tensor, lr: float) -> None:
         """The discrete-time dynamics: g' = g + |dw| q+(g), of G+ where dw > 0 and of G- where dw < 0."""
@@ -243,7 +244,7 @@ class Hidden:
     def _renew_ages(self, tile: Tile, *cells: Tensor) -> None:
         for side, some in zip(self.sides, cells, strict=True):
             if AGES[side.name] in tile.memory:
-                tile.memory[AGES[side.name]].view(-1)[some] = 0
+                tile.memory[AGES[side.name]].view(-1).index_fill_(0, some, 0)
 
     def full(self, tile: Tile) -> Tensor:
         """Flat indices of the pairs that a refresh resets, see `OneSided`."""
@@ -274,7 +275,8 @@ class Hidden:
         n = (left / size).round().clamp(-1000, 1000).long()
         up, down = n > 0, n < 0
         step = tile.memory["refreshes"]
-        self._drive(tile, (cells[up], n[up]), (cells[down], -n[down]), step, refresh=True)
+        ups, downs = Pulses(cells[up], n[up]), Pulses(cells[down], -n[down])
+        self._drive(tile, ups, downs, step, refresh=True)
         tile.memory["refreshes"] += 1
         self._renew_ages(tile, cells[up], cells[down])
         self.show(tile, cells[n != 0], refresh=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .devices import Device, Elements, Retention, draw
 from .pulses import apply_counts_
-from .pulses.counts import normals
+from .pulses.counts import Pulses, normals
 from .rng import Key, Purpose, gaussians, words
 
 __all__ = ["Side", "draw_side", "drive", "minus_side", "pass_time", "refresh_key"]
@@ -17,6 +17,8 @@ __all__ = ["Side", "draw_side", "drive", "minus_side", "pass_time", "refresh_key
 #: array numbers of the second elements of pairs are apart from all tiles' own, and those that address the
 #: noise of a refresh apart from both
 MINUS, REFRESH = 2**31, 2**30
+#: columns of the small arrays in which listed cells are pulsed
+WIDTH = 512
 
 
 @dataclass(frozen=True)
@@ -89,24 +91,37 @@ def _normal(std: float, shape: tuple[int, int], purpose: int, key: Key) -> Tenso
 
 
 def drive(
-    side: Side, w: Tensor, cells: Tensor, n: Tensor, fidelity: str, step: int, backend: str, refresh: bool
+    side: Side, w: Tensor, pulses: Pulses, fidelity: str, step: int, backend: str, refresh: bool = False
 ) -> None:
-    """n pulses up on some cells of one-sided elements; noise is addressed by place in the list.
+    """Pulses up on one-sided elements; where cells are listed, noise is addressed by place in the list.
 
     Args:
         w: their weights (rows, cols), changed in place.
-        cells: flat indices, int64 (k,), each once; n: pulses, int64 (k,), >= 0.
         step: of the noise's address; `refresh` is whether it counts rounds of refreshes, not updates.
     """
-    k = len(cells)
-    if not k:
-        return
-    elements = side.elements.map(lambda p: p if p.numel() == 1 else p.view(-1)[cells].view(1, k))
     key = refresh_key(side.key) if refresh else side.key
+    cells, n = pulses
+    if cells is None:
+        apply_counts_(w, side.elements, n, fidelity, key, step, backend)
+        w.clamp_(min=0.0)
+        return
+    if not len(cells):
+        return
+    # as rows of a small array: kernels keep some planes of a row at hand. The last row is filled with cells
+    # that get no pulse
+    k, cols = len(cells), min(len(cells), WIDTH)
+    rows = -(-k // cols)
+    if rows * cols > k:
+        none = torch.zeros(rows * cols - k, dtype=torch.int64)
+        n, cells = torch.cat([n, none]), torch.cat([cells, none])
+    elements = side.elements.map(
+        lambda p: p if p.numel() == 1 else p.view(-1).index_select(0, cells).view(rows, cols)
+    )
     flat = w.view(-1)
-    some = flat[cells].view(1, k)
-    apply_counts_(some, replace(elements, shape=(1, k)), n.view(1, k), fidelity, key, step, backend)
-    flat[cells] = some.clamp_(min=0.0).view(k)
+    some = flat.index_select(0, cells).view(rows, cols)
+    elements = replace(elements, shape=(rows, cols))
+    apply_counts_(some, elements, n.view(rows, cols), fidelity, key, step, backend)
+    flat.index_copy_(0, cells[:k], some.clamp_(min=0.0).view(-1)[:k])
 
 
 def pass_time(

@@ -105,7 +105,7 @@ def planes(
         if road.array is not tile:
             out["fast"] = p = road.array.weight
             absolute = mean_absolute(p, road.read_noise)
-        out["pull"] = _asymmetric_part(tile.elements, tile.weight, room("pull")).mul_(absolute)
+        out["pull"] = _asymmetric_part(tile.elements, tile.held, room("pull")).mul_(absolute)
     return out
 
 

@@ -192,7 +192,7 @@ class Monitor:
 
     def _add_row(self, watched: _Watched, road: Road | None) -> None:
         name, tile, averages, _ = watched
-        w, e = tile.weight, tile.elements
+        w, e = tile.held, tile.elements
         g, f = asymmetry(e, w)
         drift, signal, floor = (math.nan,) * 3 if road is None else balance(tile, road, averages, f)
         share = torch.maximum(w / e.upper, w / e.lower)  # of the bound ahead: lower < 0 < upper

@@ -213,6 +213,10 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             self._arrays[id(tile), name] = known
         return known
 
+    def arrays(self) -> list[Tile]:
+        """The arrays beside the tiles that `array` has made so far."""
+        return list(self._arrays.values())
+
     def events(self) -> dict[str, int]:
         """Events of all arrays, the tiles' own and those beside them, added up."""
         own = [t for g in self.param_groups for _, tiles in self._places(g) for t in tiles]

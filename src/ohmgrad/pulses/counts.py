@@ -6,6 +6,7 @@ whenever an element is pulsed. Plain PyTorch here is the specification; `cpu_cou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,26 +18,42 @@ from . import reference
 from .ops import check_factors
 from .trains import SLOTS, Pulsing
 
-__all__ = ["Counts", "cell_normals", "normals", "update_counts"]
+__all__ = ["Counts", "Pulses", "cell_normals", "dense", "listed", "normals", "update_counts"]
+
+
+class Pulses(NamedTuple):
+    """Pulses of one direction: a list of the cells that have any, or numbers for all cells."""
+
+    #: flat indices row * cols + col, int64 (k,), ascending; None if `n` is of all cells
+    cells: Tensor | None
+    #: pulses of each, int64 (k,), >= 1; or (rows, cols), >= 0
+    n: Tensor
+
+    @property
+    def touched(self) -> Tensor:
+        """Flat indices of the cells that are pulsed, int64 (k,)."""
+        return self.n.flatten().nonzero().flatten() if self.cells is None else self.cells
 
 
 class Counts(NamedTuple):
-    """Pulses of one update: for either direction the cells that have any, and how many each has.
+    """Pulses of one update."""
 
-    Cells are flat indices row * cols + col, int64 (k,), ascending; numbers are int64 (k,), >= 1.
-    """
-
-    up: Tensor
-    n_up: Tensor
-    down: Tensor
-    n_down: Tensor
+    up: Pulses
+    down: Pulses
     #: pulses up, pulses down, line toggles, slots
     events: list[int]
 
     @property
     def touched(self) -> Tensor:
-        """Flat indices of all cells that are pulsed, each once or twice (once in either direction)."""
-        return torch.cat([self.up, self.down])
+        """Flat indices of all cells that are pulsed, int64; listed cells twice if in both directions."""
+        if self.up.cells is None:
+            return (self.up.n + self.down.n).flatten().nonzero().flatten()
+        return torch.cat([self.up.touched, self.down.touched])
+
+
+def dense(events: Sequence[int], shape: tuple[int, int]) -> bool:
+    """Whether pulses are given for all cells: from one pulse a cell on lists cost more than planes."""
+    return events[0] + events[1] >= shape[0] * shape[1]
 
 
 def update_counts(
@@ -59,32 +76,35 @@ def update_counts(
     rows, cols = elements.shape
     if not len(x) or lr == 0:
         nothing = torch.empty(0, dtype=torch.int64)
-        return Counts(nothing, nothing, nothing, nothing, [0, 0, 0, 0])
+        return Counts(Pulses(nothing, nothing), Pulses(nothing, nothing), [0, 0, 0, 0])
     if pulsing.fidelity == "mean":
         both = [torch.zeros(rows, cols), torch.zeros(rows, cols)]
         for a in (1, -1):  # signs of the two lines
             for b in (1, -1):
                 both[(a * b * lr) < 0] += ((b * d) > 0).float().t() @ ((a * x) > 0).float()
         ups, downs = ((t > 0).long() for t in both)
-        return Counts(*_listed(ups), *_listed(downs), [0, 0, 0, 0])
+        return Counts(listed(ups), listed(downs), [0, 0, 0, 0])
     if numba:
         from . import cpu_counts  # numba takes half a second to import
 
-        return Counts(*cpu_counts.update_counts(elements, x, d, lr, pulsing, key, step))
+        up, down, events = cpu_counts.update_counts(elements, x, d, lr, pulsing, key, step)
+        return Counts(Pulses(*up), Pulses(*down), events)
     xs, ds, bl = reference.trains(x, d, lr, elements.dw_min, pulsing, key, step)
     counts = reference.coincidences(xs, ds)
     ups, downs = counts.clamp(min=0).sum(0), -counts.clamp(max=0).sum(0)
     lit = (ds != 0).any(2).any(0)
     toggles = sum(int(((train >> slot) & 1).sum()) for train in (xs[:, lit], ds) for slot in range(SLOTS))
     events = [int(ups.sum()), int(downs.sum()), toggles, int(bl.sum())]
-    return Counts(*_listed(ups), *_listed(downs), events)
+    if dense(events, elements.shape):
+        return Counts(Pulses(None, ups), Pulses(None, downs), events)
+    return Counts(listed(ups), listed(downs), events)
 
 
-def _listed(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Flat indices of the cells that are not 0, and their values."""
+def listed(counts: Tensor) -> Pulses:
+    """Pulses of the cells whose counts, int64 (rows, cols), are above 0."""
     flat = counts.flatten()
-    cells = flat.nonzero().flatten()
-    return cells, flat[cells]
+    cells = (flat > 0).nonzero().flatten()
+    return Pulses(cells, flat[cells])
 
 
 def normals(shape: tuple[int, int], step: int, purpose: int, key: Key, numba: bool) -> Tensor:
