@@ -110,6 +110,11 @@ class Monitor:
         self._watched: dict[int, _Watched] = {}
         for name, layer in analog_layers(model):
             for i, tile in enumerate(layer.tiles):
+                if id(tile) in trained and tile.device.pair is not None:
+                    raise InputError(
+                        f"layer {name!r} has one-sided pairs, but a monitor predicts single elements only: "
+                        "train it without a monitor"
+                    )
                 if id(tile) in trained:
                     label = (name or "layer") + (f"[{i}]" if len(layer.tiles) > 1 else "")
                     self._watched[id(tile)] = _Watched(label, tile, Averages(memory), {})
