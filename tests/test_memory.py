@@ -251,7 +251,7 @@ def test_drift_is_a_power_law_of_the_time_since_the_last_pulse() -> None:
 def test_time_passes_once_a_step_for_every_array() -> None:
     kept = device(retention=Retention(lifetime=4.0), noise=Noise(), spread=Spread())
     for make, arrays in ((AnalogSGD, 1), (TikiTaka, 2)):
-        model = ohmgrad.convert(torch.nn.Linear(5, 3), kept)
+        model: Any = ohmgrad.convert(torch.nn.Linear(5, 3), kept)
         optimizer = make(model.parameters(), lr=0.1)
         tiles = [*model.tiles, *optimizer.arrays()]
         assert len(tiles) == arrays
@@ -314,7 +314,7 @@ def test_a_reference_is_read_through_the_periphery_and_averaged() -> None:
 
 def test_an_optimizers_arrays_are_calibrated_and_its_weights_too() -> None:
     spec = device(spread=Spread(up_down_mean=0.3), noise=Noise())
-    model = ohmgrad.convert(torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 4)), spec)
+    model: Any = ohmgrad.convert(torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 4)), spec)
     before = [layer.weight.detach().clone() for layer in model]
     optimizer = TikiTaka(model.parameters(), lr=0.1)
     calibrate_symmetric_points(optimizer, 1200)
