@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,15 +21,19 @@ from ohmgrad.devices import (
     Device,
     LinearStep,
     Noise,
+    OneSided,
+    Reference,
+    Retention,
     SoftBounds,
     Spread,
+    Stuck,
 )
 from ohmgrad.optim import AGAD, AnalogOptimizer, AnalogSGD, ChoppedTTv2, TikiTaka, TTv2
 from ohmgrad.pulses import Pulsing
 
 __all__ = [
-    "ALGORITHMS", "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "NOISES", "RESPONSES", "SETTINGS",
-    "SHAPES", "SPREADS", "BackendCase", "DeviceCase",
+    "ALGORITHMS", "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES", "RESPONSES",
+    "SETTINGS", "SHAPES", "SPREADS", "BackendCase", "DeviceCase",
     "Setting", "backend_cases", "factors", "start",
 ]  # fmt: skip
 
@@ -137,6 +142,31 @@ CALLABLE_DEVICES = [
         ),
     ),
 ]
+
+_FORGETS = Retention(
+    lifetime=50.0, lifetime_spread=0.1, rest=0.05, diffusion=0.2, drift=0.05, drift_spread=0.2
+)
+
+#: what a device does besides answering pulses, as arguments of `Device`
+MEMORIES: dict[str, dict[str, Any]] = {
+    "stuck": {"stuck": Stuck(0.1)},
+    "write-noise": {"write_noise": 0.5},
+    "retention": {"retention": _FORGETS},
+    "pair": {"pair": OneSided(3, 0.3)},
+    "reference": {"reference": Reference(std=0.02)},
+    "all": {
+        "stuck": Stuck(0.1),
+        "write_noise": 0.5,
+        "retention": _FORGETS,
+        "reference": Reference(0.1, std=0.02),
+    },
+    "all-pair": {
+        "stuck": Stuck(0.1),
+        "write_noise": 0.5,
+        "retention": _FORGETS,
+        "pair": OneSided(3, 0.3),
+    },
+}
 
 SETTINGS = [
     Setting("BL1", Pulsing(max_bl=1), samples=10, pulses=0.05),

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .devices import Device, Elements, draw
+from .crossbar_array import EVENTS, AbstractArray, tiles_of
+from .crossbar_program import describe, program, refresh
 from .errors import InputError
-from .handover import HandOver
-from .periphery import Periphery, product
+from .periphery import product
 from .pulses import Pulsing, ops
-from .rng import Key, Purpose
+from .rng import Purpose
 
 __all__ = ["EVENTS", "Tile", "tiles_of"]
 
-#: what a tile counts; every primitive adds to these
-EVENTS = (
-    "updates",  # calls of pulse and pulse_counts
-    "pulses_up",
-    "pulses_down",
-    # pulses that lines carried, x-lines and d-lines together. In pulse_counts the selected line fires in
-    # every slot, the crossing ones once per pulse of their element; in a zero-shift all fire in each slot
-    "line_toggles",
-    "slots",  # pulse slots, one after the other: the time that updates take
-    "forward_vectors",  # matrix-vector products, one direction ...
-    "backward_vectors",  # ... and the other
-    "read_columns",
-    "dac",  # conversions of one line
-    "adc",
-)
-_AT = {name: i for i, name in enumerate(EVENTS)}
 
-#: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
-_OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
-
-
-def tiles_of(parameter: Tensor) -> list[Tile]:
-    """The tiles that hold a parameter, in order; empty for a digital parameter."""
-    found: list[Tile] = []
-    while (tile := _OWNERS.get((id(parameter), len(found)))) is not None:
-        if tile.owner is not parameter:  # bound to another tensor since, and the id used again
-            break
-        found.append(tile)
-    return found
-
-
-class Tile:
+class Tile(AbstractArray):
     """One crossbar of resistive elements: rows are d-lines (outputs), columns x-lines (inputs).
 
     Args:
@@ -63,6 +32,7 @@ class Tile:
         part: number of this tile among those that hold `weight`, from 0.
         block: rows and columns of `weight`, as slices, that this tile holds; None for all.
         backend: "auto", "reference" or "numba".
+        memory: of a tile of the same device, to go on from; `weight` is then as it was there.
 
     Raises:
         InputError: when weights lie outside the nominal range of the device, or an argument is wrong.
@@ -77,59 +47,23 @@ class Tile:
         30
     """
 
-    def __init__(
-        self,
-        weight: Tensor | tuple[int, int],
-        device: Device,
-        *,
-        pulsing: Pulsing | None = None,
-        periphery: Periphery | None = None,
-        seed: int = 0,
-        array: int = 0,
-        part: int = 0,
-        block: tuple[slice, slice] | None = None,
-        backend: str = "auto",
-    ) -> None:
-        for name, number in (("seed", seed), ("array", array)):
-            if not isinstance(number, int) or not 0 <= number < 2**32:
-                raise InputError(f"{name} is {number!r}, but must be an integer in [0, 2^32)")
-        self.owner = weight if isinstance(weight, Tensor) else torch.zeros(weight)
-        self.device, self.part, self.block = device, part, block
-        self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
-        self.key, self.backend = Key(seed, array), backend
-        #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
-        self.events: list[int] = [0] * len(EVENTS)
-        #: tiles whose weights add to this one's in every product, each times its factor
-        self.companions: list[tuple[float, Tile]] = []
-        self._waiting = HandOver()
-        self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
-        self.backend_name = ops.backend_for(self.owner, self.elements, backend)
-        self.check_held()
-        self.weight.copy_(self.elements.clip(self.weight))
-        self._register()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
-        self.__dict__.update(state)
-        self._register()
+    @property
+    def _tile(self) -> Tile:
+        return self
 
     def __repr__(self) -> str:
         rows, cols = self.shape
         return f"Tile({rows} x {cols}, {describe(self.device)}, {self.pulsing.fidelity})"
 
-    def _register(self) -> None:
-        _OWNERS[id(self.owner), self.part] = self
-
-    def bind(self, owner: Tensor) -> None:
-        """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
-        self.owner = owner
-        self._register()
-
-    def sibling(self, role: int, weight: Tensor | None = None) -> Tile:
+    def sibling(
+        self, role: int, weight: Tensor | None = None, memory: Mapping[str, Any] | None = None
+    ) -> Tile:
         """Another array of the same kind beside this one: same device, settings and seed, own elements.
 
         Args:
             role: 1 to 255, so that its elements and random numbers are its own.
             weight: (rows, cols) float32 to hold its weights; zeros by default.
+            memory: what its elements hold, from an earlier one.
         """
         if not 1 <= role <= 255:
             raise InputError(f"role is {role!r}, but must be an integer in [1, 255]")
@@ -141,26 +75,8 @@ class Tile:
             seed=self.key.seed,
             array=(self.key.array + role) % 2**32,
             backend=self.backend,
+            memory=memory,
         )
-
-    # --- state -------------------------------------------------------------------------------------
-
-    @property
-    def weight(self) -> Tensor:
-        """Weights (rows, cols), sharing memory with the parameter that holds them."""
-        return self.part_of(self.owner)
-
-    def part_of(self, owner: Tensor) -> Tensor:
-        """What this tile holds, (rows, cols), of a tensor shaped as its owner; a view."""
-        flat = owner.detach()
-        if flat.dim() != 2:
-            flat = flat.view(flat.shape[0], -1)
-        return flat if self.block is None else flat[self.block]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, cols)."""
-        return self.elements.shape
 
     def effective_weight(self) -> Tensor:
         """What a product sees: this tile's weights plus its companions' times their factors."""
@@ -169,30 +85,10 @@ class Tile:
             weight = torch.add(weight, other.weight, alpha=factor)
         return weight
 
-    def count(self, name: str) -> int:
-        """How often an event of `EVENTS` has happened."""
-        return self.events[_AT[name]]
-
-    def _add(self, **events: int) -> None:
-        for name, number in events.items():
-            self.events[_AT[name]] += number
-
-    def check_held(self, w: Tensor | None = None) -> None:
-        """Raise InputError unless `w`, (rows, cols), by default the tile's weights, fits: each within the
-        nominal range or its element's own bounds, which spread may set farther out.
-        """
-        w = self.weight if w is None else w
-        self._check_weights(w.masked_fill(w == self.elements.clip(w), 0.0))
-
-    def _check_weights(self, w: Tensor) -> None:
-        low, high = self.device.response.w_min, self.device.response.w_max
-        inside = (w >= low) & (w <= high)  # false for NaN too
-        if not bool(inside.all()):
-            worst = float(w[~inside][0])
-            raise InputError(
-                f"weight {worst:g} is outside the device's range [{low:g}, {high:g}]: scale the weights "
-                "into it (convert() does so with output scales), or use a device with a wider range"
-            )
+    def _refresh(self) -> None:
+        pair = self.device.pair
+        if pair is not None and self.hidden is not None and self.count("updates") % pair.refresh_every == 0:
+            refresh(self, self.hidden)
 
     # --- hand-over of factors ----------------------------------------------------------------------
 
@@ -240,10 +136,15 @@ class Tile:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
         how = pulsing or self.pulsing
-        up, down, toggles, slots = ops.pulsed_update_(
-            self.weight, self.elements, x, d, lr, how, self.key, self.events[0], self.backend
-        )
-        self._add(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+        if self.hidden is None:
+            up, down, toggles, slots = ops.pulsed_update_(
+                self.weight, self.elements, x, d, lr, how, self.key, self.events[0], self.backend
+            )
+        else:
+            self.sync()
+            up, down, toggles, slots = self.hidden.pulse(self, x, d, lr, how)
+        self.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+        self._refresh()
 
     def pulse_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
@@ -257,22 +158,28 @@ class Tile:
         self._apply_counts(n)
         size = n.abs()
         slots = min(int(size.amax(1).sum()), int(size.amax(0).sum()))
-        self._add(slots=slots, line_toggles=slots + int(size.sum()))
+        self.count_events(slots=slots, line_toggles=slots + int(size.sum()))
 
     def _apply_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
-        ops.apply_counts_(
-            self.weight, self.elements, n, self.pulsing.fidelity, self.key,
-            self.count("updates"), self.backend,
-        )  # fmt: skip
+        if self.hidden is None:
+            ops.apply_counts_(
+                self.weight, self.elements, n, self.pulsing.fidelity, self.key,
+                self.count("updates"), self.backend,
+            )  # fmt: skip
+        else:
+            self.sync()
+            self.hidden.apply_counts(self, n)
         up, down = int(n.clamp(min=0).sum()), int(-n.clamp(max=0).sum())
-        self._add(updates=1, pulses_up=up, pulses_down=down)
+        self.count_events(updates=1, pulses_up=up, pulses_down=down)
+        self._refresh()
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
         Each round sends round((target - w) / step(w)) pulses, at most 1000; it ends early when no
-        element needs one. Reads are exact. Targets outside an element's bounds end near the bound.
+        element needs one. Reads are exact. Targets outside an element's bounds end near the bound. One-sided
+        pairs are reset first.
 
         Args:
             target: (rows, cols), inside the device's nominal range.
@@ -287,15 +194,8 @@ class Tile:
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
         self._check_weights(target)
-        goal, e = self.elements.clip(target), self.elements
-        for _ in range(rounds):
-            left = goal - self.weight
-            q = torch.where(left >= 0, e.q_plus(self.weight), e.q_minus(self.weight))
-            # towards a soft bound the step vanishes: ask for no more pulses than a 1 % step needs
-            n = (left / (e.dw_min * q.clamp(min=0.01))).round().clamp(-1000, 1000).long()
-            if not bool(n.any()):
-                break
-            self.pulse_counts(n)
+        self.sync()
+        program(self, target, rounds)
         return target - self.weight
 
     def reset(self, value: float = 0.0) -> None:
@@ -305,7 +205,10 @@ class Tile:
             InputError: when the value is outside the device's range.
         """
         self._check_weights(torch.tensor([value]))
+        self.sync()
         self.weight.copy_(self.elements.clip(torch.full(self.shape, float(value))))
+        if self.hidden is not None:
+            self.hidden.settle(self)
 
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
@@ -318,12 +221,42 @@ class Tile:
         for _ in range(n):
             for counts in (one, -one):
                 self._apply_counts(counts)
-                self._add(slots=1, line_toggles=sum(self.shape))
+                self.count_events(slots=1, line_toggles=sum(self.shape))
+
+    def wait(self, steps: int = 1) -> None:
+        """Let time pass, in steps of training: weights decay, diffuse and drift as `Retention` says.
+
+        Optimizers call it once a step for every array. Raises InputError when steps is not an integer >= 1.
+        """
+        if self.device.retention is not None and self.hidden is not None:
+            _check_whole("steps", steps, 1)
+            self.sync()
+            self.hidden.wait(self, steps)
+
+    def calibrate(self, n: int, *, reads: int = 1) -> None:
+        """Zero-shift, then take the weights as they are read as reference: what is seen starts at 0 there.
+
+        Kim et al. 2019 (arXiv 1907.10228). From then on the tile is a pair, weight = element - reference,
+        whose symmetric point is 0 but for what n pairs of pulses leave and the read noise; see `Reference`.
+
+        Args:
+            n: pairs of one pulse up and one down.
+            reads: reads of every column, through the periphery, that are averaged (>= 1).
+
+        Raises:
+            InputError: when an argument is wrong, or the device is one-sided.
+        """
+        _check_whole("reads", reads, 1)
+        if self.device.pair is not None:
+            raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
+        self.zero_shift(n)
+        read = self.read(range(self.shape[1]), reads)
+        (self.hidden or self._hide()).subtract(self, read)
 
     def count_products(self, forward: int = 0, backward: int = 0) -> None:
         """Count products that a layer computed in another way, such as a whole convolution."""
         rows, cols = self.shape
-        self._add(
+        self.count_events(
             forward_vectors=forward,
             backward_vectors=backward,
             dac=forward * cols + backward * rows,
@@ -375,7 +308,7 @@ class Tile:
             if not 0 <= column < cols:
                 raise InputError(f"column {column} does not exist: this tile has columns 0 to {cols - 1}")
         k, first = len(columns) * repeats, self.count("read_columns")
-        self._add(read_columns=k, dac=k * cols, adc=k * rows)
+        self.count_events(read_columns=k, dac=k * cols, adc=k * rows)
         # a single column is the common case, and a slice takes a tenth of a gather's time
         picked = self.weight[:, columns[0]].clone().unsqueeze(1) if k == 1 else self.weight[:, list(columns)]
         if self.periphery.perfect:
@@ -389,14 +322,3 @@ class Tile:
 def _check_whole(what: str, value: int, low: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise InputError(f"{what} is {value!r}, but must be an integer >= {low}")
-
-
-def describe(device: Device) -> str:
-    """A device in a few words, for tables and `repr`."""
-    response, spread, noise = device.response, device.spread, device.noise
-    name = getattr(response, "family", type(response).__name__)
-    words = [f"{name} [{response.w_min:g}, {response.w_max:g}]", f"{device.states:.0f} states"]
-    words.append("alike" if spread.uniform else "d2d spread")
-    if noise.std:
-        words.append(f"c2c {100 * noise.std:g} % {noise.kind}")
-    return ", ".join(words)

@@ -49,6 +49,13 @@ class Purpose:
     SYMMETRIC_POINT = 20
     COLUMN_ORDER = 21
     GRADIENT_NOISE = 22
+    STUCK = 24
+    STUCK_AT = 25
+    WRITE_NOISE = 26
+    LIFETIME = 27
+    DRIFT = 28
+    DIFFUSION = 29
+    REFERENCE = 30
     CHOPPER = 40
     WINDOWS = 60
     SAMPLE = 61

@@ -3,6 +3,8 @@
 from .device import Device
 from .elements import Elements, draw
 from .families import FAMILIES, AffineResponse, ConstantStep, Custom, LinearStep, SoftBounds
+from .memory import Retention, Stuck
+from .pairs import OneSided, Reference
 from .response import AbstractResponse
 from .variability import Noise, Spread
 
@@ -16,7 +18,11 @@ __all__ = [
     "Elements",
     "LinearStep",
     "Noise",
+    "OneSided",
+    "Reference",
+    "Retention",
     "SoftBounds",
     "Spread",
+    "Stuck",
     "draw",
 ]

@@ -14,10 +14,22 @@ import yaml
 from ..errors import InputError, check_choice, check_number
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
+from .memory import Retention, Stuck
+from .pairs import OneSided, Reference, check_companions
 from .response import AbstractResponse
 from .variability import Noise, Spread
 
 __all__ = ["Device"]
+
+#: what a device is made of besides its response and numbers; those that are None do nothing
+_PARTS: dict[str, type] = {
+    "spread": Spread,
+    "noise": Noise,
+    "stuck": Stuck,
+    "retention": Retention,
+    "pair": OneSided,
+    "reference": Reference,
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,13 @@ class Device:
             of states is (w_max - w_min) / dw_min.
         spread: device-to-device spread.
         noise: cycle-to-cycle noise.
+        stuck: elements that do not move.
+        write_noise: standard deviation of what each write adds to the weight that is seen, in units of
+            dw_min (>= 0): w_seen = w + write_noise dw_min xi, xi drawn anew whenever the element is pulsed.
+            Pulses act on w (Gong et al. 2018, 10.1038/s41467-018-04485-1; aihwkit's `write_noise_std`).
+        retention: what time does to weights.
+        pair: the weight is the difference of two elements that only go up.
+        reference: the weight is the difference to a second element that holds a reference.
 
     Raises:
         InputError: when a value is out of range.
@@ -44,6 +63,11 @@ class Device:
     dw_min: float = 0.001
     spread: Spread = field(default_factory=Spread)
     noise: Noise = field(default_factory=Noise)
+    stuck: Stuck | None = None
+    write_noise: float = 0.0
+    retention: Retention | None = None
+    pair: OneSided | None = None
+    reference: Reference | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.response, AbstractResponse):
@@ -70,6 +94,11 @@ class Device:
                 f"{max(plus, minus):g} dw_min)"
             )
         check_number("dw_min", self.dw_min)
+        for name, kind in _PARTS.items():
+            part = getattr(self, name)
+            if part is not None and not isinstance(part, kind):
+                raise InputError(f"{name} is {part!r}, but must be a {kind.__name__}")
+        check_companions(self)
 
     def _check_symmetric_point(self) -> None:
         response = self.response
@@ -119,6 +148,12 @@ class Device:
         return plus * (1 + balance), minus * (1 - balance)
 
     @property
+    def memoryless(self) -> bool:
+        """True when the weight is one element's, seen as it is and changed by pulses only."""
+        parts = (self.stuck, self.retention, self.pair, self.reference)
+        return not self.write_noise and all(part is None for part in parts)
+
+    @property
     def states(self) -> float:
         """Number of states, range / granularity."""
         return (self.response.w_max - self.response.w_min) / self.dw_min
@@ -136,12 +171,9 @@ class Device:
             )
         numbers = {f.name: getattr(self.response, f.name) for f in dataclasses.fields(type(self.response))}  # pyright: ignore
         response = {"family": self.response.family, **numbers}
-        return {
-            "response": response,
-            "dw_min": self.dw_min,
-            "spread": dataclasses.asdict(self.spread),
-            "noise": dataclasses.asdict(self.noise),
-        }
+        parts = {n: dataclasses.asdict(p) for n in _PARTS if (p := getattr(self, n)) is not None}
+        rest = {"write_noise": self.write_noise} if self.write_noise else {}
+        return {"response": response, "dw_min": self.dw_min, **parts, **rest}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Device:
@@ -156,10 +188,11 @@ class Device:
             raise InputError(f"response has no family: choose one of {', '.join(FAMILIES)}")
         family = FAMILIES[check_choice("device family", raw.pop("family"), FAMILIES)]
         parts: dict[str, Any] = {"response": family(**_known(raw, family, family.family))}
-        if "dw_min" in known:
-            parts["dw_min"] = known["dw_min"]
-        for name, kind in (("spread", Spread), ("noise", Noise)):
+        for name in ("dw_min", "write_noise"):
             if name in known:
+                parts[name] = known[name]
+        for name, kind in _PARTS.items():
+            if name in known and known[name] is not None:
                 parts[name] = kind(**_known(_mapping(known[name], name), kind, name))
         return cls(**parts)
 

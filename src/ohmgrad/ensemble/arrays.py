@@ -55,6 +55,11 @@ class Arrays:
         start: Tensor,
     ) -> None:
         self.devices, self.n, self.pulsing = tuple(devices), n, pulsing
+        if not all(device.memoryless for device in self.devices):
+            raise InputError(
+                "a device has stuck elements, write noise, retention, a pair or a reference, but ensembles "
+                "know responses, spread and noise only: train a Tile, or leave these out"
+            )
         self.keys = [Key(seed, array) for seed in seeds]
         #: the drawn elements of each run; runs with one device and no spread share them
         self.elements = _draw_all(self.devices, n, self.keys)

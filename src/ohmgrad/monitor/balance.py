@@ -105,7 +105,7 @@ def planes(
         if road.array is not tile:
             out["fast"] = p = road.array.weight
             absolute = mean_absolute(p, road.read_noise)
-        out["pull"] = _asymmetric_part(tile.elements, tile.weight, room("pull")).mul_(absolute)
+        out["pull"] = _asymmetric_part(tile.elements, tile.held, room("pull")).mul_(absolute)
     return out
 
 
@@ -138,7 +138,8 @@ def balance(tile: Tile, road: Road, averages: Averages, f: Tensor) -> Balance:
         signal = math.sqrt(max(averages.squared_mean(f), 0.0))
         return Balance(road.rate * _norm(pull), road.rate * signal, _norm(rest) ** 2)
     fast = road.array.elements
-    held = averages.planes["absolute"] * ratio(*asymmetry(fast, fast.clip(rest)))
+    point = fast.clip(rest + road.array.memory.get("reference", 0.0))  # as the elements hold it
+    held = averages.planes["absolute"] * ratio(*asymmetry(fast, point))
     signal = _norm(averages.planes["fast"] * f)
     return Balance(road.transfer * _norm(pull), road.transfer * signal, _norm(held) ** 2)
 

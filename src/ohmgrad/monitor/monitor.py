@@ -110,6 +110,11 @@ class Monitor:
         self._watched: dict[int, _Watched] = {}
         for name, layer in analog_layers(model):
             for i, tile in enumerate(layer.tiles):
+                if id(tile) in trained and tile.device.pair is not None:
+                    raise InputError(
+                        f"layer {name!r} has one-sided pairs, but a monitor predicts single elements only: "
+                        "train it without a monitor"
+                    )
                 if id(tile) in trained:
                     label = (name or "layer") + (f"[{i}]" if len(layer.tiles) > 1 else "")
                     self._watched[id(tile)] = _Watched(label, tile, Averages(memory), {})
@@ -192,7 +197,7 @@ class Monitor:
 
     def _add_row(self, watched: _Watched, road: Road | None) -> None:
         name, tile, averages, _ = watched
-        w, e = tile.weight, tile.elements
+        w, e = tile.held, tile.elements
         g, f = asymmetry(e, w)
         drift, signal, floor = (math.nan,) * 3 if road is None else balance(tile, road, averages, f)
         share = torch.maximum(w / e.upper, w / e.lower)  # of the bound ahead: lower < 0 < upper

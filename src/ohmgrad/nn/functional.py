@@ -238,9 +238,13 @@ class AnalogLayer(nn.Module):
         if self.tiles[0].owner is not self.weight:
             self._keep_contiguous()
             self._check_held(self.weight)
-            for tile in self.tiles:
-                tile.bind(self.weight)
+            self._bind()
+        self.tiles[0].sync()
         return self.tiles
+
+    def _bind(self) -> None:
+        for tile in self.tiles:
+            tile.bind(self.weight)
 
     def _keep_contiguous(self) -> None:
         if not self.weight.is_contiguous():
@@ -257,16 +261,28 @@ class AnalogLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **rest: Any) -> None:
         weight = state_dict.get(prefix + "weight")
-        if isinstance(weight, Tensor) and weight.shape == self.weight.shape:  # else torch complains
+        remembered = state_dict.get(prefix + "_extra_state", {}).get("memory")  # checked as it is restored
+        # weights of another shape are torch's to complain of
+        if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not remembered:
             self._check_held(weight)
         super()._load_from_state_dict(state_dict, prefix, *args, **rest)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """Event counts of every tile; they address the random numbers, so that a resumed run continues."""
-        return {"events": [list(tile.events) for tile in self.tiles]}
+        """Event counts of every tile, which address the random numbers, and what its elements hold beside
+        the weights, so that a resumed run continues."""
+        state: dict[str, Any] = {"events": [list(tile.events) for tile in self.tiles]}
+        if any(tile.memory for tile in self._bound_tiles()):
+            state["memory"] = [dict(tile.memory) for tile in self.tiles]
+        return state
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Restore what `get_extra_state` returned."""
+        memory = state.get("memory")
+        if memory and self.tiles[0].owner is not self.weight:
+            self._keep_contiguous()
+            self._bind()  # the weights follow from the memory
+        for tile, planes in zip(self.tiles, memory or [], strict=bool(memory)):
+            tile.restore(planes)
         for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
             tile.events[:] = events
 

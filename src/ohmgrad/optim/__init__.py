@@ -2,10 +2,20 @@
 
 from .agad import AGAD
 from .base import AnalogOptimizer
+from .calibration import calibrate_symmetric_points
 from .cttv2 import ChoppedTTv2
 from .registry import ALGORITHMS
 from .sgd import AnalogSGD
 from .tiki_taka import TikiTaka
 from .ttv2 import TTv2
 
-__all__ = ["AGAD", "ALGORITHMS", "AnalogOptimizer", "AnalogSGD", "ChoppedTTv2", "TTv2", "TikiTaka"]
+__all__ = [
+    "AGAD",
+    "ALGORITHMS",
+    "AnalogOptimizer",
+    "AnalogSGD",
+    "ChoppedTTv2",
+    "TTv2",
+    "TikiTaka",
+    "calibrate_symmetric_points",
+]

@@ -155,7 +155,10 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                     for hook in self._update_hooks.values():
                         hook(tile, *factors, group, state)
                     self.analog_step(tile, *factors, group, state)
+                tile.wait()
             self._digital_step(group)
+        for array in self._arrays.values():
+            array.wait()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -192,8 +195,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     def array(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
         """The array `name` beside a tile: made of zeros when first asked for, kept in `state`.
 
-        Its weights and event counts are in `state[name]`, so that checkpoints hold them; its elements
-        follow from the tile's seed.
+        Its weights, event counts and what its elements hold beside the weights are in `state[name]`, so that
+        checkpoints hold them; its elements follow from the tile's seed.
 
         Args:
             role: 1 to 255, one for each array of an algorithm; addresses its elements.
@@ -204,11 +207,15 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if known is None or known.owner is not weight:
             if weight is not None:
                 weight = weight.contiguous()
-            known = tile.sibling(role, weight)
+            known = tile.sibling(role, weight, kept.get("memory"))
             known.events[:] = kept.get("events", known.events)
-            kept["weight"], kept["events"] = known.owner, known.events
+            kept.update(weight=known.owner, events=known.events, memory=known.memory)
             self._arrays[id(tile), name] = known
         return known
+
+    def arrays(self) -> list[Tile]:
+        """The arrays beside the tiles that `array` has made so far."""
+        return list(self._arrays.values())
 
     def events(self) -> dict[str, int]:
         """Events of all arrays, the tiles' own and those beside them, added up."""

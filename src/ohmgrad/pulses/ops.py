@@ -22,7 +22,7 @@ from ..rng import Key
 from . import reference
 from .trains import Pulsing
 
-__all__ = ["BACKENDS", "apply_counts_", "backend_for", "pulsed_update_"]
+__all__ = ["BACKENDS", "apply_counts_", "backend_for", "check_factors", "pulsed_update_"]
 
 BACKENDS = ("auto", "reference", "numba")
 
@@ -102,18 +102,9 @@ def pulsed_update_(
     Raises:
         InputError: when shapes do not match or a value is not finite; `w` is then unchanged.
     """
-    rows, cols = elements.shape
-    samples = x.shape[0] if x.dim() else 0
-    if tuple(x.shape) != (samples, cols) or tuple(d.shape) != (samples, rows):
-        raise InputError(
-            f"x is {tuple(x.shape)} and d is {tuple(d.shape)}, but an array of {rows} x {cols} needs "
-            f"x of (samples, {cols}) and d of (samples, {rows})"
-        )
-    if not math.isfinite(lr):
-        raise InputError(f"lr is {lr!r}, but must be a finite number")
-    if samples == 0 or lr == 0:
+    x, d = _fitting(elements, x, d, lr)
+    if len(x) == 0 or lr == 0:
         return [0, 0, 0, 0]
-    x, d = _plain(x), _plain(d)
     served_by = backend_for(w, elements, backend)
     if served_by == "numba" and pulsing.fidelity != "mean":
         *events, bad = _cpu().pulsed_update(w, elements, x, d, lr, pulsing, key, step)
@@ -131,6 +122,32 @@ def pulsed_update_(
     new, events = reference.pulsed_update(w, elements, x, d, lr, pulsing, key, step)
     w.copy_(new)
     return events
+
+
+def check_factors(elements: Elements, x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    """x (samples, cols) and d (samples, rows) as the backends take them.
+
+    Raises:
+        InputError: when shapes do not match or a value is not finite.
+    """
+    x, d = _fitting(elements, x, d, lr)
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        _raise_not_finite(x, d)
+    return x, d
+
+
+def _fitting(elements: Elements, x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    """As `check_factors`, for backends that look at the values themselves."""
+    rows, cols = elements.shape
+    samples = x.shape[0] if x.dim() else 0
+    if tuple(x.shape) != (samples, cols) or tuple(d.shape) != (samples, rows):
+        raise InputError(
+            f"x is {tuple(x.shape)} and d is {tuple(d.shape)}, but an array of {rows} x {cols} needs "
+            f"x of (samples, {cols}) and d of (samples, {rows})"
+        )
+    if not math.isfinite(lr):
+        raise InputError(f"lr is {lr!r}, but must be a finite number")
+    return _plain(x), _plain(d)
 
 
 def _plain(t: Tensor) -> Tensor:

@@ -1,0 +1,207 @@
+"""What a tile is made of: elements, weights, event counts, and what elements hold beside the weights."""
+
+from __future__ import annotations
+
+import abc
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .crossbar_memory import Hidden
+from .devices import Device, Elements, draw
+from .errors import InputError
+from .handover import HandOver
+from .periphery import Periphery
+from .pulses import Pulsing, ops
+from .rng import Key
+
+if TYPE_CHECKING:
+    from .crossbar import Tile
+
+__all__ = ["EVENTS", "AbstractArray", "tiles_of"]
+
+#: what a tile counts; every primitive adds to these
+EVENTS = (
+    "updates",  # calls of pulse and pulse_counts
+    "pulses_up",
+    "pulses_down",
+    # pulses that lines carried, x-lines and d-lines together. In pulse_counts the selected line fires in
+    # every slot, the crossing ones once per pulse of their element; in a zero-shift all fire in each slot
+    "line_toggles",
+    "slots",  # pulse slots, one after the other: the time that updates take
+    "forward_vectors",  # matrix-vector products, one direction ...
+    "backward_vectors",  # ... and the other
+    "read_columns",
+    "dac",  # conversions of one line
+    "adc",
+)
+_AT = {name: i for i, name in enumerate(EVENTS)}
+
+#: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
+_OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
+
+
+def tiles_of(parameter: Tensor) -> list[Tile]:
+    """The tiles that hold a parameter, in order; empty for a digital parameter."""
+    found: list[Tile] = []
+    while (tile := _OWNERS.get((id(parameter), len(found)))) is not None:
+        if tile.owner is not parameter:  # bound to another tensor since, and the id used again
+            break
+        found.append(tile)
+    return found
+
+
+class AbstractArray(abc.ABC):
+    """The state of a `Tile`, which adds the primitives; arguments as there."""
+
+    def __init__(
+        self,
+        weight: Tensor | tuple[int, int],
+        device: Device,
+        *,
+        pulsing: Pulsing | None = None,
+        periphery: Periphery | None = None,
+        seed: int = 0,
+        array: int = 0,
+        part: int = 0,
+        block: tuple[slice, slice] | None = None,
+        backend: str = "auto",
+        memory: Mapping[str, Any] | None = None,
+    ) -> None:
+        for name, number in (("seed", seed), ("array", array)):
+            if not isinstance(number, int) or not 0 <= number < 2**32:
+                raise InputError(f"{name} is {number!r}, but must be an integer in [0, 2^32)")
+        self.owner = weight if isinstance(weight, Tensor) else torch.zeros(weight)
+        self.device, self.part, self.block = device, part, block
+        self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
+        self.key, self.backend = Key(seed, array), backend
+        #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
+        self.events: list[int] = [0] * len(EVENTS)
+        #: tiles whose weights add to this one's in every product, each times its factor
+        self.companions: list[tuple[float, Tile]] = []
+        self._waiting = HandOver()
+        self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
+        self.backend_name = ops.backend_for(self.owner, self.elements, backend)
+        #: what the elements hold where that is not the weights, see `crossbar_memory`; empty if it is
+        self.memory: dict[str, Any] = {}
+        #: what lies around the elements' responses; None for a device that only answers pulses
+        self.hidden: Hidden | None = None
+        self._settled = -1  # version of the weights that the memory goes with
+        if not device.memoryless:
+            self._hide().begin(self._tile)
+        self._register()
+        if memory:
+            self.restore(memory)
+            return
+        self.check_held()
+        if self.hidden is None:
+            self.weight.copy_(self.elements.clip(self.weight))
+        else:
+            self.hidden.settle(self._tile)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self.sync()
+        return dict(vars(self))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
+        vars(self).update(state)
+        if self.hidden is not None:
+            self._settled = self.owner._version
+        self._register()
+
+    @property
+    @abc.abstractmethod
+    def _tile(self) -> Tile:
+        """Itself, as the tile that it is."""
+
+    def _register(self) -> None:
+        _OWNERS[id(self.owner), self.part] = self._tile
+
+    def bind(self, owner: Tensor) -> None:
+        """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
+        self.owner, self._settled = owner, -1
+        self._register()
+
+    @property
+    def weight(self) -> Tensor:
+        """Weights (rows, cols), sharing memory with the parameter that holds them."""
+        return self.part_of(self.owner)
+
+    def part_of(self, owner: Tensor) -> Tensor:
+        """What this tile holds, (rows, cols), of a tensor shaped as its owner; a view."""
+        flat = owner.detach()
+        if flat.dim() != 2:
+            flat = flat.view(flat.shape[0], -1)
+        return flat if self.block is None else flat[self.block]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols)."""
+        return self.elements.shape
+
+    def count(self, name: str) -> int:
+        """How often an event of `EVENTS` has happened."""
+        return self.events[_AT[name]]
+
+    def count_events(self, **events: int) -> None:
+        """Add to counts of `EVENTS`."""
+        for name, number in events.items():
+            self.events[_AT[name]] += number
+
+    def check_held(self, w: Tensor | None = None) -> None:
+        """Raise InputError unless `w`, (rows, cols), by default the tile's weights, fits: each within the
+        nominal range or its element's own bounds, which spread may set farther out.
+        """
+        w = self.weight if w is None else w
+        fits = w == self.elements.clip(w) if self.hidden is None else self.hidden.fits(self._tile, w)
+        self._check_weights(w.masked_fill(fits, 0.0))
+
+    def _check_weights(self, w: Tensor) -> None:
+        low, high = self.device.response.w_min, self.device.response.w_max
+        inside = (w >= low) & (w <= high)  # false for NaN too
+        if not bool(inside.all()):
+            worst = float(w[~inside][0])
+            raise InputError(
+                f"weight {worst:g} is outside the device's range [{low:g}, {high:g}]: scale the weights "
+                "into it (convert() does so with output scales), or use a device with a wider range"
+            )
+
+    @property
+    def held(self) -> Tensor:
+        """What the elements hold, (rows, cols): the weights, before write noise and reference."""
+        return self.weight if self.hidden is None else self.hidden.held(self._tile)
+
+    def _hide(self) -> Hidden:
+        self.hidden = Hidden(self.device, self.elements, self.key, self.backend_name)
+        return self.hidden
+
+    def sync(self) -> None:
+        """Have the elements hold weights that were written, by torch, since the last primitive.
+
+        Raises:
+            InputError: when they are outside the device's range.
+        """
+        if self.hidden is not None and self.owner._version != self._settled:
+            tiles = [t for t in tiles_of(self.owner) if t.hidden is not None]
+            for tile in tiles:
+                tile.check_held()
+            for tile in tiles:
+                if tile.hidden is not None:
+                    tile.hidden.settle(tile)
+
+    def wrote(self) -> None:
+        """Note that the weights go with what the elements hold, of all tiles of one parameter."""
+        for tile in (self._tile,) if self.block is None else tiles_of(self.owner):
+            tile._settled = tile._waiting.checked_version = self.owner._version
+
+    def restore(self, memory: Mapping[str, Any]) -> None:
+        """Take over `memory` from a checkpoint, and make the weights from it.
+
+        Raises:
+            InputError: when it does not fit this tile.
+        """
+        if memory:
+            (self.hidden or self._hide()).restore(self._tile, memory)

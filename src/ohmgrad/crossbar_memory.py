@@ -1,0 +1,293 @@
+"""What the elements of a tile hold beside the weights that are seen, and how both stay together.
+
+A tile's weights are what products and reads see. Where a device asks for it, its elements hold something
+else, which pulses and time act on, in planes of `Tile.memory`, each (rows, cols):
+
+    persistent         weights of the elements; plus, minus: of the two of a one-sided pair
+    noise              write noise, weight = persistent + noise
+    reference          weight = persistent - reference
+    age, age_minus     steps of time since an element was last pulsed, int32
+    clock              times that `wait` drew numbers; refreshes likewise: numbers, not planes
+
+After each primitive the weights are made anew from these. Weights that a user writes are taken over before
+the next one: the elements then hold them as they are given, without write noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .crossbar_sides import Side, draw_side, drive, minus_side, pass_time, refresh_key
+from .devices import Device, Elements, Reference
+from .errors import InputError
+from .pulses import Pulsing, apply_counts_, pulsed_update_
+from .pulses.counts import Pulses, cell_normals, listed, update_counts
+from .rng import Key, Purpose, gaussians
+
+if TYPE_CHECKING:
+    from .crossbar import Tile
+
+__all__ = ["Hidden"]
+
+#: standard deviations that no number of Box-Muller on 32-bit words exceeds: sqrt(-2 log 2^-33) = 6.76
+TOP_NORMAL = 6.8
+AGES = {"persistent": "age", "plus": "age", "minus": "age_minus"}
+
+
+class Hidden:
+    """What lies around the responses of a tile's elements: stuck, noisy, forgetful, or two for a weight.
+
+    Knows no state: that is `Tile.memory`. The tile comes as an argument, so that copies need no care.
+    """
+
+    def __init__(self, device: Device, elements: Elements, key: Key, backend: str) -> None:
+        self.device, self.backend, self.numba = device, backend, backend == "numba"
+        self.pair = device.pair is not None
+        self.sides = [draw_side(device, "plus" if self.pair else "persistent", elements, key)]
+        if self.pair:
+            self.sides.append(minus_side(device, elements.shape, key))
+        self.noise = device.write_noise * device.dw_min
+        #: whether it matters which elements an update pulses
+        self.minds_pulses = bool(self.noise) or self.sides[0].nu is not None
+
+    # --- planes ------------------------------------------------------------------------------------
+
+    def begin(self, tile: Tile) -> None:
+        """Make the planes that the device asks for; the weights of the tile are those wanted."""
+        names = [side.name for side in self.sides] if self.pair else []
+        if self.noise:
+            names += ["persistent", "noise"]
+        if self.device.reference is not None:
+            names += ["persistent"]
+        elif tile.block is not None and not self.pair:
+            names += ["persistent"]  # a block of a wider matrix is strided; planes are whole
+            tile.memory["reference"] = drawn_reference(self.device.reference, self.sides[0])
+        if self.sides[0].nu is not None:
+            names += [AGES[side.name] for side in self.sides]
+        for name in names:
+            tile.memory[name] = torch.zeros(
+                tile.shape, dtype=torch.int32 if name.startswith("age") else torch.float32
+            )
+        if self.device.retention is not None:
+            tile.memory["clock"] = 0
+        if self.pair:
+            tile.memory["refreshes"] = 0
+
+    def plane(self, tile: Tile, side: Side) -> Tensor:
+        """Weights of the elements of a side, (rows, cols): a plane of their own, or the tile's weights."""
+        return tile.memory.get(side.name, tile.weight)
+
+    def held(self, tile: Tile) -> Tensor:
+        """What the elements hold, (rows, cols)."""
+        if self.pair:
+            return tile.memory["plus"] - tile.memory["minus"]
+        return self.plane(tile, self.sides[0])
+
+    def reach(self, tile: Tile, w: Tensor) -> Tensor:
+        """`w` (rows, cols) kept inside what the weights can be, write noise aside."""
+        if self.pair:
+            plus, minus = (side.elements.upper for side in self.sides)
+            return torch.minimum(torch.maximum(w, -minus), plus)
+        if (reference := tile.memory.get("reference")) is not None:
+            return self.sides[0].clip(w + reference) - reference
+        return self.sides[0].clip(w)
+
+    def fits(self, tile: Tile, w: Tensor) -> Tensor:
+        """Whether each of `w` (rows, cols) can be a weight, write noise and rounding included."""
+        slack = TOP_NORMAL * self.noise + 1e-6 * (self.device.response.w_max - self.device.response.w_min)
+        return (w - self.reach(tile, w)).abs() <= slack  # false for NaN
+
+    def settle(self, tile: Tile) -> None:
+        """Have the elements hold the tile's weights, as near as they can; ages and noise start anew."""
+        w, memory = tile.weight, tile.memory
+        if self.pair:
+            for sign, side in zip((1, -1), self.sides, strict=True):
+                memory[side.name].copy_(side.clip(sign * w))
+        elif "reference" in memory:
+            memory["persistent"].copy_(self.sides[0].clip(w + memory["reference"]))
+        else:
+            self.plane(tile, self.sides[0]).copy_(self.sides[0].clip(w))
+        for name in ("noise", *AGES.values()):
+            if name in memory:
+                memory[name].zero_()
+        self.show(tile)
+
+    def show(self, tile: Tile, touched: Tensor | None = None, refresh: bool = False) -> None:
+        """Make the weights from what the elements hold, after `touched` cells (flat) were pulsed."""
+        memory = tile.memory
+        for side in self.sides:
+            side.pin(self.plane(tile, side))
+        if touched is not None and "noise" in memory:
+            step = memory["refreshes"] if refresh else tile.count("updates")
+            key, cols = refresh_key(tile.key) if refresh else tile.key, tile.shape[1]
+            xi = cell_normals(touched, cols, step, Purpose.WRITE_NOISE, key, self.numba)
+            memory["noise"].view(-1).index_copy_(0, touched, xi.mul_(self.noise))
+        if self.pair:
+            torch.sub(memory["plus"], memory["minus"], out=tile.weight)
+        elif "reference" in memory:
+            torch.sub(memory["persistent"], memory["reference"], out=tile.weight)
+        elif "persistent" in memory:
+            tile.weight.copy_(memory["persistent"])  # and there is noise
+        if "noise" in memory:
+            tile.weight.add_(memory["noise"])
+        tile.wrote()
+
+    def restore(self, tile: Tile, planes: Mapping[str, Any]) -> None:
+        """Take over the memory of a checkpoint.
+
+        Raises:
+            InputError: when it is of another kind of device, or of another shape.
+        """
+        known = {*tile.memory, *(() if self.pair else ("persistent", "reference"))}
+        for name, value in planes.items():
+            shape = tuple(value.shape) if isinstance(value, Tensor) else tile.shape
+            if name not in known or shape != tile.shape:
+                raise InputError(
+                    f"memory {name!r} {shape} does not fit a tile of {tile.shape} that remembers "
+                    f"{', '.join(tile.memory) or 'nothing'}: load it into a model of the same device"
+                )
+        for name, value in planes.items():
+            if isinstance(value, Tensor):
+                kind = torch.int32 if name.startswith("age") else torch.float32
+                tile.memory[name] = value.detach().to(kind, copy=True).contiguous()
+            else:
+                tile.memory[name] = int(value)
+        self.show(tile)
+
+    # --- what primitives do ------------------------------------------------------------------------
+
+    def pulse(self, tile: Tile, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing) -> list[int]:
+        """As `pulsed_update_`; returns its events."""
+        step, elements = tile.count("updates"), self.sides[0].elements
+        if self.pair:
+            counts = update_counts(elements, x, d, lr, pulsing, tile.key, step, self.numba)
+            if pulsing.fidelity == "mean":
+                self._change(tile, x.double(), d.double(), lr)
+            else:
+                self._drive(tile, counts.up, counts.down, step)
+            touched = None
+            if self.minds_pulses:
+                self._renew_ages(tile, counts.up.touched, counts.down.touched)
+                touched = counts.touched
+            self.show(tile, touched)
+            return counts.events
+        held = self.plane(tile, self.sides[0])
+        events = pulsed_update_(held, elements, x, d, lr, pulsing, tile.key, step, self.backend)
+        touched = None
+        if self.minds_pulses:
+            touched = update_counts(elements, x, d, lr, pulsing, tile.key, step, self.numba).touched
+            self._renew_ages(tile, touched)
+        self.show(tile, touched)
+        return events
+
+    def apply_counts(self, tile: Tile, n: Tensor) -> None:
+        """As `apply_counts_`; in a pair pulses down go up on the second element."""
+        step, fidelity = tile.count("updates"), tile.pulsing.fidelity
+        flat = n.flatten()
+        if self.pair:
+            up, down = listed(n), listed(-n)
+            self._drive(tile, up, down, step)
+            self._renew_ages(tile, up.touched, down.touched)
+            touched = torch.cat([up.touched, down.touched])
+        else:
+            held, side = self.plane(tile, self.sides[0]), self.sides[0]
+            apply_counts_(held, side.elements, n, fidelity, side.key, step, self.backend)
+            touched = flat.nonzero().flatten()
+            self._renew_ages(tile, touched)
+        self.show(tile, touched)
+
+    def steps(self, tile: Tile, left: Tensor) -> Tensor:
+        """Size of the step of a pulse in the direction of `left` (rows, cols), in units of dw_min."""
+        plus, minus = self.sides[0], self.sides[-1]
+        up = plus.elements.q_plus(self.plane(tile, plus))
+        at = self.plane(tile, minus)
+        down = minus.elements.q_plus(at) if self.pair else minus.elements.q_minus(at)
+        return torch.where(left >= 0, up, down)
+
+    def wait(self, tile: Tile, steps: int) -> None:
+        """Let time pass."""
+        retention = self.device.retention
+        assert retention is not None
+        mixed = retention.drift and (retention.lifetime is not None or retention.diffusion)
+        at_once = 1 if mixed else steps
+        for _ in range(steps // at_once):
+            for side in self.sides:
+                age = tile.memory.get(AGES[side.name])
+                w, clock = self.plane(tile, side), tile.memory["clock"]
+                pass_time(side, w, age, at_once, clock, self.device, self.numba)
+            tile.memory["clock"] += 1
+        self.show(tile)
+
+    def subtract(self, tile: Tile, read: Tensor) -> None:
+        """Add what was read, (rows, cols), to the reference, so that the weights there become 0."""
+        if "persistent" not in tile.memory:
+            tile.memory["persistent"] = tile.weight.clone()
+        tile.memory["reference"] = tile.memory.get("reference", torch.zeros(tile.shape)) + read
+        self.show(tile)
+
+    # --- one-sided pairs ---------------------------------------------------------------------------
+
+    def _drive(self, tile: Tile, up: Pulses, down: Pulses, step: int, refresh: bool = False) -> None:
+        for side, pulses in zip(self.sides, (up, down), strict=True):
+            drive(side, tile.memory[side.name], pulses, tile.pulsing.fidelity, step, self.backend, refresh)
+
+    def _change(self, tile: Tile, x: Tensor, d: Tensor, lr: float) -> None:
+        """The discrete-time dynamics: g' = g + |dw| q+(g), of G+ where dw > 0 and of G- where dw < 0."""
+        for sign, side in zip((1, -1), self.sides, strict=True):
+            g = tile.memory[side.name].double()
+            for xb, db in zip(x, d, strict=True):
+                g = side.clip(g + (sign * lr * torch.outer(db, xb)).clamp(min=0) * side.elements.q_plus(g))
+            tile.memory[side.name].copy_(g)
+
+    def _renew_ages(self, tile: Tile, *cells: Tensor) -> None:
+        for side, some in zip(self.sides, cells, strict=True):
+            if AGES[side.name] in tile.memory:
+                tile.memory[AGES[side.name]].view(-1).index_fill_(0, some, 0)
+
+    def full(self, tile: Tile) -> Tensor:
+        """Flat indices of the pairs that a refresh resets, see `OneSided`."""
+        assert self.device.pair is not None
+        plus, minus = tile.memory["plus"], tile.memory["minus"]
+        top = self.device.pair.refresh_at
+        beyond = (plus > top * self.sides[0].elements.upper) | (minus > top * self.sides[1].elements.upper)
+        return (beyond & (torch.minimum(plus, minus) > self.device.dw_min)).flatten().nonzero().flatten()
+
+    def reset_pairs(self, tile: Tile, cells: Tensor) -> None:
+        """Both elements of some pairs (flat indices) back to 0."""
+        for side in self.sides:
+            tile.memory[side.name].view(-1)[cells] = 0.0
+        tile.memory["refreshes"] += 1
+        self._renew_ages(tile, cells, cells)
+        self.show(tile, cells, refresh=True)
+
+    def top_up(self, tile: Tile, cells: Tensor, goal: Tensor) -> Tensor:
+        """One round of write-verify on some pairs: returns the pulses sent, signed, int64 (k,).
+
+        Args:
+            cells: flat indices (k,), each once; goal: what plus - minus shall be there, (k,).
+        """
+        left = goal - self.held(tile).view(-1)[cells]
+        wanted = torch.zeros(tile.shape)
+        wanted.view(-1)[cells] = left
+        size = self.steps(tile, wanted).view(-1)[cells].clamp(min=0.01) * self.device.dw_min
+        n = (left / size).round().clamp(-1000, 1000).long()
+        up, down = n > 0, n < 0
+        step = tile.memory["refreshes"]
+        ups, downs = Pulses(cells[up], n[up]), Pulses(cells[down], -n[down])
+        self._drive(tile, ups, downs, step, refresh=True)
+        tile.memory["refreshes"] += 1
+        self._renew_ages(tile, cells[up], cells[down])
+        self.show(tile, cells[n != 0], refresh=True)
+        return n
+
+
+def drawn_reference(reference: Reference, side: Side) -> Tensor:
+    """Reference of every element, float32 (rows, cols); law: see `Reference`."""
+    rows, cols = side.elements.shape
+    at = side.elements.symmetric_point() if isinstance(reference.at, str) else torch.tensor(reference.at)
+    z = gaussians(cols, torch.arange(rows), 0, Purpose.REFERENCE, side.key)
+    return side.clip((at + reference.std * z).float().expand(rows, cols)).contiguous()

@@ -1,0 +1,96 @@
+"""Closed loops of reads and pulses on a tile: programming, and the refresh of one-sided pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .crossbar_memory import Hidden
+from .devices import Device
+
+if TYPE_CHECKING:
+    from .crossbar import Tile
+
+__all__ = ["describe", "program", "refresh"]
+
+#: rounds of write-verify in a refresh
+ROUNDS = 20
+
+
+def program(tile: Tile, target: Tensor, rounds: int) -> None:
+    """Write-verify of a whole tile towards `target` (rows, cols), see `Tile.program`."""
+    hidden, e = tile.hidden, tile.elements
+    if hidden is not None and hidden.pair:
+        cells = torch.arange(target.numel())
+        _reset_pairs(tile, hidden, cells)
+        goal = hidden.reach(tile, target).flatten()
+        _top_up(tile, hidden, cells, goal, rounds)
+        return
+    goal = e.clip(target) if hidden is None else hidden.reach(tile, target)
+    for _ in range(rounds):
+        left = goal - tile.weight
+        if hidden is None:
+            q = torch.where(left >= 0, e.q_plus(tile.weight), e.q_minus(tile.weight))
+        else:
+            q = hidden.steps(tile, left)
+        # towards a soft bound the step vanishes: ask for no more pulses than a 1 % step needs
+        n = (left / (e.dw_min * q.clamp(min=0.01))).round().clamp(-1000, 1000).long()
+        if not bool(n.any()):
+            break
+        tile.pulse_counts(n)
+
+
+def refresh(tile: Tile, hidden: Hidden) -> None:
+    """Reset the pairs that are full and program their differences back, see `OneSided`.
+
+    Counts: every column of both arrays is read once; a reset is a pulse on each element and a slot for
+    each column that has any; pulses up and down are those on G+ and G-.
+    """
+    rows, cols = tile.shape
+    tile.count_events(read_columns=2 * cols, dac=2 * cols * cols, adc=2 * cols * rows)
+    cells = hidden.full(tile)
+    if len(cells):
+        goal = hidden.held(tile).view(-1)[cells]
+        _reset_pairs(tile, hidden, cells)
+        _top_up(tile, hidden, cells, goal, ROUNDS)
+
+
+def _reset_pairs(tile: Tile, hidden: Hidden, cells: Tensor) -> None:
+    hidden.reset_pairs(tile, cells)
+    k, slots = len(cells), len((cells % tile.shape[1]).unique())
+    tile.count_events(pulses_up=k, pulses_down=k, slots=slots, line_toggles=slots + 2 * k)
+
+
+def _top_up(tile: Tile, hidden: Hidden, cells: Tensor, goal: Tensor, rounds: int) -> None:
+    """Rounds of write-verify on pairs, column by column; ends early when no element needs a pulse."""
+    for _ in range(rounds):
+        n = hidden.top_up(tile, cells, goal)
+        if not bool(n.any()):
+            break
+        most = torch.zeros(tile.shape[1], dtype=torch.int64)
+        most.scatter_reduce_(0, cells % tile.shape[1], n.abs(), "amax")
+        slots, pulses = int(most.sum()), int(n.abs().sum())
+        up = int(n.clamp(min=0).sum())
+        tile.count_events(
+            pulses_up=up, pulses_down=pulses - up, slots=slots, line_toggles=slots + pulses
+        )  # fmt: skip
+
+
+def describe(device: Device) -> str:
+    """A device in a few words, for tables and `repr`."""
+    response, spread, noise = device.response, device.spread, device.noise
+    name = getattr(response, "family", type(response).__name__)
+    words = [f"{name} [{response.w_min:g}, {response.w_max:g}]", f"{device.states:.0f} states"]
+    words.append("alike" if spread.uniform else "d2d spread")
+    if noise.std:
+        words.append(f"c2c {100 * noise.std:g} % {noise.kind}")
+    if device.stuck is not None:
+        words.append(f"{100 * device.stuck.fraction:g} % stuck")
+    if device.write_noise:
+        words.append(f"write noise {device.write_noise:g} steps")
+    for name in ("retention", "pair", "reference"):
+        if getattr(device, name) is not None:
+            words.append({"pair": "one-sided pairs"}.get(name, name))
+    return ", ".join(words)
