@@ -63,9 +63,9 @@ class Hidden:
             names += ["persistent", "noise"]
         if self.device.reference is not None:
             names += ["persistent"]
+            tile.memory["reference"] = drawn_reference(self.device.reference, self.sides[0])
         elif tile.block is not None and not self.pair:
             names += ["persistent"]  # a block of a wider matrix is strided; planes are whole
-            tile.memory["reference"] = drawn_reference(self.device.reference, self.sides[0])
         if self.sides[0].nu is not None:
             names += [AGES[side.name] for side in self.sides]
         for name in names:
