@@ -50,7 +50,8 @@ class AGAD(AnalogOptimizer):
 
     with m and the reference r planes like H. Since r is what P came to with the chopper the other way,
     v - r holds no offset of P, however large, and twice the signal where P has settled. The first phase
-    of a column only measures its reference.
+    of a column only measures its reference: W starts to move after about cols transfer_every /
+    (columns chop_prob) updates.
 
     H is dimensionless: with granularity 1 it counts pulses of W, and W moves by transfer_lr c_j (v - r) in
     weight units per transfer, cut to max_pulses dw_min.
@@ -63,7 +64,8 @@ class AGAD(AnalogOptimizer):
         lr: learning rate of the digital parameters, and of the transfer unless `transfer_lr` is given.
         fast_lr: learning rate of P (> 0).
         transfer_lr: of the transfer into H (> 0); None follows `lr` and so its schedule.
-        transfer_every: updates between transfers (>= 1).
+        transfer_every: updates between transfers (>= 1). aihwkit counts samples instead (units_in_mbatch):
+            there, a transfer of a column follows every sample, as here of `columns` = batch size.
         columns: columns read per transfer, in turn (>= 1). aihwkit: n_reads_per_transfer, always 1.
         reads: reads of each column that are averaged (>= 1).
         chop_prob: how often a chopper flips, per read of its column, in (0, 1]. aihwkit: in_chop_prob.

@@ -60,7 +60,8 @@ class ChoppedTTv2(AnalogOptimizer):
         lr: learning rate of the digital parameters, and of the transfer unless `transfer_lr` is given.
         fast_lr: learning rate of P (> 0).
         transfer_lr: of the transfer into H (> 0); None follows `lr` and so its schedule.
-        transfer_every: updates between transfers (>= 1).
+        transfer_every: updates between transfers (>= 1). aihwkit counts samples instead (units_in_mbatch):
+            there, a transfer of a column follows every sample, as here of `columns` = batch size.
         columns: columns read per transfer, in turn (>= 1). aihwkit: n_reads_per_transfer, always 1.
         reads: reads of each column that are averaged (>= 1).
         chop_prob: how often a chopper flips, per read of its column, in (0, 1]. aihwkit: in_chop_prob.
