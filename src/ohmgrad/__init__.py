@@ -6,7 +6,14 @@ from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds
 from .errors import InputError
 from .monitor import Monitor
 from .nn import AnalogConv2d, AnalogLinear, convert
-from .optim import AnalogOptimizer, AnalogSGD, TikiTaka
+from .optim import (
+    AnalogMomentum,
+    AnalogOptimizer,
+    AnalogSGD,
+    GradientCounts,
+    MixedPrecision,
+    TikiTaka,
+)
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
 
@@ -16,13 +23,16 @@ __all__ = [
     "NOISY_PERIPHERY",
     "AnalogConv2d",
     "AnalogLinear",
+    "AnalogMomentum",
     "AnalogOptimizer",
     "AnalogSGD",
     "ConstantStep",
     "Custom",
     "Device",
+    "GradientCounts",
     "InputError",
     "LinearStep",
+    "MixedPrecision",
     "Monitor",
     "Noise",
     "Periphery",

@@ -49,6 +49,9 @@ class Purpose:
     SYMMETRIC_POINT = 20
     COLUMN_ORDER = 21
     GRADIENT_NOISE = 22
+    ROUNDING = 45
+    ROW_ORDER = 46
+    TRACKING_CHOPPER = 47
 
 
 def philox(

@@ -48,6 +48,7 @@ SOURCES = (
     "cpu_rows.py",
     "cpu.py",
     "cpu_runs.py",
+    "cpu_rounding.py",
 )
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
