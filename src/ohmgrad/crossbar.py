@@ -98,8 +98,8 @@ class Tile:
         self.key, self.backend = Key(seed, array), backend
         #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
         self.events: list[int] = [0] * len(EVENTS)
-        #: tiles whose weights add to this one's in every product, each times its factor
-        self.companions: list[tuple[float, Tile]] = []
+        #: tiles whose weights add to this one's in every product, each times its factor or one a column
+        self.companions: list[tuple[float | Tensor, Tile]] = []
         self._waiting = HandOver()
         self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
         self.backend_name = ops.backend_for(self.weight, self.elements, backend)
@@ -164,7 +164,10 @@ class Tile:
         """What a product sees: this tile's weights plus its companions' times their factors."""
         weight = self.weight
         for factor, other in self.companions:
-            weight = torch.add(weight, other.weight, alpha=factor)
+            if isinstance(factor, Tensor):
+                weight = torch.addcmul(weight, other.weight, factor)
+            else:
+                weight = torch.add(weight, other.weight, alpha=factor)
         return weight
 
     def count(self, name: str) -> int:
