@@ -29,7 +29,6 @@ def send_whole_pulses(
         InputError: when a value of x or d is not finite; nothing is changed then.
     """
     x, d = _factors(x, d)
-    rounding.check_factors(x, d)
     whole = rows is None or bool(rows)
     if _fused(tile):
         from ..pulses import cpu_rounding as cpu
@@ -45,6 +44,7 @@ def send_whole_pulses(
         if whole:
             tile._add(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
+    rounding.check_factors(x, d)
     h += gain * rounding.gradient(x, d)
     if rows is None:
         tile.pulse_counts(rounding.whole_counts_(h, step))
@@ -79,7 +79,6 @@ def round_to_pulses(
         InputError: when a value of x or d is not finite; nothing is changed then.
     """
     x, d = _factors(x, d)
-    rounding.check_factors(x, d)
     pulses = rate / tile.device.dw_min
     if _fused(tile):
         from ..pulses import cpu_rounding as cpu
@@ -91,6 +90,7 @@ def round_to_pulses(
         )  # fmt: skip
         tile._add(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
+    rounding.check_factors(x, d)
     g = rounding.gradient(x, d)
     send = gain * g
     if m is not None:
@@ -106,4 +106,5 @@ def _fused(tile: Tile) -> bool:
 
 
 def _factors(x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    return x.detach().float().contiguous(), d.detach().float().contiguous()
+    """As the kernels take them; those of a hand-over are float32 and have no graph."""
+    return x.float().contiguous(), d.float().contiguous()

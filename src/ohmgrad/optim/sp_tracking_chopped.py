@@ -94,7 +94,7 @@ class ChoppedSPTracking(AnalogOptimizer):
             "reads": reads,
         }
         #: the last random words of every tile, one for a column, and which round they are of
-        self._drawn: dict[int, tuple[int, Tensor]] = {}
+        self._drawn: dict[int, tuple[int, list[int]]] = {}
         super().__init__(params, options, **digital)
         self._all_beside()
 
@@ -149,9 +149,9 @@ class ChoppedSPTracking(AnalogOptimizer):
         turn, column = divmod(number, tile.shape[1])
         drawn = self._drawn.get(id(tile))
         if drawn is None or drawn[0] != turn:
-            drawn = turn, words(tile.shape[1], 0, turn, Purpose.TRACKING_CHOPPER, tile.key)
+            drawn = turn, words(tile.shape[1], 0, turn, Purpose.TRACKING_CHOPPER, tile.key).tolist()
             self._drawn[id(tile)] = drawn
-        return int(drawn[1][column]) < chance * 2**32
+        return drawn[1][column] < chance * 2**32
 
     def _beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tile]:
         """P and R."""

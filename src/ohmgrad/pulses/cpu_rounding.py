@@ -21,7 +21,7 @@ from .cpu import PARALLEL_FROM, _key, _pack
 from .cpu_dense import QUIET, Z
 from .cpu_math import kernel, philox, threads
 from .cpu_rows import AHEAD, _event, _gauss_list, _replay
-from .rounding import MOST
+from .rounding import MOST, check_factors
 
 __all__ = ["digital_update"]
 
@@ -30,6 +30,7 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 ROUNDING = 45  # ohmgrad.rng.Purpose
 #: what becomes of the accumulator: nothing, whole pulses that leave it, or pulses by chance
 KEEP, WHOLE, STOCHASTIC = 0, 1, 2
+LARGEST = f32(3.4028235e38)
 
 
 @njit(inline="always", error_model="numpy")
@@ -37,11 +38,40 @@ def _gradient_row(r, x, d, g):
     n = g.shape[0]
     for j in range(n):
         g[j] = f32(0)
-    for b in range(x.shape[0]):
-        db = d[b, r]
-        if db != f32(0):
+    pairs = x.shape[0] // 2
+    for b in range(0, 2 * pairs, 2):  # two samples for one load and store of g
+        first, second = d[b, r], d[b + 1, r]
+        if first != f32(0) or second != f32(0):
             for j in range(n):
-                g[j] += db * x[b, j]
+                g[j] = (g[j] + first * x[b, j]) + second * x[b + 1, j]
+    if 2 * pairs < x.shape[0]:
+        last = d[2 * pairs, r]
+        for j in range(n):
+            g[j] += last * x[2 * pairs, j]
+
+
+@njit(inline="always", error_model="numpy")
+def _not_finite(t):
+    bad = i32(0)
+    for b in range(t.shape[0]):
+        for j in range(t.shape[1]):
+            bad |= i32(not abs(t[b, j]) <= LARGEST)
+    return bad != i32(0)
+
+
+@njit(inline="always", error_model="numpy")
+def _finish(events, most):
+    """Add up the chunks into the first; slots by columns join those by rows."""
+    by_columns = np.int64(0)
+    for j in range(most.shape[1]):
+        top = f32(0)
+        for c in range(most.shape[0]):
+            top = max(top, most[c, j])
+        by_columns += np.int64(top)
+    for c in range(1, events.shape[0]):
+        for i in range(3):
+            events[0, i] += events[c, i]
+    events[0, 2] = min(events[0, 2], by_columns)
 
 
 @njit(inline="always", error_model="numpy")
@@ -150,11 +180,29 @@ def _rows(
         _apply_listed(r, w, planes, slopes, kind, std, k, columns, count, step, k0, k1, z, ahead, one)
 
 
-@kernel(parallel=True)
-def _rows_parallel(
+@kernel()
+def _update(
     chunks, h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind, std, x, d, step, key,
     events, most,
 ):  # fmt: skip
+    if _not_finite(x) or _not_finite(d):
+        events[0, 3] = 1
+        return
+    _rows(
+        np.int64(0), w.shape[0], h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind, std, x,
+        d, step, key, events[0], most[0],
+    )  # fmt: skip
+    _finish(events, most)
+
+
+@kernel(parallel=True)
+def _update_parallel(
+    chunks, h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind, std, x, d, step, key,
+    events, most,
+):  # fmt: skip
+    if _not_finite(x) or _not_finite(d):
+        events[0, 3] = 1
+        return
     rows = w.shape[0]
     for i in prange(chunks):
         c = np.int64(i)
@@ -162,6 +210,7 @@ def _rows_parallel(
             c * rows // chunks, (c + 1) * rows // chunks, h, sends, mode, keep, gain, look_ahead, pulse, w,
             planes, slopes, kind, std, x, d, step, key, events[c], most[c],
         )  # fmt: skip
+    _finish(events, most)
 
 
 def digital_update(
@@ -184,7 +233,7 @@ def digital_update(
     Args:
         w: weights (rows, cols), float32 and contiguous.
         h: accumulator likewise; None for none, and then gain g takes its place.
-        x: (samples, cols); d: (samples, rows), float32 and contiguous, finite.
+        x: (samples, cols); d: (samples, rows), float32 and contiguous.
         mode: KEEP sends nothing; WHOLE sends trunc(h' / pulse), which leaves h'; STOCHASTIC rounds
             pulse h' by chance.
         look_ahead: STOCHASTIC rounds pulse (g + keep h') instead.
@@ -193,21 +242,22 @@ def digital_update(
 
     Returns:
         Pulses up, pulses down, line toggles, slots, as `Tile.pulse_counts` counts them.
+
+    Raises:
+        InputError: when a value of x or d is not finite; nothing is changed then.
     """
     rows, cols = w.shape
     store = np.empty((0, 0), np.float32) if h is None else h.numpy()
     planes, slopes, kind, std = _pack(elements)
-    work = (
-        store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), w.numpy(), planes, slopes, kind, std,
-        x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), _key(key),
-    )  # fmt: skip
     workers = threads() if x.shape[0] * rows * cols >= PARALLEL_FROM else 1
     chunks = 1 if workers == 1 else 4 * workers
-    events, most = np.zeros((chunks, 3), np.int64), np.zeros((chunks, cols), np.float32)
-    if workers == 1:
-        _rows(0, rows, *work, events[0], most[0])
-    else:
-        _rows_parallel(chunks, *work, events, most)
-    up, down, by_rows = events.sum(0).tolist()
-    slots = min(by_rows, int(most.max(0).sum(dtype=np.float64)))
+    events, most = np.zeros((chunks, 4), np.int64), np.zeros((chunks, cols), np.float32)
+    update = _update if workers == 1 else _update_parallel
+    update(
+        chunks, store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), w.numpy(), planes, slopes,
+        kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), _key(key), events, most,
+    )  # fmt: skip
+    up, down, slots, bad = events[0].tolist()
+    if bad:
+        check_factors(x, d)
     return [up, down, slots + up + down, slots]
