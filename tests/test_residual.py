@@ -227,9 +227,9 @@ def test_residual_learning_is_exact_at_a_shifted_symmetric_point_where_tiki_taka
     """Without gradient noise, symmetric point at 0.3 tau; the goal's mean square is 0.05."""
     device = soft(0.3)
     exact, _ = error(
-        lambda p: ResidualLearning(p, lr=0.1, beta=0.1, gamma=0.4, columns=None), device, 600, seed, noise=0
+        lambda p: ResidualLearning(p, lr=0.3, beta=0.1, gamma=0.4, columns=None), device, 600, seed, noise=0
     )
-    stalled, _ = error(lambda p: TikiTaka(p, lr=0.1, fast_lr=0.1, columns=6), device, 600, seed, noise=0)
+    stalled, _ = error(lambda p: TikiTaka(p, lr=0.1, fast_lr=0.3, columns=6), device, 600, seed, noise=0)
     assert exact < 1e-8
     assert stalled > 1e-5
 
@@ -272,14 +272,14 @@ def test_tracking_finds_the_symmetric_point_and_then_trains() -> None:
 # --- shared moves and options --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("periphery", [Periphery(), Periphery(out_noise=0.0005)], ids=["exact", "noisy"])
+@pytest.mark.parametrize("periphery", [Periphery(), Periphery(out_noise=0.002)], ids=["exact", "noisy"])
 def test_columns_are_programmed_to_a_step(periphery: Periphery) -> None:
-    device = Device(SoftBounds(-0.5, 0.6), 0.002, Spread(dw_min=0.2), Noise(0.3))
+    device = Device(SoftBounds(-0.5, 0.6), 0.01, Spread(dw_min=0.2), Noise(0.3))
     tile = Tile((30, 9), device, periphery=periphery, seed=2)
     target = torch.linspace(-0.3, 0.3, 60).view(30, 2)
     program_columns(tile, [4, 7], target, rounds=8)
-    # a closed loop stops within half a step, or goes on with single pulses of 0.002 and their noise
-    assert float((tile.weight[:, [4, 7]] - target).abs().max()) < 4 * 0.002
+    # a closed loop stops within half a step, or goes on with a few pulses of 0.01 and their noise
+    assert float((tile.weight[:, [4, 7]] - target).abs().max()) < 3 * 0.01
     assert not tile.weight[:, [0, 1, 2, 3, 5, 6, 8]].any()
 
 

@@ -43,7 +43,8 @@ def write_columns(tile: Tile, columns: list[int], values: Tensor, lr: float) -> 
 def program_columns(tile: Tile, columns: list[int], target: Tensor, rounds: int = 4) -> None:
     """Closed-loop write of columns: read them, pulse what is missing, and so on for `rounds` rounds.
 
-    Stops early where nothing is missing by more than half a step.
+    Ends early when nothing is missing by more than half a step. A round sends an element at most as many
+    pulses as an update has slots (`Pulsing.max_bl`).
 
     Args:
         tile: (rows, cols).
