@@ -23,8 +23,8 @@ from ohmgrad import (
     ResidualLearning,
     ResidualLearningV2,
     SoftBounds,
-    SPTracking,
     Spread,
+    SPTracking,
     TikiTaka,
     Tile,
 )
@@ -36,13 +36,16 @@ MEAN = Pulsing("mean")
 ROWS, COLS = 3, 5
 
 
-def train(make: Callable[..., Any], steps: int) -> Iterator[tuple[Any, Any, Tensor, Callable[[Tensor], Tensor]]]:
+def train(
+    make: Callable[..., Any], steps: int
+) -> Iterator[tuple[Any, Any, Tensor, Callable[[Tensor], Tensor]]]:
     """Least squares y = x W^T on an ideal device; yields, before every step, the layer, the optimizer, x
     and the output gradients at given weights; takes the step when asked to go on."""
     torch.manual_seed(5)
     layer = AnalogLinear(COLS, ROWS, FINE, bias=False, pulsing=MEAN)
     layer.out_scale.requires_grad_(False)
     optimizer = make(layer.parameters())
+    x = torch.zeros(0)
     for _ in range(steps):
         x, y = torch.randn(7, COLS), torch.randn(7, ROWS)
         yield layer, optimizer, x, lambda w, x=x, y=y: 2 * (x @ w.t() - y)
@@ -107,8 +110,8 @@ def test_version_2_spares_w_what_is_below_a_step() -> None:
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"tiles": 2}, {"tiles": 5, "inner": 2}, {"columns": None, "inner": 1}, {"columns": 2, "transfer_every": 1},
-    {"tiles": 4, "warm_start": 6, "inner": 2},
+    {}, {"tiles": 2}, {"tiles": 5, "inner": 2}, {"columns": None, "inner": 1},
+    {"columns": 2, "transfer_every": 1}, {"tiles": 4, "warm_start": 6, "inner": 2},
 ], ids=str)  # fmt: skip
 def test_multi_tile_is_its_recursion(options: dict[str, Any]) -> None:
     o = {"tiles": 3, "transfer_every": 2, "inner": 5, "columns": 1, "warm_start": 0, **options}
@@ -144,8 +147,8 @@ def test_multi_tile_is_its_recursion(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("chopped", [False, True])
 def test_sp_tracking_is_its_recursion(chopped: bool, options: dict[str, Any]) -> None:
     """The choppers' signs are taken from the optimizer; that and when they flip is for the next tests."""
-    more = {"chop_prob": 0.4} if chopped else {}
-    make = ChoppedSPTracking if chopped else SPTracking
+    more: dict[str, Any] = {"chop_prob": 0.4} if chopped else {}
+    make: Callable[..., Any] = ChoppedSPTracking if chopped else SPTracking
     run = train(lambda p: make(p, lr=0.02, beta=0.2, gamma=0.5, eta=0.3, **options, **more), 30)
     P, Q, R, c, W = *(torch.zeros(ROWS, COLS) for _ in range(3)), torch.ones(COLS), None
     for t, (layer, optimizer, x, d_of) in enumerate(run, 1):
@@ -154,7 +157,11 @@ def test_sp_tracking_is_its_recursion(chopped: bool, options: dict[str, Any]) ->
         flipped = now["chop"] != c if chopped else torch.ones(COLS, dtype=torch.bool)
         R[:, flipped] = Q[:, flipped]
         c = now["chop"].clone() if chopped else c
-        for got, expected in ((now["W"], W), (now["residual"], P), (now["q"].t() if chopped else now["q"], Q)):
+        for got, expected in (
+            (now["W"], W),
+            (now["residual"], P),
+            (now["q"].t() if chopped else now["q"], Q),
+        ):
             assert_close(got, expected)
         if chopped:
             assert_close(now["reference"], R)
@@ -289,7 +296,9 @@ def test_columns_in_turn() -> None:
     assert next_columns(3, 8, 1) == [2, 0, 1]
 
 
-WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+Wrong = list[tuple[Callable[..., Any], dict[str, Any], str]]
+
+SHARED: Wrong = [
     (make, options, message)
     for make in (ResidualLearning, ResidualLearningV2, SPTracking, ChoppedSPTracking)
     for options, message in (
@@ -300,7 +309,9 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         ({"reads": 1.5}, "reads is 1.5"),
         ({"transfer_every": True}, "transfer_every is True"),
     )
-] + [
+]
+WRONG: Wrong = [
+    *SHARED,
     (ResidualLearningV2, {"beta": 1.1}, r"beta is 1.1, but must be a number in \(0, 1\]"),
     (SPTracking, {"eta": 1.0}, r"eta is 1.0, but must be a number in \(0, 1\)"),
     (ChoppedSPTracking, {"eta": 0.0}, "eta is 0.0"),
@@ -315,7 +326,9 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "options", "message"), WRONG, ids=[f"{a.__name__}-{b}" for a, b, _ in WRONG])
+@pytest.mark.parametrize(
+    ("make", "options", "message"), WRONG, ids=[f"{a.__name__}-{b}" for a, b, _ in WRONG]
+)
 def test_wrong_options(make: Callable[..., Any], options: dict[str, Any], message: str) -> None:
     layer = AnalogLinear(3, 2, FINE)
     with pytest.raises(InputError, match=message):

@@ -142,7 +142,8 @@ def least_squares(device: Device, make: Callable[..., Any], steps: int) -> Any:
 
 
 @pytest.mark.parametrize("options", [
-    {}, {"granularity": 0.02}, {"transfer_every": 3}, {"rows": 2}, {"rows": 2, "transfer_every": 2}, {"rows": 9},
+    {}, {"granularity": 0.02}, {"transfer_every": 3}, {"rows": 2},
+    {"rows": 2, "transfer_every": 2}, {"rows": 9},
 ], ids=str)  # fmt: skip
 def test_mixed_precision_is_its_recursion(options: dict[str, Any]) -> None:
     device = Device(ConstantStep(-50, 50), dw_min=0.01)
@@ -178,8 +179,8 @@ def test_gradient_counts_send_the_gradient() -> None:
 ], ids=str)  # fmt: skip
 def test_momentum_is_torchs(options: dict[str, Any]) -> None:
     torch.manual_seed(2)
-    model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
-    analog = convert(model, FINE, pulsing=MEAN)
+    model: Any = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
+    analog: Any = convert(model, FINE, pulsing=MEAN)
     for layer in (analog[0], analog[2]):
         layer.out_scale.requires_grad_(False)
     o = {"momentum": 0.9, **options}
@@ -207,7 +208,11 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (GradientCounts, {"lr": -1.0}, "lr is -1.0"),
     (AnalogMomentum, {"momentum": 1.0}, r"momentum is 1.0, but must be a number in \[0, 1\)"),
     (AnalogMomentum, {"dampening": 1.5}, "dampening is 1.5"),
-    (AnalogMomentum, {"dampening": 0.5, "nesterov": True}, "nesterov is True with momentum 0.9 and dampening"),
+    (
+        AnalogMomentum,
+        {"dampening": 0.5, "nesterov": True},
+        "nesterov is True with momentum 0.9 and dampening",
+    ),
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .crossbar_sums import product_with_sum, weighted_sum
 from .devices import Device, Elements, draw
 from .errors import InputError
 from .handover import HandOver
@@ -162,13 +163,7 @@ class Tile:
 
     def effective_weight(self) -> Tensor:
         """What a product sees: this tile's weights plus its companions' times their factors."""
-        weight = self.weight
-        for factor, other in self.companions:
-            if isinstance(factor, Tensor):
-                weight = torch.addcmul(weight, other.weight, factor)
-            else:
-                weight = torch.add(weight, other.weight, alpha=factor)
-        return weight
+        return weighted_sum(self.weight, self.companions)
 
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened."""
@@ -342,6 +337,8 @@ class Tile:
         self._check_vectors("x", x, self.shape[1])
         first = self.count("forward_vectors")
         self.count_products(forward=len(x))
+        if self.companions and self.periphery.perfect:
+            return product_with_sum(x, self.weight, self.companions, back=False)
         matrix = self.effective_weight().t()
         return product(x, matrix, self.periphery, Purpose.READ_FORWARD, self.key, first, self.backend)
 
@@ -350,6 +347,8 @@ class Tile:
         self._check_vectors("d", d, self.shape[0])
         first = self.count("backward_vectors")
         self.count_products(backward=len(d))
+        if self.companions and self.periphery.perfect:
+            return product_with_sum(d, self.weight, self.companions, back=True)
         matrix = self.effective_weight()
         return product(d, matrix, self.periphery, Purpose.READ_BACKWARD, self.key, first, self.backend)
 

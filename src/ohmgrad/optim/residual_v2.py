@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -112,11 +113,12 @@ class ResidualLearningV2(AnalogOptimizer):
         if left:
             return
         columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
-        h, beta = state["filtered"], group["beta"]  # kept transposed: columns of H are contiguous
-        filtered = torch.lerp(h[columns], p.read(columns, group["reads"]).t(), beta)
+        h, beta = state["filtered"].numpy(), group["beta"]  # kept transposed: columns of H are contiguous
+        filtered = h[columns]
+        filtered += beta * (p.read(columns, group["reads"]).numpy().T - filtered)
         h[columns] = filtered
-        filtered = filtered.masked_fill(filtered.abs() <= tile.device.dw_min, 0.0)
-        write_columns(tile, columns, filtered.t(), beta)
+        filtered[np.abs(filtered) <= tile.device.dw_min] = 0.0
+        write_columns(tile, columns, torch.from_numpy(filtered.T), beta)
 
     def _residual(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         p = self.array(tile, state, "residual", role=1)

@@ -123,9 +123,11 @@ class SPTracking(AnalogOptimizer):
         if left:
             return
         columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
-        read, before = p.read(columns, group["reads"]), q[:, columns]
-        write_columns(tile, columns, read - before, group["beta"])
-        q[:, columns] = torch.lerp(before, read, group["eta"])
+        q = q.numpy()
+        before = q[:, columns]
+        moved = p.read(columns, group["reads"]).numpy() - before
+        write_columns(tile, columns, torch.from_numpy(moved), group["beta"])
+        q[:, columns] = before + group["eta"] * moved
 
     def _beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tensor]:
         """P, and the digital Q (rows, cols)."""

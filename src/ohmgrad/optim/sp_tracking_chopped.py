@@ -123,22 +123,23 @@ class ChoppedSPTracking(AnalogOptimizer):
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
         p, r = self._beside(tile, group, state)
-        chop, q = state["chop"], state["q"]
-        p.pulse(x * chop, d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
+        p.pulse(x * state["chop"], d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
         updates = state["updates"] = state.get("updates", 0) + 1
         transfer, left = divmod(updates, group["transfer_every"])
         if left:
             return
         columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
-        read = p.read(columns, group["reads"])
-        residual = (read - r.read(columns, group["reads"])) * chop[columns]
-        write_columns(tile, columns, residual, group["beta"])
-        q[columns] = torch.lerp(q[columns], read.t(), group["eta"])
+        chop, q = state["chop"].numpy(), state["q"].numpy()
+        read = p.read(columns, group["reads"]).numpy()
+        residual = (read - r.read(columns, group["reads"]).numpy()) * chop[columns]
+        write_columns(tile, columns, torch.from_numpy(residual), group["beta"])
+        kept = q[columns]
+        q[columns] = kept + group["eta"] * (read.T - kept)
         first = (transfer - 1) * len(columns)
         flips = [j for i, j in enumerate(columns) if self._flips(tile, first + i, group["chop_prob"])]
         if flips:
             chop[flips] *= -1
-            program_columns(r, flips, q[flips].t())
+            program_columns(r, flips, torch.from_numpy(q[flips].T))
             self._beside(tile, group, state)  # the next product sees the new choppers
 
     def _flips(self, tile: Tile, number: int, chance: float) -> bool:

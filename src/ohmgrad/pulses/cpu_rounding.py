@@ -126,9 +126,7 @@ def _apply_listed(r, w, planes, slopes, kind, std, k, columns, count, step, k0, 
         room = Z * np.sqrt(var)
         if max(mean, start) + room > upper or min(mean, start) - room < lower:
             one[0] = np.int64(n)
-            w[r, j] = _replay(
-                start, r, j, one, np.int64(1), planes, slopes, kind, std, step, k0, k1, ahead
-            )
+            w[r, j] = _replay(start, r, j, one, np.int64(1), planes, slopes, kind, std, step, k0, k1, ahead)
         else:
             w[r, j] = min(max(mean + np.sqrt(var) * z[i], lower), upper)
 
@@ -189,8 +187,8 @@ def _update(
         events[0, 3] = 1
         return
     _rows(
-        np.int64(0), w.shape[0], h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind, std, x,
-        d, step, key, events[0], most[0],
+        np.int64(0), w.shape[0], h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind,
+        std, x, d, step, key, events[0], most[0],
     )  # fmt: skip
     _finish(events, most)
 
