@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .crossbar_sums import product_with_sum, weighted_sum
+from .crossbar_sums import weighted_sum
 from .devices import Device, Elements, draw
 from .errors import InputError
 from .handover import HandOver
@@ -337,8 +337,6 @@ class Tile:
         self._check_vectors("x", x, self.shape[1])
         first = self.count("forward_vectors")
         self.count_products(forward=len(x))
-        if self.companions and self.periphery.perfect:
-            return product_with_sum(x, self.weight, self.companions, back=False)
         matrix = self.effective_weight().t()
         return product(x, matrix, self.periphery, Purpose.READ_FORWARD, self.key, first, self.backend)
 
@@ -347,8 +345,6 @@ class Tile:
         self._check_vectors("d", d, self.shape[0])
         first = self.count("backward_vectors")
         self.count_products(backward=len(d))
-        if self.companions and self.periphery.perfect:
-            return product_with_sum(d, self.weight, self.companions, back=True)
         matrix = self.effective_weight()
         return product(d, matrix, self.periphery, Purpose.READ_BACKWARD, self.key, first, self.backend)
 

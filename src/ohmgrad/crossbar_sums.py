@@ -1,4 +1,4 @@
-"""Arrays that a product sees together: W + sum_i f_i A_i, with or without building the sum."""
+"""Arrays that a product sees together: W + sum_i f_i A_i."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Companions", "product_with_sum", "weighted_sum"]
+__all__ = ["Companions", "weighted_sum"]
 
 
 class _Array(Protocol):
@@ -28,19 +28,3 @@ def weighted_sum(weight: Tensor, companions: Companions) -> Tensor:
         else:
             weight = torch.add(weight, other.weight, alpha=factor)
     return weight
-
-
-def product_with_sum(v: Tensor, weight: Tensor, companions: Companions, back: bool) -> Tensor:
-    """Exact product with the sum, v (samples, cols) -> (samples, rows), or `back` the other way.
-
-    A small product for each array costs less than a sum of the size of the arrays.
-    """
-    y = v @ (weight if back else weight.t())
-    for factor, other in companions:
-        if not isinstance(factor, Tensor):
-            y = torch.addmm(y, v, other.weight if back else other.weight.t(), alpha=factor)
-        elif back:
-            y = torch.addcmul(y, v @ other.weight, factor)
-        else:
-            y = torch.addmm(y, v * factor, other.weight.t())
-    return y

@@ -35,7 +35,12 @@ class SPTracking(AnalogOptimizer):
 
     P and W move by pulses. Gradient noise draws P towards its symmetric point; where the mean gradient is
     zero that is all that moves P, and its running mean Q becomes the reference that residual learning
-    needs, without any calibration before. `ChoppedSPTracking` separates the two better.
+    needs, without any calibration before.
+
+    W and Q both add up P' - Q, so that where W answers ideally W - W_0 = (beta / eta) (Q - Q_0) in every
+    update: an element whose weight has far to go takes Q with it. With beta << eta, Q finds the symmetric
+    point and W hardly moves; with beta >> eta it is the other way round. `ChoppedSPTracking` is free of
+    this, and the one to train with.
 
     The paper reads all of P in every update; columns in turn are our reading for hardware. Q is subtracted
     exactly in the products, as in the paper's algorithm; keeping a copy of it on an array is part of
