@@ -25,7 +25,7 @@ def main() -> float:
     device = og.Device(og.SoftBounds.symmetric(0.6), dw_min=0.005, noise=og.Noise(0.3))
     model = og.convert(torch.nn.Linear(8, 3), device)
     optimizer = SignTransfer(model.parameters(), lr=0.05)
-    truth = torch.rand(3, 8) * 0.6 - 0.3
+    truth, loss = torch.rand(3, 8) * 0.6 - 0.3, torch.zeros(1)
     for _ in range(800):
         x = torch.randn(10, 8)
         loss = (model(x) - x @ truth.t()).square().mean()
