@@ -50,8 +50,7 @@ class Purpose:
     COLUMN_ORDER = 21
     GRADIENT_NOISE = 22
     ROUNDING = 45
-    ROW_ORDER = 46
-    TRACKING_CHOPPER = 47
+    TRACKING_CHOPPER = 46
 
 
 def philox(
