@@ -1,32 +1,32 @@
-"""An algorithm of your own, from a tile's primitives: accumulate digitally, write whole pulses.
-Mixed precision (Nandakumar et al. 2020, 10.3389/fnins.2020.00406): H -= lr d^T x; then
-n = trunc(H / dw_min) pulses go to the element, and H keeps the rest."""
+"""An algorithm of your own, from a tile's primitives: Tiki-Taka with signs. A fast array P collects the
+gradient; then one column of P is read, and W gets one pulse wherever P says clearly which way to go."""
 
 import torch
 
 import ohmgrad as og
 
 
-class MixedPrecision(og.AnalogOptimizer):
-    def __init__(self, params, lr: float) -> None:
-        super().__init__(params, {"lr": lr})
+class SignTransfer(og.AnalogOptimizer):
+    def __init__(self, params, lr: float, threshold: float = 0.05) -> None:
+        super().__init__(params, {"lr": lr, "threshold": threshold})
 
     def analog_step(self, tile, x, d, group, state) -> None:
-        h = state.setdefault("h", torch.zeros(tile.shape))
-        h.addmm_(d.t(), x, alpha=-group["lr"])
-        n = torch.trunc(h / tile.device.dw_min).long()
-        h -= n * tile.device.dw_min
-        tile.pulse_counts(n)
+        fast = self.array(tile, state, "fast", role=1)
+        fast.pulse(x, d, -group["lr"])
+        column = state["next"] = (state.get("next", -1) + 1) % tile.shape[1]
+        read = fast.read([column])[:, 0]
+        counts = torch.zeros(tile.shape, dtype=torch.int64)
+        counts[:, column] = torch.sign(read).long() * (read.abs() > group["threshold"])
+        tile.pulse_counts(counts)
 
 
 def main() -> float:
     torch.manual_seed(0)
     device = og.Device(og.SoftBounds.symmetric(0.6), dw_min=0.005, noise=og.Noise(0.3))
     model = og.convert(torch.nn.Linear(8, 3), device)
-    optimizer = MixedPrecision(model.parameters(), lr=0.05)
-    truth = torch.rand(3, 8) * 0.6 - 0.3
-    loss = torch.tensor(0.0)
-    for _ in range(200):
+    optimizer = SignTransfer(model.parameters(), lr=0.05)
+    truth, loss = torch.rand(3, 8) * 0.6 - 0.3, torch.zeros(1)
+    for _ in range(800):
         x = torch.randn(10, 8)
         loss = (model(x) - x @ truth.t()).square().mean()
         optimizer.zero_grad()

@@ -28,7 +28,22 @@ from ohmgrad.devices import (
     Spread,
     Stuck,
 )
-from ohmgrad.optim import AGAD, AnalogOptimizer, AnalogSGD, ChoppedTTv2, TikiTaka, TTv2
+from ohmgrad.optim import (
+    AGAD,
+    AnalogMomentum,
+    AnalogOptimizer,
+    AnalogSGD,
+    ChoppedSPTracking,
+    ChoppedTTv2,
+    GradientCounts,
+    MixedPrecision,
+    MultiTile,
+    ResidualLearning,
+    ResidualLearningV2,
+    SPTracking,
+    TikiTaka,
+    TTv2,
+)
 from ohmgrad.pulses import Pulsing
 
 __all__ = [
@@ -203,6 +218,17 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "agad-random": partial(
         AGAD, lr=0.05, fast_lr=0.5, columns=64, chop_prob=0.3, chopping="random", rest="keep", max_pulses=10
     ),
+    "mixed-precision": partial(MixedPrecision, lr=0.05),
+    "mixed-precision-rows": partial(MixedPrecision, lr=0.05, granularity=0.002, transfer_every=2, rows=3),
+    "gradient-counts": partial(GradientCounts, lr=0.05),
+    "momentum": partial(AnalogMomentum, lr=0.01),
+    "residual": partial(ResidualLearning, lr=0.05),
+    "residual-all-columns": partial(ResidualLearning, lr=0.05, alpha=0.1, columns=None, transfer_every=2),
+    "residual-v2": partial(ResidualLearningV2, lr=0.05, columns=4),
+    "multi-tile": partial(MultiTile, lr=0.1, inner=2),
+    "multi-tile-warm": partial(MultiTile, lr=0.1, tiles=4, inner=2, warm_start=3),
+    "sp-tracking": partial(SPTracking, lr=0.05, columns=4),
+    "sp-tracking-chopped": partial(ChoppedSPTracking, lr=0.05, columns=4, chop_prob=0.3),
 }
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .crossbar_array import EVENTS, AbstractArray, tiles_of
 from .crossbar_program import describe, program, refresh
+from .crossbar_sums import weighted_sum
 from .errors import InputError
 from .periphery import product
 from .pulses import Pulsing, ops
@@ -80,10 +81,7 @@ class Tile(AbstractArray):
 
     def effective_weight(self) -> Tensor:
         """What a product sees: this tile's weights plus its companions' times their factors."""
-        weight = self.weight
-        for factor, other in self.companions:
-            weight = torch.add(weight, other.weight, alpha=factor)
-        return weight
+        return weighted_sum(self.weight, self.companions)
 
     def _refresh(self) -> None:
         pair = self.device.pair

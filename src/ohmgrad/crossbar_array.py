@@ -80,8 +80,8 @@ class AbstractArray(abc.ABC):
         self.key, self.backend = Key(seed, array), backend
         #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
         self.events: list[int] = [0] * len(EVENTS)
-        #: tiles whose weights add to this one's in every product, each times its factor
-        self.companions: list[tuple[float, Tile]] = []
+        #: tiles whose weights add to this one's in every product, each times its factor or one a column
+        self.companions: list[tuple[float | Tensor, Tile]] = []
         self._waiting = HandOver()
         self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
         self.backend_name = ops.backend_for(self.owner, self.elements, backend)

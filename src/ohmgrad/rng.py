@@ -59,6 +59,8 @@ class Purpose:
     CHOPPER = 40
     WINDOWS = 60
     SAMPLE = 61
+    ROUNDING = 45
+    TRACKING_CHOPPER = 46
 
 
 def philox(

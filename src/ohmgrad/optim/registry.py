@@ -8,7 +8,15 @@ from collections.abc import Callable
 from .agad import AGAD
 from .base import AnalogOptimizer
 from .cttv2 import ChoppedTTv2
+from .gradient_counts import GradientCounts
+from .mixed_precision import MixedPrecision
+from .momentum import AnalogMomentum
+from .multi_tile import MultiTile
+from .residual import ResidualLearning
+from .residual_v2 import ResidualLearningV2
 from .sgd import AnalogSGD
+from .sp_tracking import SPTracking
+from .sp_tracking_chopped import ChoppedSPTracking
 from .tiki_taka import TikiTaka
 from .ttv2 import TTv2
 
@@ -21,6 +29,14 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "ttv2": TTv2,
     "c-ttv2": ChoppedTTv2,
     "agad": AGAD,
+    "mixed-precision": MixedPrecision,
+    "gradient-counts": GradientCounts,
+    "momentum": AnalogMomentum,
+    "residual": ResidualLearning,
+    "residual-v2": ResidualLearningV2,
+    "multi-tile": MultiTile,
+    "sp-tracking": SPTracking,
+    "sp-tracking-chopped": ChoppedSPTracking,
 }
 
 

@@ -49,6 +49,7 @@ SOURCES = (
     "cpu.py",
     "cpu_runs.py",
     "cpu_counts.py",
+    "cpu_rounding.py",
 )
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 

@@ -1,0 +1,30 @@
+"""Arrays that a product sees together: W + sum_i f_i A_i."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Companions", "weighted_sum"]
+
+
+class _Array(Protocol):
+    @property
+    def weight(self) -> Tensor: ...
+
+
+#: factors, numbers or one for each column (cols,), and arrays (rows, cols)
+Companions = Iterable[tuple[float | Tensor, _Array]]
+
+
+def weighted_sum(weight: Tensor, companions: Companions) -> Tensor:
+    """W + sum_i f_i A_i, (rows, cols); W itself where there are no companions."""
+    for factor, other in companions:
+        if isinstance(factor, Tensor):
+            weight = torch.addcmul(weight, other.weight, factor)
+        else:
+            weight = torch.add(weight, other.weight, alpha=factor)
+    return weight

@@ -1,0 +1,99 @@
+"""Mixed precision: the gradient is accumulated digitally, and whole pulses are written.
+
+Nandakumar et al. 2020 (10.3389/fnins.2020.00406).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..crossbar import Tile
+from ..errors import InputError, check_number
+from .base import AnalogOptimizer
+from .rounding import send_whole_pulses
+
+__all__ = ["MixedPrecision"]
+
+
+class MixedPrecision(AnalogOptimizer):
+    """A digital accumulator chi in weight units, of the size of the weights, beside every array.
+
+        chi' = chi - lr g                                        g = d^T x
+
+    and every `transfer_every` updates, in the next `rows` rows,
+
+        n = trunc(chi' / granularity)     pulses to every element
+        chi'' = chi' - n granularity      the rest stays
+
+    Small gradients are not lost, and no random numbers are drawn; but all of d^T x is digital work, and
+    W itself stays on elements that answer up and down pulses differently.
+
+    Args:
+        params: parameters or groups of a converted model.
+        lr: learning rate (>= 0).
+        granularity: chi that makes a pulse, in weight units (> 0); None is the device's dw_min.
+        transfer_every: updates between transfers (>= 1).
+        rows: rows written per transfer (>= 1), in turn; None for all.
+        momentum, dampening, weight_decay, nesterov: for digital parameters in the same groups.
+
+    Raises:
+        InputError: when an option is out of range, or no parameter is analog.
+
+    aihwkit's MixedPrecisionCompound calls them granularity (0 for None), transfer_every and
+    n_rows_per_transfer (-1 for None); its first transfer comes one update later.
+
+    Example:
+        >>> import torch, ohmgrad
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> model = ohmgrad.convert(torch.nn.Linear(3, 2), Device(SoftBounds.symmetric(0.6)))
+        >>> optimizer = MixedPrecision(model.parameters(), lr=0.1)
+        >>> model(torch.ones(1, 3)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        granularity: float | None = None,
+        transfer_every: int = 1,
+        rows: int | None = None,
+        **digital: Any,
+    ) -> None:
+        options = {"lr": lr, "granularity": granularity, "transfer_every": transfer_every, "rows": rows}
+        super().__init__(params, options, **digital)
+
+    def check(self, group: dict[str, Any]) -> None:
+        if group["granularity"] is not None:
+            check_number("granularity", group["granularity"], low=0, open_low=True)
+        for name in ("transfer_every", "rows"):
+            value = group[name]
+            if (type(value) is not int or value < 1) and not (name == "rows" and value is None):
+                raise InputError(f"{name} is {value!r}, but must be an integer of at least 1")
+
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        if "chi" not in state:
+            state["chi"] = torch.zeros(tile.shape)
+        updates = state["updates"] = state.get("updates", 0) + 1
+        send_whole_pulses(
+            tile, state["chi"], x, d, -float(group["lr"]), group["granularity"] or tile.device.dw_min,
+            self._rows(tile, group, updates),
+        )  # fmt: skip
+
+    @staticmethod
+    def _rows(tile: Tile, group: dict[str, Any], updates: int) -> list[int] | None:
+        """Rows that may send after so many updates; None for all."""
+        transfer, left = divmod(updates, group["transfer_every"])
+        if left:
+            return []
+        total, some = tile.shape[0], group["rows"]
+        if some is None or some >= total:
+            return None
+        return [((transfer - 1) * some + i) % total for i in range(some)]

@@ -1,0 +1,74 @@
+"""Analog SGD with momentum kept digitally: the baseline with a full-precision memory of gradients.
+
+Momentum as in torch.optim.SGD (Sutskever et al., ICML 2013); the pulses as in `GradientCounts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..crossbar import Tile
+from ..errors import InputError, check_number
+from .base import AnalogOptimizer
+from .rounding import round_to_pulses
+
+__all__ = ["AnalogMomentum"]
+
+
+class AnalogMomentum(AnalogOptimizer):
+    """Momentum in a digital buffer M of the size of the weights; W moves by pulses.
+
+        M' = momentum M + (1 - dampening) g                      g = d^T x; at first M' = g
+        m  = M', or g + momentum M' with `nesterov`
+        n  = -sign(m) floor(|lr m| / dw_min + u)                 u uniform on [0, 1)
+
+    n pulses go to every element: E n dw_min = -lr m. Here the options of momentum are for analog and
+    digital parameters alike, in torch's convention; weight decay is for digital ones.
+
+    Args:
+        params: parameters or groups of a converted model.
+        lr: learning rate (>= 0).
+        momentum: share of M that is kept, in [0, 1).
+        dampening: share of the gradient that is left out, in [0, 1].
+        nesterov: look ahead; needs momentum and no dampening.
+        weight_decay: of digital parameters.
+
+    Raises:
+        InputError: when an option is out of range, or no parameter is analog.
+
+    Example:
+        >>> import torch, ohmgrad
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> model = ohmgrad.convert(torch.nn.Linear(3, 2), Device(SoftBounds.symmetric(0.6)))
+        >>> optimizer = AnalogMomentum(model.parameters(), lr=0.1)
+        >>> model(torch.ones(1, 3)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(self, params: Iterable[Any], lr: float, *, momentum: float = 0.9, **digital: Any) -> None:
+        super().__init__(params, {"lr": lr}, momentum=momentum, **digital)
+
+    def check(self, group: dict[str, Any]) -> None:
+        check_number("momentum", group["momentum"], low=0, high=1, open_high=True)
+        check_number("dampening", group["dampening"], low=0, high=1)
+        if group["nesterov"] and (group["dampening"] or not group["momentum"]):
+            raise InputError(
+                f"nesterov is True with momentum {group['momentum']!r} and dampening "
+                f"{group['dampening']!r}, but needs momentum > 0 and dampening = 0"
+            )
+
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        first = "momentum_buffer" not in state
+        if first:
+            state["momentum_buffer"] = torch.zeros(tile.shape)
+        round_to_pulses(
+            tile, x, d, -float(group["lr"]), state["momentum_buffer"],
+            keep=group["momentum"], gain=1.0 if first else 1 - group["dampening"],
+            look_ahead=bool(group["nesterov"]),
+        )  # fmt: skip

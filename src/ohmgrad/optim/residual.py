@@ -1,0 +1,133 @@
+"""Residual Learning (version 1): W learns the target, and a second array P the residual that W leaves.
+
+Wu et al., NeurIPS 2025 (arXiv 2502.06309, section 4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor
+
+from ..crossbar import Tile
+from ..errors import check_number
+from .base import AnalogOptimizer, Road
+from .moves import check_whole, next_columns, write_columns
+
+__all__ = ["ResidualLearning"]
+
+
+class ResidualLearning(AnalogOptimizer):
+    """Residual Learning on two arrays; the network sees W + gamma P.
+
+    It solves min_W |P*(W)|^2 with P*(W) the minimum over P of f(W + gamma P), the residual:
+
+        P' = P - alpha g F(P) - |alpha g| G(P)                   g = d^T x at W + gamma P
+
+    and every `transfer_every` updates, for the next `columns` columns,
+
+        W' = W + beta P' F(W) - |beta P'| G(W)
+
+    both by pulses. The recursion is Tiki-Taka's, with gamma > 0: the network goes on where g = 0, and
+    there P needs no mean of zero. With gradient noise P is still drawn towards its symmetric point, so
+    that exact convergence needs one at 0 (a reference that was subtracted), or `SPTracking`. The paper
+    moves all of P in every update (columns=None); hardware moves columns.
+
+    Args:
+        params: parameters or groups of a converted model.
+        lr: learning rate of the digital parameters, and of P unless `alpha` is given.
+        alpha: learning rate of P (> 0); None follows `lr` and so its schedule.
+        beta: learning rate of the transfer into W (> 0); the paper's theory takes alpha gamma^1.5.
+        gamma: share of P in the weight that the network sees (> 0).
+        transfer_every: updates between transfers (>= 1).
+        columns: columns read per transfer (>= 1), in turn; None for all.
+        reads: reads of each column that are averaged (>= 1).
+        momentum, dampening, weight_decay, nesterov: for digital parameters in the same groups.
+
+    Raises:
+        InputError: when an option is out of range, or no parameter is analog.
+
+    aihwkit's TransferCompound calls them fast_lr (alpha), transfer_lr (beta), gamma, transfer_every,
+    n_reads_per_transfer (columns) and, of the columns, transfer_columns.
+
+    Example:
+        >>> import torch, ohmgrad
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> model = ohmgrad.convert(torch.nn.Linear(3, 2), Device(SoftBounds.symmetric(0.6)))
+        >>> optimizer = ResidualLearning(model.parameters(), lr=0.1)
+        >>> model(torch.ones(1, 3)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        alpha: float | None = None,
+        beta: float = 0.1,
+        gamma: float = 0.4,
+        transfer_every: int = 1,
+        columns: int | None = 1,
+        reads: int = 1,
+        **digital: Any,
+    ) -> None:
+        options = {
+            "lr": lr,
+            "alpha": alpha,
+            "beta": beta,
+            "gamma": gamma,
+            "transfer_every": transfer_every,
+            "columns": columns,
+            "reads": reads,
+        }
+        super().__init__(params, options, **digital)
+        self._residuals()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._residuals()  # the next product sees the restored P
+
+    def _residuals(self) -> None:
+        for group in self.param_groups:
+            for tile, state in self.tiles_in(group):
+                self._residual(tile, group, state)
+
+    def check(self, group: dict[str, Any]) -> None:
+        if group["alpha"] is not None:
+            check_number("alpha", group["alpha"], low=0, open_low=True)
+        check_number("beta", group["beta"], low=0, open_low=True)
+        check_number("gamma", group["gamma"], low=0, open_low=True)
+        check_whole(group, ("transfer_every", "reads"))
+        if group["columns"] is not None:
+            check_whole(group, ("columns",))
+
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        p = self._residual(tile, group, state)
+        p.pulse(x, d, -self._alpha(group))
+        updates = state["updates"] = state.get("updates", 0) + 1
+        transfer, left = divmod(updates, group["transfer_every"])
+        if not left:
+            columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
+            write_columns(tile, columns, p.read(columns, group["reads"]), group["beta"])
+
+    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
+        cols = tile.shape[1]
+        share = min((group["columns"] or cols) / cols, 1.0) / group["transfer_every"]
+        p = tile.periphery  # noise of a one-hot read: outputs, elements, rounding of the ADC
+        noise = math.sqrt((p.out_noise**2 + p.weight_noise**2 + p.out_step**2 / 12) / group["reads"])
+        residual = self._residual(tile, group, state)
+        return Road(residual, self._alpha(group), share * group["beta"], noise)
+
+    @staticmethod
+    def _alpha(group: dict[str, Any]) -> float:
+        return float(group["lr"] if group["alpha"] is None else group["alpha"])
+
+    def _residual(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+        p = self.array(tile, state, "residual", role=1)
+        tile.companions = [(group["gamma"], p)]
+        return p

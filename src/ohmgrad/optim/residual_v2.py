@@ -1,0 +1,128 @@
+"""Residual Learning version 2: a digital filter between P and W, against read noise and granularity.
+
+Wu et al., NeurIPS 2025 (arXiv 2502.06309, section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..crossbar import Tile
+from ..errors import check_number
+from .base import AnalogOptimizer
+from .moves import check_whole, next_columns, write_columns
+
+__all__ = ["ResidualLearningV2"]
+
+
+class ResidualLearningV2(AnalogOptimizer):
+    """Residual Learning with a digital buffer H; the network sees W + gamma P.
+
+        P' = P - alpha g F(P) - |alpha g| G(P)                   g = d^T x at W + gamma P
+
+    and every `transfer_every` updates, for the next `columns` columns,
+
+        H' = (1 - beta) H + beta (P' + e)                        e the noise of the read
+        W' = W + beta s F(W) - |beta s| G(W)                     s = H' where |H'| > dw_min, else 0
+
+    P and W move by pulses. The moving average takes the noise of the reads away, which would draw W
+    towards its symmetric point as gradient noise does in Analog SGD; the threshold spares W pulses for
+    residuals below its granularity.
+
+    Args:
+        params: parameters or groups of a converted model.
+        lr: learning rate of the digital parameters, and of P unless `alpha` is given.
+        alpha: learning rate of P (> 0); None follows `lr` and so its schedule.
+        beta: share of a read in the average, and learning rate of the transfer into W, in (0, 1].
+        gamma: share of P in the weight that the network sees (> 0).
+        transfer_every: updates between transfers (>= 1).
+        columns: columns read per transfer (>= 1), in turn; None for all.
+        reads: reads of each column that are averaged (>= 1).
+        momentum, dampening, weight_decay, nesterov: for digital parameters in the same groups.
+
+    Raises:
+        InputError: when an option is out of range, or no parameter is analog.
+
+    In aihwkit the authors' programs take ChoppedTransferCompound with buffer_as_momentum: fast_lr (alpha),
+    transfer_lr (beta), 1 - momentum (beta of the average), gamma, in_chop_prob = 0.
+
+    Example:
+        >>> import torch, ohmgrad
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> model = ohmgrad.convert(torch.nn.Linear(3, 2), Device(SoftBounds.symmetric(0.6)))
+        >>> optimizer = ResidualLearningV2(model.parameters(), lr=0.1)
+        >>> model(torch.ones(1, 3)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        alpha: float | None = None,
+        beta: float = 0.1,
+        gamma: float = 0.4,
+        transfer_every: int = 1,
+        columns: int | None = 1,
+        reads: int = 1,
+        **digital: Any,
+    ) -> None:
+        options = {
+            "lr": lr,
+            "alpha": alpha,
+            "beta": beta,
+            "gamma": gamma,
+            "transfer_every": transfer_every,
+            "columns": columns,
+            "reads": reads,
+        }
+        super().__init__(params, options, **digital)
+        self._residuals()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._residuals()  # the next product sees the restored P
+
+    def _residuals(self) -> None:
+        for group in self.param_groups:
+            for tile, state in self.tiles_in(group):
+                self._residual(tile, group, state)
+
+    def check(self, group: dict[str, Any]) -> None:
+        if group["alpha"] is not None:
+            check_number("alpha", group["alpha"], low=0, open_low=True)
+        check_number("beta", group["beta"], low=0, high=1, open_low=True)
+        check_number("gamma", group["gamma"], low=0, open_low=True)
+        check_whole(group, ("transfer_every", "reads"))
+        if group["columns"] is not None:
+            check_whole(group, ("columns",))
+
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        p = self._residual(tile, group, state)
+        p.pulse(x, d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
+        updates = state["updates"] = state.get("updates", 0) + 1
+        transfer, left = divmod(updates, group["transfer_every"])
+        if left:
+            return
+        columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
+        h, beta = state["filtered"].numpy(), group["beta"]  # kept transposed: columns of H are contiguous
+        filtered = h[columns]
+        filtered += beta * (p.read(columns, group["reads"]).numpy().T - filtered)
+        h[columns] = filtered
+        filtered[np.abs(filtered) <= tile.device.dw_min] = 0.0
+        write_columns(tile, columns, torch.from_numpy(filtered.T), beta)
+
+    def _residual(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+        p = self.array(tile, state, "residual", role=1)
+        tile.companions = [(group["gamma"], p)]
+        if "filtered" not in state:
+            state["filtered"] = torch.zeros(tile.shape[1], tile.shape[0])
+        return p

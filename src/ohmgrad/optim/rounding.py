@@ -1,0 +1,111 @@
+"""What algorithms with a digital gradient share: accumulate it, and send whole pulses to the elements."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..crossbar import Tile
+from ..pulses import rounding
+
+__all__ = ["round_to_pulses", "send_whole_pulses"]
+
+
+def send_whole_pulses(
+    tile: Tile, h: Tensor, x: Tensor, d: Tensor, gain: float, step: float, rows: list[int] | None
+) -> None:
+    """H += gain d^T x; then trunc(H / step) pulses go to the elements and leave H.
+
+    Args:
+        tile: (rows, cols).
+        h: accumulator (rows, cols), float32, changed in place.
+        x: (samples, cols); d: (samples, rows).
+        gain: -lr to descend.
+        step: size of a pulse in weight units (> 0).
+        rows: rows that may send; None for all, [] for none.
+
+    Raises:
+        InputError: when a value of x or d is not finite; nothing is changed then.
+    """
+    x, d = _factors(x, d)
+    whole = rows is None or bool(rows)
+    if _fused(tile):
+        from ..pulses import cpu_rounding as cpu
+
+        sends = np.ones(tile.shape[0], np.uint8)
+        if rows is not None:
+            sends[:] = 0
+            sends[rows] = 1
+        mode = cpu.WHOLE if whole else cpu.KEEP
+        up, down, toggles, slots = cpu.digital_update(
+            tile.weight, tile.elements, h, x, d, mode, 1.0, gain, False, step, sends, tile.key, tile.events[0]
+        )
+        if whole:
+            tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+        return
+    rounding.check_factors(x, d)
+    h += gain * rounding.gradient(x, d)
+    if rows is None:
+        tile.pulse_counts(rounding.whole_counts_(h, step))
+    elif rows:
+        counts, part = torch.zeros(tile.shape, dtype=torch.int64), h[rows]
+        counts[rows] = rounding.whole_counts_(part, step)
+        h[rows] = part
+        tile.pulse_counts(counts)
+
+
+def round_to_pulses(
+    tile: Tile,
+    x: Tensor,
+    d: Tensor,
+    rate: float,
+    m: Tensor | None = None,
+    *,
+    keep: float = 0.0,
+    gain: float = 1.0,
+    look_ahead: bool = False,
+) -> None:
+    """M' = keep M + gain d^T x; then rate M' goes to the elements, rounded by chance to whole pulses.
+
+    Args:
+        tile: (rows, cols).
+        x: (samples, cols); d: (samples, rows).
+        rate: -lr to descend.
+        m: M, (rows, cols), float32, changed in place; None for none, and then gain d^T x is sent.
+        look_ahead: send rate (d^T x + keep M') instead.
+
+    Raises:
+        InputError: when a value of x or d is not finite; nothing is changed then.
+    """
+    x, d = _factors(x, d)
+    pulses = rate / tile.device.dw_min
+    if _fused(tile):
+        from ..pulses import cpu_rounding as cpu
+
+        sends = np.ones(tile.shape[0], np.uint8)
+        up, down, toggles, slots = cpu.digital_update(
+            tile.weight, tile.elements, m, x, d, cpu.STOCHASTIC, keep, gain, look_ahead, pulses, sends,
+            tile.key, tile.events[0],
+        )  # fmt: skip
+        tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+        return
+    rounding.check_factors(x, d)
+    g = rounding.gradient(x, d)
+    send = gain * g
+    if m is not None:
+        m.copy_(keep * m + send)
+        send = g + keep * m if look_ahead else m
+    tile.pulse_counts(rounding.stochastic_counts(pulses * send, tile.key, tile.events[0]))
+
+
+def _fused(tile: Tile) -> bool:
+    """Whether one kernel does it all: what it knows are affine elements of a whole matrix at fidelity
+    "pulsed", which only answer pulses."""
+    plain = tile.pulsing.fidelity == "pulsed" and tile.elements.form == "affine"
+    return plain and tile.backend_name == "numba" and tile.hidden is None and tile.block is None
+
+
+def _factors(x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """As the kernels take them; those of a hand-over are float32 and have no graph."""
+    return x.float().contiguous(), d.float().contiguous()

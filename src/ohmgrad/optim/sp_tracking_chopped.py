@@ -1,0 +1,166 @@
+"""Symmetric-point tracking with choppers and a reference on an array of its own (E-RIDER).
+
+Xiao et al. 2026 (arXiv 2602.21321, algorithm 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..crossbar import Tile
+from ..errors import check_number
+from ..rng import Purpose, words
+from .base import AnalogOptimizer
+from .moves import check_whole, next_columns, program_columns, write_columns
+
+__all__ = ["ChoppedSPTracking"]
+
+
+class ChoppedSPTracking(AnalogOptimizer):
+    """Chopped and filtered symmetric-point tracking; the network sees W + gamma c (P - R).
+
+    Three arrays: W, P and the reference R; Q is digital, and c = +-1 is a chopper for every column:
+
+        P' = P - alpha c g F(P) - |alpha g| G(P)                 g = d^T x at W + gamma c (P - R)
+
+    and every `transfer_every` updates, for the next `columns` columns,
+
+        W' = W + beta c (P' - R) F(W) - |beta (P' - R)| G(W)
+        Q' = (1 - eta) Q + eta P'
+        c' = -c with probability `chop_prob`, and then R is programmed to Q'
+
+    The chopper turns the gradient's part of P into a signal of high frequency, while the drift towards the
+    symmetric point keeps its sign: the filter Q takes the first away, and R is the symmetric point. P and W
+    move by pulses; R is written in a closed loop, read and pulsed up to four times.
+
+    The paper has one chopper and moves all of P in every update; one for every column, flipped when the
+    column was read, is our reading for hardware (and what aihwkit does in its chopped transfers).
+
+    Args:
+        params: parameters or groups of a converted model.
+        lr: learning rate of the digital parameters, and of P unless `alpha` is given.
+        alpha: learning rate of P (> 0); None follows `lr` and so its schedule.
+        beta: learning rate of the transfer into W (> 0).
+        gamma: share of P - R in the weight that the network sees (> 0).
+        eta: share of a read in the running mean Q, in (0, 1).
+        chop_prob: probability that a column's chopper flips at a transfer (the paper's p), in (0, 1].
+        transfer_every: updates between transfers (>= 1).
+        columns: columns read per transfer (>= 1), in turn; None for all.
+        reads: reads of each column that are averaged (>= 1).
+        momentum, dampening, weight_decay, nesterov: for digital parameters in the same groups.
+
+    Raises:
+        InputError: when an option is out of range, or no parameter is analog.
+
+    Of aihwkit's ChoppedTransferCompound: fast_lr (alpha), transfer_lr (beta), gamma, in_chop_prob.
+
+    Example:
+        >>> import torch, ohmgrad
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> model = ohmgrad.convert(torch.nn.Linear(3, 2), Device(SoftBounds.symmetric(0.6)))
+        >>> optimizer = ChoppedSPTracking(model.parameters(), lr=0.1)
+        >>> model(torch.ones(1, 3)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        alpha: float | None = None,
+        beta: float = 0.1,
+        gamma: float = 0.1,
+        eta: float = 0.02,
+        chop_prob: float = 0.05,
+        transfer_every: int = 1,
+        columns: int | None = 1,
+        reads: int = 1,
+        **digital: Any,
+    ) -> None:
+        options = {
+            "lr": lr,
+            "alpha": alpha,
+            "beta": beta,
+            "gamma": gamma,
+            "eta": eta,
+            "chop_prob": chop_prob,
+            "transfer_every": transfer_every,
+            "columns": columns,
+            "reads": reads,
+        }
+        #: the last random words of every tile, one for a column, and which round they are of
+        self._drawn: dict[int, tuple[int, list[int]]] = {}
+        super().__init__(params, options, **digital)
+        self._all_beside()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._drawn = {}
+        self._all_beside()  # the next product sees the restored arrays
+
+    def _all_beside(self) -> None:
+        for group in self.param_groups:
+            for tile, state in self.tiles_in(group):
+                self._beside(tile, group, state)
+
+    def check(self, group: dict[str, Any]) -> None:
+        if group["alpha"] is not None:
+            check_number("alpha", group["alpha"], low=0, open_low=True)
+        check_number("beta", group["beta"], low=0, open_low=True)
+        check_number("gamma", group["gamma"], low=0, open_low=True)
+        check_number("eta", group["eta"], low=0, high=1, open_low=True, open_high=True)
+        check_number("chop_prob", group["chop_prob"], low=0, high=1, open_low=True)
+        check_whole(group, ("transfer_every", "reads"))
+        if group["columns"] is not None:
+            check_whole(group, ("columns",))
+
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        p, r = self._beside(tile, group, state)
+        p.pulse(x * state["chop"], d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
+        updates = state["updates"] = state.get("updates", 0) + 1
+        transfer, left = divmod(updates, group["transfer_every"])
+        if left:
+            return
+        columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
+        chop, q = state["chop"].numpy(), state["q"].numpy()
+        read = p.read(columns, group["reads"]).numpy()
+        residual = (read - r.read(columns, group["reads"]).numpy()) * chop[columns]
+        write_columns(tile, columns, torch.from_numpy(residual), group["beta"])
+        kept = q[columns]
+        q[columns] = kept + group["eta"] * (read.T - kept)
+        first = (transfer - 1) * len(columns)
+        flips = [j for i, j in enumerate(columns) if self._flips(tile, first + i, group["chop_prob"])]
+        if flips:
+            chop[flips] *= -1
+            program_columns(r, flips, torch.from_numpy(q[flips].T))
+            self._beside(tile, group, state)  # the next product sees the new choppers
+
+    def _flips(self, tile: Tile, number: int, chance: float) -> bool:
+        """Whether the chopper of the column that was read flips; `number` counts the reads of the tile.
+
+        The words of a whole round of columns are drawn together.
+        """
+        turn, column = divmod(number, tile.shape[1])
+        drawn = self._drawn.get(id(tile))
+        if drawn is None or drawn[0] != turn:
+            drawn = turn, words(tile.shape[1], 0, turn, Purpose.TRACKING_CHOPPER, tile.key).tolist()
+            self._drawn[id(tile)] = drawn
+        return drawn[1][column] < chance * 2**32
+
+    def _beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tile]:
+        """P and R."""
+        p = self.array(tile, state, "residual", role=1)
+        r = self.array(tile, state, "reference", role=2)
+        if "q" not in state:
+            state["q"] = torch.zeros(tile.shape[1], tile.shape[0])  # transposed: columns are contiguous
+            state["chop"] = torch.ones(tile.shape[1])
+        share = group["gamma"] * state["chop"]
+        tile.companions = [(share, p), (-share, r)]
+        return p, r

@@ -1,0 +1,80 @@
+"""From a digital gradient to whole pulses, in plain PyTorch: the specification of `cpu_rounding`.
+
+A digital unit forms the gradient of a minibatch, g = sum_b d_b x_b^T, in float32 and sample by sample,
+and turns a number of pulses that is not whole into one that is:
+
+    whole       n = trunc(h / step), and h keeps the rest h - n step
+    stochastic  n = sign(v) floor(|v| + u),   u uniform on [0, 1), so that E n = v
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..rng import Key, Purpose, words
+
+__all__ = ["MOST", "check_factors", "gradient", "stochastic_counts", "whole_counts_"]
+
+#: largest number of pulses for one element; any device has long reached its bound by then
+MOST = 2**24
+
+
+def check_factors(x: Tensor, d: Tensor) -> None:
+    """Raise InputError unless all values of x (samples, cols) and d (samples, rows) are finite."""
+    for name, t in (("x", x), ("d", d)):
+        bad = torch.nonzero(~torch.isfinite(t))
+        if len(bad):
+            sample, line = bad[0].tolist()
+            raise InputError(
+                f"{name} has the value {float(t[sample, line])} at sample {sample}, line {line}, but must "
+                "be finite: the training has diverged (lower the learning rate) or the data has gaps"
+            )
+
+
+def gradient(x: Tensor, d: Tensor) -> Tensor:
+    """g = sum_b d_b x_b^T in float32, added up in the order of the samples.
+
+    Args:
+        x: (samples, cols); d: (samples, rows).
+
+    Returns:
+        (rows, cols).
+    """
+    g = torch.zeros(d.shape[1], x.shape[1])
+    for xb, db in zip(x, d, strict=True):
+        g += torch.outer(db, xb)
+    return g
+
+
+def whole_counts_(h: Tensor, step: float) -> Tensor:
+    """Take the whole pulses out of an accumulator; what is left is smaller than a step.
+
+    Args:
+        h: float32 accumulator in weight units, changed in place.
+        step: size of a pulse (> 0).
+
+    Returns:
+        Signed counts, int64, of the shape of `h`; at most `MOST` each way.
+    """
+    n = torch.trunc(h / step).clamp(-MOST, MOST)
+    h -= n * step
+    return n.long()
+
+
+def stochastic_counts(v: Tensor, key: Key, number: int) -> Tensor:
+    """Round numbers of pulses to whole ones, up or down by chance, so that the expectation is exact.
+
+    Args:
+        v: float32 (rows, cols), in pulses.
+        key, number: address of the uniform numbers (31 bits each); `number` counts the updates.
+
+    Returns:
+        Signed counts, int64 (rows, cols); at most `MOST` each way.
+    """
+    size = v.abs().clamp(max=float(MOST))
+    low = torch.floor(size)
+    u = words(v.shape[1], torch.arange(v.shape[0]), number, Purpose.ROUNDING, key) >> 1
+    up = u < ((size - low).double() * 2.0**31).long()
+    return ((low.long() + up.long()) * torch.sign(v)).long()
