@@ -11,6 +11,7 @@ import typer
 import typer.core
 from rich.console import Console
 
+from .cli_compare import compare
 from .cli_reproduce import named_values, reproduce
 from .errors import InputError, check_choice
 from .style import look
@@ -44,6 +45,9 @@ app = typer.Typer(
 devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
 app.add_typer(devices_app, name="devices")
 app.command(epilog="Examples: [bold]ohmgrad reproduce list[/bold]   [bold]... S1 --quick[/bold]")(reproduce)
+app.command(epilog="Example: [bold]ohmgrad compare --algorithms sgd,tiki-taka --devices paper,my.yaml[/bold]")(
+    compare
+)
 console = Console()
 
 
