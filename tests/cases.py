@@ -23,7 +23,7 @@ from ohmgrad.devices import (
     SoftBounds,
     Spread,
 )
-from ohmgrad.optim import AnalogOptimizer, AnalogSGD, TikiTaka
+from ohmgrad.optim import AGAD, AnalogOptimizer, AnalogSGD, ChoppedTTv2, TikiTaka, TTv2
 from ohmgrad.pulses import Pulsing
 
 __all__ = [
@@ -160,6 +160,18 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "tiki-taka-gamma": partial(TikiTaka, lr=0.05, fast_lr=0.05, transfer_lr=0.2, gamma=0.4),
     "tiki-taka-random": partial(
         TikiTaka, lr=0.05, fast_lr=0.05, order="random", columns=2, reads=3, transfer_every=2
+    ),
+    "ttv2": partial(TTv2, lr=0.05, fast_lr=0.5, columns=16, max_pulses=10),
+    "ttv2-gamma": partial(
+        TTv2, lr=0.05, fast_lr=0.5, columns=16, gamma=0.2, order="random", rest="keep", max_pulses=10
+    ),
+    "c-ttv2": partial(ChoppedTTv2, lr=0.05, fast_lr=0.5, columns=16, reads=2, max_pulses=10),
+    "c-ttv2-regular": partial(
+        ChoppedTTv2, lr=0.05, fast_lr=0.5, columns=16, chopping="regular", granularity=2.0, max_pulses=10
+    ),
+    "agad": partial(AGAD, lr=0.05, fast_lr=0.5, columns=64, chop_prob=0.2, max_pulses=10),
+    "agad-random": partial(
+        AGAD, lr=0.05, fast_lr=0.5, columns=64, chop_prob=0.3, chopping="random", rest="keep", max_pulses=10
     ),
 }
 

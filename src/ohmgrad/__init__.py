@@ -6,18 +6,20 @@ from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds
 from .errors import InputError
 from .monitor import Monitor
 from .nn import AnalogConv2d, AnalogLinear, convert
-from .optim import AnalogOptimizer, AnalogSGD, TikiTaka
+from .optim import AGAD, AnalogOptimizer, AnalogSGD, ChoppedTTv2, TikiTaka, TTv2
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
 
 __version__ = "0.2.0"
 
 __all__ = [
+    "AGAD",
     "NOISY_PERIPHERY",
     "AnalogConv2d",
     "AnalogLinear",
     "AnalogOptimizer",
     "AnalogSGD",
+    "ChoppedTTv2",
     "ConstantStep",
     "Custom",
     "Device",
@@ -29,6 +31,7 @@ __all__ = [
     "Pulsing",
     "SoftBounds",
     "Spread",
+    "TTv2",
     "TikiTaka",
     "Tile",
     "__version__",

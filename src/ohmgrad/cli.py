@@ -115,10 +115,11 @@ def train(
     tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
     algorithm: Annotated[
-        list[str] | None, typer.Option(help="digital, sgd or tiki-taka; may be repeated.")
+        list[str] | None,
+        typer.Option("--algorithm", "--algorithms", help="One or more, as in digital,sgd,tiki-taka,ttv2,agad."),
     ] = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="Option of Tiki-Taka as name=value; may be repeated.")
+        list[str] | None, typer.Option(help="Option of an algorithm as name=value; may be repeated.")
     ] = None,
     fidelity: Annotated[str | None, typer.Option(help="mean, pulsed or pulse-by-pulse.")] = None,
     periphery: Annotated[str | None, typer.Option(help="perfect or noisy.")] = None,
@@ -152,7 +153,7 @@ def train(
         "device": _device(device),
         "tau": tau,
         "dw_min": dw_min,
-        "algorithms": algorithm,
+        "algorithms": [a.strip() for part in algorithm for a in part.split(",")] if algorithm else None,
         "fidelity": fidelity,
         "periphery": periphery,
         "lr": lr,

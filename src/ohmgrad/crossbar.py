@@ -224,7 +224,7 @@ class Tile:
 
     # --- primitives that change weights ------------------------------------------------------------
 
-    def pulse(self, x: Tensor, d: Tensor, lr: float) -> None:
+    def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None) -> None:
         """Parallel pulsed update, W += lr sum_b d_b x_b^T in expectation and to first order.
 
         Gokmen & Vlasov 2016; `ohmgrad.pulses.reference` has the equations at all fidelities.
@@ -232,12 +232,14 @@ class Tile:
         Args:
             x: (samples, cols); d: (samples, rows).
             lr: learning rate, negative to descend.
+            pulsing: how this change becomes pulses; the tile's by default.
 
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
+        how = pulsing or self.pulsing
         up, down, toggles, slots = ops.pulsed_update_(
-            self.weight, self.elements, x, d, lr, self.pulsing, self.key, self.events[0], self.backend
+            self.weight, self.elements, x, d, lr, how, self.key, self.events[0], self.backend
         )
         self._add(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
 

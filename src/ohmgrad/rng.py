@@ -14,12 +14,12 @@ the block with index j % G. This keeps neighbouring items in neighbouring vector
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Key", "Purpose", "gaussians", "philox", "words"]
+__all__ = ["Key", "Purpose", "gaussians", "philox", "word", "words"]
 
 _MASK = 0xFFFFFFFF
 
@@ -49,6 +49,7 @@ class Purpose:
     SYMMETRIC_POINT = 20
     COLUMN_ORDER = 21
     GRADIENT_NOISE = 22
+    CHOPPER = 40
 
 
 def philox(
@@ -64,6 +65,11 @@ def philox(
         Four int64 tensors of words in [0, 2^32), of the broadcast shape.
     """
     a, b, c, d = (t & _MASK for t in torch.broadcast_tensors(*(torch.as_tensor(v) for v in (c0, c1, c2, c3))))
+    return _rounds(a, b, c, d, key)
+
+
+def _rounds(a: Any, b: Any, c: Any, d: Any, key: Key) -> tuple[Any, Any, Any, Any]:
+    """The ten rounds, on int64 tensors or on ints."""
     k0, k1 = key.seed & _MASK, key.array & _MASK
     for _ in range(10):
         p0, p1 = a * 0xD2511F53, c * 0xCD9E8D57  # wraps modulo 2^64, as wanted
@@ -92,6 +98,11 @@ def words(n: int, row: Tensor | int, step: int, purpose: int, key: Key, block: i
         int64 tensor of shape (..., n) with values in [0, 2^32).
     """
     return torch.cat(_blocks(n, row, step, purpose, key, block), dim=-1)[..., :n]
+
+
+def word(row: int, step: int, purpose: int, key: Key) -> int:
+    """The first of `words`, for a single decision: an int in [0, 2^32), in microseconds."""
+    return _rounds(0, row & _MASK, step & _MASK, purpose & _MASK, key)[0]
 
 
 def box_muller(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

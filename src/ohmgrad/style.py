@@ -32,6 +32,9 @@ LOOKS: dict[str, Look] = {
     "digital": Look("digital SGD", BLACK, "--", "s"),
     "sgd": Look("Analog SGD", RED, "-", "o"),
     "tiki-taka": Look("Tiki-Taka", BLUE, "-", "^"),
+    "ttv2": Look("TTv2", SKY, "-", "v"),
+    "c-ttv2": Look("c-TTv2", ORANGE, "-", "<"),
+    "agad": Look("AGAD", PURPLE, "-", ">"),
     "residual": Look("Residual Learning", GREEN, "-", "D"),
 }
 

@@ -10,14 +10,20 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import InputError, check_choice, check_number
-from ..rng import Purpose, words
+from ..errors import check_choice, check_number
 from .base import AnalogOptimizer, Road
+from .transfer import (
+    check_transfer,
+    fast_array,
+    make_fast_arrays,
+    next_columns,
+    next_transfer,
+    one_hot,
+    transfer_rate,
+)
 
 __all__ = ["TikiTaka"]
 
@@ -84,63 +90,32 @@ class TikiTaka(AnalogOptimizer):
             "gamma": gamma,
         }
         super().__init__(params, options, **digital)
-        self._fast_arrays()
+        make_fast_arrays(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._fast_arrays()  # the next product sees the restored P
-
-    def _fast_arrays(self) -> None:
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                self._fast(tile, group, state)
+        make_fast_arrays(self)
 
     def check(self, group: dict[str, Any]) -> None:
-        check_number("fast_lr", group["fast_lr"], low=0, open_low=True)
-        if group["transfer_lr"] is not None:
-            check_number("transfer_lr", group["transfer_lr"], low=0, open_low=True)
+        check_transfer(group)
         check_number("gamma", group["gamma"], low=0)
         check_choice("order", group["order"], ("sequential", "random"))
-        for name in ("transfer_every", "columns", "reads"):
-            if type(group[name]) is not int or group[name] < 1:  # True is an int to isinstance
-                raise InputError(f"{name} is {group[name]!r}, but must be an integer of at least 1")
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = self._fast(tile, group, state)
+        fast = fast_array(self, tile, state, group["gamma"])
         fast.pulse(x, d, -group["fast_lr"])
-        updates = state["updates"] = state.get("updates", 0) + 1
-        if updates % group["transfer_every"]:
+        transfer = next_transfer(group, state)
+        if transfer is None:
             return
-        lr = self._transfer_lr(group)
-        columns = self._columns(tile, group, updates // group["transfer_every"] - 1)
+        columns = next_columns(tile, group["columns"], transfer, group["order"])
         values = fast.read(columns, group["reads"])
-        lines = np.zeros((len(columns), tile.shape[1]), np.float32)  # one line on in each sample
-        lines[np.arange(len(columns)), columns] = 1.0
-        tile.pulse(torch.from_numpy(lines), values.t(), lr)
+        tile.pulse(one_hot(tile, columns), values.t(), transfer_rate(group))
 
     def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
         share = min(group["columns"] / tile.shape[1], 1.0) / group["transfer_every"]
         p = tile.periphery  # noise of a one-hot read: outputs, elements, rounding of the ADC
         noise = math.sqrt((p.out_noise**2 + p.weight_noise**2 + p.out_step**2 / 12) / group["reads"])
-        fast = self._fast(tile, group, state)
-        return Road(fast, float(group["fast_lr"]), share * self._transfer_lr(group), noise)
-
-    @staticmethod
-    def _transfer_lr(group: dict[str, Any]) -> float:
-        return float(group["lr"] if group["transfer_lr"] is None else group["transfer_lr"])
-
-    def _fast(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
-        fast = self.array(tile, state, "fast", role=1)
-        tile.companions = [(group["gamma"], fast)] if group["gamma"] else []
-        return fast
-
-    @staticmethod
-    def _columns(tile: Tile, group: dict[str, Any], transfer: int) -> list[int]:
-        """Columns of the transfer with this number: the next ones, or from a random start."""
-        cols = tile.shape[1]
-        start = transfer * group["columns"]
-        if group["order"] == "random":
-            start = int(words(1, 0, transfer, Purpose.COLUMN_ORDER, tile.key))
-        return [(start + i) % cols for i in range(min(group["columns"], cols))]
+        fast = fast_array(self, tile, state, group["gamma"])
+        return Road(fast, float(group["fast_lr"]), share * transfer_rate(group), noise)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,21 +17,15 @@ from ..devices.presets import preset
 from ..errors import InputError, check_choice, check_number
 from ..models import MODELS, build
 from ..nn import convert
-from ..optim import AnalogSGD, TikiTaka
+from ..optim import registry
 from ..periphery import NOISY_PERIPHERY, Periphery
 from ..pulses import FIDELITIES, Pulsing
 from ..yaml_text import read_yaml
 
 __all__ = ["ALGORITHMS", "PERIPHERIES", "RunSpec"]
 
-ALGORITHMS = ("digital", "sgd", "tiki-taka")
+ALGORITHMS = ("digital", *registry.ALGORITHMS)
 PERIPHERIES: dict[str, Periphery] = {"perfect": Periphery(), "noisy": NOISY_PERIPHERY}
-#: Tiki-Taka's own options beside lr
-_OPTIONS = tuple(
-    name
-    for name, parameter in inspect.signature(TikiTaka).parameters.items()
-    if parameter.kind is parameter.KEYWORD_ONLY
-)
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,7 @@ class RunSpec:
         device: name of a preset, or the mapping that `Device.to_dict` gives.
         tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
         algorithms: any of `ALGORITHMS`.
-        options: options of Tiki-Taka, as in its docstring.
+        options: options of algorithms, as in their docstrings; each goes to all algorithms that have it.
         fidelity: "mean", "pulsed" or "pulse-by-pulse".
         periphery: "perfect" or "noisy" (`NOISY_PERIPHERY`).
         lr: learning rate of every algorithm.
@@ -65,7 +58,7 @@ class RunSpec:
     device: str | dict[str, Any] = "paper"
     tau: float | None = None
     dw_min: float | None = None
-    algorithms: tuple[str, ...] = ALGORITHMS
+    algorithms: tuple[str, ...] = ("digital", "sgd", "tiki-taka")
     options: dict[str, Any] = field(default_factory=dict)
     fidelity: str = "pulsed"
     periphery: str = "perfect"
@@ -112,8 +105,10 @@ class RunSpec:
         for name in ("tau", "dw_min"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=0, open_low=True)
+        optioned = self._optioned()
+        known = dict.fromkeys(name for a in optioned for name in registry.options_of(a))
         for name, value in self.options.items():
-            check_choice("option of tiki-taka", name, _OPTIONS)
+            check_choice(f"option of {', '.join(optioned)}", name, known)
             if isinstance(value, bool):
                 raise InputError(f"option {name} is {value!r}, but no option is true or false")
         if not isinstance(self.monitor, bool):
@@ -124,7 +119,12 @@ class RunSpec:
                 "tiki-taka to the algorithms, or leave monitor out"
             )
         # ranges of omega and of the options are checked where they are used, on the smallest network
-        self.prepare(build("mlp", (1, 1, 1), 1, 0), "tiki-taka", 0)
+        for algorithm in optioned:
+            self.prepare(build("mlp", (1, 1, 1), 1, 0), algorithm, 0)
+
+    def _optioned(self) -> list[str]:
+        """The trained algorithms that have options; Tiki-Taka if there is none, so that options are checked."""
+        return [a for a in self.algorithms if a != "digital" and registry.options_of(a)] or ["tiki-taka"]
 
     def built_device(self) -> Device:
         """The device, with `tau` and `dw_min` put in."""
@@ -155,9 +155,9 @@ class RunSpec:
             omega=self.omega,
             seed=seed,
         )
-        if algorithm == "sgd":
-            return analog, AnalogSGD(analog.parameters(), lr=lr)
-        return analog, TikiTaka(analog.parameters(), lr=lr, **self.options)
+        mine = registry.options_of(algorithm)
+        options = {name: value for name, value in self.options.items() if name in mine}
+        return analog, registry.ALGORITHMS[algorithm](analog.parameters(), lr=lr, **options)
 
     def lr_of(self, algorithm: str) -> float:
         """Learning rate of an algorithm."""

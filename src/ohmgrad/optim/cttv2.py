@@ -1,0 +1,137 @@
+"""Chopped TTv2 (c-TTv2): choppers flip the sign of what the fast array collects, and the read undoes them.
+
+Rasch, Carta, Fagbohungbe & Gokmen 2024 (10.1038/s41467-024-51221-z).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from torch import Tensor
+
+from ..crossbar import Tile
+from .base import AnalogOptimizer
+from .transfer import (
+    add_to_buffer,
+    check_buffer,
+    check_choppers,
+    check_transfer,
+    chopped,
+    fast_array,
+    next_columns,
+    next_transfer,
+    read_columns,
+    to_flip,
+)
+
+__all__ = ["ChoppedTTv2"]
+
+
+class ChoppedTTv2(AnalogOptimizer):
+    """TTv2 with a chopper c_j, 1 or -1, on every x-line; the network sees W alone.
+
+        P' = P - fast_lr c g F(P) - |fast_lr g| G(P)             g = d^T x at W, c = c_j in column j
+
+    and every `transfer_every` updates, for the next `columns` columns j of P,
+
+        v    = P'[:, j]  (read through the periphery, averaged over `reads` reads)
+        H'   = H[:, j] + transfer_lr c_j v / (granularity dw_min)
+        n    = trunc(H'), at most `max_pulses` either way;    W[:, j] gets n pulses
+        H[:, j] = buffer_momentum H'   or   H' - (1 - buffer_momentum) n,   where n is not 0
+        c_j  = -c_j  with probability chop_prob ("random"), or after every ceil(1/chop_prob), at least
+                     2, reads of column j ("regular")
+
+    Where P rests off zero, since its symmetric point is not there, a read has the same offset in both
+    phases of the chopper, and c_j v brings it to H with either sign: it averages out as long as H does
+    not cross its threshold within a phase, that is while transfer_lr |offset| ceil(1/chop_prob) is below
+    granularity dw_min. `AGAD` takes the offset away instead.
+
+    H is dimensionless: with granularity 1 it counts pulses of W, and W moves by transfer_lr c_j v in weight
+    units per transfer, cut to max_pulses dw_min. What P holds when its chopper flips is written back first:
+    a phase should be longer than P remembers, about tau/(fast_lr E|g|) updates.
+
+    P stays out of the network's weight (gamma = 0), as in the paper. No `road`: P is no average of the gradient.
+
+    Args:
+        params: parameters or groups of a converted model.
+        lr: learning rate of the digital parameters, and of the transfer unless `transfer_lr` is given.
+        fast_lr: learning rate of P (> 0).
+        transfer_lr: of the transfer into H (> 0); None follows `lr` and so its schedule.
+        transfer_every: updates between transfers (>= 1).
+        columns: columns read per transfer, in turn (>= 1). aihwkit: n_reads_per_transfer, always 1.
+        reads: reads of each column that are averaged (>= 1).
+        chop_prob: how often a chopper flips, per read of its column, in (0, 1]. aihwkit: in_chop_prob.
+        chopping: "random" or "regular". aihwkit: in_chop_random.
+        granularity: threshold of H, in dw_min of transferred change per pulse of W (> 0).
+            aihwkit: buffer_granularity.
+        buffer_momentum: share of H, or of the pulses sent, that stays in H, in [0, 1). aihwkit: momentum.
+        rest: "forget" or "keep" what H holds beyond the pulses sent. aihwkit: forget_buffer.
+        max_pulses: most pulses of one element per transfer (>= 1). aihwkit: transfer_update.desired_bl.
+        momentum, dampening, weight_decay, nesterov: for digital parameters in the same groups.
+
+    Raises:
+        InputError: when an option is out of range, or no parameter is analog.
+
+    Example:
+        >>> import torch, ohmgrad
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> model = ohmgrad.convert(torch.nn.Linear(3, 2), Device(SoftBounds.symmetric(0.6)))
+        >>> optimizer = ChoppedTTv2(model.parameters(), lr=0.1, fast_lr=0.1)
+        >>> model(torch.ones(1, 3)).sum().backward()
+        >>> optimizer.step()
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        *,
+        fast_lr: float = 0.01,
+        transfer_lr: float | None = None,
+        transfer_every: int = 1,
+        columns: int = 1,
+        reads: int = 1,
+        chop_prob: float = 0.1,
+        chopping: Literal["random", "regular"] = "random",
+        granularity: float = 1.0,
+        buffer_momentum: float = 0.0,
+        rest: Literal["forget", "keep"] = "forget",
+        max_pulses: int = 1,
+        **digital: Any,
+    ) -> None:
+        options = {
+            "lr": lr,
+            "fast_lr": fast_lr,
+            "transfer_lr": transfer_lr,
+            "transfer_every": transfer_every,
+            "columns": columns,
+            "reads": reads,
+            "chop_prob": chop_prob,
+            "chopping": chopping,
+            "granularity": granularity,
+            "buffer_momentum": buffer_momentum,
+            "rest": rest,
+            "max_pulses": max_pulses,
+        }
+        super().__init__(params, options, **digital)
+
+    def check(self, group: dict[str, Any]) -> None:
+        check_transfer(group)
+        check_buffer(group)
+        check_choppers(group)
+
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        fast = fast_array(self, tile, state)
+        x, chopper = chopped(x, tile, state)
+        fast.pulse(x, d, -group["fast_lr"])
+        transfer = next_transfer(group, state)
+        if transfer is None:
+            return
+        columns = next_columns(tile, group["columns"], transfer)
+        values = read_columns(fast, columns, group["reads"])
+        add_to_buffer(tile, group, state, columns, chopper[columns, None] * values)
+        for j in to_flip(tile, group, columns, transfer):
+            chopper[j] = -chopper[j]
