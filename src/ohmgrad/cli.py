@@ -45,9 +45,9 @@ app = typer.Typer(
 devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
 app.add_typer(devices_app, name="devices")
 app.command(epilog="Examples: [bold]ohmgrad reproduce list[/bold]   [bold]... S1 --quick[/bold]")(reproduce)
-app.command(epilog="Example: [bold]ohmgrad compare --algorithms sgd,tiki-taka --devices paper,my.yaml[/bold]")(
-    compare
-)
+app.command(
+    epilog="Example: [bold]ohmgrad compare --algorithms sgd,ttv2 --devices paper,my.yaml[/bold]"
+)(compare)
 console = Console()
 
 
@@ -116,7 +116,9 @@ def train(
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
     algorithm: Annotated[
         list[str] | None,
-        typer.Option("--algorithm", "--algorithms", help="One or more, as in digital,sgd,tiki-taka,ttv2,agad."),
+        typer.Option(
+            "--algorithm", "--algorithms", help="One or more, as in digital,sgd,tiki-taka,ttv2,agad."
+        ),
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option(help="Option of an algorithm as name=value; may be repeated.")

@@ -28,7 +28,9 @@ def compare(
     quick: Annotated[bool, typer.Option("--quick", help="Short trainings and few learning rates.")] = False,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other setting as name=value in YAML, as in --set 'rates=[0.1, 0.5]'."),
+        typer.Option(
+            "--set", help="Another setting as name=value in YAML, as in --set 'rates=[0.1, 0.5]'."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/compare or ...-quick.")] = None,
 ) -> None:
@@ -58,7 +60,9 @@ def compare(
         outcome = run_study(COMPARE, folder, quick=quick, changes=changes, tell=tell)
     figures = study_figure(outcome)
     console.print(compare_table(outcome))
-    console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, raw/", soft_wrap=True)
+    console.print(
+        f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, raw/", soft_wrap=True
+    )
 
 
 def _names(text: str) -> list[str]:

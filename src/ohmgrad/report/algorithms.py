@@ -19,7 +19,10 @@ def code_lines(source: str) -> int:
     text = source.splitlines()
     silent: set[int] = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+        if (
+            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+            and ast.get_docstring(node) is not None
+        ):
             doc = node.body[0]
             silent.update(range(doc.lineno, (doc.end_lineno or doc.lineno) + 1))
     return sum(

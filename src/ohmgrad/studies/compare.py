@@ -81,7 +81,10 @@ def check(settings: dict[str, Any]) -> None:
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [
-        Part(f"{algorithm}-on-{Path(device).stem}".replace("-on--", ""), partial(_run, settings, algorithm, device))
+        Part(
+            f"{algorithm}-on-{Path(device).stem}".replace("-on--", ""),
+            partial(_run, settings, algorithm, device),
+        )
         for algorithm, device in pairs(settings)
     ]
 
