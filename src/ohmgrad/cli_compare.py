@@ -28,9 +28,7 @@ def compare(
     quick: Annotated[bool, typer.Option("--quick", help="Short trainings and few learning rates.")] = False,
     change: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="Another setting as name=value in YAML, as in --set 'rates=[0.1, 0.5]'."
-        ),
+        typer.Option("--set", help="Another setting as name=value in YAML, as in --set 'rates=[0.1, 0.5]'."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/compare or ...-quick.")] = None,
 ) -> None:

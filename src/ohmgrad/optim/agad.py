@@ -140,10 +140,7 @@ class AGAD(AnalogOptimizer):
             return
         if "known" not in state:  # whether a column has a reference
             state["known"] = torch.zeros(tile.shape[1], dtype=torch.bool)
-        known, reference, mean = (
-            state["known"].numpy(),
-            *(plane(tile, state, n) for n in ("reference", "mean")),
-        )
+        known, reference, mean = state["known"].numpy(), *(plane(tile, state, n) for n in ("reference", "mean"))
         columns = next_columns(tile, group["columns"], transfer)
         values = read_columns(fast, columns, group["reads"])
         signs = np.where(known[columns], chopper[columns], np.float32(0))[:, None]

@@ -81,11 +81,8 @@ def check(settings: dict[str, Any]) -> None:
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [
-        Part(
-            f"{algorithm}-on-{Path(device).stem}".replace("-on--", ""),
-            partial(_run, settings, algorithm, device),
-        )
-        for algorithm, device in pairs(settings)
+        Part(a if a == DIGITAL else f"{a}-on-{Path(d).stem}", partial(_run, settings, a, d))
+        for a, d in pairs(settings)
     ]
 
 
