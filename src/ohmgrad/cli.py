@@ -11,6 +11,7 @@ import typer
 import typer.core
 from rich.console import Console
 
+from .cli_compare import compare
 from .cli_reproduce import named_values, reproduce
 from .errors import InputError, check_choice
 from .style import look
@@ -44,6 +45,9 @@ app = typer.Typer(
 devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
 app.add_typer(devices_app, name="devices")
 app.command(epilog="Examples: [bold]ohmgrad reproduce list[/bold]   [bold]... S1 --quick[/bold]")(reproduce)
+app.command(epilog="Example: [bold]ohmgrad compare --algorithms sgd,ttv2 --devices paper,my.yaml[/bold]")(
+    compare
+)
 console = Console()
 
 
@@ -172,6 +176,14 @@ def plot(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     from .studies import read_metrics
 
     _report(read_metrics(run), run, title=str(run))
+
+
+@app.command(epilog="Example: [bold]ohmgrad algorithms[/bold]")
+def algorithms() -> None:
+    """All algorithms, with their papers and the lines of code that each takes."""
+    from .report import algorithm_table
+
+    console.print(algorithm_table())
 
 
 @devices_app.command("list", epilog="Example: [bold]ohmgrad devices list[/bold]")

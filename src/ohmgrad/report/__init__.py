@@ -1,11 +1,14 @@
 """Tables and figures."""
 
+from .algorithms import algorithm_table
 from .figures import device_figure, monitor_figure, run_figure, save
-from .studies import claims_table, study_figure, study_table
+from .studies import claims_table, compare_table, study_figure, study_table
 from .tables import device_table, run_table, summarise, write_summary
 
 __all__ = [
+    "algorithm_table",
     "claims_table",
+    "compare_table",
     "device_figure",
     "device_table",
     "monitor_figure",

@@ -9,11 +9,12 @@ from typing import Any
 
 from rich.table import Table
 
+from ..studies.compare import DIGITAL
 from ..studies.study import Claim, Outcome
-from ..style import RC
+from ..style import RC, look
 from .figures import save
 
-__all__ = ["claims_table", "study_figure", "study_table"]
+__all__ = ["claims_table", "compare_table", "study_figure", "study_table"]
 
 
 def study_figure(outcome: Outcome) -> list[Path]:
@@ -68,3 +69,29 @@ def claims_table(claims: Iterable[tuple[str, Claim]]) -> Table:
     table.caption = "PASS: the whole interval agrees with the claim"
     table.caption_justify = "left"
     return table
+
+
+def compare_table(outcome: Outcome) -> Table:
+    """Algorithms down, devices across: test accuracy with its 95 % interval, and pulses in millions."""
+    algorithms = [a for a in outcome.settings["algorithms"] if a != DIGITAL]
+    rows = {(row["algorithm"], row["device"]): row for row in outcome.table}
+    seeds = outcome.settings["seeds"]
+    table = Table(
+        title=f"test accuracy (%) ± 95 % interval over {seeds} seeds, and pulses (millions), on "
+        f"{outcome.settings['data']}",
+        title_justify="left",
+    )
+    table.add_column("algorithm")
+    for device in outcome.settings["devices"]:
+        table.add_column(Path(device).stem, justify="right", overflow="fold")
+    for a in algorithms:
+        cells = [rows[a, d] for d in outcome.settings["devices"]]
+        table.add_row(look(a).label, *(f"{_percent(row)}\n{row['pulses']:.3g} M" for row in cells))
+    if (DIGITAL, "-") in rows:
+        table.caption = f"digital SGD: {_percent(rows[DIGITAL, '-'])}"
+        table.caption_justify = "left"
+    return table
+
+
+def _percent(row: Mapping[str, Any]) -> str:
+    return f"{row['test_accuracy']:.1f} ± {row['test_accuracy'] - row['test_accuracy_low']:.1f}"

@@ -277,6 +277,8 @@ def _read_parquet(file: Path) -> Columns:
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
+    if not rows:  # a comparison claims nothing
+        return
     with file.open("w", newline="") as out:
         writer = csv.DictWriter(out, list(rows[0]))
         writer.writeheader()

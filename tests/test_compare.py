@@ -1,0 +1,105 @@
+"""ohmgrad compare and ohmgrad algorithms: the table, its numbers, what is refused, lines of code."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ohmgrad.cli import main
+from ohmgrad.errors import InputError
+from ohmgrad.optim import ALGORITHMS
+from ohmgrad.report.algorithms import code_lines
+from ohmgrad.studies import compare
+from ohmgrad.studies.compare import COMPARE, TUNING_SEED, every, pairs
+from ohmgrad.studies.study import interval, load_columns, run_study
+
+SMALL = {"images": 60, "epochs": 2, "tuning_epochs": 1, "rates": (0.1, 0.5), "seeds": 2}
+
+
+def command(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    return int(ended.value.code or 0)
+
+
+def test_the_command_prints_the_table_and_keeps_its_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [f"--set={name}={list(v) if isinstance(v, tuple) else v}" for name, v in SMALL.items()]
+    words = (
+        "compare",
+        "--algorithms",
+        "digital,sgd,ttv2",
+        "--devices",
+        "paper,ideal",
+        "--out",
+        str(tmp_path),
+    )
+    assert command(*words, *settings) == 0
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("Analog SGD", "TTv2", "paper", "ideal", "digital SGD:"))
+    with (tmp_path / "table.csv").open() as file:
+        rows = {(row["algorithm"], row["device"]): row for row in csv.DictReader(file)}
+    assert list(rows) == pairs({"algorithms": ("digital", "sgd", "ttv2"), "devices": ("paper", "ideal")})
+    raw = load_columns(tmp_path)
+    assert len(raw["seed"]) == 2 * len(rows)
+    mine = (raw["algorithm"] == "sgd") & (raw["device"] == "paper")
+    expected = interval(100 * raw["test_accuracy"][mine])
+    row = rows["sgd", "paper"]
+    got = [float(row[f"test_accuracy{end}"]) for end in ("", "_low", "_high")]
+    np.testing.assert_allclose(got, expected)
+    assert float(rows["digital", "-"]["pulses"]) == 0 < float(row["pulses"])
+    assert (tmp_path / "figure.svg").is_file()
+    assert command(*words, *settings) == 0  # again, from its numbers
+    assert capsys.readouterr().out == said
+
+
+def test_the_learning_rate_is_that_of_the_lowest_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[float, int]] = []
+    losses = {0.1: 2.0, 0.2: float("nan"), 0.5: 1.0, 1.0: 3.0}
+
+    def train(settings: Any, data: Any, algorithm: str, device: str, lr: float, seed: int, *rest: Any) -> Any:
+        calls.append((lr, seed))
+        return {"lr": lr, "train_loss": losses[lr]}
+
+    monkeypatch.setattr(compare, "_train", train)
+    settings = {**COMPARE.settings, "rates": tuple(losses), "seeds": 3}
+    columns = compare._run(settings, "sgd", "paper", lambda *_: None)
+    assert columns["lr"].tolist() == [0.5] * 3
+    assert calls[:4] == [(lr, TUNING_SEED) for lr in losses]
+    assert calls[4:] == [(0.5, 0), (0.5, 1), (0.5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"algorithms": ("sdg",)}, "unknown algorithm 'sdg': did you mean 'sgd'"),
+        ({"devices": ("papre",)}, "unknown device 'papre': did you mean 'paper'"),
+        ({"devices": ("none.yaml",)}, "none.yaml"),
+        ({"algorithms": ("digital",)}, "needs no device: name another one"),
+        ({"data": "mnits"}, "unknown data set 'mnits'"),
+        ({"seeds": 1}, "seeds is 1, but must be an integer of at least 2"),
+    ],
+)
+def test_wrong_settings_leave_no_folder(tmp_path: Path, changes: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run_study(COMPARE, tmp_path / "x", changes=changes)
+    assert not (tmp_path / "x").exists()
+
+
+def test_algorithms_are_listed_with_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("algorithms") == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ALGORITHMS)
+    assert every() == ("digital", *ALGORITHMS)
+
+
+def test_lines_of_code_leave_out_comments_blank_lines_and_docstrings() -> None:
+    source = (
+        '"""Doc\n\nmore."""\n\nx = 1  # one\n# none\n\n\ndef f():\n    """Doc."""\n    return """a\nb"""\n'
+    )
+    assert code_lines(source) == 4
