@@ -151,11 +151,13 @@ def test_sp_tracking_is_its_recursion(chopped: bool, options: dict[str, Any]) ->
     make: Callable[..., Any] = ChoppedSPTracking if chopped else SPTracking
     run = train(lambda p: make(p, lr=0.02, beta=0.2, gamma=0.5, eta=0.3, **options, **more), 30)
     P, Q, R, c, W = *(torch.zeros(ROWS, COLS) for _ in range(3)), torch.ones(COLS), None
+    flips = 0
     for t, (layer, optimizer, x, d_of) in enumerate(run, 1):
         now = arrays(layer, optimizer)
         W = now["W"].clone() if W is None else W
         flipped = now["chop"] != c if chopped else torch.ones(COLS, dtype=torch.bool)
         R[:, flipped] = Q[:, flipped]
+        flips += int(flipped.sum())
         c = now["chop"].clone() if chopped else c
         for got, expected in (
             (now["W"], W),
@@ -171,7 +173,7 @@ def test_sp_tracking_is_its_recursion(chopped: bool, options: dict[str, Any]) ->
         for j in due(t, options):
             W[:, j] += 0.2 * c[j] * (P - R)[:, j]
             Q[:, j] = 0.7 * Q[:, j] + 0.3 * P[:, j]
-    assert not chopped or bool((c != 1).any())
+    assert flips > 5  # or the choppers were not tried
 
 
 def test_without_chopper_w_and_q_move_together() -> None:
