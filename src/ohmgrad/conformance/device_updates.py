@@ -1,0 +1,213 @@
+"""Laws of updates: the collapse, batches, copies, threads, backends."""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..crossbar import Tile
+from ..devices import Device
+from ..nn import AnalogLinear
+from ..pulses import FIDELITIES
+from .arrays import SEED, factors, made, plain, quiet, shares, spread_over
+from .report import Finding, found, skipped
+from .stats import bonferroni, z_mean_pair, z_variance_pair
+
+__all__ = ["backends", "batches", "collapse", "on_threads", "resume", "threads", "through_a_file"]
+
+T = TypeVar("T")
+
+
+def collapse(device: Device) -> Finding:
+    """A minibatch applied at once leaves the mean and the variance that pulse by pulse leaves.
+
+    The same trains of 8 samples at both fidelities, 3 pulses a sample at most on the average element; what
+    the noise adds to the end without noise is compared over 3072 elements, in 3 groups (net pulses up, down,
+    and all): mean and variance, each within Bonferroni's bound on 6 comparisons at a false alarm of 10^-5.
+    Without noise the ends agree to rounding.
+    """
+    bare, off = plain(device)
+    ends: dict[str, Tensor] = {}
+    start = torch.zeros(())
+    for name, which, fidelity in (
+        ("still", quiet(bare), "pulse-by-pulse"), ("one", bare, "pulse-by-pulse"), ("all", bare, "pulsed"),
+    ):  # fmt: skip
+        tile = made(which, fidelity)
+        start = spread_over(tile, shares(tile))
+        tile.pulse(*factors(tile), lr=-3 * bare.dw_min)
+        ends[name] = tile.weight.double()
+    gap = float((ends["one"] - ends["all"]).abs().max())
+    if not bare.noise.std:
+        top = float(tile.elements.upper.abs().max())
+        note = "without noise: largest difference of 3072 elements"
+        return found(gap <= 1e-5 * top, f"{gap:.2g}", f"{1e-5 * top:.2g} (rounding)", _with(note, off))
+    if gap == 0:
+        return skipped("both fidelities take every pulse of such a device one by one, with the same noise")
+    moved = ends["still"] - start
+    worst = 0.0
+    for group in (moved > 0, moved < 0, moved != 0):
+        a, b = ((ends[name] - ends["still"])[group].numpy() for name in ("all", "one"))
+        if len(a) > 50:
+            worst = max(worst, abs(float(z_mean_pair(a, b))), abs(float(z_variance_pair(a, b))))
+    top = bonferroni(6, 1e-5)
+    note = f"mean and variance of the noise of {int((moved != 0).sum())} elements"
+    return found(worst <= top, f"{worst:.2f} s.e.", f"{top:.2f} s.e.", _with(note, off))
+
+
+def batches(device: Device) -> Finding:
+    """Two half batches, one after the other, are one batch.
+
+    At fidelity "mean", which draws nothing, to rounding. With pulses each update has its own random numbers,
+    so in law: the mean change of 576 elements towards where they are sent, 60 updates of either kind, mean
+    and variance within Bonferroni's bound on 4 comparisons at a false alarm of 10^-5.
+    """
+    bare, off = plain(device)
+    lr = -2 * bare.dw_min
+    ends = []
+    for parts in (8, 4):
+        tile = made(bare, "mean", (24, 24))
+        start = spread_over(tile, shares(tile))
+        x, d = factors(tile)
+        for a, b in zip(x.split(parts), d.split(parts), strict=True):
+            tile.pulse(a, b, lr)
+        ends.append(tile.weight.double())
+    gap, top = float((ends[0] - ends[1]).abs().max()), 1e-6 * float(tile.elements.upper.abs().max())
+    towards = (ends[0] - start).sign()
+    worst = 0.0
+    for fidelity in FIDELITIES[1:]:
+        tile = made(bare, fidelity, (24, 24))
+        means: list[list[float]] = []
+        for parts in (8, 4):
+            means.append([])
+            for _ in range(60):
+                spread_over(tile, shares(tile))
+                for a, b in zip(x.split(parts), d.split(parts), strict=True):
+                    tile.pulse(a, b, lr)
+                means[-1].append(float(((tile.weight.double() - start) * towards).mean()))
+        for z in (z_mean_pair(*means), z_variance_pair(*means)):
+            worst = max(worst, abs(float(z)))
+    limit = bonferroni(4, 1e-5)
+    return found(
+        gap <= top and worst <= limit,
+        f"mean dynamics {gap:.2g}; pulses {worst:.2f} s.e.",
+        f"{top:.2g}; {limit:.2f} s.e.",
+        _with("8 samples at once against 4 and 4", off),
+    )
+
+
+def resume(device: Device) -> Finding:
+    """A copy, and a layer restored from a file, go on bit for bit: the same address, the same result.
+
+    A 12 x 20 layer gets 3 updates; it, its deep copy and a new layer that loads its state get 3 more.
+    """
+    layer = _layer(device)
+    for i in range(3):
+        _update(layer.tiles[0], i)
+    before = layer.weight.detach().clone()
+    twin, restored = copy.deepcopy(layer), _layer(device)
+    restored.load_state_dict(through_a_file(layer.state_dict()))
+    probe = torch.eye(20)
+    ends = []
+    for one in (layer, twin, restored):
+        for i in range(3, 6):
+            _update(one.tiles[0], i)
+        ends.append((one.weight.detach(), one(probe).detach(), list(one.tiles[0].events)))
+    same = [all(_equal(a, b) for a, b in zip(ends[0], end, strict=True)) for end in ends[1:]]
+    moved = not torch.equal(ends[0][0], before)
+    said = ("the same" if same[0] else "differs", "the same" if same[1] else "differs")
+    return found(
+        all(same) and moved,
+        f"copy {said[0]}, restored {said[1]}" + ("" if moved else ", but nothing moves"),
+        "the same bits",
+        "weights, products and events after 3 more updates, everything switched on",
+    )
+
+
+def threads(device: Device) -> Finding:
+    """One thread and two give the same bits, on an array of 157 x 131 that is spread over threads."""
+    if (os.cpu_count() or 1) < 2:
+        return skipped("this machine has one core")
+
+    def run() -> Tensor:
+        tile = made(device, shape=(157, 131))
+        spread_over(tile, shares(tile))
+        tile.pulse(*factors(tile, 10), lr=-3 * device.dw_min)
+        return tile.weight.clone()
+
+    one, two = on_threads(run)
+    return found(
+        torch.equal(one, two),
+        f"{int((one != two).sum())} of {one.numel()} weights differ",
+        "none",
+        "an update on 1 thread against 2",
+    )
+
+
+def backends(device: Device) -> Finding:
+    """The fast backend and the reference draw the same pulses and agree in weights to rounding.
+
+    37 x 53 elements, 8 samples: events the same, weights within 16 roundings of float32 at the bound.
+    """
+    bare, off = plain(device)
+    fast = made(bare, shape=(37, 53)).backend_name
+    if fast == "reference":
+        return skipped("only the reference backend runs such a response")
+    worst, events = 0.0, True
+    for fidelity in FIDELITIES:
+        tiles = [made(bare, fidelity, (37, 53), backend=name) for name in (fast, "reference")]
+        for tile in tiles:
+            spread_over(tile, shares(tile))
+            tile.pulse(*factors(tile), lr=-3 * bare.dw_min)
+        worst = max(worst, float((tiles[0].weight - tiles[1].weight).abs().max()))
+        events &= tiles[0].events == tiles[1].events
+    top = 16 * 2.0**-23 * max(1.0, float(tiles[0].elements.upper.abs().max()))
+    return found(
+        events and worst <= top,
+        f"weights {worst:.2g}, events {'the same' if events else 'differ'}",
+        f"{top:.2g}, the same",
+        _with(f"{fast} against reference, all fidelities", off),
+    )
+
+
+def on_threads(run: Callable[[], T]) -> tuple[T, T]:
+    """What `run` returns on one thread, and on two; torch's number of threads is put back."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = run()
+        torch.set_num_threads(2)
+        return one, run()
+    finally:
+        torch.set_num_threads(before)
+
+
+def through_a_file(state: object) -> dict[str, object]:
+    """A state saved and loaded again as a checkpoint is, with weights_only."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+def _layer(device: Device) -> AnalogLinear:
+    layer = AnalogLinear(20, 12, device, bias=False, seed=SEED)
+    spread_over(layer.tiles[0], shares(layer.tiles[0]))
+    return layer
+
+
+def _update(tile: Tile, number: int) -> None:
+    tile.pulse(*factors(tile, 4, number), lr=-3 * tile.device.dw_min)
+
+
+def _equal(a: object, b: object) -> bool:
+    return torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b
+
+
+def _with(note: str, off: str) -> str:
+    return f"{note}; switched off: {off}" if off else note
