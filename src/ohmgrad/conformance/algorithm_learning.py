@@ -17,9 +17,7 @@ __all__ = ["EXACT", "EXACT_RATES", "SHIFTED", "bounds", "exact", "exact_shifted"
 
 #: devices of the exactness laws, and the learning rates
 EXACT = Device(SoftBounds.symmetric(1.0), 0.002)
-SHIFTED = Device(
-    SoftBounds.symmetric(1.0), 0.002, Spread(symmetric_point=0.0, symmetric_point_mean=0.3)
-)
+SHIFTED = Device(SoftBounds.symmetric(1.0), 0.002, Spread(symmetric_point=0.0, symmetric_point_mean=0.3))
 EXACT_RATES = (0.1, 0.025)
 
 
@@ -69,7 +67,9 @@ def bounds(make: Make) -> Finding:
             far = max(far, float((w / torch.where(w > 0, e.upper, e.lower)).max()))
     ok = finite and past == 0 and far > 0.1
     measured = f"{past:.2g} past a bound, pushed to {far:.2f} of the range"
-    return found(ok, measured if finite else "weights that are not finite", "0, over 0.1", "all arrays, 120 steps")
+    return found(
+        ok, measured if finite else "weights that are not finite", "0, over 0.1", "all arrays, 120 steps"
+    )
 
 
 def quadratic(make: Make) -> Finding:
@@ -96,7 +96,9 @@ def quadratic(make: Make) -> Finding:
         gap = float((mean - solution).abs().max())
         if gap <= top:
             break
-    return found(gap <= top, f"{gap:.2g}", f"{top:.2g}", f"average weights against the solution, {len(seen)} steps")
+    return found(
+        gap <= top, f"{gap:.2g}", f"{top:.2g}", f"average weights against the solution, {len(seen)} steps"
+    )
 
 
 def exact(make: Make) -> Finding:

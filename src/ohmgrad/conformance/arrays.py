@@ -52,7 +52,12 @@ def refined(device: Device, states: float) -> Device:
 
 
 def made(
-    device: Device, fidelity: Any = "pulsed", shape: tuple[int, int] = SHAPE, *, backend: str = "auto", **more: Any
+    device: Device,
+    fidelity: Any = "pulsed",
+    shape: tuple[int, int] = SHAPE,
+    *,
+    backend: str = "auto",
+    **more: Any,
 ) -> Tile:
     """An array of the device; all with the same seed, so that their elements and addresses are the same."""
     return Tile(shape, device, pulsing=Pulsing(fidelity), seed=SEED, backend=backend, **more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -91,7 +92,11 @@ def bounds(device: Device) -> Finding:
             for sign in (1, -1):
                 w = spread_over(tile, share)
                 tile.pulse_counts(torch.full(tile.shape, 50 * sign))
-                tile.pulse(torch.ones(1, 24), torch.full((1, 16), float(sign)), bare.response.w_max - bare.response.w_min)
+                tile.pulse(
+                    torch.ones(1, 24),
+                    torch.full((1, 16), float(sign)),
+                    bare.response.w_max - bare.response.w_min,
+                )
                 now, e = tile.weight, tile.elements
                 finite &= bool(torch.isfinite(now).all())
                 low = max(low, float((e.lower - now).max()))
@@ -127,7 +132,11 @@ def first_order(device: Device) -> Finding:
             room = 0.0 if fidelity == "mean" else PULSES * (PULSES - 1) * dw**2
             allowed = room * _steepness(e, w, up) + 1e-6 * e.upper.double().abs()
             # elements that noise may clip have another mean
-            reach = (PULSES + 6 * math.sqrt(PULSES) * bare.noise.std) * dw * torch.maximum(e.q_plus(w), e.q_minus(w))
+            reach = (
+                (PULSES + 6 * math.sqrt(PULSES) * bare.noise.std)
+                * dw
+                * torch.maximum(e.q_plus(w), e.q_minus(w))
+            )
             inside = (w + reach < e.upper) & (w - reach > e.lower)
             level = (shares(tile) * 4).long().clamp(0, 3)
             for group in range(8):
@@ -197,8 +206,6 @@ def symmetric_point(device: Device) -> Finding:
 
 def _coarse(device: Device) -> Device:
     """The device with 100 to 600 states, so that a few hundred pairs drive it; more where noise is strong."""
-    import dataclasses
-
     states = float(np.clip(100 * max(1.0, device.noise.std) ** 2, 100, 600))
     if device.states <= states:
         return refined(device, states) if device.noise.std > 1 else device

@@ -115,6 +115,8 @@ def run_laws(
             finding = laws[name](*args)
         except Exception as error:  # whatever a user's device or algorithm may raise
             said = " ".join(str(error).split())
-            finding = found(False, f"raised {type(error).__name__}: {said}", "no error", "the law could not run")
+            finding = found(
+                False, f"raised {type(error).__name__}: {said}", "no error", "the law could not run"
+            )
         report.findings.append(replace(finding, law=name))
     return report

@@ -42,7 +42,9 @@ def optimizer_of(make: Make, params: Any, lr: float = LR) -> AnalogOptimizer:
     return optimizer
 
 
-def layer_of(device: Device, rows: int, cols: int, fidelity: Any = "pulsed", *, max_bl: int = 31) -> AnalogLinear:
+def layer_of(
+    device: Device, rows: int, cols: int, fidelity: Any = "pulsed", *, max_bl: int = 31
+) -> AnalogLinear:
     """A layer of zeros without bias or learned scales: what it shows is its array and nothing else."""
     layer = AnalogLinear(cols, rows, device, bias=False, pulsing=Pulsing(fidelity, max_bl), seed=11)
     layer.out_scale.requires_grad_(False).fill_(1.0)
@@ -56,7 +58,9 @@ def network(seed: int = 11) -> Any:
     model = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
     with torch.no_grad():
         for number, p in enumerate(model.parameters()):
-            p.copy_(0.3 * torch.arange(1 + number, 1 + number + p.numel()).float().mul(2.4).sin().view(p.shape))
+            p.copy_(
+                0.3 * torch.arange(1 + number, 1 + number + p.numel()).float().mul(2.4).sin().view(p.shape)
+            )
     return convert(model, DEVICE, seed=seed)
 
 
