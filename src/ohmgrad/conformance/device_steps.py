@@ -162,8 +162,12 @@ def symmetric_point(device: Device) -> Finding:
         2 steps + what the mean dynamics leave of the distance of both bounds + z sd,   z by Bonferroni,
 
     with v measured at the point from 64 pairs and sd taken 1.5 times, as one element's v is known to 10 %.
-    The mean over elements lies within half a step, the rest, |q-'' - q+''| sd^2 / (2 |q-' - q+'|) and 4.5
-    standard errors. Elements that pulses would take too long to drive (over 5 % left) stay out.
+    Halfway between the ends of a pair, the mean over elements lies within
+
+        (step/2) |F'/G'| + step/10 + the rest + |G''| sd^2 / (2 |G'|) + 4.5 standard errors
+
+    (a pair balances where q+(w - step/2) = q-(w + step/2); the curvature is averaged over the noise).
+    Elements that pulses would take too long to drive (over 5 % left) stay out.
     """
     bare, off = plain(device)
     tile = made(_coarse(bare), shape=(16, 32))
@@ -173,12 +177,14 @@ def symmetric_point(device: Device) -> Finding:
     h = 0.01 * span
     gap = [_gap(e, point + i * h) for i in (-1, 0, 1)]
     slope, curve = (gap[2] - gap[0]) / (2 * h), (gap[2] - 2 * gap[1] + gap[0]) / h**2
+    both = [(e.q_minus(point + i * h) + e.q_plus(point + i * h)).double() for i in (-1, 1)]
+    tilt = ((both[1] - both[0]) / (2 * h)).abs()
     k = (dw * slope).clamp(min=1e-9, max=1.0)
     pairs = int((6 / k.median()).clamp(50, 600).ceil())
     left = _left(e, dw, pairs, tile.shape)
     slow = left > 0.05 * span
     if float(slow.double().mean()) > 0.5:
-        return skipped(f"its steps hardly depend on w: {pairs} pairs leave most elements where they were")
+        return skipped(f"steps up and down differ so little that {pairs} pairs leave most elements far away")
     sd = (_pair_variance(tile, point) / (2 * k - k**2)).sqrt()
     spread_over(tile, shares(tile, 0.05, 0.95))
     tile.zero_shift(pairs)
@@ -193,7 +199,8 @@ def symmetric_point(device: Device) -> Finding:
     free = ~slow & (point + 3 * sd < e.upper) & (point - 3 * sd > e.lower)  # bounds cut no noise off
     mean = 0.0
     if int(free.sum()) >= 50:
-        bias = step / 2 + left + (curve.abs() * sd**2 / (2 * slope.abs().clamp(min=1e-9)))
+        flat = slope.abs().clamp(min=1e-9)
+        bias = step / 2 * tilt / flat + step / 10 + left + curve.abs() * sd**2 / (2 * flat)
         error = float(off_by[free].std()) / math.sqrt(int(free.sum()))
         mean = abs(float(off_by[free].mean())) / (float(bias[free].mean()) + Z * error)
     return found(
