@@ -64,9 +64,15 @@ def algorithm(
     if ".py:" in what:
         given = _from_file(what)
     else:
-        names = [name for name in optim.__all__ if name[0].isupper() and name != "AnalogOptimizer"]
-        given = getattr(optim, check_choice("algorithm", what, names))
+        found = {name: thing for name, thing in vars(optim).items() if _is_algorithm(thing)}
+        given = found[check_choice("algorithm", what, found)]
     _tell(check_algorithm(given, law, exact=exact, exact_shifted=exact_shifted))
+
+
+def _is_algorithm(thing: Any) -> bool:
+    from .optim import AnalogOptimizer
+
+    return isinstance(thing, type) and issubclass(thing, AnalogOptimizer) and thing is not AnalogOptimizer
 
 
 def _tell(report: Report) -> None:

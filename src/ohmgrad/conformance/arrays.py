@@ -10,9 +10,21 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..devices import Device, Noise
+from ..errors import InputError
 from ..pulses import Pulsing
 
-__all__ = ["SEED", "SHAPE", "factors", "made", "plain", "quiet", "refined", "shares", "spread_over"]
+__all__ = [
+    "SEED",
+    "SHAPE",
+    "factors",
+    "made",
+    "plain",
+    "quiet",
+    "refined",
+    "regrained",
+    "shares",
+    "spread_over",
+]
 
 #: (rows, cols) of the arrays on which statistics are taken: 3072 elements
 SHAPE = (48, 64)
@@ -46,9 +58,18 @@ def quiet(device: Device) -> Device:
 
 def refined(device: Device, states: float) -> Device:
     """The device with so many states, if it has fewer: smaller steps, and all else alike."""
-    if device.states >= states:
+    return device if device.states >= states else regrained(device, states)
+
+
+def regrained(device: Device, states: float) -> Device:
+    """The device with another number of states; as it is where it allows no other, as measured tables do."""
+    plus, minus = device.nominal_steps
+    half = min(device.response.w_max, -device.response.w_min)
+    dw = min(device.dw_min * device.states / states, half / (2 * max(plus, minus)))
+    try:
+        return dataclasses.replace(device, dw_min=dw)
+    except InputError:
         return device
-    return dataclasses.replace(device, dw_min=device.dw_min * device.states / states)
 
 
 def made(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..crossbar import Tile
 from ..devices import Device, Elements, draw
 from ..pulses import FIDELITIES
 from ..rng import Key
-from .arrays import SEED, made, plain, refined, shares, spread_over
+from .arrays import SEED, made, plain, refined, regrained, shares, spread_over
 from .report import Finding, found, skipped
 from .stats import Z, bonferroni
 
@@ -216,10 +215,7 @@ def _coarse(device: Device) -> Device:
     states = float(np.clip(100 * max(1.0, device.noise.std) ** 2, 100, 600))
     if device.states <= states:
         return refined(device, states) if device.noise.std > 1 else device
-    plus, minus = device.nominal_steps
-    half = min(device.response.w_max, -device.response.w_min)
-    dw = min(device.dw_min * device.states / states, half / (2 * max(plus, minus)))
-    return dataclasses.replace(device, dw_min=dw)
+    return regrained(device, states)
 
 
 def _gap(e: Elements, w: Tensor) -> Tensor:

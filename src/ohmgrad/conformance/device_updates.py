@@ -166,7 +166,7 @@ def backends(device: Device) -> Finding:
     fast = made(bare, shape=(37, 53)).backend_name
     if fast == "reference":
         return skipped("only the reference backend runs such a response")
-    worst, events = 0.0, True
+    worst, events, reach = 0.0, True, 1.0
     for fidelity in FIDELITIES:
         tiles = [made(bare, fidelity, (37, 53), backend=name) for name in (fast, "reference")]
         for tile in tiles:
@@ -174,7 +174,8 @@ def backends(device: Device) -> Finding:
             tile.pulse(*factors(tile), lr=-3 * bare.dw_min)
         worst = max(worst, float((tiles[0].weight - tiles[1].weight).abs().max()))
         events &= tiles[0].events == tiles[1].events
-    top = 100 * 2.0**-24 * max(1.0, float(tiles[0].elements.upper.abs().max()))
+        reach = max(reach, float(tiles[0].elements.upper.abs().max()))
+    top = 100 * 2.0**-24 * reach
     return found(
         events and worst <= top,
         f"weights {worst:.2g}, events {'the same' if events else 'differ'}",
