@@ -190,6 +190,19 @@ def test_other_effects_are_switched_off_by_name() -> None:
     assert plain(REAL) == (REAL, "")
 
 
+def test_a_device_of_fixed_granularity_is_taken_as_it_is() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Fixed(Device):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.dw_min != 0.02:
+                raise InputError("dw_min is measured")
+
+    device = Fixed(SoftBounds(), 0.02, noise=Noise(0.3))
+    assert refined(device, 400) is device
+    assert check_device(device, ("first order", "symmetric point", "collapse")).raise_if_failed().ok
+
+
 def test_refined_devices_have_smaller_steps_and_fine_ones_stay() -> None:
     device = Device(LinearStep(-0.5, 1.0), 0.05)
     assert refined(device, 400).states == pytest.approx(400)
@@ -235,7 +248,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert command(capsys, "algorithm", "TikiTaka", "--law", "gradients")[0] == 0
     code, said = command(capsys, "algorithm", f"{file}:Bad", "--law", "pulses only")
     assert (code, "0 of 1 laws hold" in said) == (1, True)
-    assert command(capsys, "algorithm", "AnalogSGD", "--exact", "--law", "exact")[0] == 1
+    assert command(capsys, "algorithm", "AnalogSGD", "--needs-asymmetry", "--law", "quadratic")[0] == 0
 
 
 @pytest.mark.parametrize(("argv", "message"), [

@@ -56,6 +56,9 @@ def algorithm(
     exact_shifted: Annotated[
         bool, typer.Option("--exact-shifted", help="Also with the symmetric point elsewhere.")
     ] = False,
+    needs_asymmetry: Annotated[
+        bool, typer.Option("--needs-asymmetry", help="It does not learn where G = 0, as with choppers.")
+    ] = False,
 ) -> None:
     """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
     from . import optim
@@ -66,7 +69,8 @@ def algorithm(
     else:
         found = {name: thing for name, thing in vars(optim).items() if _is_algorithm(thing)}
         given = found[check_choice("algorithm", what, found)]
-    _tell(check_algorithm(given, law, exact=exact, exact_shifted=exact_shifted))
+    promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
+    _tell(check_algorithm(given, law, **promises))
 
 
 def _is_algorithm(thing: Any) -> bool:
