@@ -22,7 +22,8 @@ from ohmgrad.conformance import (
     check_algorithm,
     check_device,
 )
-from ohmgrad.conformance.arrays import plain, refined
+from ohmgrad.conformance.arrays import plain, quiet, refined
+from ohmgrad.conformance.device_updates import draws
 from ohmgrad.conformance.report import Report, found, skipped
 from ohmgrad.devices import Elements
 
@@ -201,6 +202,12 @@ def test_a_device_of_fixed_granularity_is_taken_as_it_is() -> None:
     device = Fixed(SoftBounds(), 0.02, noise=Noise(0.3))
     assert refined(device, 400) is device
     assert check_device(device, ("first order", "symmetric point", "collapse")).raise_if_failed().ok
+
+
+def test_random_steps_without_a_noise_are_seen() -> None:
+    assert draws(quiet(custom(random)))
+    assert not draws(quiet(REAL))
+    assert draws(REAL)
 
 
 def test_refined_devices_have_smaller_steps_and_fine_ones_stay() -> None:

@@ -148,7 +148,7 @@ def first_order(device: Device) -> Finding:
                 used += 1
     if not used:
         return skipped("noise or narrow bounds leave fewer than 50 elements a group that are not clipped")
-    note = f"mean of 4 pulses against w + n dw q(w), {used} groups of elements, granularity refined twice"
+    note = f"mean of 4 pulses against w + n dw q(w), {used} groups of elements, at three granularities"
     return found(worst <= 1, f"{worst:.2f} of the bound", "1 (second order + 4.5 s.e.)", _without(note, off))
 
 
