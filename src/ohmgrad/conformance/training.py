@@ -91,8 +91,14 @@ def same(a: Any, b: Any) -> bool:
 
 
 def arrays(optimizer: AnalogOptimizer) -> Iterator[Tile]:
-    """All arrays of an optimizer: the tiles that the network sees, and those beside them."""
+    """All arrays of an optimizer: the tiles that the network sees, and those of `AnalogOptimizer.array`.
+
+    What an algorithm keeps digitally, as a plain tensor in its state, is not among them.
+    """
     for group in optimizer.param_groups:
-        for tile, _ in optimizer.tiles_in(group):
+        for tile, state in optimizer.tiles_in(group):
             yield tile
-    yield from optimizer._arrays.values()
+            for name, kept in state.items():
+                beside = optimizer._arrays.get((id(tile), name))
+                if beside is not None and isinstance(kept, dict) and kept.get("weight") is beside.owner:
+                    yield beside
