@@ -30,7 +30,7 @@ FLOORS = {
             {"periphery", "handover", "text", "gpt"},
             {"crossbar"},
             {"nn", "optim", "cost", "ensemble"},
-            {"monitor"},
+            {"monitor", "conformance"},
             {"studies"},
             {"report"},
             {"cli"},

@@ -1,4 +1,4 @@
-"""The command line: demo, train, plot, devices; reproduce is in a file of its own."""
+"""The command line: demo, train, plot, devices; reproduce and check are in files of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 import typer.core
 from rich.console import Console
 
+from .cli_check import check_app
 from .cli_compare import compare
 from .cli_reproduce import named_values, reproduce
 from .errors import InputError, check_choice
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
 app.add_typer(devices_app, name="devices")
+app.add_typer(check_app, name="check")
 app.command(epilog="Examples: [bold]ohmgrad reproduce list[/bold]   [bold]... S1 --quick[/bold]")(reproduce)
 app.command(epilog="Example: [bold]ohmgrad compare --algorithms sgd,ttv2 --devices paper,my.yaml[/bold]")(
     compare

@@ -1,0 +1,113 @@
+"""The command check: run a device or an algorithm, your own too, through the laws."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from .errors import InputError, check_choice
+
+if TYPE_CHECKING:
+    from .conformance import Report
+
+__all__ = ["check_app"]
+
+console = Console()
+check_app = typer.Typer(help="Run a device or an algorithm through the laws.", no_args_is_help=True)
+
+Laws = Annotated[
+    list[str] | None, typer.Option("--law", help="Only this law; may be repeated. Default: all.")
+]
+
+
+@check_app.command(
+    epilog="Examples: [bold]ohmgrad check device paper[/bold]   [bold]... my_device.py:device[/bold]"
+)
+def device(
+    what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")], law: Laws = None
+) -> None:
+    """Run a device through the laws; the exit code is 1 if one does not hold."""
+    from .conformance import check_device
+    from .devices import Device
+    from .devices.presets import PRESETS, preset
+
+    if ".py:" in what:
+        given = _from_file(what)
+    elif what.endswith((".yaml", ".yml")):
+        given = Device.from_yaml(Path(what))
+    else:
+        given = preset(check_choice("device", what, PRESETS))
+    _tell(check_device(given, law))
+
+
+@check_app.command(
+    epilog="Examples: [bold]ohmgrad check algorithm TikiTaka[/bold]   "
+    "[bold]... my_optimizer.py:MyOptimizer --exact[/bold]"
+)
+def algorithm(
+    what: Annotated[str, typer.Argument(help="A class of ohmgrad.optim, or FILE.py:NAME.")],
+    law: Laws = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Its error falls to zero with lr.")] = False,
+    exact_shifted: Annotated[
+        bool, typer.Option("--exact-shifted", help="Also with the symmetric point elsewhere.")
+    ] = False,
+    needs_asymmetry: Annotated[
+        bool, typer.Option("--needs-asymmetry", help="It does not learn where G = 0, as with choppers.")
+    ] = False,
+) -> None:
+    """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
+    from . import optim
+    from .conformance import check_algorithm
+
+    if ".py:" in what:
+        given = _from_file(what)
+    else:
+        found = {name: thing for name, thing in vars(optim).items() if _is_algorithm(thing)}
+        given = found[check_choice("algorithm", what, found)]
+    promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
+    _tell(check_algorithm(given, law, **promises))
+
+
+def _is_algorithm(thing: Any) -> bool:
+    from .optim import AnalogOptimizer
+
+    return isinstance(thing, type) and issubclass(thing, AnalogOptimizer) and thing is not AnalogOptimizer
+
+
+def _tell(report: Report) -> None:
+    console.print(report)
+    run, failed = len(report.findings) - len(report.skipped), len(report.failed)
+    console.print(f"{run - failed} of {run} laws hold; {len(report.skipped)} skipped")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _from_file(what: str) -> Any:
+    """The object NAME of FILE.py:NAME; the file's folder is on the path, as when it is run.
+
+    Raises:
+        InputError: when there is no such file or name, or the file raises.
+    """
+    path, name = what.rsplit(":", 1)
+    file = Path(path)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise InputError(
+            f"cannot read {path}: give a Python file and a name in it, as in my_device.py:device"
+        )
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.resolve().parent))
+    sys.modules[file.stem] = module  # dataclasses in it look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        said = " ".join(str(error).split())
+        raise InputError(f"{path} raised {type(error).__name__} ({said}): run it by itself first") from error
+    finally:
+        sys.path.remove(str(file.resolve().parent))
+    return getattr(module, check_choice(f"name in {path}", name, [n for n in vars(module) if n[0] != "_"]))

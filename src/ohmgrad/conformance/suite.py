@@ -1,0 +1,117 @@
+"""The laws by name, and the functions that run them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..crossbar import describe
+from ..devices import Device
+from ..errors import InputError
+from . import algorithm_habits as habits
+from . import algorithm_learning as learning
+from . import device_steps as steps
+from . import device_updates as updates
+from .report import Finding, Report, run_laws, skipped
+from .training import Make
+
+__all__ = ["ALGORITHM_LAWS", "DEVICE_LAWS", "check_algorithm", "check_device"]
+
+#: law -> function of a Device
+DEVICE_LAWS: dict[str, Callable[[Device], Finding]] = {
+    "responses": steps.responses,
+    "drawn": steps.drawn,
+    "bounds": steps.bounds,
+    "first order": steps.first_order,
+    "symmetric point": steps.symmetric_point,
+    "collapse": updates.collapse,
+    "batches": updates.batches,
+    "resume": updates.resume,
+    "threads": updates.threads,
+    "backends": updates.backends,
+}
+
+#: law -> function of make(params, lr=...)
+ALGORITHM_LAWS: dict[str, Callable[[Make], Finding]] = {
+    "gradients": habits.gradients,
+    "groups": habits.groups,
+    "schedule": habits.schedule,
+    "resume": habits.resume,
+    "copies": habits.copies,
+    "accumulation": habits.accumulation,
+    "addressed": habits.addressed,
+    "threads": habits.threads,
+    "pulses only": learning.pulses_only,
+    "bounds": learning.bounds,
+    "quadratic": learning.quadratic,
+    "exact": learning.exact,
+    "exact shifted": learning.exact_shifted,
+}
+
+
+def check_device(device: Device, laws: str | Iterable[str] | None = None) -> Report:
+    """Run a device through the laws. A few seconds.
+
+    What is not the answer to pulses (stuck elements, write noise, retention, pairs, references) is switched
+    off where a law is about that answer, and the finding says so; resume and threads keep it on.
+
+    Args:
+        device: a specification, of a family or of your own callables.
+        laws: a name or names of `DEVICE_LAWS`; all by default.
+
+    Returns:
+        A report to print; `report.ok`, `report.raise_if_failed()`.
+
+    Raises:
+        InputError: when `device` is no Device, or a law has another name.
+
+    Example:
+        >>> from ohmgrad.devices import Device, SoftBounds
+        >>> check_device(Device(SoftBounds.symmetric(0.6)), "responses").ok
+        True
+    """
+    if not isinstance(device, Device):
+        raise InputError(f"device is {device!r}, but must be an ohmgrad.Device")
+    return run_laws(DEVICE_LAWS, laws, describe(device), device)
+
+
+def check_algorithm(
+    make: Make,
+    laws: str | Iterable[str] | None = None,
+    *,
+    exact: bool = False,
+    exact_shifted: bool = False,
+    needs_asymmetry: bool = False,
+) -> Report:
+    """Run an algorithm through the laws. About ten seconds.
+
+    Args:
+        make: `make(params, lr=0.05)` returns the optimizer: a class derived from `AnalogOptimizer`, a
+            `functools.partial` of one, or a function. For the laws of exactness all rates must follow lr,
+            as in `lambda params, lr: TikiTaka(params, lr=lr / 4, fast_lr=lr)`.
+        laws: a name or names of `ALGORITHM_LAWS`; all by default.
+        exact: theory promises that the error on a noisy quadratic falls to zero with the step size.
+        exact_shifted: also where the symmetric point of every array is elsewhere.
+        needs_asymmetry: it does not solve a quadratic where G = 0, as with choppers: an array beside the
+            weights forgets by its asymmetry alone, and what it keeps goes to the weights with either sign.
+
+    Returns:
+        A report to print; `report.ok`, `report.raise_if_failed()`.
+
+    Raises:
+        InputError: when `make` cannot be called, or a law has another name.
+    """
+    if not callable(make):
+        raise InputError(f"make is {make!r}, but must be a class or function: make(params, lr=0.05)")
+    table = dict(ALGORITHM_LAWS)
+    reasons = {
+        "exact": "" if exact else "it is not promised: pass exact=True where theory promises it",
+        "exact shifted": "" if exact_shifted else "it is not promised: pass exact_shifted=True where it is",
+        "quadratic": "it is declared to need asymmetry, and this device has none" if needs_asymmetry else "",
+    }
+    table.update({name: _skip(reason) for name, reason in reasons.items() if reason})
+    subject = getattr(getattr(make, "func", make), "__name__", type(make).__name__)
+    return run_laws(table, laws, subject, make)
+
+
+def _skip(reason: str) -> Callable[[Make], Finding]:
+    return lambda _: skipped(reason)
