@@ -47,8 +47,8 @@ def main() -> None:
             bad = [r for r in rows if not r["meant"] and differs(r, threshold(rows))]
             print(f"  {len(rows)} comparisons, {len(bad)} that must agree do not", flush=True)
             for r in bad:
-                print(f"    {r['case']}; {r['update']} from {r['start']}: {r['p_ks']:.1g}, {r['p_mean']:.1g}, "
-                      f"{r['p_variance']:.1g}")  # fmt: skip
+                print(f"    {r['case']}; {r['update']} from {r['start']}: {r['p_ks']:.1g}, "
+                      f"{r['p_mean']:.1g}, {r['p_variance']:.1g}")  # fmt: skip
         runs |= {"A": stamp, "cells": cells, "distinct": distinct}
     if args.part != "A":
         curves = compare_curves(seeds)
@@ -66,8 +66,8 @@ def main() -> None:
         "",
         "The same device, update and algorithm in ohmgrad and in aihwkit, compared in law: single updates by "
         "two-sample tests, learning curves by their spread over seeds. This page and the CSV files beside it "
-        "are written by `benchmarks/parity.py`; update noise there cannot be seeded, so that numbers change in "
-        "their last digits from run to run.",
+        "are written by `benchmarks/parity.py`; update noise in aihwkit cannot be seeded, so that numbers change "
+        "from run to run.",
         "",
         *(f"- Part {part}: {runs[part]}" for part in "AB" if part in runs),
         "",

@@ -46,7 +46,9 @@ def _single(device: og.Device) -> Any:
     return SingleRPUConfig(device=peer_device(device))
 
 
-def _compound(kind: str, per_step: Callable[[og.Device], dict[str, Any]] = lambda device: {}) -> Callable[..., Any]:
+def _compound(
+    kind: str, per_step: Callable[[og.Device], dict[str, Any]] = lambda device: {}
+) -> Callable[..., Any]:
     """Two arrays, one column a minibatch read perfectly, fast_lr as it is and transfer_lr in units of the group's lr."""
 
     def config(device: og.Device) -> Any:
@@ -57,7 +59,7 @@ def _compound(kind: str, per_step: Callable[[og.Device], dict[str, Any]] = lambd
             unit_cell_devices=[peer_device(device), peer_device(device)],
             transfer_every=1, units_in_mbatch=True, n_reads_per_transfer=1, fast_lr=FAST_LR,
             scale_fast_lr=False, transfer_lr=TRANSFER, scale_transfer_lr=True,
-            transfer_forward=IOParameters(is_perfect=True), **per_step(device),
+            transfer_forward=IOParameters(is_perfect=True), **own(device),
         )  # fmt: skip
         return configs.UnitCellRPUConfig(device=compound)
 
@@ -90,10 +92,11 @@ ALGORITHMS = [
 def setting(seeds: int) -> str:
     """What was trained, in a few sentences."""
     return (
-        f"Digits, 64-32-10 with tanh, batches of {BATCH}, {EPOCHS} epochs, lr {LR}, fast_lr {FAST_LR}, transfer_lr "
-        f"{TRANSFER * LR:g}, one column per minibatch, perfect periphery, no output scales, same initial weights and batches; {seeds} seeds. "
-        "Loss: training loss, mean of the last epoch; accuracy on the test images; mean ± standard deviation "
-        "over seeds. z: difference of the means in its standard errors (Welch)."
+        f"Digits, 64-32-10 with tanh, batches of {BATCH}, {EPOCHS} epochs, lr {LR}, fast_lr {FAST_LR}, "
+        f"transfer_lr {TRANSFER * LR:g}, one column per minibatch, perfect periphery, no output scales, same "
+        f"initial weights and batches; {seeds} seeds. Loss: training loss, mean of the last epoch; accuracy on "
+        "the test images; mean ± standard deviation over seeds. z: difference of the means in its standard "
+        "errors (Welch)."
     )
 
 
@@ -166,8 +169,8 @@ def compare_curves(seeds: int) -> list[dict[str, Any]]:
                     f"z_{what}": (statistics.fmean(a) - statistics.fmean(b)) / error if error else 0.0,
                     f"p_{what}": float(stats.ttest_ind(a, b, equal_var=False).pvalue),  # pyright: ignore
                 }  # fmt: skip
-            print(f"  {algorithm.name}, {name}: loss {row['loss_ohmgrad']:.4f} and {row['loss_aihwkit']:.4f}, "
-                  f"accuracy {row['accuracy_ohmgrad']:.3f} and {row['accuracy_aihwkit']:.3f}, "
+            print(f"  {algorithm.name}, {name}: loss {row['loss_ohmgrad']:.4f}, "
+                  f"{row['loss_aihwkit']:.4f}, accuracy {row['accuracy_ohmgrad']:.3f} and {row['accuracy_aihwkit']:.3f}, "
                   f"p {row['p_loss']:.3f}, {row['p_accuracy']:.3f}", flush=True)  # fmt: skip
             rows.append(row)
     return rows

@@ -18,7 +18,17 @@ import ohmgrad as og
 from ohmgrad.devices import Elements, draw
 from ohmgrad.rng import Key
 
-__all__ = ["PLANES", "Update", "certain", "ours", "our_planes", "peer_device", "theirs", "their_planes", "trains"]
+__all__ = [
+    "PLANES",
+    "Update",
+    "certain",
+    "ours",
+    "our_planes",
+    "peer_device",
+    "theirs",
+    "their_planes",
+    "trains",
+]
 
 #: what is compared of drawn elements: aihwkit's name and ours
 PLANES: dict[str, Callable[[Any], Any]] = {
@@ -59,7 +69,9 @@ def certain(*counts: int) -> Update:
     # a thousandth more than needed, or a rounding of the probability 1 would lose a pulse
     signs = tuple(-1.0 if c > 0 else 1.0 for c in counts)
     words = ", ".join(f"{c:+d}" for c in counts)
-    return Update(f"pulses {words}", signs, (1.0,) * len(counts), 1.001 * n, og.Pulsing(max_bl=n, bl_management=False))
+    return Update(
+        f"pulses {words}", signs, (1.0,) * len(counts), 1.001 * n, og.Pulsing(max_bl=n, bl_management=False)
+    )
 
 
 def trains(name: str, x: tuple[float, ...], d: tuple[float, ...], pulses: float, *,
@@ -185,5 +197,10 @@ def peer_device(device: og.Device, **changes: Any) -> Any:
         return configs.ConstantStepDevice(**{**shared, **changes})
     if response.family == "soft_bounds":
         return configs.SoftBoundsDevice(**{**shared, **multiplicative, **changes})
-    own = {"gamma_up_dtod": 0.0, "gamma_down_dtod": 0.0, "mean_bound_reference": False, "allow_increasing": True}
+    own = {
+        "gamma_up_dtod": 0.0,
+        "gamma_down_dtod": 0.0,
+        "mean_bound_reference": False,
+        "allow_increasing": True,
+    }
     return configs.LinearStepDevice(**{**shared, **multiplicative, **slopes, **own, **changes})

@@ -16,19 +16,26 @@ MEANT = """\
 1. **The balance** of up and down scales an element's own step here: up = g (1 + b), down = g (1 - b). There
    it adds to it in units of the mean step: up = g + b, down = g - b, folded at zero. Elements with a small g
    have a wider balance there. A mean balance (`up_down`) changes one of the two steps there, both here.
-2. **Two steps to each bound.** A bound nearer than two of the element's own steps is moved there; there it
-   may be anywhere, and a step that goes beyond is clipped. It matters where steps are large against the
+2. **Two steps to each bound.** A bound nearer than two of the element's own steps is moved there; in aihwkit
+   it may be anywhere, and a step that goes beyond is clipped. It matters where steps are large against the
    range: see the preset reram-array-hfo2.
 3. **Linear slopes** refer to each element's own bound here, by default to the mean bound there
    (`mean_bound_reference`), and have no spread of their own here (`gamma_up_dtod`, `gamma_down_dtod`).
-4. **More pulses than slots** (K > max_bl): both lines are clipped at probability 1 here. There the x-line is
-   never clipped and the d-line takes all of it, so that a line pair below the largest gets fewer pulses.
-5. **The collapse.** All pulses of a minibatch share one Gaussian: exact with additive noise, exact in mean and
-   variance with multiplicative noise. There every pulse has its own noise, as at fidelity pulse-by-pulse here.
-6. **Random numbers** have addresses here and come from Philox. There update noise is taken from a list of
-   32,768 Gaussian numbers per tile, trains have a resolution of 1/32,767, and neither can be seeded.
-7. **Rounding.** Here means and variances are accumulated over a minibatch and rounded to float32 at its end,
-   there after every pulse."""
+4. **The collapse.** All pulses of a minibatch share one Gaussian: exact with additive noise, exact in mean
+   and variance with multiplicative noise. There every pulse has its own noise, as at fidelity
+   pulse-by-pulse here.
+5. **Random numbers** have addresses here and come from Philox. There update noise is taken from a list of
+   32,768 Gaussian numbers per tile, and neither it nor trains can be seeded.
+6. **Rounding.** Here means and variances are accumulated over a minibatch and rounded to float32 at its end,
+   there after every pulse.
+7. **AGAD's first phase** only measures its reference here; there the reference starts at zero.
+
+Not meant, and left as measured until it is decided:
+
+8. **More pulses than slots** (K > max_bl): both lines are clipped at probability 1 here, so that a pair of
+   lines fires with min(1, sqrt(K/BL) x) min(1, sqrt(K/BL) d), x and d relative to the largest. There x is
+   never clipped and d takes all of it: x min(1, d K/BL). Transfers with a single x-line on get fewer pulses
+   here than wanted, by up to sqrt(K/BL), and all that the slots hold there: this slows TTv1 at large rates."""
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -45,7 +52,8 @@ def _p(value: float) -> str:
 
 def _table(rows: Sequence[dict[str, Any]], last: str) -> list[str]:
     lines = [
-        f"| device | update | start | mean (ours) | mean (theirs) | sd (ours) | sd (theirs) | p (KS) | {last} |",
+        "| device | update | start | mean (ours) | mean (theirs) | sd (ours) | sd (theirs) | p (KS) "
+        f"| {last} |",
         "|---|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in rows:
@@ -63,9 +71,9 @@ def _verdict(rows: Sequence[dict[str, Any]], what: str) -> list[str]:
     p = [row[k] for row in must for k in ("p_ks", "p_mean", "p_variance")]
     low = sum(v < 0.01 for v in p)
     lines = [
-        f"{len(must)} comparisons of {what} must agree, three tests each; {len(bad)} do not at p < {below:.1g} "
-        f"(a false alarm rate of {ALARM:g} for all of them together). Smallest p: {_p(min(p))}. Of the {len(p)} "
-        f"p-values {low} are below 0.01, where chance gives {0.01 * len(p):.0f}.",
+        f"{len(must)} comparisons of {what} must agree, three tests each; {len(bad)} do not at p < "
+        f"{below:.1g} (a false alarm rate of {ALARM:g} for all of them together). Smallest p: {_p(min(p))}. "
+        f"Of the {len(p)} p-values {low} are below 0.01, where chance gives {0.01 * len(p):.0f}.",
         "",
     ]
     if bad:
@@ -74,7 +82,10 @@ def _verdict(rows: Sequence[dict[str, Any]], what: str) -> list[str]:
 
 
 def updates_text(
-    updates: Sequence[dict[str, Any]], elements: Sequence[dict[str, Any]], distinct: tuple[int, int], cells: int
+    updates: Sequence[dict[str, Any]],
+    elements: Sequence[dict[str, Any]],
+    distinct: tuple[int, int],
+    cells: int,
 ) -> list[str]:
     """Part A."""
     meant = [row for row in updates if row["meant"]]
@@ -83,12 +94,12 @@ def updates_text(
         "## A. Single updates",
         "",
         f"The change of the weights of {cells:,} independent cells, in units of dw_min, after one update of "
-        "one or more samples: exactly n pulses, or stochastic trains. Tests: Kolmogorov-Smirnov, mean, variance. "
-        "All rows are in `parity_updates.csv`.",
+        "one or more samples: exactly n pulses, or stochastic trains. Tests: Kolmogorov-Smirnov, mean, "
+        "variance. All rows are in `parity_updates.csv`.",
         "",
         *_verdict(updates, "updates"),
         *_verdict(elements, "drawn planes (bounds, steps, balance)"),
-        "### Differences that are meant, as measured",
+        "### Known differences, as measured",
         "",
         *_table(meant, "why"),
         "",
@@ -113,8 +124,8 @@ def curves_text(rows: Sequence[dict[str, Any]], setting: str) -> list[str]:
         "",
         setting,
         "",
-        "| algorithm | device | seeds | loss (ours) | loss (theirs) | z | accuracy % (ours) | accuracy % (theirs) "
-        "| z |",
+        "| algorithm | device | seeds | loss (ours) | loss (theirs) | z | accuracy % (ours) "
+        "| accuracy % (theirs) | z |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for r in rows:
@@ -123,6 +134,7 @@ def curves_text(rows: Sequence[dict[str, Any]], setting: str) -> list[str]:
             f"| {r['loss_ohmgrad']:.4f} ± {r['loss_sd_ohmgrad']:.4f} "
             f"| {r['loss_aihwkit']:.4f} ± {r['loss_sd_aihwkit']:.4f} | {r['z_loss']:+.1f} "
             f"| {100 * r['accuracy_ohmgrad']:.1f} ± {100 * r['accuracy_sd_ohmgrad']:.1f} "
-            f"| {100 * r['accuracy_aihwkit']:.1f} ± {100 * r['accuracy_sd_aihwkit']:.1f} | {r['z_accuracy']:+.1f} |"
+            f"| {100 * r['accuracy_aihwkit']:.1f} ± {100 * r['accuracy_sd_aihwkit']:.1f} "
+            f"| {r['z_accuracy']:+.1f} |"
         )
     return [*lines, ""]

@@ -26,7 +26,8 @@ def _array(dw_min: float, granularity: float, w_max: float, w_min: float, noise:
 
 _ARRAYS_LEFT_OUT = (
     "write noise ({write} dw_min), stuck elements ({stuck} %), and the reference, which puts the symmetric "
-    "point at 0 up to an error of 0.05. Bounds nearer than two steps are moved there, {moved} % of the upper ones"
+    "point at 0 up to an error of 0.05. Bounds nearer than two steps are moved there, "
+    "{moved} % of the upper ones"
 )
 
 RERAM: dict[str, Preset] = {
@@ -48,7 +49,7 @@ RERAM: dict[str, Preset] = {
         "array of ReRAM with optimised material, about 21 states",
         _ARRAYS,
         figures=_FIT,
-        left_out=_ARRAYS_LEFT_OUT.format(write=1.4113, stuck=13.48, moved=5),
+        left_out=_ARRAYS_LEFT_OUT.format(write=1.4113, stuck=13.48, moved=4),
         aihwkit="ReRamArrayOMPresetDevice",
     ),
     "reram-array-hfo2": Preset(
