@@ -66,8 +66,8 @@ def main() -> None:
         "",
         "The same device, update and algorithm in ohmgrad and in aihwkit, compared in law: single updates by "
         "two-sample tests, learning curves by their spread over seeds. This page and the CSV files beside it "
-        "are written by `benchmarks/parity.py`; update noise in aihwkit cannot be seeded, so that numbers change "
-        "from run to run.",
+        "are written by `benchmarks/parity.py`; update noise in aihwkit cannot be seeded, so that numbers "
+        "change from run to run.",
         "",
         *(f"- Part {part}: {runs[part]}" for part in "AB" if part in runs),
         "",

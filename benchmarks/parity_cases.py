@@ -114,8 +114,10 @@ def _meant() -> list[Case]:
     mean_bias = dataclasses.replace(constant, spread=og.Spread(up_down_mean=0.1))
     linear = og.Device(og.LinearStep(-TAU, TAU, 0.5, 0.5), 0.001, og.Spread(w_max=0.3, w_min=0.3))
     rough = dataclasses.replace(_COARSE, noise=og.Noise(1.0, "multiplicative"))
-    bounds = dataclasses.replace(
-        _COARSE, dw_min=0.1, spread=og.Spread(w_max=0.5, w_min=0.5), noise=og.Noise()
+    wide = og.Spread(w_max=0.5, w_min=0.5)
+    bounds = dataclasses.replace(_COARSE, dw_min=0.1, spread=wide, noise=og.Noise())
+    down = dataclasses.replace(
+        constant, response=og.ConstantStep(-TAU, TAU, down=0.8), spread=og.Spread(dw_min=0.3)
     )
     saturated = "with K > max_bl both lines are clipped; theirs never clips x and lets d take all of it"
     both_ways = "a mean balance b makes steps 1 + b and 1 - b; theirs 1 and 1 - b"

@@ -22,11 +22,11 @@ __all__ = [
     "PLANES",
     "Update",
     "certain",
-    "ours",
     "our_planes",
+    "ours",
     "peer_device",
-    "theirs",
     "their_planes",
+    "theirs",
     "trains",
 ]
 

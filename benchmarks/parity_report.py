@@ -124,17 +124,25 @@ def curves_text(rows: Sequence[dict[str, Any]], setting: str) -> list[str]:
         "",
         setting,
         "",
-        "| algorithm | device | seeds | loss (ours) | loss (theirs) | z | accuracy % (ours) "
-        "| accuracy % (theirs) | z |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+        "| algorithm | loss (ours) | loss (theirs) | p | accuracy % (ours) | accuracy % (theirs) | p | |",
+        "|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     for r in rows:
-        lines.append(
-            f"| {r['algorithm']} | {r['device']} | {r['seeds']} "
-            f"| {r['loss_ohmgrad']:.4f} ± {r['loss_sd_ohmgrad']:.4f} "
-            f"| {r['loss_aihwkit']:.4f} ± {r['loss_sd_aihwkit']:.4f} | {r['z_loss']:+.1f} "
-            f"| {100 * r['accuracy_ohmgrad']:.1f} ± {100 * r['accuracy_sd_ohmgrad']:.1f} "
-            f"| {100 * r['accuracy_aihwkit']:.1f} ± {100 * r['accuracy_sd_aihwkit']:.1f} "
-            f"| {r['z_accuracy']:+.1f} |"
-        )
-    return [*lines, ""]
+        cells = [r["algorithm"]]
+        for what, factor, digits in (("loss", 1, 4), ("accuracy", 100, 1)):
+            for who in ("ohmgrad", "aihwkit"):
+                mean, sd = (factor * r[f"{what}_{part}{who}"] for part in ("", "sd_"))
+                cells.append(f"{mean:.{digits}f} ± {sd:.{digits}f}")
+            cells.append(_p(r[f"p_{what}"]))
+        lines.append("| " + " | ".join([*cells, r["meant"]]) + " |")
+    must = [r for r in rows if not r["meant"]]
+    below = ALARM / (2 * len(must))
+    bad = [r["algorithm"] for r in must if min(r["p_loss"], r["p_accuracy"]) < below]
+    return [
+        *lines,
+        "",
+        f"p: Welch's t test. {len(must)} algorithms must agree; " + (
+            f"not so at p < {below:.1g}: {', '.join(bad)}." if bad else f"all do (no p < {below:.1g})."
+        ),
+        "",
+    ]  # fmt: skip
