@@ -9,10 +9,10 @@ from typing import Any
 
 from parity_updates import ALARM, differs, threshold
 
-__all__ = ["MEANT", "curves_text", "updates_text", "write_csv"]
+__all__ = ["KNOWN", "curves_text", "updates_text", "write_csv"]
 
-#: differences of the two programs, each with where the report shows it
-MEANT = """\
+#: differences of the two programs; 1 to 7 are meant
+KNOWN = """\
 1. **The balance** of up and down scales an element's own step here: up = g (1 + b), down = g (1 - b). There
    it adds to it in units of the mean step: up = g + b, down = g - b, folded at zero. Elements with a small g
    have a wider balance there. A mean balance (`up_down`) changes one of the two steps there, both here.
@@ -30,12 +30,13 @@ MEANT = """\
    there after every pulse.
 7. **AGAD's first phase** only measures its reference here; there the reference starts at zero.
 
-Not meant, and left as measured until it is decided:
+Not meant:
 
 8. **More pulses than slots** (K > max_bl): both lines are clipped at probability 1 here, so that a pair of
    lines fires with min(1, sqrt(K/BL) x) min(1, sqrt(K/BL) d), x and d relative to the largest. There x is
-   never clipped and d takes all of it: x min(1, d K/BL). Transfers with a single x-line on get fewer pulses
-   here than wanted, by up to sqrt(K/BL), and all that the slots hold there: this slows TTv1 at large rates."""
+   never clipped and d takes all of it: x min(1, d K/BL). A transfer has a single x-line on, x = 1: it gets
+   fewer pulses than wanted here, by up to sqrt(K/BL), and all that the slots hold there. This slows TTv1 at
+   large rates; enough slots (max_bl) remove the difference."""
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
