@@ -9,6 +9,7 @@ from typing import Any
 
 import ohmgrad as og
 from ohmgrad.devices.presets import preset
+from parity_more import memory_rows, response_rows
 from parity_peer import Update, certain, peer_device, trains
 
 __all__ = ["BALANCE", "CASES", "PRESET_PEERS", "Case"]
@@ -174,5 +175,13 @@ def _presets() -> list[Case]:
     ]
 
 
+def _more() -> list[Case]:
+    """What depends on the version."""
+    return [
+        Case(name, device, update, start, peer, why)
+        for name, device, peer, update, start, why in (*response_rows(), *memory_rows())
+    ]
+
+
 #: all comparisons of single updates
-CASES: list[Case] = [*_families(), *_coarse(), *_meant(), *_presets()]
+CASES: list[Case] = [*_families(), *_coarse(), *_meant(), *_presets(), *_more()]

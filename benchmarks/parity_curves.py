@@ -100,7 +100,7 @@ _CHOPPERS = {"in_chop_prob": 0.25, "buffer_granularity": COARSE.dw_min}  # in we
 ALGORITHMS = [
     Algorithm("Analog SGD", preset("paper"), "AnalogSGD", {}, _single),
     _tt("TTv1, transfer_lr 0.05", 0.05),
-    _tt("TTv1, transfer_lr 0.5", 0.5, known="transfers with more pulses than slots, see 8"),
+    _tt("TTv1, transfer_lr 0.5", 0.5, known="transfers with more pulses than slots, see 9"),
     _tt("TTv1, transfer_lr 0.5, BL up to 400", 0.5, 400),
     _buffered("TTv2", "TTv2", "BufferedTransferCompound", {}),
     _buffered("c-TTv2", "ChoppedTTv2", "ChoppedTransferCompound", {"chop_prob": 0.25}, **_CHOPPERS),

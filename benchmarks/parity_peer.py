@@ -114,16 +114,15 @@ def ours(device: og.Device, start: float, update: Update, cells: int, fidelity: 
 
     def one(number: int, x: Tensor, d: Tensor) -> Tensor:
         array = og.Tile(torch.full((d.shape[1], x.shape[1]), start), device, pulsing=pulsing, seed=1 + number)
-        before = array.weight.clone()
         array.pulse(x, d, -update.pulses * device.dw_min)
-        return array.weight - before
+        return array.effective_weight() - start
 
     return _sample(update, cells, one, tile) / device.dw_min
 
 
 def theirs(config: Any, dw_min: float, start: float, update: Update, cells: int,
            tile: tuple[int, int] = TILE) -> np.ndarray:  # fmt: skip
-    """The same with aihwkit's device."""
+    """The same with aihwkit's device; `dw_min` is ours, the unit of the result."""
     from aihwkit.simulator.configs import SingleRPUConfig  # pyright: ignore[reportMissingImports]
     from aihwkit.simulator.parameters import (  # pyright: ignore[reportMissingImports]
         IOParameters,
@@ -141,11 +140,10 @@ def theirs(config: Any, dw_min: float, start: float, update: Update, cells: int,
         config.construction_seed = 1 + number
         whole = SingleRPUConfig(device=config, forward=perfect, backward=perfect, update=how)
         array = AnalogTile(d.shape[1], x.shape[1], whole)
-        array.set_learning_rate(update.pulses * dw_min)
+        array.set_learning_rate(update.pulses * config.dw_min)
         array.set_weights(torch.full((d.shape[1], x.shape[1]), start))
-        before = array.get_weights()[0].clone()
         array.update(x, d)
-        return array.get_weights()[0] - before
+        return array.get_weights()[0] - start
 
     return _sample(update, cells, one, tile) / dw_min
 

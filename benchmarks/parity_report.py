@@ -11,7 +11,7 @@ from parity_updates import ALARM, differs, threshold
 
 __all__ = ["KNOWN", "curves_text", "updates_text", "write_csv"]
 
-#: differences of the two programs; 1 to 7 are meant
+#: differences of the two programs; 1 to 8 are meant
 KNOWN = """\
 1. **The balance** of up and down scales an element's own step here: up = g (1 + b), down = g (1 - b). There
    it adds to it in units of the mean step: up = g + b, down = g - b, folded at zero. Elements with a small g
@@ -29,10 +29,13 @@ KNOWN = """\
 6. **Rounding.** Here means and variances are accumulated over a minibatch and rounded to float32 at its end,
    there after every pulse.
 7. **AGAD's first phase** only measures its reference here; there the reference starts at zero.
+8. **Non-affine responses** run on tables here, the pulses of a sample along the tangent, to about 2e-4 of
+   the way; and where an element's bounds differ from the mean, its response is scaled separately above and
+   below zero here, by the whole range there.
 
 Not meant:
 
-8. **More pulses than slots** (K > max_bl): both lines are clipped at probability 1 here, so that a pair of
+9. **More pulses than slots** (K > max_bl): both lines are clipped at probability 1 here, so that a pair of
    lines fires with min(1, sqrt(K/BL) x) min(1, sqrt(K/BL) d), x and d relative to the largest. There x is
    never clipped and d takes all of it: x min(1, d K/BL). A transfer has a single x-line on, x = 1: it gets
    fewer pulses than wanted here, by up to sqrt(K/BL), and all that the slots hold there. This slows TTv1 at
