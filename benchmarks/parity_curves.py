@@ -95,7 +95,7 @@ def _buffered(name: str, ours: str, kind: str, options: dict[str, Any], **own: A
     return Algorithm(name, COARSE, ours, options, _compound(kind, 0.5, **own))
 
 
-_CHOPPERS = {"in_chop_prob": 0.25, "buffer_granularity": COARSE.dw_min}  # in weight units, in dw_min here
+_CHOPPERS = {"in_chop_prob": 0.25}
 
 ALGORITHMS = [
     Algorithm("Analog SGD", preset("paper"), "AnalogSGD", {}, _single),
@@ -112,11 +112,11 @@ ALGORITHMS = [
 def setting(seeds: int) -> str:
     """What was trained, in a few sentences."""
     return (
-        f"Digits, 64-32-10 with tanh, batches of {BATCH}, {EPOCHS} epochs, lr {LR}, fast_lr {FAST_LR}, for the "
-        "buffered algorithms transfer_lr 0.5 and choppers of period 4 on the paper's device with 60 states, for "
-        "the others its 1200 states; one column per minibatch, perfect periphery, no output scales, same "
-        f"initial weights and batches; {seeds} seeds. Loss: training loss, mean of the last epoch; accuracy on "
-        "the test images; mean ± standard deviation over seeds."
+        f"Digits, 64-32-10 with tanh, batches of {BATCH}, {EPOCHS} epochs, lr {LR}, fast_lr {FAST_LR}. For "
+        "the buffered algorithms transfer_lr 0.5, choppers of period 4, the paper's device with 60 states; "
+        "for the others its 1200 states. One column per minibatch, perfect periphery, no output scales, "
+        f"same initial weights and batches; {seeds} seeds. Loss: training loss, mean of the last epoch; "
+        "accuracy on the test images; mean ± standard deviation over seeds."
     )
 
 
