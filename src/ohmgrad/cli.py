@@ -203,11 +203,17 @@ def devices_show(
 ) -> None:
     """Print a device as YAML, and draw its response and the pulse trains of a few elements."""
     from .devices import Device
-    from .devices.presets import preset
+    from .devices.presets import PRESETS, preset
     from .report import device_figure, save
 
     given = _device(name)
     device = Device.from_dict(given) if isinstance(given, dict) else preset(name)
+    if isinstance(given, str):
+        entry = PRESETS[given]
+        words = {"note": entry.note, "source": entry.source, "figures": entry.figures}
+        for what, text in {**words, "left out": entry.left_out, "aihwkit": entry.aihwkit}.items():
+            if text:  # as comments, so that all that is printed is YAML
+                console.print(f"# {what}: {text}", highlight=False, soft_wrap=True)
     console.print(device.to_yaml(), highlight=False)
     label = Path(name).stem
     paths = save(device_figure(device, label), out or Path(f"{label}.svg"))

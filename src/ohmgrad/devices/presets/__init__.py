@@ -1,0 +1,23 @@
+"""Named devices, each with where its numbers come from; one group a file."""
+
+from __future__ import annotations
+
+from ...errors import check_choice
+from ..device import Device
+from .charge import CHARGE
+from .preset import Preset
+from .reram import RERAM
+from .theory import THEORY
+
+__all__ = ["PRESETS", "Preset", "preset"]
+
+PRESETS: dict[str, Preset] = {**THEORY, **RERAM, **CHARGE}
+
+
+def preset(name: str) -> Device:
+    """The device of this name.
+
+    Raises:
+        InputError: for an unknown name, with the nearest one.
+    """
+    return PRESETS[check_choice("device", name, PRESETS)].device

@@ -1,0 +1,30 @@
+"""What a named device consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..device import Device
+
+__all__ = ["Preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A device, what it stands for, and its source.
+
+    Args:
+        device: the specification.
+        note: what it stands for, in a line.
+        source: publication, with its DOI or arXiv number.
+        figures: where the numbers of `device` come from.
+        left_out: what the source has and `device` has not.
+        aihwkit: name of the preset with these numbers in aihwkit 1.2.0; empty for none.
+    """
+
+    device: Device
+    note: str
+    source: str
+    figures: str = ""
+    left_out: str = ""
+    aihwkit: str = ""
