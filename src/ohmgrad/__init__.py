@@ -2,7 +2,19 @@
 
 from . import data
 from .crossbar import Tile
-from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
+from .devices import (
+    ConstantStep,
+    Custom,
+    Device,
+    ExpStep,
+    LinearStep,
+    Measured,
+    Noise,
+    PiecewiseStep,
+    PowStep,
+    SoftBounds,
+    Spread,
+)
 from .errors import InputError
 from .monitor import Monitor
 from .nn import AnalogConv2d, AnalogLinear, convert
@@ -21,11 +33,15 @@ __all__ = [
     "ConstantStep",
     "Custom",
     "Device",
+    "ExpStep",
     "InputError",
     "LinearStep",
+    "Measured",
     "Monitor",
     "Noise",
     "Periphery",
+    "PiecewiseStep",
+    "PowStep",
     "Pulsing",
     "SoftBounds",
     "Spread",
