@@ -48,6 +48,9 @@ SOURCES = (
     "cpu_rows.py",
     "cpu.py",
     "cpu_runs.py",
+    "cpu_table.py",
+    "cpu_table_rows.py",
+    "cpu_table_update.py",
 )
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
