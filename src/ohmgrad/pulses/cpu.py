@@ -203,10 +203,11 @@ def trains(
 
 def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int) -> None:
     """As `reference.apply_counts` for one sample, counts int64 (rows, cols); in place."""
-    table = elements.form == "table"
-    apply, packed = (_tables().counts_rows, _tables().pack(elements)) if table else (counts_rows, _pack(elements))
+    apply, packed = counts_rows, None
+    if elements.form == "table":
+        apply, packed = _tables().counts_rows, _tables().pack(elements)
     apply(
-        w.numpy(), *packed, fidelity == "pulse-by-pulse", counts.contiguous().numpy(),
+        w.numpy(), *(packed or _pack(elements)), fidelity == "pulse-by-pulse", counts.contiguous().numpy(),
         u32(step & 0xFFFFFFFF), _key(key),
     )  # fmt: skip
 

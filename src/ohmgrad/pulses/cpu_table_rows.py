@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, count_row, gauss_row, scratch_rows
+from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, Z, count_row, gauss_row, scratch_rows
 from .cpu_math import CONTRACT, kernel, lent, philox, popcount
 from .cpu_rows import AHEAD, gauss_list, gauss_pulses, sparse_cost, train_count
 from .cpu_table import (
+    LIMIT,
     MEASURED,
     Packed,
     Rows,
@@ -51,7 +52,7 @@ def _unit(a):
     return (f32(a) + f32(0.5)) * f32(2.0**-32)
 
 
-@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _drawn(steps, cdf, i, t, u):
     """Step at interval i, part t, and probability u: bilinear. steps: (levels, nodes)."""
     low, high = 0, cdf.shape[0] - 1
@@ -111,41 +112,60 @@ def _replay(w, r, j, todo, n, e, kind, std, step, k0, k1, z):
     return w
 
 
-@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def _visit(r, j, k, down, w, e, kind, std, rows, seen, columns, touched):
-    """k pulses on cell j of row r; on its first visit its parameters and state are set."""
-    if seen[j] == 0:
-        seen[j] = 1
-        columns[touched] = j
-        touched += 1
-        row, c = (0, 0) if e.up.size == 1 else (r, j)
-        lower, upper = e.lower[row, c], e.upper[row, c]
-        rows.up[j], rows.down[j] = e.up[row, c], e.down[row, c]
-        rows.top[j], rows.bottom[j] = e.top / upper, e.bottom / lower
-        rows.lower[j], rows.upper[j], rows.base[j] = lower, upper, f32(e.which[row, c])
-        a, b = std * rows.up[j], std * rows.down[j]
-        rows.var_up[j], rows.var_down[j] = a * a, b * b
-        rows.m[j], rows.high[j], rows.low[j] = w[r, j], w[r, j], w[r, j]
-        rows.v[j], rows.peak[j], rows.far[j], rows.bend[j] = f32(0), f32(0), f32(0), f32(0)
-        rows.pulses[j] = f32(0)
-    new, var, far, bend = advance(
-        kind, std, k, down, rows.m[j], rows.v[j], rows.up[j], rows.down[j], rows.top[j], rows.bottom[j],
-        rows.var_up[j], rows.var_down[j], i32(rows.base[j]), e.value, e.rise, e.sd, e.sd_rise, e.origin, e.n,
-    )  # fmt: skip
-    if kind == QUIET:
-        new = min(max(new, rows.lower[j]), rows.upper[j])
-    rows.m[j], rows.v[j] = new, var
-    rows.high[j], rows.low[j] = max(rows.high[j], new), min(rows.low[j], new)
-    rows.peak[j], rows.far[j] = max(rows.peak[j], var), max(rows.far[j], far)
-    rows.bend[j] = max(rows.bend[j], bend)
-    rows.pulses[j] += k
-    return touched
+# one cell of the sparse road: a line of the cache
+M, V, HIGH, LOW, PEAK, FAR, BENT, PULSES, UP, DOWN, TOP, BOTTOM, LOWER, UPPER, BASE = range(15)
 
 
 @kernel(fastmath=CONTRACT)
-def _sparse_row(r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, rows, own):
+def _enter(r, j, w, e, cell):
+    """Parameters and state of cell j of row r before its first pulse."""
+    row, c = (0, 0) if e.up.size == 1 else (r, j)
+    lower, upper, now = e.lower[row, c], e.upper[row, c], w[r, j]
+    cell[UP], cell[DOWN], cell[LOWER], cell[UPPER] = e.up[row, c], e.down[row, c], lower, upper
+    cell[TOP], cell[BOTTOM], cell[BASE] = e.top / upper, e.bottom / lower, f32(e.which[row, c])
+    cell[M], cell[HIGH], cell[LOW] = now, now, now
+    cell[V], cell[PEAK], cell[FAR], cell[BENT], cell[PULSES] = f32(0), f32(0), f32(0), f32(0), f32(0)
+
+
+@kernel(fastmath=CONTRACT)
+def _visit(cell, k, down, kind, std, value, rise, sds, sd_rise, origin, n):
+    """k pulses in one direction on one cell."""
+    i, t, scale = interval(cell[M], cell[TOP], cell[BOTTOM], origin, n)
+    at = u32(i32(cell[BASE]) + i + (n + i32(1) if down else i32(0)))
+    q, slope, sd = value[at] + t * rise[at], rise[at] * scale, f32(0)
+    if kind == MEASURED:
+        sd = sds[at] + t * sd_rise[at]
+    up, fall = cell[UP], cell[DOWN]
+    a, b = std * up, std * fall
+    new, var, far, bend = advance(kind, std, k, down, cell[M], cell[V], up, fall, a * a, b * b, q, slope, sd)
+    if kind == QUIET:
+        new = min(max(new, cell[LOWER]), cell[UPPER])
+    cell[M], cell[V] = new, var
+    cell[HIGH], cell[LOW] = max(cell[HIGH], new), min(cell[LOW], new)
+    cell[PEAK], cell[FAR] = max(cell[PEAK], var), max(cell[FAR], far)
+    cell[BENT] = max(cell[BENT], bend)
+    cell[PULSES] += k
+
+
+@kernel(fastmath=CONTRACT)
+def _leave(cell, z, kind, reach, need, zero, origin, n):
+    """New weight of a cell, and whether it must be replayed instead."""
+    sd = np.sqrt(cell[PEAK])
+    fine = cell[HIGH] + Z * sd <= cell[UPPER] and cell[LOW] - Z * sd >= cell[LOWER] and cell[BENT] <= LIMIT
+    again = not fine or beyond(
+        kind, cell[HIGH], cell[LOW], sd, cell[FAR], cell[PULSES], cell[TOP], cell[BOTTOM], cell[BASE], reach,
+        need, zero, origin, n,
+    )  # fmt: skip
+    noise = np.sqrt(cell[V]) * z if kind != QUIET else f32(0)
+    return min(max(cell[M] + noise, cell[LOWER]), cell[UPPER]), again
+
+
+@kernel(fastmath=CONTRACT)
+def _sparse_row(r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, cells, own):
     """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
-    z, ahead, seen, columns, _, todo = own
+    z, ahead, seen, columns, _, _, _, _, todo = own
+    value, rise, sd, sd_rise = e.value, e.rise, e.sd, e.sd_rise
+    reach, need, zero = e.reach, e.need, e.zero
     one_word = xs.shape[0] == 1
     touched = 0
     for i in range(n_mine):
@@ -159,30 +179,34 @@ def _sparse_row(r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, 
                 k = train_count(xs, ds, b, r, j)
                 n, down = i32(abs(k)), k < 0
             if n != 0:
-                touched = _visit(r, j, f32(n), down, w, e, kind, std, rows, seen, columns, touched)
+                if seen[j] == 0:
+                    seen[j] = 1
+                    columns[touched] = j
+                    touched += 1
+                    _enter(r, j, w, e, cells[j])
+                _visit(cells[j], f32(n), down, kind, std, value, rise, sd, sd_rise, e.origin, e.n)
     if kind != QUIET:
         gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(touched):
         j = columns[i]
         seen[j] = 0
-        if beyond(rows, j, kind, e):
+        new, again = _leave(cells[j], z[i], kind, reach, need, zero, e.origin, e.n)
+        if again:
             for q in range(n_mine):
                 todo[q] = train_count(xs, ds, mine[q], r, j)
-            w[r, j] = _replay(w[r, j], r, np.int64(j), todo, n_mine, e, kind, std, step, k0, k1, ahead)
-        else:
-            noise = np.sqrt(rows.v[j]) * z[i] if kind != QUIET else f32(0)
-            w[r, j] = min(max(rows.m[j] + noise, rows.lower[j]), rows.upper[j])
+            new = _replay(w[r, j], r, np.int64(j), todo, n_mine, e, kind, std, step, k0, k1, ahead)
+        w[r, j] = new
 
 
 @kernel()
 def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, rows, own):
     """The dense road: stream the whole row for every sample."""
-    z, ahead, _, _, _, todo = own
+    z, ahead, _, _, places, pairs, pair, _, todo = own
     prepare_row(r, e, kind, std, rows)
     start_row(w[r], rows)
     for i in range(n_mine):
         count_row(xs, mine[i], ds[0, mine[i], r], ds, r, rows.count)
-        collapse(kind, std, rows, e)
+        collapse(kind, std, rows, places, pairs, pair, e)
     if kind != QUIET:
         gauss_row(r, step, k0, k1, z)
     if finish_row(kind, rows, z, e):
@@ -201,7 +225,8 @@ def _rows_of(flat, n):
     a = lent(flat)
     return Rows(
         a[0, :n], a[1, :n], a[2, :n], a[3, :n], a[4, :n], a[5, :n], a[6, :n], a[7, :n], a[8, :n], a[9, :n],
-        a[10, :n], a[11, :n], a[12, :n], a[13, :n], a[14, :n], a[15, :n], a[16, :n], a[17, :n],
+        a[10, :n], a[11, :n], a[12, :n], a[13, :n], a[14, :n], a[15, :n], a[16, :n], a[17, :n], a[18, :n],
+        a[19, :n], a[20, :n],
     )  # fmt: skip
 
 
@@ -209,40 +234,44 @@ def _rows_of(flat, n):
 def _lent(e):
     return Packed(
         lent(e.up), lent(e.down), lent(e.lower), lent(e.upper), lent(e.which), lent(e.value), lent(e.rise),
-        lent(e.sd), lent(e.sd_rise), lent(e.reach), lent(e.need), lent(e.zero), lent(e.steps), lent(e.cdf),
-        e.top, e.bottom, e.origin, e.n,
+        lent(e.sd), lent(e.sd_rise), lent(e.line), lent(e.reach), lent(e.need), lent(e.zero),
+        lent(e.steps), lent(e.cdf), e.top, e.bottom, e.origin, e.n, e.least_reach, e.least_zero,
     )  # fmt: skip
 
 
 @kernel()
 def _scratch(n, samples):
     z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
-    seen, columns = np.zeros(n, np.uint8), np.empty(n, np.int32)
-    return scratch_rows(n, 18), (z, ahead, seen, columns, np.empty(samples, np.int64), np.empty(samples, np.int64))
+    seen, columns, places = np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
+    mine, todo, pairs = np.empty(samples, np.int64), np.empty(samples, np.int64), np.empty(n, np.uint64)
+    own = (z, ahead, seen, columns, places, pairs, pairs.view(np.float32), mine, todo)
+    return scratch_rows(n, 21), np.empty((n, 16), np.float32), own
 
 
 @kernel()
-def rows_chunk(
-    begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, key
-):
+def rows_chunk(begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, key):
     """Apply the trains of the live samples to rows begin ... end-1 of the weights."""
-    flat, own = _scratch(w.shape[1], max(n_live, 1))
+    flat, cells, own = _scratch(w.shape[1], max(n_live, 1))
     _rows(
         begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, key[0],
-        key[1], flat, own,
+        key[1], flat, cells, own,
     )  # fmt: skip
 
 
 @kernel()
 def _rows(
-    begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, k0, k1, flat, own,
+    begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, k0, k1, flat,
+    cells, own,
 ):  # fmt: skip
     w, xs, ds, lines, n_lines = lent(w), lent(xs), lent(ds), lent(lines), lent(n_lines)
     on, live, e = lent(on), lent(live), _lent(e)
-    own = (lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3]), lent(own[4]), lent(own[5]))
-    ahead, mine, todo = own[1], own[4], own[5]
+    own = (
+        lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3]), lent(own[4]), lent(own[5]), lent(own[6]),
+        lent(own[7]), lent(own[8]),
+    )  # fmt: skip
+    ahead, mine, todo = own[1], own[7], own[8]
     n = w.shape[1]
-    rows = _rows_of(flat, n)
+    rows, cells = _rows_of(flat, n), lent(cells)
     for r in range(begin, end):
         n_mine, sparse = np.int64(0), 0.0
         for i in range(n_live):
@@ -261,7 +290,7 @@ def _rows(
                     todo[q] = train_count(xs, ds, mine[q], r, j)
                 w[r, j] = _replay(w[r, j], r, j, todo, n_mine, e, kind, std, step, k0, k1, ahead)
         elif sparse < n * (n_mine * DENSE_SAMPLE + DENSE_ROW):
-            _sparse_row(r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, rows, own)
+            _sparse_row(r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, cells, own)
         else:
             _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, rows, own)
 
@@ -269,16 +298,19 @@ def _rows(
 @kernel()
 def counts_rows(w, e, kind, std, by_pulse, counts, step, key):
     """Apply signed pulse counts (rows, cols), int64, to the weights."""
-    flat, own = _scratch(w.shape[1], 1)
-    _counts(w, e, kind, std, by_pulse, counts, step, key[0], key[1], flat, own)
+    flat, cells, own = _scratch(w.shape[1], 1)
+    _counts(w, e, kind, std, by_pulse, counts, step, key[0], key[1], flat, cells, own)
 
 
 @kernel()
-def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, flat, own):
+def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, flat, cells, own):
     w, counts, e, one = lent(w), lent(counts), _lent(e), np.int64(1)
-    z, ahead, seen, columns = lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3])
+    z, ahead, columns, places = lent(own[0]), lent(own[1]), lent(own[3]), lent(own[4])
+    pairs, pair = lent(own[5]), lent(own[6])
+    value, rise, sd, sd_rise = e.value, e.rise, e.sd, e.sd_rise
+    reach, need, zero = e.reach, e.need, e.zero
     n = w.shape[1]
-    rows = _rows_of(flat, n)
+    rows, cells = _rows_of(flat, n), lent(cells)
     for r in range(w.shape[0]):
         busy = 0
         for j in range(n):
@@ -293,24 +325,25 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, flat, own):
             for j in range(n):
                 k = counts[r, j]
                 if k != 0:
-                    touched = _visit(r, j, f32(abs(k)), k < 0, w, e, kind, std, rows, seen, columns, touched)
+                    columns[touched] = j
+                    touched += 1
+                    _enter(r, j, w, e, cells[j])
+                    _visit(cells[j], f32(abs(k)), k < 0, kind, std, value, rise, sd, sd_rise, e.origin, e.n)
             if kind != QUIET:
                 gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
             for i in range(touched):
                 j = np.int64(columns[i])
-                seen[j] = 0
-                if beyond(rows, j, kind, e):
+                new, again = _leave(cells[j], z[i], kind, reach, need, zero, e.origin, e.n)
+                if again:
                     todo = counts[r, j : j + 1]
-                    w[r, j] = _replay(w[r, j], r, j, todo, one, e, kind, std, step, k0, k1, ahead)
-                else:
-                    noise = np.sqrt(rows.v[j]) * z[i] if kind != QUIET else f32(0)
-                    w[r, j] = min(max(rows.m[j] + noise, rows.lower[j]), rows.upper[j])
+                    new = _replay(w[r, j], r, j, todo, one, e, kind, std, step, k0, k1, ahead)
+                w[r, j] = new
         else:
             prepare_row(r, e, kind, std, rows)
             start_row(w[r], rows)
             for j in range(n):
                 rows.count[j] = f32(counts[r, j])
-            collapse(kind, std, rows, e)
+            collapse(kind, std, rows, places, pairs, pair, e)
             if kind != QUIET:
                 gauss_row(r, step, k0, k1, z)
             finish_row(kind, rows, z, e)

@@ -68,7 +68,7 @@ def update_parallel(
         )  # fmt: skip
 
 
-@njit(inline="always", error_model="numpy")
+@njit(forceinline=True, error_model="numpy")
 def _change_row(r, w, e, x, d, lr, dw_min):
     uniform = e.up.size == 1
     row = 0 if uniform else r
@@ -120,13 +120,16 @@ def _tables(table: Table, up: float, down: float) -> dict[str, Any]:
         sd, sd_rise = (value, rise) if table.sd is None else line(table.sd)
         none = np.zeros((1, 1, 1), np.float32)
         steps = np.zeros((1, 1, 1, 1)) if table.steps is None else table.steps.numpy() / unit[..., None]
+        pairs = np.stack([value, rise], 1)
         table.packed["numba"] = {
+            "line": pairs.view(np.uint64).ravel(),
             "value": value, "rise": rise, "sd": sd, "sd_rise": sd_rise,
             "reach": _array(table.levels), "zero": _array(table.zero),
             "need": none if table.gaussian is None else _array(table.gaussian),
             "steps": np.ascontiguousarray(steps, dtype=np.float32),
             "cdf": np.zeros(1, np.float32) if table.cdf is None else _array(table.cdf),
             "origin": f32(-table.low * table.per_weight), "n": np.int32(table.intervals),
+            "least_reach": f32(table.levels.min()), "least_zero": f32(table.zero.min()),
         }  # fmt: skip
     return table.packed["numba"]
 

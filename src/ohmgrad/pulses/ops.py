@@ -1,8 +1,8 @@
 """The pulsed operations with their checks, and the choice of a backend.
 
 The tensors and the form of the elements select the backend: "numba" for contiguous float32 weights on
-the CPU with affine or tabulated responses, "reference" (plain PyTorch) for everything else on the CPU. What no
-backend serves raises with the reason.
+the CPU with affine or tabulated responses, "reference" (plain PyTorch) for everything else on the CPU.
+What no backend serves raises with the reason.
 """
 
 from __future__ import annotations

@@ -53,8 +53,9 @@ SAFETY = 5.0
 #: standard deviations that a tangent must reach beyond the mean: the error that it bounds grows as their
 #: square, of which the mean is one, so that 95 % of the law and more than its mean error are inside
 WIDE = 2.0
-#: largest k |e| of a sample on a tangent: the sixth term of the series for (1 - e)^k is then 10^-7
-BEND = 0.3
+#: largest k |e| of a sample on a tangent: the fifth term of the series for (1 - e)^k is then below 10^-6 of
+#: the move, which itself is at most a tenth of the range
+BEND = 0.1
 
 
 def trains(
