@@ -73,7 +73,9 @@ class Measured(AbstractResponse):
         if p.ndim != 1 or p.size < 2 or not (np.diff(p) > 0).all() or p[0] != 0 or p[-1] != 1:
             raise InputError("cdf must be one row of at least 2 probabilities that rise from 0 to 1")
         if g.shape[1] < 3 or not (np.diff(g, axis=1) > 0).all():
-            raise InputError("conductance must have at least 3 values a device, which rise from left to right")
+            raise InputError(
+                "conductance must have at least 3 values a device, which rise from left to right"
+            )
         span = (g[:, -1] - g[:, 0])[:, None, None]
         up, down = (_even(g, table) * 2 / span for table in (up, -down))
         steps = torch.from_numpy(np.stack([up, down], 1))

@@ -217,7 +217,9 @@ def _right_reach(q: Tensor, tolerance: Tensor) -> Tensor:
         off = q[..., d:] - q[..., :count] - d * slope[..., :count]
         out = (off.abs() > tolerance) & torch.isinf(reach[..., :count])
         edge = tolerance * off.sign()
-        part = (edge - before[..., :count]) / torch.where(out, off - before[..., :count], torch.ones_like(off))
+        part = (edge - before[..., :count]) / torch.where(
+            out, off - before[..., :count], torch.ones_like(off)
+        )
         reach[..., :count] = torch.where(out, d - 2 + part, reach[..., :count])
         if not bool(torch.isinf(reach[..., : max(count - 1, 0)]).any()):
             break

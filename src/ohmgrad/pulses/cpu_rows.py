@@ -30,6 +30,7 @@ from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, lent, log2_1p, philox, p
 
 __all__ = [
     "AHEAD",
+    "FEW_COUNTS",
     "apply_row",
     "counts_rows",
     "gauss_list",
@@ -46,6 +47,8 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 PULSE_NOISE = 4  # ohmgrad.rng.Purpose
 #: Gaussians that a replay draws at a time
 AHEAD = 64
+#: rows in which fewer than one cell in so many has counts are visited cell by cell
+FEW_COUNTS = 8
 
 # measured costs in ns: of a cell and sample on the dense road, and of a cell once per row on it; of
 # an x-line that fires on the sparse road, and of one that meets the d-line there
@@ -331,6 +334,32 @@ def _rows(
             )  # fmt: skip
 
 
+@kernel(fastmath=CONTRACT)
+def _few_counts(r, w, planes, slopes, kind, std, counts, busy, columns, step, k0, k1, z, ahead):
+    """Counts on the `busy` listed cells of row r, one after the other: a row that is mostly silent."""
+    uniform, one = planes[0].size == 1, np.int64(1)
+    slope_up, slope_down = f32(slopes[0]), f32(slopes[1])
+    if kind != QUIET:
+        gauss_list(r, busy, z.shape[0] // 4, step, k0, k1, columns, z)
+    for i in range(busy):
+        j = np.int64(columns[i])
+        row, c = (0, 0) if uniform else (r, j)
+        lower, upper, now, k = planes[2][row, c], planes[3][row, c], w[r, j], i32(counts[j])
+        if k < 0:
+            step_size, bound, slope, toward = planes[1][row, c], -lower, slope_down, f32(-1)
+        else:
+            step_size, bound, slope, toward = planes[0][row, c], upper, slope_up, f32(1)
+        mean, var = _event(abs(k), step_size, bound, slope, toward, kind, std, now, f32(0))
+        room = Z * np.sqrt(var)
+        if kind == QUIET:
+            w[r, j] = min(max(mean, lower), upper)
+        elif max(mean, now) + room > upper or min(mean, now) - room < lower:
+            todo = counts[j : j + 1]
+            w[r, j] = _replay(now, r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
+        else:
+            w[r, j] = min(max(mean + np.sqrt(var) * z[i], lower), upper)
+
+
 @kernel()
 def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
     """Apply signed pulse counts (rows, cols), int64, to the weights."""
@@ -340,7 +369,17 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
     coef, rows = scratch[:8], scratch[8:]
     z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
     m, v, high, low, peak, count = _moments(rows, n)
+    columns = np.empty(n, np.int32)
     for r in range(w.shape[0]):
+        busy = 0
+        for j in range(n):
+            columns[busy] = j
+            busy += 1 if counts[r, j] != 0 else 0
+        if busy == 0:
+            continue
+        if not by_pulse and busy * FEW_COUNTS < n:
+            _few_counts(r, w, planes, slopes, kind, std, counts[r], busy, columns, step, k0, k1, z, ahead)
+            continue
         if not by_pulse:
             prepare_row(r, planes, slopes, kind, std, coef)
             start_row(w[r], m, v, high, low, peak)

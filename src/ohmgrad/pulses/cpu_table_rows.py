@@ -11,7 +11,7 @@ from numba import njit
 
 from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, Z, count_row, gauss_row, scratch_rows
 from .cpu_math import CONTRACT, kernel, lent, philox, popcount
-from .cpu_rows import AHEAD, gauss_list, gauss_pulses, sparse_cost, train_count
+from .cpu_rows import AHEAD, FEW_COUNTS, gauss_list, gauss_pulses, sparse_cost, train_count
 from .cpu_table import (
     LIMIT,
     MEASURED,
@@ -31,10 +31,8 @@ __all__ = ["counts_rows", "rows_chunk"]
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
 MEASURED_STEP = 24  # ohmgrad.rng.Purpose
-#: measured costs in ns, as in `cpu_rows`
-DENSE_SAMPLE, DENSE_ROW = 1.0, 12.0
-#: rows in which fewer than one cell in so many has counts are visited cell by cell
-FEW_COUNTS = 4
+#: measured costs in ns, as in `cpu_rows`; and how much dearer an event of the sparse road is here than there
+DENSE_SAMPLE, DENSE_ROW, DEARER = 1.0, 6.0, 2.0
 
 
 @kernel()
@@ -281,7 +279,7 @@ def _rows(
             if fires > 0:
                 mine[n_mine] = b
                 n_mine += 1
-                sparse += sparse_cost(b, fires, n_lines, on)
+                sparse += DEARER * sparse_cost(b, fires, n_lines, on)
         if n_mine == 0:
             continue
         if by_pulse:
