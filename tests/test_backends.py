@@ -317,7 +317,9 @@ def test_what_no_backend_serves_is_refused() -> None:
         assert Tile((2, 3), case.device).backend_name == "numba"
     steep = Device(Custom(lambda w: (1 - w).sqrt(), lambda w: (1 + w).sqrt()))
     assert Tile((2, 3), steep).backend_name == "reference"
-    with pytest.raises(InputError, match="cannot run this Custom: .* of 8192 intervals its steps are off by"):
+    with pytest.raises(
+        InputError, match=r"cannot run this Custom: .* of 8192 intervals its steps are off by"
+    ):
         Tile((2, 3), steep, backend="numba")
     assert Tile((2, 3), DEVICE).backend_name == "numba"
     with pytest.raises(InputError, match="bit length max_bl is 0"):

@@ -16,8 +16,19 @@ from scipy import stats
 from torch import Tensor
 
 from cases import SETTINGS, SPREADS, TABULATED, Setting, factors, measured, start
-from ohmgrad import Custom, Device, ExpStep, InputError, Measured, Noise, PiecewiseStep, PowStep, Pulsing
-from ohmgrad import SoftBounds, Tile
+from ohmgrad import (
+    Custom,
+    Device,
+    ExpStep,
+    InputError,
+    Measured,
+    Noise,
+    PiecewiseStep,
+    PowStep,
+    Pulsing,
+    SoftBounds,
+    Tile,
+)
 from ohmgrad.devices import Elements, Table, draw, tabulate
 from ohmgrad.devices.table import ERROR
 from ohmgrad.pulses import FIDELITIES, apply_counts_, pulsed_update_, reference
@@ -186,6 +197,7 @@ def test_threads_change_no_bit(name: str) -> None:
 
 
 def test_a_tabulated_soft_bound_is_the_affine_one() -> None:
+    """To the rounding of the bounds to float32, 2^-25, on moves of up to 0.1."""
     soft = SoftBounds(-0.6, 0.6, 1.2, 0.9)
     own = Custom(soft.q_plus, soft.q_minus, -0.6, 0.6)
     for noise in NOISES.values():
@@ -196,7 +208,7 @@ def test_a_tabulated_soft_bound_is_the_affine_one() -> None:
             x, d = factors((19, 18), SETTINGS[1])
             new, _ = reference.pulsed_update(w, elements, x, d, 0.003, Pulsing(), KEY, STEP)
             ends.append(new)
-        torch.testing.assert_close(ends[0], ends[1], atol=1e-9, rtol=0)
+        torch.testing.assert_close(ends[0], ends[1], atol=4e-9, rtol=0)
 
 
 # --- the law of the collapse ---------------------------------------------------------------------
@@ -329,7 +341,7 @@ UP, DOWN = np.full((2, 3), 0.1), np.full((2, 3), -0.1)
         (lambda: PiecewiseStep(nodes_up=(1.0, 2.0)), "nodes_up has 2 values and nodes_down 3"),
         (lambda: PiecewiseStep(nodes_up=(1.0, -2.0, 0.0)), "a value of nodes_up is -2.0"),
         (lambda: Measured(G, P, UP[:, :2], DOWN), r"increasing has the shape \(1, 2, 2\), but"),
-        (lambda: Measured(G[::-1], P, UP, DOWN), "conductance must have at least 3 values a device, which rise"),
+        (lambda: Measured(G[::-1], P, UP, DOWN), "conductance must have at least 3 values a device"),
         (lambda: Measured(G, [0.1, 1.0], UP, DOWN), "cdf must be one row"),
         (lambda: Measured(G, P, UP * np.nan, DOWN), "increasing has a value that is not finite"),
         (lambda: Measured(G, P, DOWN, UP), "the mean step of a pulse up at w = 0 is -0.1"),
@@ -338,7 +350,7 @@ UP, DOWN = np.full((2, 3), 0.1), np.full((2, 3), -0.1)
         (lambda: SAMPLE.pick([7]), "device 7 does not exist: this set has 0 to 2"),
         (lambda: SAMPLE.pick([]), "no device was picked"),
         (lambda: Device(SAMPLE), "dw_min is 0.001, but the measured step at w = 0 is"),
-        (lambda: Device(SAMPLE, SAMPLE.dw_min, noise=Noise(0.3)), "noise has std 0.3, but the measured steps"),
+        (lambda: Device(SAMPLE, SAMPLE.dw_min, noise=Noise(0.3)), "noise has std 0.3, but the measured"),
         (lambda: Device(SAMPLE, SAMPLE.dw_min).to_yaml(), "Measured is made of measured tables"),
     ],
 )  # fmt: skip

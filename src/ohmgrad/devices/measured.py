@@ -206,7 +206,7 @@ def _even(g: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 def _moments(steps: Tensor, cdf: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """E s, E s^2 and E s^3 over quantiles linear between levels: steps (..., levels, nodes) -> (..., nodes)."""
+    """E s, E s^2 and E s^3 of quantiles linear between levels; steps (..., levels, nodes) -> (..., nodes)."""
     a, b = steps[..., :-1, :], steps[..., 1:, :]
     weight = (cdf[1:] - cdf[:-1]).unsqueeze(-1)
     first = (weight * (a + b) / 2).sum(-2)

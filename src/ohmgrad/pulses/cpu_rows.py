@@ -338,7 +338,6 @@ def _rows(
 def _few_counts(r, w, planes, slopes, kind, std, counts, busy, columns, step, k0, k1, z, ahead):
     """Counts on the `busy` listed cells of row r, one after the other: a row that is mostly silent."""
     uniform, one = planes[0].size == 1, np.int64(1)
-    slope_up, slope_down = f32(slopes[0]), f32(slopes[1])
     if kind != QUIET:
         gauss_list(r, busy, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(busy):
@@ -346,10 +345,10 @@ def _few_counts(r, w, planes, slopes, kind, std, counts, busy, columns, step, k0
         row, c = (0, 0) if uniform else (r, j)
         lower, upper, now, k = planes[2][row, c], planes[3][row, c], w[r, j], i32(counts[j])
         if k < 0:
-            step_size, bound, slope, toward = planes[1][row, c], -lower, slope_down, f32(-1)
+            size, bound, slope, toward = planes[1][row, c], -lower, f32(slopes[1]), f32(-1)
         else:
-            step_size, bound, slope, toward = planes[0][row, c], upper, slope_up, f32(1)
-        mean, var = _event(abs(k), step_size, bound, slope, toward, kind, std, now, f32(0))
+            size, bound, slope, toward = planes[0][row, c], upper, f32(slopes[0]), f32(1)
+        mean, var = _event(abs(k), size, bound, slope, toward, kind, std, now, f32(0))
         room = Z * np.sqrt(var)
         if kind == QUIET:
             w[r, j] = min(max(mean, lower), upper)

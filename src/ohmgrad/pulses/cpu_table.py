@@ -98,7 +98,7 @@ class Rows(NamedTuple):
     far: np.ndarray
     bend: np.ndarray
     pulses: np.ndarray
-    count: np.ndarray
+    counts: np.ndarray
     part: np.ndarray
     rate: np.ndarray
     sd: np.ndarray
@@ -187,7 +187,7 @@ def start_row(row, rows):
 @kernel(fastmath=CONTRACT)
 def _places(rows, places, origin, n):
     """Where each cell stands in the tables of its direction."""
-    m, count, top, bottom, base = rows.m, rows.count, rows.top, rows.bottom, rows.base
+    m, count, top, bottom, base = rows.m, rows.counts, rows.top, rows.bottom, rows.base
     part, rate = rows.part, rows.rate
     nodes = i32(n + i32(1))
     for j in range(m.shape[0]):
@@ -215,7 +215,7 @@ def _gather_sd(rows, places, sd, sd_rise):
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _loop(kind, std, rows, pair):
-    up, fall, var_up, var_down, count = rows.up, rows.down, rows.var_up, rows.var_down, rows.count
+    up, fall, var_up, var_down, count = rows.up, rows.down, rows.var_up, rows.var_down, rows.counts
     lower, upper, sd = rows.lower, rows.upper, rows.sd
     part, rate = rows.part, rows.rate
     m, v, high, low, peak = rows.m, rows.v, rows.high, rows.low, rows.peak
@@ -264,7 +264,7 @@ def _measured(std, rows, pair):
 
 @kernel()
 def collapse(kind, std, rows, places, pairs, pair, e):
-    """One sample of a row, its signed counts in `rows.count`.
+    """One sample of a row, its signed counts in `rows.counts`.
 
     Scratch: places int32 (n,); pairs uint64 (n,), and `pair`, float32 (2 n,), the same memory.
     """
@@ -305,11 +305,11 @@ def beyond(kind, high, low, sd, far, pulses, top, bottom, base, reach, need, zer
 
 @kernel(fastmath=CONTRACT)
 def _check(kind, rows, least_reach, least_zero):
-    """Flag a cell in `rows.count` with 1 that must be replayed, with 2 that `beyond` has to look at: those
+    """Flag a cell in `rows.counts` with 1 that must be replayed, with 2 that `beyond` has to look at: those
     that are not fine even where the table is worst."""
     m, high, low, peak, far, bend = rows.m, rows.high, rows.low, rows.peak, rows.far, rows.bend
     upper, lower, top, bottom, pulses = rows.upper, rows.lower, rows.top, rows.bottom, rows.pulses
-    count = rows.count
+    count = rows.counts
     some = i32(0)
     for j in range(m.shape[0]):
         sd = np.sqrt(peak[j])
@@ -338,7 +338,7 @@ def _noise(rows, z):
 @kernel(fastmath=CONTRACT)
 def _look(kind, rows, reach, need, zero, origin, n):
     high, low, peak, far, pulses = rows.high, rows.low, rows.peak, rows.far, rows.pulses
-    top, bottom, base, count = rows.top, rows.bottom, rows.base, rows.count
+    top, bottom, base, count = rows.top, rows.bottom, rows.base, rows.counts
     some = False
     for j in range(count.shape[0]):
         if count[j] == f32(2):
@@ -353,7 +353,7 @@ def _look(kind, rows, reach, need, zero, origin, n):
 
 @kernel()
 def finish_row(kind, rows, z, e):
-    """Flag the cells to be replayed, in `rows.count`, then add the noise; returns whether there are any."""
+    """Flag the cells to be replayed, in `rows.counts`, then add the noise; returns whether there are any."""
     some = _check(kind, rows, e.least_reach, e.least_zero)
     if some:
         some = _look(kind, rows, e.reach, e.need, e.zero, e.origin, e.n)

@@ -1,4 +1,5 @@
-"""The families of response functions. A new one is a frozen dataclass in a file here and a row in FAMILIES."""
+"""The families of response functions. A new one is a frozen dataclass in a file of its own and a row in
+FAMILIES; affine ones run in closed form, all others from a table."""
 
 from __future__ import annotations
 
