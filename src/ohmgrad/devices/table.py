@@ -3,8 +3,8 @@
 Kernels know no family but the affine ones. Everything else becomes a table: q+ and q- at the nodes of an
 even grid over [w_min, w_max], linear in between. The number of intervals is the smallest of 64, 128, ...
 8192 (for a piecewise response multiples of its own, so that its kinks are nodes) whose error, measured
-between the nodes, is at most `ERROR` of the step at w = 0. A response that no grid meets, because it jumps or has
-an infinite slope, has no table and stays a callable.
+between the nodes, is at most `ERROR` of the step at w = 0. A response that no grid meets, because it
+jumps or has an infinite slope, has no table and stays a callable.
 
 **Reach.** The collapse replaces the table by its tangent, the line through the two nodes around the mean.
 For every interval `reach` is the distance, from anywhere in it and to either side, within which that line
