@@ -2,17 +2,21 @@
 
 Per-cell spread and cycle-to-cycle noise, BL at most 31; from updates that pulse everywhere down to
 ones in which most lines are silent. aihwkit, if it can be imported, does the same updates beside it.
-Before a time is printed the mean change is checked against the one that was asked for.
+Then a tabulated device and a measured one (if OHMGRAD_DATA names its table) beside the affine one, in turn,
+with lr in proportion to dw_min. Before a time is printed the mean change is checked against the one that was asked for.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import time
+from pathlib import Path
 
 import torch
 
 import ohmgrad as og
-from common import PAPER, machine, seconds
+from common import PAPER, interleaved, machine, seconds
 from ohmgrad.crossbar import Tile
 
 SIDE, BATCH = 1024, 32
@@ -83,6 +87,37 @@ def main() -> None:
             f" {beside:>9} {ratio}"
         )
     print(f"\ntarget: at most 0.4 ns. Device: {og.crossbar.describe(PAPER)}")
+    other_forms(x, d)
+
+
+def other_forms(x: torch.Tensor, d: torch.Tensor) -> None:
+    """Times of devices that run from tables, as ratios to the affine one."""
+    devices = {
+        "affine": PAPER,
+        "exp": dataclasses.replace(PAPER, response=og.ExpStep(-0.6, 0.6)),
+        "pow 2": dataclasses.replace(PAPER, response=og.PowStep(-0.6, 0.6, 2.0, 2.0)),
+    }
+    tables = Path(os.environ.get("OHMGRAD_DATA", "")) / "devices" / "cross-sim" / "enode_9_devices.npz"
+    if os.environ.get("OHMGRAD_DATA") and tables.exists():
+        measured = og.Measured.from_npz(tables)
+        devices["measured"] = og.Device(measured, measured.dw_min)
+    others = [name for name in devices if name != "affine"]
+    print(f"\n{'lr/dw_min':>9} {'affine ns':>10}" + "".join(f"{name:>10}" for name in others))
+    for lr in (10, 1, 0.1, 0.01, 0.001):
+        works = {}
+        for name, device in devices.items():
+            tile = Tile(torch.empty(SIDE, SIDE).uniform_(-0.1, 0.1), device, seed=1)
+            check(tile, x, d, lr * device.dw_min)
+
+            def work(tile: Tile = tile, rate: float = lr * device.dw_min) -> None:
+                tile.pulse(x, d, rate)
+                tile.pulse(x, d, -rate)
+
+            works[name] = work
+        took = interleaved(works, rounds=5)
+        ratios = "".join(f"{took[name] / took['affine']:9.2f}x" for name in others)
+        print(f"{lr:9g} {took['affine'] * 1e9 / (2 * SIDE * SIDE * BATCH):10.3f}{ratios}")
+    print("target: at most 2x. Cells beyond a table's tangents or with too few measured pulses are replayed")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from ohmgrad.devices import (
@@ -19,9 +21,13 @@ from ohmgrad.devices import (
     ConstantStep,
     Custom,
     Device,
+    ExpStep,
     LinearStep,
+    Measured,
     Noise,
     OneSided,
+    PiecewiseStep,
+    PowStep,
     Reference,
     Retention,
     SoftBounds,
@@ -48,8 +54,8 @@ from ohmgrad.pulses import Pulsing
 
 __all__ = [
     "ALGORITHMS", "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES", "RESPONSES",
-    "SETTINGS", "SHAPES", "SPREADS", "BackendCase", "DeviceCase",
-    "Setting", "backend_cases", "factors", "start",
+    "SETTINGS", "SHAPES", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
+    "Setting", "backend_cases", "factors", "measured", "start",
 ]  # fmt: skip
 
 #: affine responses with symmetric and skewed ranges; all have |w| = 0.4 inside their range
@@ -141,7 +147,14 @@ LAWS = [
     for std in (0.3, 1.0, 3.0)
 ]
 
-#: devices given as callables, which only the reference backend runs
+#: families that run from a table
+TABULATED: dict[str, AbstractResponse] = {
+    "exp": ExpStep(-0.6, 0.6),
+    "pow": PowStep(-0.6, 0.5, gamma_up=2.0, gamma_down=1.5, up=1.1),
+    "piecewise": PiecewiseStep(-0.6, 0.6, (1.2, 1.0, 0.9, 0.2), (0.3, 0.8, 1.1, 1.3)),
+}
+
+#: devices given as callables
 CALLABLE_DEVICES = [
     DeviceCase(
         "power",
@@ -182,6 +195,17 @@ MEMORIES: dict[str, dict[str, Any]] = {
         "pair": OneSided(3, 0.3),
     },
 }
+
+
+def measured(devices: int = 3, states: int = 400) -> Measured:
+    """Made-up tables without scatter: soft-bounds-like means, skewed steps (a chi-square law of 10 degrees
+    of freedom, by its quantiles), relative standard deviation about 0.45; each device 20 % coarser."""
+    g, p = np.linspace(1.0, 3.0, 81), np.linspace(0.0, 1.0, 51)
+    law = stats.chi2(10).ppf(p.clip(0.001, 0.999)) / 10
+    w, dw = np.linspace(-1, 1, 81), 2 / states * 1.2 ** np.arange(devices)[:, None, None]
+    up, down = (dw * law[:, None] * (1 - 0.6 * s * w) for s in (1, -1))
+    return Measured(np.tile(g, (devices, 1)), p, up, -down)
+
 
 SETTINGS = [
     Setting("BL1", Pulsing(max_bl=1), samples=10, pulses=0.05),

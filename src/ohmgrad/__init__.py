@@ -2,7 +2,19 @@
 
 from . import data
 from .crossbar import Tile
-from .devices import ConstantStep, Custom, Device, LinearStep, Noise, SoftBounds, Spread
+from .devices import (
+    ConstantStep,
+    Custom,
+    Device,
+    ExpStep,
+    LinearStep,
+    Measured,
+    Noise,
+    PiecewiseStep,
+    PowStep,
+    SoftBounds,
+    Spread,
+)
 from .errors import InputError
 from .monitor import Monitor
 from .nn import (
@@ -56,14 +68,18 @@ __all__ = [
     "ConstantStep",
     "Custom",
     "Device",
+    "ExpStep",
     "GradientCounts",
     "InputError",
     "LinearStep",
+    "Measured",
     "MixedPrecision",
     "Monitor",
     "MultiTile",
     "Noise",
     "Periphery",
+    "PiecewiseStep",
+    "PowStep",
     "Pulsing",
     "ResidualLearning",
     "ResidualLearningV2",

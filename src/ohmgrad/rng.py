@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Key", "Purpose", "gaussians", "philox", "word", "words"]
+__all__ = ["Key", "Purpose", "gaussians", "philox", "uniform", "word", "words"]
 
 _MASK = 0xFFFFFFFF
 
@@ -49,6 +49,7 @@ class Purpose:
     SYMMETRIC_POINT = 20
     COLUMN_ORDER = 21
     GRADIENT_NOISE = 22
+    MEASURED_DEVICE = 23
     STUCK = 24
     STUCK_AT = 25
     WRITE_NOISE = 26
@@ -56,11 +57,12 @@ class Purpose:
     DRIFT = 28
     DIFFUSION = 29
     REFERENCE = 30
+    MEASURED_STEP = 31
     CHOPPER = 40
-    WINDOWS = 60
-    SAMPLE = 61
     ROUNDING = 45
     TRACKING_CHOPPER = 46
+    WINDOWS = 60
+    SAMPLE = 61
 
 
 def philox(
@@ -118,9 +120,14 @@ def word(row: int, step: int, purpose: int, key: Key) -> int:
 
 def box_muller(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Two independent standard normal float64 tensors from two tensors of 32-bit words."""
-    radius = torch.sqrt(-2 * torch.log((a.double() + 0.5) * 2.0**-32))
+    radius = torch.sqrt(-2 * torch.log(uniform(a)))
     angle = b.double() * (2 * math.pi * 2.0**-32)
     return radius * torch.cos(angle), radius * torch.sin(angle)
+
+
+def uniform(a: Tensor) -> Tensor:
+    """Uniform float64 numbers in (0, 1) from 32-bit words."""
+    return (a.double() + 0.5) * 2.0**-32
 
 
 def gaussians(n: int, row: Tensor | int, step: int, purpose: int, key: Key, block: int = 0) -> Tensor:

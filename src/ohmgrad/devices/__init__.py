@@ -2,10 +2,22 @@
 
 from .device import Device
 from .elements import Elements, draw
-from .families import FAMILIES, AffineResponse, ConstantStep, Custom, LinearStep, SoftBounds
+from .families import (
+    FAMILIES,
+    AffineResponse,
+    ConstantStep,
+    Custom,
+    ExpStep,
+    LinearStep,
+    PiecewiseStep,
+    PowStep,
+    SoftBounds,
+)
+from .measured import Measured
 from .memory import Retention, Stuck
 from .pairs import OneSided, Reference
 from .response import AbstractResponse
+from .table import Table, tabulate
 from .variability import Noise, Spread
 
 __all__ = [
@@ -16,13 +28,19 @@ __all__ = [
     "Custom",
     "Device",
     "Elements",
+    "ExpStep",
     "LinearStep",
+    "Measured",
     "Noise",
     "OneSided",
+    "PiecewiseStep",
+    "PowStep",
     "Reference",
     "Retention",
     "SoftBounds",
     "Spread",
     "Stuck",
+    "Table",
     "draw",
+    "tabulate",
 ]

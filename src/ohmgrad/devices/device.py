@@ -14,6 +14,7 @@ import yaml
 from ..errors import InputError, check_choice, check_number
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
+from .measured import Measured
 from .memory import Retention, Stuck
 from .pairs import OneSided, Reference, check_companions
 from .response import AbstractResponse
@@ -77,6 +78,9 @@ class Device:
             )
         if self.spread.symmetric_point is not None:
             self._check_symmetric_point()
+        if isinstance(self.response, Measured):
+            self._check_measured(self.response)
+            return
         plus, minus = self.nominal_steps
         for name, step in (("up", plus), ("down", minus)):
             if not step > 0:
@@ -99,6 +103,18 @@ class Device:
             if part is not None and not isinstance(part, kind):
                 raise InputError(f"{name} is {part!r}, but must be a {kind.__name__}")
         check_companions(self)
+
+    def _check_measured(self, response: Measured) -> None:
+        """The tables say what a step is and how it varies: dw_min and the noise add nothing to them."""
+        if self.dw_min != response.dw_min:
+            raise InputError(
+                f"granularity dw_min is {self.dw_min!r}, but the measured step at w = 0 is "
+                f"{response.dw_min:g}: give dw_min=response.dw_min"
+            )
+        if self.noise.std:
+            raise InputError(
+                f"noise has std {self.noise.std!r}, but the measured steps have their own: leave noise out"
+            )
 
     def _check_symmetric_point(self) -> None:
         response = self.response
@@ -123,9 +139,14 @@ class Device:
 
     @property
     def nominal(self) -> Device:
-        """The same device without spread; what its means do to the steps stands in its response."""
+        """The same device without spread; what its means do to the steps stands in its response.
+
+        Of measured steps the means stay, and as noise their relative standard deviation at w = 0.
+        """
         plus, minus = self.nominal_steps
-        response = self.response
+        response, noise = self.response, self.noise
+        if isinstance(response, Measured):
+            noise = Noise(response.relative_std)
         if isinstance(response, AffineResponse):
             response = dataclasses.replace(response, up=plus, down=minus)  # pyright: ignore
         else:
@@ -135,7 +156,7 @@ class Device:
             response = Custom(
                 lambda w: up * q_plus(w), lambda w: down * q_minus(w), response.w_min, response.w_max
             )
-        return dataclasses.replace(self, response=response, spread=Spread())
+        return dataclasses.replace(self, response=response, spread=Spread(), noise=noise)
 
     @property
     def nominal_steps(self) -> tuple[float, float]:
@@ -162,15 +183,18 @@ class Device:
         """Plain dictionary, the content of the YAML form.
 
         Raises:
-            InputError: for a device made of callables, which have no text form.
+            InputError: for a device made of callables or measured tables, which have no text form.
         """
-        if not isinstance(self.response, AffineResponse):
+        family = next((name for name, cls in FAMILIES.items() if type(self.response) is cls), None)
+        if family is None:
+            made = "of measured tables" if isinstance(self.response, Measured) else "of callables"
             raise InputError(
-                f"{type(self.response).__name__} is made of callables and cannot be written to "
+                f"{type(self.response).__name__} is made {made} and cannot be written to "
                 "YAML: keep it in a Python file, or use one of " + ", ".join(FAMILIES)
             )
-        numbers = {f.name: getattr(self.response, f.name) for f in dataclasses.fields(type(self.response))}  # pyright: ignore
-        response = {"family": self.response.family, **numbers}
+        values = {f.name: getattr(self.response, f.name) for f in dataclasses.fields(type(self.response))}  # pyright: ignore
+        plain = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+        response = {"family": family, **plain}
         parts = {n: dataclasses.asdict(p) for n in _PARTS if (p := getattr(self, n)) is not None}
         rest = {"write_noise": self.write_noise} if self.write_noise else {}
         return {"response": response, "dw_min": self.dw_min, **parts, **rest}
@@ -186,8 +210,8 @@ class Device:
         raw = dict(_mapping(known.get("response"), "response"))
         if "family" not in raw:
             raise InputError(f"response has no family: choose one of {', '.join(FAMILIES)}")
-        family = FAMILIES[check_choice("device family", raw.pop("family"), FAMILIES)]
-        parts: dict[str, Any] = {"response": family(**_known(raw, family, family.family))}
+        family = check_choice("device family", raw.pop("family"), FAMILIES)
+        parts: dict[str, Any] = {"response": FAMILIES[family](**_known(raw, FAMILIES[family], family))}
         for name in ("dw_min", "write_noise"):
             if name in known:
                 parts[name] = known[name]

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..rng import Key, Purpose, gaussians
+from ..rng import Key, Purpose, gaussians, words
 from .device import Device
 from .families import AffineResponse
+from .measured import Measured
 from .response import AbstractResponse, affine_symmetric_point
+from .table import Table, tabulate
 
 __all__ = ["Elements", "draw"]
 
@@ -28,13 +30,14 @@ class Elements:
     - `lower`, `upper`: bounds, lower < 0 < upper.
 
     For `form` "affine" one pulse up moves w by up (1 - slope_up w/upper), one pulse down by
-    -down (1 - slope_down w/lower). For `form` "callable" the response is asked, at w scaled to the
-    nominal range, and divided by its value at 0, `unit_up` or `unit_down`. A tile with per-cell planes
-    takes 20 bytes per cell with its weight, 4 if uniform.
+    -down (1 - slope_down w/lower). For "table" the step is asked of the table, for "callable" of the
+    response, at w scaled to the nominal range, and divided by its value at 0, `unit_up` or `unit_down`.
+    A tile with per-cell planes takes 20 bytes per cell with its weight, 4 if uniform; a set of measured
+    devices has one plane more, `which` (int32), the number of each element's device.
     """
 
     shape: tuple[int, int]
-    form: Literal["affine", "callable"]
+    form: Literal["affine", "table", "callable"]
     noise: Literal["additive", "multiplicative"]
     noise_std: float
     dw_min: float
@@ -47,6 +50,11 @@ class Elements:
     response: AbstractResponse
     unit_up: float = 1.0
     unit_down: float = 1.0
+    table: Table | None = None
+    #: device of each element in a table of several, int32; of the planes' shape if there are several
+    which: Tensor = field(default_factory=lambda: torch.zeros(1, 1, dtype=torch.int32))
+    #: why there is no table, for callables
+    reason: str = ""
     #: what a backend keeps for these elements, by its name; never copied
     packed: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -54,8 +62,8 @@ class Elements:
         return {**self.__dict__, "packed": {}}
 
     def map(self, move: Callable[[Tensor], Tensor]) -> Elements:
-        """Apply `move` (such as `.to(device)`) to the four planes."""
-        planes = {name: move(getattr(self, name)) for name in ("up", "down", "lower", "upper")}
+        """Apply `move` (such as `.to(device)`) to the planes."""
+        planes = {name: move(getattr(self, name)) for name in ("up", "down", "lower", "upper", "which")}
         return replace(self, packed={}, **planes)
 
     def at(self, row: Tensor, col: Tensor) -> Elements:
@@ -66,13 +74,17 @@ class Elements:
         """Step of an up pulse at `w` (rows, cols), in units of the nominal dw_min."""
         if self.form == "affine":
             return self.up / self.dw_min * (1 - self.slope_up * w / self.upper)
-        return self.up / (self.dw_min * self.unit_up) * self.response.q_plus(self._nominal(w))
+        if self.table is not None:
+            return self._tabulated(w, 0) * (self.up / (self.dw_min * self.unit_up))
+        return self.up / (self.dw_min * self.unit_up) * self.response.q_plus(self.nominal(w))
 
     def q_minus(self, w: Tensor) -> Tensor:
         """Step of a down pulse at `w` (rows, cols), in units of the nominal dw_min."""
         if self.form == "affine":
             return self.down / self.dw_min * (1 - self.slope_down * w / self.lower)
-        return self.down / (self.dw_min * self.unit_down) * self.response.q_minus(self._nominal(w))
+        if self.table is not None:
+            return self._tabulated(w, 1) * (self.down / (self.dw_min * self.unit_down))
+        return self.down / (self.dw_min * self.unit_down) * self.response.q_minus(self.nominal(w))
 
     def clip(self, w: Tensor) -> Tensor:
         """`w` kept inside each element's bounds."""
@@ -92,16 +104,59 @@ class Elements:
         zero = torch.zeros_like(low)  # as of the response: 0 where G vanishes there
         return torch.where(self.q_plus(zero) == self.q_minus(zero), zero, (low + high) / 2)
 
-    def _nominal(self, w: Tensor) -> Tensor:
+    def tangent(self, w: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean step of one pulse at `w` (float64), signed, and by how much one pulse contracts distances.
+
+        step(w + x) = one - e x around w: exactly for affine elements, by the table's chord for others.
+
+        Args:
+            w: of the planes' shape; down: bool, true where the pulse goes down.
+
+        Returns:
+            one (weight units) and e (dimensionless), float64.
+        """
+        size = torch.where(down, -self.down, self.up).double()
+        if self.table is None:
+            bound = torch.where(down, self.lower, self.upper).double()
+            e = torch.where(down, self.slope_down, self.slope_up) * size / bound
+            return size - e * w, e
+        unit = torch.where(down, self.unit_down, self.unit_up)
+        value, slope = self.table.tangent(self.table.q, self.which.long(), down.long(), self.nominal(w))
+        return size / unit * value, -size / unit * slope * self.stretch(w)
+
+    def pulse_std(self, w: Tensor, down: Tensor) -> Tensor:
+        """Standard deviation of one pulse at `w` that does not scale with its step, float64.
+
+        Arguments as for `tangent`; of additive noise, and of measured steps.
+        """
+        size = torch.where(down, self.down, self.up).double()
+        if self.table is None or self.table.sd is None:
+            return self.noise_std * size
+        unit = torch.where(down, self.unit_down, self.unit_up)
+        sd, _ = self.table.tangent(self.table.sd, self.which.long(), down.long(), self.nominal(w))
+        return size / unit * sd
+
+    def nominal(self, w: Tensor) -> Tensor:
+        """`w` scaled to the nominal range: each side of zero by its bound."""
+        return w * self.stretch(w)
+
+    def stretch(self, w: Tensor) -> Tensor:
+        """Nominal over own bound, on the side of zero where `w` is."""
         top, bottom = self.response.w_max / self.upper, self.response.w_min / self.lower
-        return w * torch.where(w >= 0, top, bottom)
+        return torch.where(w >= 0, top, bottom)
+
+    def _tabulated(self, w: Tensor, down: int) -> Tensor:
+        assert self.table is not None
+        at = self.nominal(w)
+        value, _ = self.table.tangent(self.table.q, self.which.long(), torch.tensor(down), at)
+        return value.to(at.dtype)
 
 
 def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     """Draw the elements of an array from a specification; the same key gives the same elements.
 
     Laws: see `Spread`. Two rules keep every element physical: the balance stays in [-0.9, 0.9],
-    and a bound is at least two of the element's own steps away from zero.
+    and a bound is at least two of the element's own steps away from zero (measured ones are as they are).
 
     Args:
         device: the specification.
@@ -115,7 +170,7 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     response, spread = device.response, device.spread
     affine = isinstance(response, AffineResponse)
     zero = torch.zeros((), dtype=torch.float64)
-    base_up, base_down = float(response.q_plus(zero)), float(response.q_minus(zero))
+    base_up, base_down = float(response.q_plus(zero)), float(response.q_minus(zero))  # at w = 0
     slope_up, slope_down = response.slopes if affine else (0.0, 0.0)
 
     def normal(purpose: int, std: float) -> Tensor:
@@ -142,12 +197,19 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     balance = balance.clamp(-0.9, 0.9)
     up = base_up * device.dw_min * gain * (1 + balance)
     down = base_down * device.dw_min * gain * (1 - balance)
-    floor = 2 * torch.maximum(up, down)  # an element needs at least two steps to each bound
-    planes = torch.broadcast_tensors(up, down, torch.minimum(lower, -floor), torch.maximum(upper, floor))
-    up, down, lower, upper = (plane.to(torch.float32).contiguous() for plane in planes)
+    measured = isinstance(response, Measured)
+    floor = 2 * torch.maximum(up, down) * (not measured)  # at least two steps to each bound
+    which = torch.zeros(1, 1, dtype=torch.int64)
+    if isinstance(response, Measured) and response.devices > 1:
+        which = words(cols, torch.arange(rows), 0, Purpose.MEASURED_DEVICE, key) * response.devices >> 32
+    planes = torch.broadcast_tensors(
+        up, down, torch.minimum(lower, -floor), torch.maximum(upper, floor), which
+    )
+    up, down, lower, upper = (plane.to(torch.float32).contiguous() for plane in planes[:4])
+    table = "" if affine else tabulate(response)
     return Elements(
         shape=(rows, cols),
-        form="affine" if affine else "callable",
+        form="affine" if affine else "callable" if isinstance(table, str) else "table",
         noise=device.noise.kind,
         noise_std=float(device.noise.std),
         dw_min=float(device.dw_min),
@@ -160,6 +222,9 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
         response=response,
         unit_up=1.0 if affine else base_up,
         unit_down=1.0 if affine else base_down,
+        table=None if isinstance(table, str) else table,
+        which=planes[4].to(torch.int32).contiguous(),
+        reason=table if isinstance(table, str) else "",
     )
 
 

@@ -28,8 +28,8 @@ class Arrays:
         Tile((1, n), devices[t], pulsing=pulsing, seed=seeds[t], array=array)
 
     to the bit at fidelity "pulsed" and "pulse-by-pulse" (weights are float32). At fidelity "mean"
-    weights are float64 and follow the discrete-time dynamics w + dw F(w) - |dw| G(w). Responses given
-    as callables take the reference backend, one run after the other, where there are pulses.
+    weights are float64 and follow the discrete-time dynamics w + dw F(w) - |dw| G(w). Where there
+    are pulses, responses that are not affine run one after the other.
 
     Args:
         devices: T specifications; equal ones are drawn once where their elements are alike.
@@ -71,7 +71,7 @@ class Arrays:
         #: needed more than `max_bl` pulses for their largest change, which falls short
         self.parallel, self.clipped = 0, torch.zeros(len(self.devices), dtype=torch.int64)
         self._dw_min = torch.tensor([device.dw_min for device in self.devices], dtype=torch.float64)
-        self._callable = any(e.form == "callable" for e in self.elements)
+        self._one_by_one = any(e.form != "affine" for e in self.elements)
         self._check_start(start)
         dtype = torch.float64 if pulsing.fidelity == "mean" else torch.float32
         #: the weights, (T, n)
@@ -137,7 +137,7 @@ class Arrays:
         lines = x.float().contiguous()
         kernels.clipped(lines.numpy(), need, self.pulsing.max_bl, self.clipped.numpy())
         self.parallel += 1
-        if self._callable:
+        if self._one_by_one:
             self._pulse_one_by_one(lines, rate)
         else:
             from ..pulses.cpu_runs import pulse_runs
@@ -166,7 +166,7 @@ class Arrays:
     # --- the roads ---------------------------------------------------------------------------------
 
     def _change(self, x: Tensor, lr: Tensor) -> None:
-        if self._callable:
+        if self._one_by_one:
             dw = lr.unsqueeze(1) * x
             q = torch.where(dw >= 0, self.q_plus(self.w), self.q_minus(self.w))
             self.w = self.clip(self.w + dw * q)
@@ -190,7 +190,7 @@ class Arrays:
         fidelity = self.pulsing.fidelity
         if fidelity == "mean":
             self._change(torch.full_like(self.w, sign), self._dw_min)
-        elif self._callable:
+        elif self._one_by_one:
             for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
                 apply_counts_(self.w[t : t + 1], elements, counts, fidelity, key, self.updates)
         else:
@@ -289,7 +289,7 @@ def _stack(elements: Iterable[Elements]) -> Elements:
     rows = list(elements)
     if rows[0].up.numel() == 1:
         return rows[0]
-    planes = {p: torch.cat([getattr(e, p) for e in rows]) for p in ("up", "down", "lower", "upper")}
+    planes = {p: torch.cat([getattr(e, p) for e in rows]) for p in ("up", "down", "lower", "upper", "which")}
     return replace(rows[0], shape=(len(rows), rows[0].shape[1]), packed={}, **planes)
 
 

@@ -5,12 +5,17 @@ only where a d-line fires at all. *Rows* (`cpu_rows`): rows of the array in para
 minibatch in order. Each row takes one of two roads with the same result: the dense road streams whole
 rows, the sparse road walks the x-lines that fire, so that its cost follows the coincidences. Noise is
 one Gaussian per element that was touched; elements near a bound are replayed pulse by pulse.
+
+Affine elements are served here; tabulated ones share the trains and have rows of their own
+(`cpu_table_update`).
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # (inside kernels the types are Numba's)
 
 from __future__ import annotations
+
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -25,7 +30,7 @@ from .cpu_rows import counts_rows, rows_chunk
 from .cpu_trains import trains_chunk
 from .trains import Pulsing
 
-__all__ = ["apply_counts", "change", "pulsed_update", "trains"]
+__all__ = ["apply_counts", "change", "list_live", "pulsed_update", "trains"]
 
 u32, f32 = np.uint32, np.float32
 
@@ -47,7 +52,7 @@ def _update(
     )  # fmt: skip
     if events[0, 4]:
         return
-    n_live = _list_live(n_lines, live)
+    n_live = list_live(n_lines, live)
     rows_chunk(
         np.int64(0), w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live,
         n_live, step, key,
@@ -68,7 +73,7 @@ def _update_parallel(
         )  # fmt: skip
     if events[:, 4].any():
         return
-    n_live = _list_live(n_lines, live)
+    n_live = list_live(n_lines, live)
     for u in prange(chunks):
         c = np.int64(u)
         rows_chunk(
@@ -78,7 +83,7 @@ def _update_parallel(
 
 
 @kernel()
-def _list_live(n_lines, live):
+def list_live(n_lines, live):
     n = 0
     for b in range(n_lines.shape[0]):
         live[n] = b
@@ -136,6 +141,12 @@ def _pack(elements: Elements) -> tuple:
     return elements.packed["numba"]
 
 
+def _tables() -> ModuleType:
+    from . import cpu_table_update  # compiled only where a table is met
+
+    return cpu_table_update
+
+
 def _key(key: Key) -> tuple[np.uint32, np.uint32]:
     return u32(key.seed & 0xFFFFFFFF), u32(key.array & 0xFFFFFFFF)
 
@@ -161,9 +172,14 @@ def pulsed_update(
     workers = threads() if driven * rows >= PARALLEL_FROM else 1
     chunks = 1 if workers == 1 else 4 * workers
     events = np.zeros((chunks, 5), np.int64)
-    kernel = _update if workers == 1 else _update_parallel
+    if elements.form == "table":
+        tables = _tables()
+        kernel = tables.update if workers == 1 else tables.update_parallel
+        packed = tables.pack(elements)
+    else:
+        kernel, packed = _update if workers == 1 else _update_parallel, _pack(elements)
     kernel(
-        w.numpy(), *_pack(elements), pulsing.fidelity == "pulse-by-pulse", x.numpy(), d.numpy(),
+        w.numpy(), *packed, pulsing.fidelity == "pulse-by-pulse", x.numpy(), d.numpy(),
         float(lr), elements.dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
         u32(step & 0xFFFFFFFF), _key(key), xs, ds, lines, n_lines, on, live, events, chunks,
     )  # fmt: skip
@@ -187,15 +203,24 @@ def trains(
 
 def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int) -> None:
     """As `reference.apply_counts` for one sample, counts int64 (rows, cols); in place."""
-    counts_rows(
-        w.numpy(), *_pack(elements), fidelity == "pulse-by-pulse", counts.contiguous().numpy(),
+    apply, packed = counts_rows, None
+    if elements.form == "table":
+        apply, packed = _tables().counts_rows, _tables().pack(elements)
+    apply(
+        w.numpy(), *(packed or _pack(elements)), fidelity == "pulse-by-pulse", counts.contiguous().numpy(),
         u32(step & 0xFFFFFFFF), _key(key),
     )  # fmt: skip
 
 
 def change(w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float) -> None:
     """As `reference.change`, in place on a contiguous float32 `w`."""
-    planes, slopes, _, _ = _pack(elements)
     spread = x.numel() * w.shape[0] >= PARALLEL_FROM and threads() > 1
+    if elements.form == "table":
+        tables = _tables()
+        change_table = tables.change_parallel if spread else tables.change
+        packed = tables.pack(elements)[0]
+        change_table(w.numpy(), packed, x.numpy(), d.numpy(), float(lr), elements.dw_min)
+        return
+    planes, slopes, _, _ = _pack(elements)
     change_rows = _change_parallel if spread else _change
     change_rows(w.numpy(), planes, slopes, x.numpy(), d.numpy(), float(lr), elements.dw_min)

@@ -203,13 +203,13 @@ def finish_row(coef, m, v, high, low, peak, z, flag):
 
 
 @kernel()
-def scratch_rows(n):
-    """14 scratch rows for n cells, at least n long, on cache lines of their own.
+def scratch_rows(n, rows):
+    """Scratch rows for n cells, at least n long, on cache lines of their own.
 
     The rows start 256 bytes apart modulo 4096: rows in step would share the sets of the cache, and a
     load that follows a store by nearly 4096 bytes is taken to depend on it. Both halve the speed.
     """
     stride = 64 + 1024 * ((max(n - 64, 0) + 1023) // 1024)
-    flat = np.empty(14 * stride + 16, np.float32)
+    flat = np.empty(rows * stride + 16, np.float32)
     start = (-(flat.ctypes.data // 4)) % 16
-    return flat[start : start + 14 * stride].reshape(14, stride)
+    return flat[start : start + rows * stride].reshape(rows, stride)

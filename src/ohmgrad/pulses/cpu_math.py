@@ -50,6 +50,9 @@ SOURCES = (
     "cpu_runs.py",
     "cpu_counts.py",
     "cpu_rounding.py",
+    "cpu_table.py",
+    "cpu_table_rows.py",
+    "cpu_table_update.py",
 )
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 

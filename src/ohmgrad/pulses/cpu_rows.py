@@ -28,13 +28,27 @@ from .cpu_dense import (
 )
 from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, lent, log2_1p, philox, popcount
 
-__all__ = ["apply_row", "counts_rows", "lend_scratch", "row_scratch", "rows_chunk", "sparse_cost"]
+__all__ = [
+    "AHEAD",
+    "FEW_COUNTS",
+    "apply_row",
+    "counts_rows",
+    "gauss_list",
+    "gauss_pulses",
+    "lend_scratch",
+    "row_scratch",
+    "rows_chunk",
+    "sparse_cost",
+    "train_count",
+]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
 PULSE_NOISE = 4  # ohmgrad.rng.Purpose
 #: Gaussians that a replay draws at a time
 AHEAD = 64
+#: rows in which fewer than one cell in so many has counts are visited cell by cell
+FEW_COUNTS = 8
 
 # measured costs in ns: of a cell and sample on the dense road, and of a cell once per row on it; of
 # an x-line that fires on the sparse road, and of one that meets the d-line there
@@ -42,7 +56,7 @@ DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
 
 
 @kernel(fastmath=CONTRACT)
-def _gauss_list(r, n, group, step, k0, k1, columns, z):
+def gauss_list(r, n, group, step, k0, k1, columns, z):
     """Standard normal numbers of the first n listed cells of row r."""
     for i in range(n):
         j = columns[i]
@@ -54,7 +68,7 @@ def _gauss_list(r, n, group, step, k0, k1, columns, z):
 
 
 @kernel()
-def _train_count(xs, ds, b, r, j):
+def train_count(xs, ds, b, r, j):
     """Signed coincidence count of one cell and sample."""
     k = 0
     for w in range(xs.shape[0]):
@@ -65,7 +79,7 @@ def _train_count(xs, ds, b, r, j):
 
 
 @kernel(fastmath=CONTRACT)
-def _gauss_pulses(r, j, first, blocks, step, k0, k1, z):
+def gauss_pulses(r, j, first, blocks, step, k0, k1, z):
     """Standard normal numbers of the pulses 4 first ... 4 (first + blocks) - 1 of one cell."""
     for i in range(blocks):
         address = u32(u32(PULSE_NOISE) | u32(u32(first + i) << u32(8)))
@@ -96,7 +110,7 @@ def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1, z):
             at = index % AHEAD
             if at == 0 and kind != QUIET:
                 blocks = min(AHEAD, left - index + 3) // 4
-                _gauss_pulses(r, j, index // 4, blocks, step, k0, k1, z)
+                gauss_pulses(r, j, index // 4, blocks, step, k0, k1, z)
             if kind == ADDITIVE:
                 w = w * keep + (move + noise * z[at])
             elif kind == MULTIPLICATIVE:
@@ -155,7 +169,7 @@ def _sparse_row(
             n = i32(popcount(both))
             down = i32(train[j] ^ word) < i32(0)
             if not one_word:
-                k = _train_count(xs, ds, b, r, j)
+                k = train_count(xs, ds, b, r, j)
                 n, down = i32(abs(k)), k < 0
             if n == 0:
                 continue
@@ -177,7 +191,7 @@ def _sparse_row(
             low[j] = min(low[j], mean)
             peak[j] = max(peak[j], var)
     if kind != QUIET:
-        _gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
+        gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(touched):
         j = columns[i]
         seen[j] = 0
@@ -188,7 +202,7 @@ def _sparse_row(
         std_j, room = np.sqrt(v[j]), Z * np.sqrt(peak[j])
         if high[j] + room > uppers[c] or low[j] - room < lowers[c]:
             for q in range(n_mine):
-                todo[q] = _train_count(xs, ds, mine[q], r, j)
+                todo[q] = train_count(xs, ds, mine[q], r, j)
             w[r, j] = _replay(
                 w[r, j], r, np.int64(j), todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
             )
@@ -214,7 +228,7 @@ def _dense_row(
             for j in range(n):
                 if count[j] != f32(0):
                     for q in range(n_mine):
-                        todo[q] = _train_count(xs, ds, mine[q], r, j)
+                        todo[q] = train_count(xs, ds, mine[q], r, j)
                     m[j] = _replay(
                         w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
                     )
@@ -238,7 +252,7 @@ def _moments(rows, n):
 @kernel()
 def row_scratch(n, samples):
     """Scratch of `apply_row` for rows of n cells; the caller holds it while rows use it."""
-    scratch = scratch_rows(n)
+    scratch = scratch_rows(n, 14)
     z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
     seen, columns = np.zeros(n, np.uint8), np.empty(n, np.int32)
     mine, todo = np.empty(samples, np.int64), np.empty(samples, np.int64)
@@ -266,7 +280,7 @@ def apply_row(
     if by_pulse:
         for j in range(n):
             for q in range(n_mine):
-                todo[q] = _train_count(xs, ds, mine[q], r, j)
+                todo[q] = train_count(xs, ds, mine[q], r, j)
             w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead)
     elif sparse < n * (n_mine * DENSE_SAMPLE + DENSE_ROW):
         _sparse_row(
@@ -320,16 +334,51 @@ def _rows(
             )  # fmt: skip
 
 
+@kernel(fastmath=CONTRACT)
+def _few_counts(r, w, planes, slopes, kind, std, counts, busy, columns, step, k0, k1, z, ahead):
+    """Counts on the `busy` listed cells of row r, one after the other: a row that is mostly silent."""
+    uniform, one = planes[0].size == 1, np.int64(1)
+    if kind != QUIET:
+        gauss_list(r, busy, z.shape[0] // 4, step, k0, k1, columns, z)
+    for i in range(busy):
+        j = np.int64(columns[i])
+        row, c = (0, 0) if uniform else (r, j)
+        lower, upper, now, k = planes[2][row, c], planes[3][row, c], w[r, j], i32(counts[j])
+        if k < 0:
+            size, bound, slope, toward = planes[1][row, c], -lower, f32(slopes[1]), f32(-1)
+        else:
+            size, bound, slope, toward = planes[0][row, c], upper, f32(slopes[0]), f32(1)
+        mean, var = _event(abs(k), size, bound, slope, toward, kind, std, now, f32(0))
+        room = Z * np.sqrt(var)
+        if kind == QUIET:
+            w[r, j] = min(max(mean, lower), upper)
+        elif max(mean, now) + room > upper or min(mean, now) - room < lower:
+            todo = counts[j : j + 1]
+            w[r, j] = _replay(now, r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
+        else:
+            w[r, j] = min(max(mean + np.sqrt(var) * z[i], lower), upper)
+
+
 @kernel()
 def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
     """Apply signed pulse counts (rows, cols), int64, to the weights."""
     k0, k1 = key[0], key[1]
     n = w.shape[1]
-    scratch = scratch_rows(n)
+    scratch = scratch_rows(n, 14)
     coef, rows = scratch[:8], scratch[8:]
     z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
     m, v, high, low, peak, count = _moments(rows, n)
+    columns = np.empty(n, np.int32)
     for r in range(w.shape[0]):
+        busy = 0
+        for j in range(n):
+            columns[busy] = j
+            busy += 1 if counts[r, j] != 0 else 0
+        if busy == 0:
+            continue
+        if not by_pulse and busy * FEW_COUNTS < n:
+            _few_counts(r, w, planes, slopes, kind, std, counts[r], busy, columns, step, k0, k1, z, ahead)
+            continue
         if not by_pulse:
             prepare_row(r, planes, slopes, kind, std, coef)
             start_row(w[r], m, v, high, low, peak)

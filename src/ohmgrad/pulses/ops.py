@@ -1,8 +1,8 @@
 """The pulsed operations with their checks, and the choice of a backend.
 
 The tensors and the form of the elements select the backend: "numba" for contiguous float32 weights on
-the CPU with affine responses, "reference" (plain PyTorch) for everything else on the CPU. What no
-backend serves raises with the reason.
+the CPU with affine or tabulated responses, "reference" (plain PyTorch) for everything else on the CPU.
+What no backend serves raises with the reason.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def backend_for(w: Tensor, elements: Elements, backend: str = "auto") -> str:
     if elements.form == "callable":
         if backend == "numba":
             raise InputError(
-                "backend 'numba' cannot run a response given as callables: use backend 'reference'"
+                f"backend 'numba' cannot run this {type(elements.response).__name__}: {elements.reason}; use "
+                "backend 'reference'"
             )
         return "reference"
     return "numba" if backend == "auto" else check_choice("backend", backend, BACKENDS[1:])

@@ -16,22 +16,46 @@ With noise, an element is replayed pulse by pulse if the highest or the lowest m
 within `SAFETY` standard deviations of a bound. The standard deviation is the largest on the way, not
 the last: a direction that contracts makes v small again, but not what was clipped before undone.
 
+**Tables.** For a tabulated element one and e are those of its tangent, taken anew at the mean of every
+sample: one = +-step q(m), e = -+step q'(m), with q' the chord of the table around m; an affine element is
+the case in which that holds everywhere. With k pulses of a sample the tangent taken at the first is used
+up to (k - 1) |one| away, and noise adds its standard deviation: the mean step is then wrong by about
+q''/2 (that distance)^2 + q''/2 v. Replayed are therefore the elements for which
+
+    (k - 1) |one| + `WIDE` sqrt(largest v)   exceeds the least reach of the table where the mean has been
+                                             (see `ohmgrad.devices.table`), or what the kink at w = 0 of
+                                             an element with unequally spread bounds allows;
+    k |e| or k s^2 e^2/(1 - e)^2 exceed      `BEND`, where the few terms of a series that fast backends
+                                             take for (1 - e)^k end;
+    measured steps only: fewer pulses than   `Table.gaussian` asks for where the mean has been reach the
+                                             element in the update, so that their sum is no Gaussian yet
+                                             (a replay draws each from the distribution; the collapse
+                                             takes its mean and variance, sd(m)^2 per pulse).
+
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from ..devices import Elements
-from ..rng import Key, Purpose, box_muller, gaussians, philox
+from ..rng import Key, Purpose, box_muller, gaussians, philox, uniform
 from .trains import SLOTS, Pulsing, line_settings, pulse_trains
 
-__all__ = ["SAFETY", "apply_counts", "change", "coincidences", "pulsed_update", "trains"]
+__all__ = ["BEND", "SAFETY", "WIDE", "apply_counts", "change", "coincidences", "pulsed_update", "trains"]
 
 #: standard deviations that must lie between the mean and a bound for the collapse to be used
 SAFETY = 5.0
+#: standard deviations that a tangent must reach beyond the mean: the error that it bounds grows as their
+#: square, of which the mean is one, so that 95 % of the law and more than its mean error are inside
+WIDE = 2.0
+#: largest k |e| of a sample on a tangent: the fifth term of the series for (1 - e)^k is then below 10^-6 of
+#: the move, which itself is at most a tenth of the range
+BEND = 0.1
 
 
 def trains(
@@ -71,10 +95,13 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     touched = (counts != 0).any(0)
     if fidelity == "pulse-by-pulse" or elements.form == "callable":
         return _replay(start, elements, counts, touched, key, step).to(w.dtype)
-    mean, var, high, low, peak = _collapse(start, elements, counts)
-    spread = SAFETY * peak.sqrt()
-    unsafe = (high + spread > elements.upper) | (low - spread < elements.lower)
-    unsafe &= touched & (elements.noise_std > 0)
+    mean, var, way = _collapse(start, elements, counts)
+    spread = SAFETY * way.peak.sqrt()
+    unsafe = (way.high + spread > elements.upper) | (way.low - spread < elements.lower)
+    unsafe &= _noisy(elements)
+    if elements.form == "table":
+        unsafe |= _beyond_tangents(elements, way)
+    unsafe &= touched
     rows, cols = elements.shape
     z = gaussians(cols, torch.arange(rows), step, Purpose.UPDATE_NOISE, key)
     new = elements.clip(mean + var.sqrt() * z)
@@ -83,33 +110,69 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     return torch.where(touched, new, start).to(w.dtype)
 
 
-def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Mean and variance; highest mean, lowest mean and largest variance on the way, that is before and
-    after every sample; all (rows, cols) float64."""
+class _Way(NamedTuple):
+    """What a collapse passed, each (rows, cols) float64: highest and lowest mean and largest variance,
+    before and after every sample; farthest use of a tangent, largest k |e| and the like; pulses."""
+
+    high: Tensor
+    low: Tensor
+    peak: Tensor
+    far: Tensor
+    bend: Tensor
+    pulses: Tensor
+
+
+def _noisy(elements: Elements) -> bool:
+    return elements.noise_std > 0 or (elements.table is not None and elements.table.sd is not None)
+
+
+def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, _Way]:
+    """Mean and variance, (rows, cols) float64, and the way they took."""
     m, v, s = w, torch.zeros_like(w), elements.noise_std
-    high, low, peak = w, w, v
-    up, down = elements.up.double(), elements.down.double()
+    zero = torch.zeros_like(w)
+    way = _Way(w, w, zero, zero, zero, zero)
+    measured = elements.table is not None and elements.table.sd is not None
     for n in counts:
-        rising = n > 0
-        step = torch.where(rising, up, down)
-        bound = torch.where(rising, elements.upper, elements.lower).double()
-        slope = torch.where(rising, elements.slope_up, elements.slope_down)
-        e = slope * step / bound.abs()
+        down = n < 0
         k = n.abs().double()
+        one, e = elements.tangent(m, down)
         moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
-        one = torch.where(rising, step, -step) - e * m  # the step of one pulse at m
-        if elements.noise == "additive":
-            v = v * (1 - e) ** (2 * k) + (s * step) ** 2 * _geometric(e * (e - 2), k)
+        bend = k * e.abs()
+        if elements.noise == "additive" or measured:
+            std = elements.pulse_std(m, down)
+            v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
         else:
             # as above, divided out so that e = 0 is no special case
             ratio = (1 - e) ** 2 + (s * e) ** 2
             gap = (s**2) * torch.where(e == 0, k, _ratio_gap(e, s, k))
             v = v * ratio**k + one**2 * gap
+            bend = torch.maximum(bend, k * (s * e / (1 - e)) ** 2)
+        far = (one * (moves - 1).clamp(min=0)).abs()  # a single pulse needs no more than the step at m
         m = m + one * moves
-        if not s:
+        if not _noisy(elements):
             m = elements.clip(m)
-        high, low, peak = torch.maximum(high, m), torch.minimum(low, m), torch.maximum(peak, v)
-    return m, v, high, low, peak
+        way = _Way(
+            torch.maximum(way.high, m), torch.minimum(way.low, m), torch.maximum(way.peak, v),
+            torch.maximum(way.far, far), torch.maximum(way.bend, bend), way.pulses + k,
+        )  # fmt: skip
+    return m, v, way
+
+
+def _beyond_tangents(elements: Elements, way: _Way) -> Tensor:
+    """Where the tangents of a table do not hold, bool (rows, cols)."""
+    table = elements.table
+    assert table is not None
+    which = elements.which.long()
+    top, bottom = elements.stretch(torch.ones(1, 1)), elements.stretch(-torch.ones(1, 1))
+    wide = way.far + WIDE * way.peak.sqrt()
+    ends = elements.nominal(way.low), elements.nominal(way.high)
+    reach = table.least(table.levels, which, *ends) / table.per_weight
+    fine = (wide * torch.maximum(top, bottom) <= reach) & (way.bend <= BEND)
+    kink = (way.low < 0) & (way.high > 0)
+    fine &= ~kink | (wide * (top - bottom).abs() <= table.zero[which] / table.per_weight)
+    if table.gaussian is not None:
+        fine &= way.pulses >= -table.least(table.gaussian, which, *ends)
+    return ~fine  # written so that what is not finite is replayed
 
 
 def _geometric(minus_e: Tensor, k: Tensor) -> Tensor:
@@ -133,12 +196,24 @@ def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: K
     cells, here = elements.at(row, col), w[row, col]
     index = torch.zeros_like(row)  # number of pulses an element has had in this update
     most = int(counts.abs().sum(0)[row, col].max()) if elements.noise_std and len(row) else 0
-    z = _pulse_noise(row, col, most, step, key)
+    table = elements.table if elements.form == "table" else None
+    measured = table is not None and table.steps is not None
+    if measured:
+        most = int(counts.abs().sum(0)[row, col].max()) if len(row) else 0
+    z = _pulse_noise(row, col, most, step, key, measured)
     for n in counts:
         left = n[row, col]
         while bool((left != 0).any()):
             rising, busy = left > 0, left != 0
-            dw = elements.dw_min * torch.where(rising, cells.q_plus(here), -cells.q_minus(here))
+            if measured:
+                assert table is not None
+                u = z.gather(1, index.clamp(max=most - 1).unsqueeze(1)).squeeze(1)
+                down = (~rising).long()
+                dw = table.draw(cells.which.long(), down, cells.nominal(here), u)
+                unit = torch.where(rising, elements.unit_up, -elements.unit_down)
+                dw = dw * torch.where(rising, cells.up, cells.down) / unit
+            else:
+                dw = elements.dw_min * torch.where(rising, cells.q_plus(here), -cells.q_minus(here))
             if elements.noise_std:
                 xi = z.gather(1, index.clamp(max=most - 1).unsqueeze(1)).squeeze(1)
                 scale = (
@@ -153,11 +228,14 @@ def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: K
     return w
 
 
-def _pulse_noise(row: Tensor, col: Tensor, pulses: int, step: int, key: Key) -> Tensor:
-    """Gaussians of the first pulses of the elements at (row, col), (k, >= pulses): four share a block."""
-    block = Purpose.PULSE_NOISE | (torch.arange(-(-pulses // 4)) << 8)
+def _pulse_noise(row: Tensor, col: Tensor, pulses: int, step: int, key: Key, measured: bool) -> Tensor:
+    """Gaussians of the first pulses of the elements at (row, col), (k, >= pulses): four share a block; of
+    measured elements uniform numbers in their place."""
+    purpose = Purpose.MEASURED_STEP if measured else Purpose.PULSE_NOISE
+    block = purpose | (torch.arange(-(-pulses // 4)) << 8)
     a, b, c, d = philox(col.unsqueeze(1), row.unsqueeze(1), step, block, key)
-    return torch.stack([*box_muller(a, b), *box_muller(c, d)], -1).flatten(1)
+    drawn = [uniform(n) for n in (a, b, c, d)] if measured else [*box_muller(a, b), *box_muller(c, d)]
+    return torch.stack(drawn, -1).flatten(1)
 
 
 def pulsed_update(

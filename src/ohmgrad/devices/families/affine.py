@@ -1,23 +1,21 @@
-"""The families of response functions. A new one is a frozen dataclass here and a row in FAMILIES.
+"""The affine families, for which closed forms exist.
 
-All affine families are one form, q+ = up (1 - slope_up w/w_max), q- = down (1 - slope_down w/w_min),
+All are one form, q+ = up (1 - slope_up w/w_max), q- = down (1 - slope_down w/w_min),
 so kernels need no family's name: ConstantStep has slopes 0, SoftBounds has slopes 1.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from ..errors import InputError, check_number
-from .response import AbstractResponse, check_range
+from ...errors import check_number
+from ..response import AbstractResponse, check_range
 
-__all__ = ["FAMILIES", "AffineResponse", "ConstantStep", "Custom", "LinearStep", "SoftBounds"]
+__all__ = ["AffineResponse", "ConstantStep", "LinearStep", "SoftBounds"]
 
 
 class AffineResponse(AbstractResponse):
@@ -153,73 +151,3 @@ class ConstantStep(AffineResponse):
 
     def __post_init__(self) -> None:
         self._check()
-
-
-@dataclass(frozen=True)
-class Custom(AbstractResponse):
-    """A device given by two plain callables; runs on the reference backend.
-
-    Args:
-        up: q+(w) for a float tensor w of any shape, returning the same shape, in units of dw_min;
-            finite and not negative from w_min to w_max.
-        down: q-(w) likewise.
-        w_min, w_max: weight range with hard clipping, w_min < 0 < w_max.
-
-    Raises:
-        InputError: when a callable is not one, fails or returns something else on a grid over the
-            range, or the range is wrong.
-
-    Example:
-        >>> import torch
-        >>> power = Custom(lambda w: (1 - w) ** 2, lambda w: (1 + w) ** 2)
-        >>> power.G(torch.tensor(0.5))
-        tensor(1.)
-    """
-
-    up: Callable[[Tensor], Tensor]
-    down: Callable[[Tensor], Tensor]
-    w_min: float = -1.0
-    w_max: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("up", "down"):
-            if not callable(getattr(self, name)):
-                raise InputError(
-                    f"{name} is {getattr(self, name)!r}, but must be a function of a tensor of "
-                    "weights that returns the step in units of dw_min"
-                )
-        check_range(self.w_min, self.w_max)
-        for name in ("up", "down"):
-            self._check_values(name)
-
-    def _check_values(self, name: str) -> None:
-        """Raise InputError unless the callable gives finite steps >= 0 of the right shape on a grid."""
-        grid = torch.linspace(self.w_min, self.w_max, 33, dtype=torch.float64).view(3, 11)
-        needs = (
-            f"but a tensor of steps, the same shape, finite and >= 0 from {self.w_min:g} to {self.w_max:g}"
-        )
-        try:
-            q = getattr(self, name)(grid.clone())
-        except Exception as error:  # whatever a user's function may raise
-            said = " ".join(str(error).split()) or "no message"
-            raise InputError(f"{name} raised {type(error).__name__} ({said}), {needs} is needed") from error
-        if not isinstance(q, Tensor) or q.shape != grid.shape:
-            what = f"a tensor of shape {tuple(q.shape)}" if isinstance(q, Tensor) else f"{q!r}"
-            raise InputError(f"{name} returned {what} for weights of {tuple(grid.shape)}, {needs} is needed")
-        bad = ~(torch.isfinite(q) & (q >= -1e-9))  # the room is for rounding at a bound
-        if bool(bad.any()):
-            raise InputError(f"{name}({float(grid[bad][0]):g}) is {float(q[bad][0]):g}, {needs} is needed")
-
-    def q_plus(self, w: Tensor) -> Tensor:
-        """The user's q+ at `w`."""
-        return self.up(w)
-
-    def q_minus(self, w: Tensor) -> Tensor:
-        """The user's q- at `w`."""
-        return self.down(w)
-
-
-#: families that a YAML file can name
-FAMILIES: dict[str, type[AffineResponse]] = {
-    cls.family: cls for cls in (SoftBounds, LinearStep, ConstantStep)
-}

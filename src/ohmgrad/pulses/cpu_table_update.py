@@ -1,0 +1,153 @@
+"""The whole update of tabulated elements in Numba, as `cpu` is for affine ones, and their packing."""
+
+# pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportAttributeAccessIssue=false
+# (inside kernels the types are Numba's)
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, prange
+from torch import Tensor
+
+from ..devices import Elements, Table
+from .cpu import list_live
+from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET
+from .cpu_math import kernel
+from .cpu_table import MEASURED, Packed, interval
+from .cpu_table_rows import counts_rows, rows_chunk
+from .cpu_trains import trains_chunk
+
+__all__ = ["change", "change_parallel", "counts_rows", "pack", "update", "update_parallel"]
+
+f32 = np.float32
+
+
+@kernel()
+def update(
+    w, e, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
+    xs, ds, lines, n_lines, on, live, events, chunks,
+):  # fmt: skip
+    """As `cpu._update`."""
+    trains_chunk(
+        np.int64(0), x.shape[0], x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines,
+        n_lines, on, events[0],
+    )  # fmt: skip
+    if events[0, 4]:
+        return
+    n_live = list_live(n_lines, live)
+    rows_chunk(
+        np.int64(0), w.shape[0], w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step,
+        key,
+    )  # fmt: skip
+
+
+@kernel(parallel=True)
+def update_parallel(
+    w, e, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
+    xs, ds, lines, n_lines, on, live, events, chunks,
+):  # fmt: skip
+    """As `cpu._update_parallel`."""
+    samples, rows = x.shape[0], w.shape[0]
+    for u in prange(chunks):
+        c = np.int64(u)
+        trains_chunk(
+            c * samples // chunks, (c + 1) * samples // chunks, x, d, lr, dw_min, max_bl, manage,
+            manage_bl, key, step, xs, ds, lines, n_lines, on, events[c],
+        )  # fmt: skip
+    if events[:, 4].any():
+        return
+    n_live = list_live(n_lines, live)
+    for u in prange(chunks):
+        c = np.int64(u)
+        rows_chunk(
+            c * rows // chunks, (c + 1) * rows // chunks, w, e, kind, std, by_pulse, xs, ds, lines,
+            n_lines, on, live, n_live, step, key,
+        )  # fmt: skip
+
+
+@njit(forceinline=True, error_model="numpy")
+def _change_row(r, w, e, x, d, lr, dw_min):
+    uniform = e.up.size == 1
+    row = 0 if uniform else r
+    nodes = e.n + np.int32(1)
+    for b in range(x.shape[0]):
+        g = f32(lr) * d[b, r]
+        if g != f32(0):
+            for j in range(w.shape[1]):
+                q = 0 if uniform else j
+                dw, wj = g * x[b, j], w[r, j]
+                lower, upper = e.lower[row, q], e.upper[row, q]
+                i, t, _ = interval(wj, e.top / upper, e.bottom / lower, e.origin, e.n)
+                down = dw < f32(0)
+                at = e.which[row, q] + i + (nodes if down else np.int32(0))
+                size = (e.down[row, q] if down else e.up[row, q]) / f32(dw_min)
+                step = size * (e.value[at] + t * e.rise[at])
+                w[r, j] = min(max(wj + dw * step, lower), upper)
+
+
+@kernel()
+def change(w, e, x, d, lr, dw_min):
+    """As `cpu._change`."""
+    for r in range(w.shape[0]):
+        _change_row(r, w, e, x, d, lr, dw_min)
+
+
+@kernel(parallel=True)
+def change_parallel(w, e, x, d, lr, dw_min):
+    """As `cpu._change_parallel`."""
+    for u in prange(w.shape[0]):
+        _change_row(np.int64(u), w, e, x, d, lr, dw_min)
+
+
+def _array(t: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(t.numpy(), dtype=np.float32)
+
+
+def _tables(table: Table, up: float, down: float) -> dict[str, Any]:
+    """The arrays of a table, its steps over those at w = 0; kept with the table."""
+    if "numba" not in table.packed:
+        unit = np.array([up, down]).reshape(1, 2, 1)
+
+        def line(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+            v = values.numpy() / unit
+            rise = np.diff(v, axis=-1, append=v[..., -1:])
+            return v.astype(np.float32).ravel(), rise.astype(np.float32).ravel()
+
+        value, rise = line(table.q)
+        sd, sd_rise = (value, rise) if table.sd is None else line(table.sd)
+        none = np.zeros((1, 1, 1), np.float32)
+        steps = np.zeros((1, 1, 1, 1)) if table.steps is None else table.steps.numpy() / unit[..., None]
+        pairs = np.stack([value, rise], 1)
+        table.packed["numba"] = {
+            "line": pairs.view(np.uint64).ravel(),
+            "value": value, "rise": rise, "sd": sd, "sd_rise": sd_rise,
+            "reach": _array(table.levels), "zero": _array(table.zero),
+            "need": none if table.gaussian is None else _array(table.gaussian),
+            "steps": np.ascontiguousarray(steps, dtype=np.float32),
+            "cdf": np.zeros(1, np.float32) if table.cdf is None else _array(table.cdf),
+            "origin": f32(-table.low * table.per_weight), "n": np.int32(table.intervals),
+            "least_reach": f32(table.levels.min()), "least_zero": f32(table.zero.min()),
+        }  # fmt: skip
+    return table.packed["numba"]
+
+
+def pack(elements: Elements) -> tuple[Packed, int, np.float32]:
+    """Elements with their table, kind of noise and its strength; kept with the elements."""
+    if "numba" not in elements.packed:
+        table, response = elements.table, elements.response
+        assert table is not None
+        kind = ADDITIVE if elements.noise == "additive" else MULTIPLICATIVE
+        kind = kind if elements.noise_std else QUIET
+        packed = Packed(
+            *(getattr(elements, plane).numpy() for plane in ("up", "down", "lower", "upper")),
+            which=elements.which.numpy() * np.int32(2 * (table.intervals + 1)),
+            top=f32(response.w_max * table.per_weight),
+            bottom=f32(response.w_min * table.per_weight),
+            **_tables(table, elements.unit_up, elements.unit_down),
+        )
+        kind = kind if table.sd is None else MEASURED
+        elements.packed["numba"] = packed, kind, f32(elements.noise_std)
+    return elements.packed["numba"]
