@@ -20,7 +20,7 @@ from ..rng import Key
 from .cpu import PARALLEL_FROM, _key, _pack
 from .cpu_dense import QUIET, Z
 from .cpu_math import kernel, philox, threads
-from .cpu_rows import AHEAD, _event, _gauss_list, _replay
+from .cpu_rows import AHEAD, _event, _replay, gauss_list
 from .rounding import MOST, check_factors
 
 __all__ = ["digital_update"]
@@ -110,7 +110,7 @@ def _apply_listed(r, w, planes, slopes, kind, std, k, columns, count, step, k0, 
     row = 0 if uniform else r
     up, down = f32(slopes[0]), f32(slopes[1])
     if kind != QUIET:
-        _gauss_list(r, k, z.shape[0] // 4, step, k0, k1, columns, z)
+        gauss_list(r, k, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(k):
         j = np.int64(columns[i])
         c = 0 if uniform else j
