@@ -203,7 +203,7 @@ def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, rows, own
     prepare_row(r, e, kind, std, rows)
     start_row(w[r], rows)
     for i in range(n_mine):
-        count_row(xs, mine[i], ds[0, mine[i], r], ds, r, rows.count)
+        count_row(xs, mine[i], ds[0, mine[i], r], ds, r, rows.counts)
         collapse(kind, std, rows, places, pairs, pair, e)
     if kind != QUIET:
         gauss_row(r, step, k0, k1, z)
