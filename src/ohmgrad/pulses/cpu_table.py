@@ -79,7 +79,7 @@ class Rows(NamedTuple):
     """Scratch rows, one value a cell. Parameters: steps up and down, intervals per weight above and below
     zero, variance of the noise up and down, bounds, place in the tables. State: mean, variance, highest and
     lowest mean, largest variance, farthest use of a tangent, largest bend, pulses. Of the present sample:
-    counts, part of the interval, intervals per weight, standard deviation of a measured step and its slope."""
+    counts, part of the interval, intervals per weight, a measured step's standard deviation and its slope."""
 
     up: np.ndarray
     down: np.ndarray
