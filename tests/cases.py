@@ -248,7 +248,7 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "momentum": partial(AnalogMomentum, lr=0.01),
     "residual": partial(ResidualLearning, lr=0.05),
     "residual-all-columns": partial(ResidualLearning, lr=0.05, alpha=0.1, columns=None, transfer_every=2),
-    "residual-v2": partial(ResidualLearningV2, lr=0.05, columns=4),
+    "residual-v2": partial(ResidualLearningV2, lr=0.05, beta=0.02, columns=4),
     "multi-tile": partial(MultiTile, lr=0.1, inner=2),
     "multi-tile-warm": partial(MultiTile, lr=0.1, tiles=4, inner=2, warm_start=3),
     "sp-tracking": partial(SPTracking, lr=0.05, columns=4),
