@@ -13,10 +13,13 @@ from ohmgrad.optim import ALGORITHMS
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
 
 HOME = Path(__file__).parent.parent
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 BLOCKS = [
     pytest.param(block, id=f"{page}-{number}")
     for page in ("README.md", "docs/algorithms.md")
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", (HOME / page).read_text(), re.M | re.S))
+    for number, block in enumerate(
+        re.findall(r"^```python\n(.*?)^```", (HOME / page).read_text(), re.M | re.S)
+    )
 ]
 
 

@@ -336,6 +336,9 @@ def _device(name: str | None) -> str | dict[str, Any] | None:
         if name is not None:
             from .devices.presets import PRESETS
 
+            if Path(name).suffix:
+                raise InputError(f"{name} is no device: give a preset, or a YAML file (.yaml, .yml)")
+
             check_choice("device", name, PRESETS)
         return name
     from .devices import Device
