@@ -54,7 +54,7 @@ from ohmgrad.pulses import Pulsing
 
 __all__ = [
     "ALGORITHMS", "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES", "RESPONSES",
-    "SETTINGS", "SHAPES", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
+    "SETTINGS", "SHAPES", "SKIPPED_LAWS", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
     "Setting", "backend_cases", "factors", "measured", "start",
 ]  # fmt: skip
 
@@ -248,11 +248,18 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "momentum": partial(AnalogMomentum, lr=0.01),
     "residual": partial(ResidualLearning, lr=0.05),
     "residual-all-columns": partial(ResidualLearning, lr=0.05, alpha=0.1, columns=None, transfer_every=2),
-    "residual-v2": partial(ResidualLearningV2, lr=0.05, columns=4),
+    "residual-v2": partial(ResidualLearningV2, lr=0.05, beta=0.02, columns=4),
     "multi-tile": partial(MultiTile, lr=0.1, inner=2),
     "multi-tile-warm": partial(MultiTile, lr=0.1, tiles=4, inner=2, warm_start=3),
     "sp-tracking": partial(SPTracking, lr=0.05, columns=4),
     "sp-tracking-chopped": partial(ChoppedSPTracking, lr=0.05, columns=4, chop_prob=0.3),
+}
+
+#: laws that do not speak of an algorithm: momentum is for digital parameters too; where G = 0 nothing leaks,
+#: so that choppers' signals cancel, and a chain of three arrays swings
+SKIPPED_LAWS: dict[str, set[str]] = {
+    "momentum": {"schedule"},
+    **{key: {"quadratic"} for key in ("c-ttv2", "c-ttv2-regular", "multi-tile", "multi-tile-warm")},
 }
 
 

@@ -34,6 +34,10 @@ class ResidualLearningV2(AnalogOptimizer):
     towards its symmetric point as gradient noise does in Analog SGD; the threshold spares W pulses for
     residuals below its granularity.
 
+    The average also delays. Where P does not leak, that is without gradient noise or where G = 0, small rates
+    on an objective of curvature L are stable for beta c (1 - gamma) < alpha L gamma^2, c the share of the
+    columns that is moved per update (Routh's criterion for W, H and P); beyond, W swings round the solution.
+
     Args:
         params: parameters or groups of a converted model.
         lr: learning rate of the digital parameters, and of P unless `alpha` is given.
