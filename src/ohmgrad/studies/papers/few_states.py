@@ -67,9 +67,8 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
         row: dict[str, Any] = {"states": f"{states:g}"}
         for algorithm in OPTIONS:
             name = f"{look(algorithm).label} (%)"
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = interval(
-                _accuracy(columns, algorithm, states)
-            )
+            found = interval(_accuracy(columns, algorithm, states))
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = found
         rows.append(row)
     return rows
 

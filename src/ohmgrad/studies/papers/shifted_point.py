@@ -69,17 +69,9 @@ def _run(settings: dict[str, Any], algorithm: str, sigma: float, tell: Any) -> C
     for done, (shift, seed) in enumerate(jobs):
         tell(done, len(jobs), f"{look(algorithm).label}, noise {sigma:g}, shift {shift:g}")
         for step, error in train(algorithm, shift, sigma, seed, settings["steps"]):
-            rows.append(
-                {
-                    "algorithm": algorithm,
-                    "sigma": sigma,
-                    "shift": shift,
-                    "seed": seed,
-                    "step": step,
-                    "error": error,
-                }
-            )
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+            rows.append({"shift": shift, "seed": seed, "step": step, "error": error})
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    return {"algorithm": np.full(len(rows), algorithm), "sigma": np.full(len(rows), sigma), **columns}
 
 
 def train(algorithm: str, shift: float, sigma: float, seed: int, steps: int) -> list[tuple[int, float]]:
@@ -163,9 +155,8 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     for axis, sigma in zip(axes, settings["sigmas"], strict=True):
         for algorithm in OPTIONS:
             label, colour, dash, marker = look(algorithm)
-            means = [
-                tail(columns, algorithm=algorithm, sigma=sigma, shift=s).mean() for s in settings["shifts"]
-            ]
+            mine = where(columns, algorithm=algorithm, sigma=sigma)
+            means = [tail(mine, shift=s).mean() for s in settings["shifts"]]
             axis.plot(settings["shifts"], means, dash, color=colour, marker=marker, ms=4, lw=1, label=label)
         axis.set(xlabel=r"symmetric point (units of $\tau$)", yscale="log", title=f"gradient noise {sigma:g}")
     axes[0].set_ylabel("error, mean $(w - w^*)^2$")
