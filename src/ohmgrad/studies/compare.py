@@ -40,7 +40,13 @@ DIGITAL = "digital"
 
 #: options of the algorithms beside lr
 OPTIONS: dict[str, dict[str, Any]] = {
-    "tiki-taka": {"fast_lr": 0.1, "columns": 4},
+    "tiki-taka": {"fast_lr": 0.1, "columns": 16},
+    "ttv2": {"fast_lr": 0.1, "columns": 16, "max_pulses": 10},
+    "c-ttv2": {"fast_lr": 0.5, "columns": 16, "max_pulses": 10, "rest": "keep"},
+    "agad": {"fast_lr": 0.5, "columns": 16, "max_pulses": 10},
+    **dict.fromkeys(
+        ("residual", "residual-v2", "multi-tile", "sp-tracking", "sp-tracking-chopped"), {"columns": 16}
+    ),
 }
 
 #: seed of the trainings that choose the learning rate
@@ -217,11 +223,11 @@ COMPARE = Study(
         "data": "digits",
         "model": "mlp",
         "images": None,
-        "algorithms": (DIGITAL, "sgd", "tiki-taka"),
+        "algorithms": every(),
         "devices": ("paper", "ideal"),
-        "rates": (0.05, 0.1, 0.2, 0.5, 1.0),
-        "tuning_epochs": 6,
-        "epochs": 20,
+        "rates": (0.02, 0.1, 0.3, 1.0),
+        "tuning_epochs": 5,
+        "epochs": 15,
         "batch_size": 10,
         "seeds": 3,
     },
