@@ -62,9 +62,11 @@ def test_the_learning_rate_is_that_of_the_lowest_loss(monkeypatch: pytest.Monkey
     calls: list[tuple[float, int]] = []
     losses = {0.1: 2.0, 0.2: float("nan"), 0.5: 1.0, 1.0: 3.0}
 
-    def train(settings: Any, data: Any, algorithm: str, device: str, lr: float, seed: int, *rest: Any) -> Any:
-        calls.append((lr, seed))
-        return {"lr": lr, "train_loss": losses[lr]}
+    def train(
+        settings: Any, data: Any, algorithm: str, device: Any, options: Any, seed: int, *rest: Any
+    ) -> Any:
+        calls.append((options["lr"], seed))
+        return {"seed": seed, "lr": options["lr"], "train_loss": losses[options["lr"]]}
 
     monkeypatch.setattr(compare, "_train", train)
     settings = {**COMPARE.settings, "rates": tuple(losses), "seeds": 3}
