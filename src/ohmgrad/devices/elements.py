@@ -124,17 +124,17 @@ class Elements:
         value, slope = self.table.tangent(self.table.q, self.which.long(), down.long(), self.nominal(w))
         return size / unit * value, -size / unit * slope * self.stretch(w)
 
-    def pulse_std(self, w: Tensor, down: Tensor) -> Tensor:
-        """Standard deviation of one pulse at `w` that does not scale with its step, float64.
+    def pulse_std(self, w: Tensor, down: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Standard deviation of one pulse at `w` that does not scale with its step, and its slope, float64.
 
-        Arguments as for `tangent`; of additive noise, and of measured steps.
+        Arguments as for `tangent`; of additive noise, whose slope is 0, and of measured steps.
         """
         size = torch.where(down, self.down, self.up).double()
         if self.table is None or self.table.sd is None:
-            return self.noise_std * size
+            return self.noise_std * size, 0.0
         unit = torch.where(down, self.unit_down, self.unit_up)
-        sd, _ = self.table.tangent(self.table.sd, self.which.long(), down.long(), self.nominal(w))
-        return size / unit * sd
+        sd, slope = self.table.tangent(self.table.sd, self.which.long(), down.long(), self.nominal(w))
+        return size / unit * sd, size / unit * slope * self.stretch(w)
 
     def nominal(self, w: Tensor) -> Tensor:
         """`w` scaled to the nominal range: each side of zero by its bound."""

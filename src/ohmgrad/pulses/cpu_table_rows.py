@@ -131,11 +131,14 @@ def _visit(cell, k, down, kind, std, value, rise, sds, sd_rise, origin, n):
     i, t, scale = interval(cell[M], cell[TOP], cell[BOTTOM], origin, n)
     at = u32(i32(cell[BASE]) + i + (n + i32(1) if down else i32(0)))
     q, slope, sd = value[at] + t * rise[at], rise[at] * scale, f32(0)
+    sd_slope = f32(0)
     if kind == MEASURED:
-        sd = sds[at] + t * sd_rise[at]
+        sd, sd_slope = sds[at] + t * sd_rise[at], sd_rise[at] * scale
     up, fall = cell[UP], cell[DOWN]
     a, b = std * up, std * fall
-    new, var, far, bend = advance(kind, std, k, down, cell[M], cell[V], up, fall, a * a, b * b, q, slope, sd)
+    new, var, far, bend = advance(
+        kind, std, k, down, cell[M], cell[V], up, fall, a * a, b * b, q, slope, sd, sd_slope
+    )
     if kind == QUIET:
         new = min(max(new, cell[LOWER]), cell[UPPER])
     cell[M], cell[V] = new, var
@@ -203,13 +206,13 @@ def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, rows, own
     prepare_row(r, e, kind, std, rows)
     start_row(w[r], rows)
     for i in range(n_mine):
-        count_row(xs, mine[i], ds[0, mine[i], r], ds, r, rows.count)
+        count_row(xs, mine[i], ds[0, mine[i], r], ds, r, rows.counts)
         collapse(kind, std, rows, places, pairs, pair, e)
     if kind != QUIET:
         gauss_row(r, step, k0, k1, z)
     if finish_row(kind, rows, z, e):
         for j in range(w.shape[1]):
-            if rows.count[j] != f32(0):
+            if rows.counts[j] != f32(0):
                 for q in range(n_mine):
                     todo[q] = train_count(xs, ds, mine[q], r, j)
                 rows.m[j] = _replay(w[r, j], r, j, todo, n_mine, e, kind, std, step, k0, k1, ahead)
@@ -224,7 +227,7 @@ def _rows_of(flat, n):
     return Rows(
         a[0, :n], a[1, :n], a[2, :n], a[3, :n], a[4, :n], a[5, :n], a[6, :n], a[7, :n], a[8, :n], a[9, :n],
         a[10, :n], a[11, :n], a[12, :n], a[13, :n], a[14, :n], a[15, :n], a[16, :n], a[17, :n], a[18, :n],
-        a[19, :n], a[20, :n],
+        a[19, :n], a[20, :n], a[21, :n],
     )  # fmt: skip
 
 
@@ -243,7 +246,7 @@ def _scratch(n, samples):
     seen, columns, places = np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
     mine, todo, pairs = np.empty(samples, np.int64), np.empty(samples, np.int64), np.empty(n, np.uint64)
     own = (z, ahead, seen, columns, places, pairs, pairs.view(np.float32), mine, todo)
-    return scratch_rows(n, 21), np.empty((n, 16), np.float32), own
+    return scratch_rows(n, 22), np.empty((n, 16), np.float32), own
 
 
 @kernel()
@@ -340,13 +343,13 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, flat, cells, own):
             prepare_row(r, e, kind, std, rows)
             start_row(w[r], rows)
             for j in range(n):
-                rows.count[j] = f32(counts[r, j])
+                rows.counts[j] = f32(counts[r, j])
             collapse(kind, std, rows, places, pairs, pair, e)
             if kind != QUIET:
                 gauss_row(r, step, k0, k1, z)
             finish_row(kind, rows, z, e)
             for j in range(n):
-                if rows.count[j] != f32(0):
+                if rows.counts[j] != f32(0):
                     todo = counts[r, j : j + 1]
                     w[r, j] = _replay(w[r, j], r, j, todo, one, e, kind, std, step, k0, k1, ahead)
                 else:

@@ -30,7 +30,7 @@ q''/2 (that distance)^2 + q''/2 v. Replayed are therefore the elements for which
     measured steps only: fewer pulses than   `Table.gaussian` asks for where the mean has been reach the
                                              element in the update, so that their sum is no Gaussian yet
                                              (a replay draws each from the distribution; the collapse
-                                             takes its mean and variance, sd(m)^2 per pulse).
+                                             takes its mean, and its variance halfway of each sample).
 
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
@@ -139,7 +139,8 @@ def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Te
         moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
         bend = k * e.abs()
         if elements.noise == "additive" or measured:
-            std = elements.pulse_std(m, down)
+            std, slope = elements.pulse_std(m, down)
+            std = std + slope * one * moves / 2  # halfway, if it changes on the way
             v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
         else:
             # as above, divided out so that e = 0 is no special case
