@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ..devices import Elements
 from ..rng import Key
+from .cpu_columns import columns_chunk, single_columns
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET
 from .cpu_math import kernel, threads
 from .cpu_rows import counts_rows, rows_chunk
@@ -53,6 +54,9 @@ def _update(
     if events[0, 4]:
         return
     n_live = list_live(n_lines, live)
+    if not by_pulse and single_columns(lines, n_lines, live, n_live):
+        columns_chunk(w, planes, slopes, kind, std, xs, ds, lines, live, n_live, step, key)
+        return
     rows_chunk(
         np.int64(0), w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live,
         n_live, step, key,
