@@ -15,7 +15,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .transfer import (
+from .moves import (
     add_to_buffer,
     check_buffer,
     check_choppers,

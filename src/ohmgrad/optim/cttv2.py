@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from .base import AnalogOptimizer
-from .transfer import (
+from .moves import (
     add_to_buffer,
     check_buffer,
     check_choppers,
