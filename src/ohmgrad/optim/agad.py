@@ -22,6 +22,7 @@ from .moves import (
     check_transfer,
     chopped,
     fast_array,
+    make_fast_arrays,
     next_columns,
     next_transfer,
     period,
@@ -125,6 +126,11 @@ class AGAD(AnalogOptimizer):
             "max_pulses": max_pulses,
         }
         super().__init__(params, options, **digital)
+        make_fast_arrays(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        make_fast_arrays(self)
 
     def check(self, group: dict[str, Any]) -> None:
         check_transfer(group)

@@ -189,7 +189,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         known = self._looked_up.get(id(params))
         if known is None or len(known) != len(params):
             self._ask_for_factors(group)
-            known = self._looked_up[id(params)] = [(p, tiles_of(p)) for p in params]
+            known = [(p, tiles_of(p)) for p in params]
+            if any(tiles for _, tiles in known):  # a copy may be here before the copy of its model is
+                self._looked_up[id(params)] = known
         return known
 
     def array(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
