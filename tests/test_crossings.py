@@ -12,9 +12,20 @@ import pytest
 import torch
 from torch import nn
 
-from ohmgrad import AnalogMomentum, Device, InputError, MixedPrecision, Noise, SoftBounds, Spread, convert
+from ohmgrad import (
+    AnalogMomentum,
+    Device,
+    InputError,
+    MixedPrecision,
+    Noise,
+    PowStep,
+    SoftBounds,
+    Spread,
+    convert,
+)
 from ohmgrad.conformance.training import same
 from ohmgrad.optim import ALGORITHMS, calibrate_symmetric_points
+from ohmgrad.pulses import cpu_rounding, rounding
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.002, Spread(dw_min=0.2, up_down=0.1), Noise(0.3))
 #: arrays beside the weights; Q of symmetric-point tracking is digital
@@ -43,6 +54,13 @@ def step(model: Any, optimizer: Any, number: int) -> None:
     optimizer.zero_grad()
     model(x).square().sum().backward()
     optimizer.step()
+
+
+def _types(state: Any) -> Any:
+    """A state with the types of its tensors in their place."""
+    if isinstance(state, dict):
+        return {name: _types(value) for name, value in state.items()}
+    return str(state.dtype) if isinstance(state, torch.Tensor) else state
 
 
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=str)
@@ -82,6 +100,7 @@ def test_a_restored_optimizer_has_all_its_arrays_before_the_first_step(algorithm
     other.load_state_dict(model.state_dict())
     fresh.load_state_dict(optimizer.state_dict())
     assert fresh.events() == optimizer.events()
+    assert same(_types(fresh.state_dict()), _types(optimizer.state_dict()))
     assert len(fresh.arrays()) == len(optimizer.arrays()) == 2 * BESIDE[algorithm]
 
 
@@ -109,3 +128,29 @@ def test_a_step_that_raises_leaves_the_run_as_it_was(make: Any, when: int) -> No
             step(model, optimizer, i)
         ends.append([p.detach() for p in model.parameters()])
     assert same(*ends)
+
+
+@pytest.mark.parametrize(("samples", "rows", "cols"), [(1, 1, 1), (7, 5, 9), (600, 3, 17)])
+def test_the_gradient_is_the_same_in_the_kernel(samples: int, rows: int, cols: int) -> None:
+    g = torch.Generator().manual_seed(1)
+    x, d = torch.randn(samples, cols, generator=g), torch.randn(samples, rows, generator=g)
+    d[::3] = 0.0
+    assert torch.equal(cpu_rounding.gradient(x, d), rounding.gradient(x, d))
+
+
+@pytest.mark.parametrize("algorithm", ["mixed-precision", "gradient-counts", "momentum"])
+@pytest.mark.parametrize("max_tile", [None, (3, 4)])
+def test_digital_gradients_go_to_any_array_alike(algorithm: str, max_tile: tuple[int, int] | None) -> None:
+    """Tabulated elements, and blocks: the backends send the same pulses."""
+    device = Device(PowStep(-0.6, 0.6), 0.002)
+    ends = []
+    for backend in ("numba", "reference"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            digital = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+        model = convert(digital, device, max_tile=max_tile, backend=backend)
+        optimizer = ALGORITHMS[algorithm](model.parameters(), lr=0.05)
+        step(model, optimizer, 0)
+        ends.append(optimizer.events())
+    assert ends[0] == ends[1]
+    assert ends[0]["pulses_up"] > 0 < ends[0]["pulses_down"]

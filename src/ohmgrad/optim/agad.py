@@ -148,16 +148,16 @@ class AGAD(AnalogOptimizer):
         if transfer is None:
             return
         if "known" not in state:  # whether a column has a reference
-            state["known"] = torch.zeros(tile.shape[1], dtype=torch.bool)
+            state["known"] = torch.zeros(tile.shape[1])  # 1 or 0: torch restores a state as floats
         known = state["known"].numpy()
         reference, mean = plane(tile, state, "reference"), plane(tile, state, "mean")
         columns = next_columns(tile, group["columns"], transfer)
         values = read_columns(fast, columns, group["reads"])
-        signs = np.where(known[columns], chopper[columns], np.float32(0))[:, None]
+        signs = (known[columns] * chopper[columns])[:, None]
         add_to_buffer(tile, group, state, columns, signs * (values - reference[columns]))
         mean[columns] += np.float32(min(group["tail"] / period(group), 1.0)) * (values - mean[columns])
         flipped = to_flip(tile, group, columns, transfer)
         if flipped:
             chopper[flipped] *= -1
             reference[flipped] = mean[flipped]
-            known[flipped] = True
+            known[flipped] = 1.0
