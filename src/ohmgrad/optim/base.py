@@ -49,6 +49,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     clipping by norm does not see them and no other torch optimizer trains them; `torch.autograd.grad` gives
     theirs. Copies of a model start without an optimizer and without factors.
 
+    Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
+    model's state alone is another function: save and restore both.
+
     Args:
         params: parameters or groups, as for any torch optimizer.
         defaults: the algorithm's own options, of which `lr` is one.
