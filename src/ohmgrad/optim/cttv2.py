@@ -19,6 +19,7 @@ from .moves import (
     check_transfer,
     chopped,
     fast_array,
+    make_fast_arrays,
     next_columns,
     next_transfer,
     read_columns,
@@ -118,6 +119,11 @@ class ChoppedTTv2(AnalogOptimizer):
             "max_pulses": max_pulses,
         }
         super().__init__(params, options, **digital)
+        make_fast_arrays(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        make_fast_arrays(self)
 
     def check(self, group: dict[str, Any]) -> None:
         check_transfer(group)

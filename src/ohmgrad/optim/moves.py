@@ -82,10 +82,10 @@ def fast_array(optimizer: AnalogOptimizer, tile: Tile, state: dict[str, Any], ga
 
 
 def make_fast_arrays(optimizer: AnalogOptimizer) -> None:
-    """Make the array P of every tile, so that the next product sees the P of a restored state."""
+    """Make the array P of every tile: it is there to calibrate and to count, and the next product sees it."""
     for group in optimizer.param_groups:
         for tile, state in optimizer.tiles_in(group):
-            fast_array(optimizer, tile, state, group["gamma"])
+            fast_array(optimizer, tile, state, group.get("gamma", 0.0))
 
 
 # --- transfers -----------------------------------------------------------------------------------------

@@ -142,8 +142,7 @@ class SPTracking(AnalogOptimizer):
         q = state.get("q")
         if q is None:
             q = state["q"] = torch.zeros(tile.shape)
-        known = self._arrays.get((id(tile), "q"))
-        if known is None or known.owner is not q:
-            known = self._arrays[id(tile), "q"] = Tile(q, DIGITAL)
+        # not among the arrays, whose pulses count and which can be calibrated
+        known = next((other for _, other in tile.companions if other.owner is q), None) or Tile(q, DIGITAL)
         tile.companions = [(group["gamma"], p), (-group["gamma"], known)]
         return p, q

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
-from torch import Tensor
+from torch import Tensor, from_numpy
 
 from ..devices import Elements
 from ..rng import Key
@@ -23,7 +23,7 @@ from .cpu_math import as_int, kernel, philox, threads
 from .cpu_rows import AHEAD, _event, _replay, gauss_list
 from .rounding import MOST, check_factors
 
-__all__ = ["digital_update"]
+__all__ = ["digital_update", "gradient"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -269,3 +269,20 @@ def digital_update(
     if bad:
         check_factors(x, d)
     return [up, down, slots + up + down, slots]
+
+
+@kernel()
+def _gradient(x, d, g):
+    for r in range(g.shape[0]):
+        _gradient_row(r, x, d, g[r])
+
+
+def gradient(x: Tensor, d: Tensor) -> Tensor:
+    """As `rounding.gradient`, to the bit: g = sum_b d_b x_b^T, (rows, cols), for other arrays.
+
+    Args:
+        x: (samples, cols); d: (samples, rows), float32 and contiguous.
+    """
+    g = np.empty((d.shape[1], x.shape[1]), np.float32)
+    _gradient(x.numpy(), d.numpy(), g)
+    return from_numpy(g)

@@ -8,6 +8,7 @@ device without further care, not the best that it can do.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -88,9 +89,17 @@ def check(settings: dict[str, Any]) -> None:
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [
-        Part(a if a == DIGITAL else f"{a}-on-{Path(d).stem}", partial(_run, settings, a, d))
+        Part(a if a == DIGITAL else f"{a}-on-{_mark(d)}", partial(_run, settings, a, d))
         for a, d in pairs(settings)
     ]
+
+
+def _mark(device: str) -> str:
+    """A device in a part's name: one whose file was changed, or lies elsewhere, is another one."""
+    path = Path(device)
+    if path.suffix not in (".yaml", ".yml"):
+        return device
+    return f"{path.stem}-{hashlib.sha256(device.encode() + path.read_bytes()).hexdigest()[:8]}"
 
 
 def _run(settings: dict[str, Any], algorithm: str, device: str, tell: Any) -> Columns:
