@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 import ohmgrad
 from cases import TABULATED, measured
 from ohmgrad import Device, InputError, Noise, PowStep, Pulsing, SoftBounds, Spread, Tile
-from ohmgrad.devices import Reference, Stuck, draw
+from ohmgrad.devices import OneSided, Reference, Stuck, draw
 from ohmgrad.ensemble.arrays import Arrays
 from ohmgrad.optim import calibrate_symmetric_points
 from ohmgrad.pulses import apply_counts_
@@ -92,3 +93,27 @@ def test_tangents_at_zero_mind_unequal_bounds(backend: str, n: int) -> None:
     apply_counts_(collapsed, elements, counts, "pulsed", Key(1, 2), 0, backend)
     apply_counts_(single, elements, counts, "pulse-by-pulse", Key(1, 2), 0, backend)
     assert float((collapsed / single - 1).abs().max()) <= 1e-3
+
+
+def test_a_pair_follows_the_pulsing_of_the_call() -> None:
+    """A tile at fidelity "mean" that is pulsed for once does what a pulsed tile does."""
+    device = Device(SoftBounds(), 0.01, noise=Noise(0.5), pair=OneSided())
+    kinds = {name: Pulsing(name) for name in ("mean", "pulsed")}
+    one, other = (Tile((5, 7), device, pulsing=kinds[name]) for name in ("mean", "pulsed"))
+    x, d = torch.linspace(-1, 1, 7).view(1, 7), torch.linspace(1, -1, 5).view(1, 5)
+    one.pulse(x, d, 0.1, kinds["pulsed"])
+    other.pulse(x, d, 0.1)
+    assert torch.equal(one.weight, other.weight)
+
+
+def test_the_nominal_of_measured_steps_may_be_coarse() -> None:
+    """Steps of half the range, as of tantalum oxide, and a balance: means, noise, table, equality, pickles."""
+    response = measured(2, states=3)
+    device = Device(response, response.dw_min, Spread(up_down_mean=0.2))
+    nominal = device.nominal
+    w = torch.linspace(-1, 1, 9, dtype=torch.float64)
+    torch.testing.assert_close(nominal.response.q_plus(w), 1.2 * response.q_plus(w))
+    torch.testing.assert_close(nominal.response.q_minus(w), 0.8 * response.q_minus(w))
+    assert nominal.noise.std == response.relative_std
+    assert pickle.loads(pickle.dumps(nominal)) == device.nominal
+    assert draw(nominal, (1, 1), Key(0, 0)).form == "table"

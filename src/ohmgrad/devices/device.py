@@ -14,7 +14,7 @@ import yaml
 from ..errors import InputError, check_choice, check_number
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
-from .measured import Measured
+from .measured import MeanSteps, Measured
 from .memory import Retention, Stuck
 from .pairs import OneSided, Reference, check_companions
 from .response import AbstractResponse
@@ -86,7 +86,7 @@ class Device:
             self._check_symmetric_point()
         if isinstance(self.response, Measured):
             self._check_measured(self.response)
-        else:
+        elif not isinstance(self.response, MeanSteps):  # measured steps are as long as they are
             self._check_steps()
 
     def _check_steps(self) -> None:
@@ -158,7 +158,9 @@ class Device:
             zero = torch.zeros(1, dtype=torch.float64)
             up, down = plus / float(response.q_plus(zero)), minus / float(response.q_minus(zero))
             q_plus, q_minus = response.q_plus, response.q_minus
-            if (up, down) != (1.0, 1.0) or isinstance(response, Measured):  # else it keeps its table
+            if isinstance(response, Measured):
+                response = MeanSteps(response, up, down)
+            elif (up, down) != (1.0, 1.0):  # else it keeps its table
                 response = Custom(
                     lambda w: up * q_plus(w), lambda w: down * q_minus(w), response.w_min, response.w_max
                 )
