@@ -14,6 +14,7 @@ from torch import Tensor
 from cases import CALLABLE_DEVICES, DEVICES
 from ohmgrad import Pulsing, Tile
 from ohmgrad.devices import ConstantStep, Device, LinearStep, SoftBounds, Spread
+from ohmgrad.devices.table import ERROR
 from ohmgrad.ensemble import (
     AnalogSGD,
     Arrays,
@@ -139,9 +140,10 @@ PLAIN = [
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3])
-@pytest.mark.parametrize("mixed", [False, True])
-def test_mean_fidelity_is_the_recursion(gamma: float, mixed: bool) -> None:
-    """W + dW F(W) - |dW| G(W), to the float32 rounding of the planes; with and without callables."""
+@pytest.mark.parametrize(("mixed", "room"), [(False, 1e-6), (True, ERROR)])
+def test_mean_fidelity_is_the_recursion(gamma: float, mixed: bool, room: float) -> None:
+    """W + dW F(W) - |dW| G(W), to the float32 rounding of the planes; with callables, whose steps come from
+    a table, to its error: of steps below 0.1, about ten of which the weights remember."""
     devices = PLAIN if mixed else PLAIN[:4]
     lr = torch.linspace(0.05, 0.2, len(devices))
     settings: dict[str, Any] = {
@@ -159,10 +161,10 @@ def test_mean_fidelity_is_the_recursion(gamma: float, mixed: bool) -> None:
             w = moved(device, w, -rate * sgd.gradients[k][t])
             fast = moved(device, fast, -rate * rl.gradients[k][t])
             slow = moved(device, slow, rate / 5 * fast)
-        torch.testing.assert_close(found.weight[t], w, atol=1e-6, rtol=0)
-        torch.testing.assert_close(both.arrays["P"][t], fast, atol=1e-6, rtol=0)
-        torch.testing.assert_close(both.arrays["W"][t], slow, atol=1e-6, rtol=0)
-        torch.testing.assert_close(both.weight[t], slow + gamma * fast, atol=1e-6, rtol=0)
+        torch.testing.assert_close(found.weight[t], w, atol=room, rtol=0)
+        torch.testing.assert_close(both.arrays["P"][t], fast, atol=room, rtol=0)
+        torch.testing.assert_close(both.arrays["W"][t], slow, atol=room, rtol=0)
+        torch.testing.assert_close(both.weight[t], slow + gamma * fast, atol=room, rtol=0)
     assert not found.events["W"].any()
 
 

@@ -180,7 +180,7 @@ class Tile(AbstractArray):
         pairs are reset first.
 
         Args:
-            target: (rows, cols), inside the device's nominal range.
+            target: (rows, cols), each inside the device's nominal range or its element's own bounds.
             rounds: largest number of rounds.
 
         Returns:
@@ -191,7 +191,7 @@ class Tile(AbstractArray):
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
-        self._check_weights(target)
+        self.check_held(target)
         self.sync()
         program(self, target, rounds)
         return target - self.weight
@@ -247,6 +247,7 @@ class Tile(AbstractArray):
         _check_whole("reads", reads, 1)
         if self.device.pair is not None:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
+        self.sync()
         self.zero_shift(n)
         read = self.read(range(self.shape[1]), reads)
         (self.hidden or self._hide()).subtract(self, read)

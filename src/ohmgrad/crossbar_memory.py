@@ -168,7 +168,7 @@ class Hidden:
             if pulsing.fidelity == "mean":
                 self._change(tile, x.double(), d.double(), lr)
             else:
-                self._drive(tile, counts.up, counts.down, step)
+                self._drive(tile, counts.up, counts.down, step, pulsing.fidelity)
             touched = None
             if self.minds_pulses:
                 self._renew_ages(tile, counts.up.touched, counts.down.touched)
@@ -190,7 +190,7 @@ class Hidden:
         flat = n.flatten()
         if self.pair:
             up, down = listed(n), listed(-n)
-            self._drive(tile, up, down, step)
+            self._drive(tile, up, down, step, fidelity)
             self._renew_ages(tile, up.touched, down.touched)
             touched = torch.cat([up.touched, down.touched])
         else:
@@ -231,9 +231,11 @@ class Hidden:
 
     # --- one-sided pairs ---------------------------------------------------------------------------
 
-    def _drive(self, tile: Tile, up: Pulses, down: Pulses, step: int, refresh: bool = False) -> None:
+    def _drive(
+        self, tile: Tile, up: Pulses, down: Pulses, step: int, fidelity: str, refresh: bool = False
+    ) -> None:
         for side, pulses in zip(self.sides, (up, down), strict=True):
-            drive(side, tile.memory[side.name], pulses, tile.pulsing.fidelity, step, self.backend, refresh)
+            drive(side, tile.memory[side.name], pulses, fidelity, step, self.backend, refresh)
 
     def _change(self, tile: Tile, x: Tensor, d: Tensor, lr: float) -> None:
         """The discrete-time dynamics: g' = g + |dw| q+(g), of G+ where dw > 0 and of G- where dw < 0."""
@@ -278,7 +280,7 @@ class Hidden:
         up, down = n > 0, n < 0
         step = tile.memory["refreshes"]
         ups, downs = Pulses(cells[up], n[up]), Pulses(cells[down], -n[down])
-        self._drive(tile, ups, downs, step, refresh=True)
+        self._drive(tile, ups, downs, step, tile.pulsing.fidelity, refresh=True)
         tile.memory["refreshes"] += 1
         self._renew_ages(tile, cells[up], cells[down])
         self.show(tile, cells[n != 0], refresh=True)

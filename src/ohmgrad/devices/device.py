@@ -14,7 +14,7 @@ import yaml
 from ..errors import InputError, check_choice, check_number
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
-from .measured import Measured
+from .measured import MeanSteps, Measured
 from .memory import Retention, Stuck
 from .pairs import OneSided, Reference, check_companions
 from .response import AbstractResponse
@@ -76,11 +76,21 @@ class Device:
                 f"response is {self.response!r}, but must be a response such as "
                 "SoftBounds(-1, 1), or Custom(q_plus, q_minus) for your own callables"
             )
+        for name, kind in _PARTS.items():
+            part = getattr(self, name)
+            needed = name in ("spread", "noise")
+            if not isinstance(part, kind) and (needed or part is not None):
+                raise InputError(f"{name} is {part!r}, but must be a {kind.__name__}")
+        check_companions(self)
         if self.spread.symmetric_point is not None:
             self._check_symmetric_point()
         if isinstance(self.response, Measured):
             self._check_measured(self.response)
-            return
+        elif not isinstance(self.response, MeanSteps):  # measured steps are as long as they are
+            self._check_steps()
+
+    def _check_steps(self) -> None:
+        """Both directions have a step at w = 0, and the bounds are at least two of them away."""
         plus, minus = self.nominal_steps
         for name, step in (("up", plus), ("down", minus)):
             if not step > 0:
@@ -98,11 +108,6 @@ class Device:
                 f"{max(plus, minus):g} dw_min)"
             )
         check_number("dw_min", self.dw_min)
-        for name, kind in _PARTS.items():
-            part = getattr(self, name)
-            if part is not None and not isinstance(part, kind):
-                raise InputError(f"{name} is {part!r}, but must be a {kind.__name__}")
-        check_companions(self)
 
     def _check_measured(self, response: Measured) -> None:
         """The tables say what a step is and how it varies: dw_min and the noise add nothing to them."""
@@ -153,9 +158,12 @@ class Device:
             zero = torch.zeros(1, dtype=torch.float64)
             up, down = plus / float(response.q_plus(zero)), minus / float(response.q_minus(zero))
             q_plus, q_minus = response.q_plus, response.q_minus
-            response = Custom(
-                lambda w: up * q_plus(w), lambda w: down * q_minus(w), response.w_min, response.w_max
-            )
+            if isinstance(response, Measured):
+                response = MeanSteps(response, up, down)
+            elif (up, down) != (1.0, 1.0):  # else it keeps its table
+                response = Custom(
+                    lambda w: up * q_plus(w), lambda w: down * q_minus(w), response.w_min, response.w_max
+                )
         return dataclasses.replace(self, response=response, spread=Spread(), noise=noise)
 
     @property

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..errors import InputError
 from .families.piecewise_step import interpolate
 from .response import AbstractResponse
 
-__all__ = ["Measured"]
+__all__ = ["MeanSteps", "Measured"]
 
 #: largest distance between the law of a sum of steps and the Gaussian that replaces it
 GAUSSIAN_ERROR = 0.01
@@ -184,6 +185,36 @@ class Measured(AbstractResponse):
         if p.shape != other_p.shape or not np.allclose(p, other_p):
             raise InputError(f"{increasing} and {decreasing} have other cdf points: one grid is needed")
         return cls(g, p, up, down)
+
+
+@dataclass(frozen=True)
+class MeanSteps(AbstractResponse):
+    """Mean steps of a measured set, without their distributions; what its nominal device answers.
+
+    Args:
+        measured: the set.
+        up, down: factors of its mean steps, 1 for none.
+    """
+
+    measured: Measured
+    up: float = 1.0
+    down: float = 1.0
+
+    w_min = -1.0
+    w_max = 1.0
+
+    @property
+    def intervals(self) -> int:
+        """Intervals between nodes, as of a piecewise step."""
+        return self.measured.mean.shape[-1] - 1
+
+    def q_plus(self, w: Tensor) -> Tensor:
+        """up times the set's mean step up at `w`, in units of dw_min."""
+        return self.up * self.measured.q_plus(w)
+
+    def q_minus(self, w: Tensor) -> Tensor:
+        """down times the set's mean step down at `w`, in units of dw_min."""
+        return self.down * self.measured.q_minus(w)
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:

@@ -278,7 +278,7 @@ def _draw_all(devices: Sequence[Device], n: int, keys: Sequence[Key]) -> list[El
         elements = alike.get(device)
         if elements is None:
             elements = draw(device, (1, n), key)
-            if device.spread.uniform:
+            if elements.up.numel() == 1:  # not so of several measured devices, even without spread
                 alike[device] = elements
         found.append(elements)
     return found

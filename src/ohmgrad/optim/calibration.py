@@ -51,6 +51,8 @@ def calibrate_symmetric_points(
     for array in beside:
         array.calibrate(pairs, reads=reads)
     for tile in tiles if weights else ():
-        wanted = tile.weight.clone()
+        response = tile.device.response
+        # stuck elements, and old references, may have weights that lie beyond it
+        wanted = tile.weight.clamp(response.w_min, response.w_max)
         tile.calibrate(pairs, reads=reads)
         tile.program(wanted)

@@ -298,7 +298,7 @@ def beyond(kind, high, low, sd, far, pulses, top, bottom, base, reach, need, zer
     i, _, _ = interval(low, top, bottom, origin, n)
     last, _, _ = interval(high, top, bottom, origin, n)
     fine = wide * max(top, bottom) <= _least(reach, device, i, last)
-    if low < f32(0) and high > f32(0):
+    if low < f32(0) and high >= f32(0):  # at 0 the tangent is the one above
         fine &= wide * abs(top - bottom) <= zero[device]
     if kind == MEASURED:
         fine &= pulses >= -_least(need, device, i, last)

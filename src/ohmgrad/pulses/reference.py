@@ -169,7 +169,7 @@ def _beyond_tangents(elements: Elements, way: _Way) -> Tensor:
     ends = elements.nominal(way.low), elements.nominal(way.high)
     reach = table.least(table.levels, which, *ends) / table.per_weight
     fine = (wide * torch.maximum(top, bottom) <= reach) & (way.bend <= BEND)
-    kink = (way.low < 0) & (way.high > 0)
+    kink = (way.low < 0) & (way.high >= 0)  # at 0 the tangent is the one above
     fine &= ~kink | (wide * (top - bottom).abs() <= table.zero[which] / table.per_weight)
     if table.gaussian is not None:
         fine &= way.pulses >= -table.least(table.gaussian, which, *ends)
