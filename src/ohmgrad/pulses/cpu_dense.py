@@ -10,10 +10,11 @@ import numpy as np
 from numba import njit
 
 from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, log2_1p, philox, popcount
-from .reference import SAFETY
+from .reference import COARSE, SAFETY
 
 __all__ = [
     "ADDITIVE",
+    "FLAT",
     "LOW31",
     "MULTIPLICATIVE",
     "QUIET",
@@ -21,9 +22,12 @@ __all__ = [
     "Z",
     "collapse",
     "count_row",
+    "far_bound",
     "finish_row",
+    "flag_coarse",
     "gauss_row",
     "growth",
+    "is_coarse",
     "prepare_row",
     "scratch_rows",
     "start_row",
@@ -36,6 +40,11 @@ ADDITIVE, MULTIPLICATIVE, QUIET = 0, 1, 2
 UPDATE_NOISE = 3  # ohmgrad.rng.Purpose
 LOW31 = u32(0x7FFFFFFF)
 Z = f32(SAFETY)
+#: slopes nearer zero are taken as this: its error is below float32 rounding
+FLAT = 1e-6
+#: in the place of log2(1-e): an element that is to be replayed. No other is below -1
+REPLAYED = f32(-2)
+MOST = f32(COARSE)
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
@@ -51,41 +60,77 @@ def growth(e, std):
     return log2_1p(min(std * std * e * e / (keep * keep), f32(0.5)))
 
 
+@njit(inline="always", error_model="numpy")
+def far_bound(step, bound, slope):
+    """The bound that e = slope step/bound refers to; of a flat slope any that keeps e that small."""
+    return max(bound, step) if abs(slope) <= f32(FLAT) else bound
+
+
+@njit(inline="always", error_model="numpy")
+def is_coarse(step, bound, slope):
+    """Whether one pulse towards `bound`, given by its size, goes too far for the collapse."""
+    return abs(slope) * step > MOST * bound
+
+
 @kernel(fastmath=CONTRACT)
 def _prepare_way(steps, bounds, slope, inverse, kind, std, log, fixed, term):
-    """Per-cell constants of the collapse in one direction: log2(1-e), fixed point, noise term."""
+    """Per-cell constants of the collapse in one direction: log2(1-e), fixed point, noise term.
+
+    Returns whether a cell is coarse; its constants mean nothing but that.
+    """
+    some = i32(0)
     if kind == MULTIPLICATIVE:
         for j in range(steps.shape[0]):
-            bound = abs(bounds[j])
+            bound = far_bound(steps[j], abs(bounds[j]), slope)
+            coarse = is_coarse(steps[j], bound, slope)
             e = slope * steps[j] / bound
-            log[j] = log2_1p(-e)
+            some |= i32(coarse)
+            log[j] = REPLAYED if coarse else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = growth(e, std)
     else:
         for j in range(steps.shape[0]):
-            bound = abs(bounds[j])
+            bound = far_bound(steps[j], abs(bounds[j]), slope)
+            coarse = is_coarse(steps[j], bound, slope)
             e = slope * steps[j] / bound
-            log[j] = log2_1p(-e)
+            some |= i32(coarse)
+            log[j] = REPLAYED if coarse else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = stationary(e, steps[j], std)
+    return some != i32(0)
 
 
 @kernel()
 def prepare_row(r, planes, slopes, kind, std, coef):
-    """Constants of a row: rows 0-5 of `coef` as above, up and down in turn; rows 6, 7 the bounds."""
+    """Constants of a row: rows 0-5 of `coef` as above, up and down in turn; rows 6, 7 the bounds.
+
+    Returns whether a cell is coarse.
+    """
     uniform = planes[0].size == 1
     row = 0 if uniform else r
     up, down, lower, upper = planes[0][row], planes[1][row], planes[2][row], planes[3][row]
     n = up.shape[0]
     s, t = f32(slopes[0]), f32(slopes[1])
-    _prepare_way(up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n])
-    _prepare_way(down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n])
+    a = _prepare_way(up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n])
+    b = _prepare_way(down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n])
     for j in range(n):
         coef[6, j], coef[7, j] = lower[j], upper[j]
     if uniform:
         for q in range(8):
             for j in range(coef.shape[1]):
                 coef[q, j] = coef[q, 0]
+    return a or b
+
+
+@kernel()
+def flag_coarse(coef, kind, flag):
+    """Flag the coarse cells of a row, too; without noise no others are flagged."""
+    up, down = coef[0], coef[1]
+    for j in range(flag.shape[0]):
+        if kind == QUIET:
+            flag[j] = f32(0)
+        if min(up[j], down[j]) == REPLAYED:
+            flag[j] = f32(1)
 
 
 @kernel()

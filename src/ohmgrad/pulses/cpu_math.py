@@ -46,6 +46,7 @@ SOURCES = (
     "cpu_trains.py",
     "cpu_dense.py",
     "cpu_rows.py",
+    "cpu_given.py",
     "cpu.py",
     "cpu_runs.py",
     "cpu_counts.py",
