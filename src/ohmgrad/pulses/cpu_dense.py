@@ -76,61 +76,41 @@ def is_coarse(step, bound, slope):
 def _prepare_way(steps, bounds, slope, inverse, kind, std, log, fixed, term):
     """Per-cell constants of the collapse in one direction: log2(1-e), fixed point, noise term.
 
-    Returns whether a cell is coarse; its constants mean nothing but that.
+    Those of coarse cells mean nothing but that.
     """
-    some = i32(0)
+    least = f32(1) if abs(slope) <= f32(FLAT) else f32(0)
     if kind == MULTIPLICATIVE:
         for j in range(steps.shape[0]):
-            bound = far_bound(steps[j], abs(bounds[j]), slope)
-            coarse = is_coarse(steps[j], bound, slope)
+            bound = max(abs(bounds[j]), least * steps[j])
             e = slope * steps[j] / bound
-            some |= i32(coarse)
-            log[j] = REPLAYED if coarse else log2_1p(-e)
+            log[j] = REPLAYED if abs(e) > MOST else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = growth(e, std)
     else:
         for j in range(steps.shape[0]):
-            bound = far_bound(steps[j], abs(bounds[j]), slope)
-            coarse = is_coarse(steps[j], bound, slope)
+            bound = max(abs(bounds[j]), least * steps[j])
             e = slope * steps[j] / bound
-            some |= i32(coarse)
-            log[j] = REPLAYED if coarse else log2_1p(-e)
+            log[j] = REPLAYED if abs(e) > MOST else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = stationary(e, steps[j], std)
-    return some != i32(0)
 
 
 @kernel()
 def prepare_row(r, planes, slopes, kind, std, coef):
-    """Constants of a row: rows 0-5 of `coef` as above, up and down in turn; rows 6, 7 the bounds.
-
-    Returns whether a cell is coarse.
-    """
+    """Constants of a row: rows 0-5 of `coef` as above, up and down in turn; rows 6, 7 the bounds."""
     uniform = planes[0].size == 1
     row = 0 if uniform else r
     up, down, lower, upper = planes[0][row], planes[1][row], planes[2][row], planes[3][row]
     n = up.shape[0]
     s, t = f32(slopes[0]), f32(slopes[1])
-    a = _prepare_way(up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n])
-    b = _prepare_way(down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n])
+    _prepare_way(up, upper, s, f32(1) / s, kind, std, coef[0, :n], coef[2, :n], coef[4, :n])
+    _prepare_way(down, lower, t, f32(-1) / t, kind, std, coef[1, :n], coef[3, :n], coef[5, :n])
     for j in range(n):
         coef[6, j], coef[7, j] = lower[j], upper[j]
     if uniform:
         for q in range(8):
             for j in range(coef.shape[1]):
                 coef[q, j] = coef[q, 0]
-    return a or b
-
-
-@kernel()
-def flag_coarse(coef, kind, flag):
-    """Flag the coarse cells of a row, too; without noise no others are flagged."""
-    up, down = coef[0], coef[1]
-    for j in range(flag.shape[0]):
-        if kind == QUIET:
-            flag[j] = f32(0)
-        if min(up[j], down[j]) == REPLAYED:
-            flag[j] = f32(1)
 
 
 @kernel()
@@ -234,16 +214,29 @@ def start_row(row, m, v, high, low, peak):
 
 @kernel(fastmath=CONTRACT)
 def finish_row(coef, m, v, high, low, peak, z, flag):
-    """Add the noise; flag the cells that came near a bound; returns whether there are any."""
-    lower, upper = coef[6], coef[7]
+    """Add the noise; flag the cells that are coarse or came near a bound; returns whether there are any."""
+    up, down, lower, upper = coef[0], coef[1], coef[6], coef[7]
     some = i32(0)
     for j in range(m.shape[0]):
         std_j, room = np.sqrt(v[j]), Z * np.sqrt(peak[j])
         near = high[j] + room > upper[j]
         near |= low[j] - room < lower[j]
+        near |= min(up[j], down[j]) == REPLAYED
         flag[j] = f32(1) if near else f32(0)
         some |= i32(near)
         m[j] = min(max(m[j] + std_j * z[j], lower[j]), upper[j])
+    return some != i32(0)
+
+
+@kernel()
+def flag_coarse(coef, flag):
+    """Flag the coarse cells, the only ones that are replayed without noise; whether there are any."""
+    up, down = coef[0], coef[1]
+    some = i32(0)
+    for j in range(flag.shape[0]):
+        coarse = min(up[j], down[j]) == REPLAYED
+        flag[j] = f32(1) if coarse else f32(0)
+        some |= i32(coarse)
     return some != i32(0)
 
 

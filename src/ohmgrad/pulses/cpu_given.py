@@ -80,7 +80,7 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
             _few_counts(r, w, planes, slopes, kind, std, counts[r], busy, columns, step, k0, k1, z, ahead)
             continue
         if not by_pulse:
-            coarse = prepare_row(r, planes, slopes, kind, std, coef)
+            prepare_row(r, planes, slopes, kind, std, coef)
             start_row(w[r], m, v, high, low, peak)
             for j in range(n):
                 count[j] = f32(counts[r, j])
@@ -89,10 +89,7 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
                 gauss_row(r, step, k0, k1, z)
                 finish_row(coef, m, v, high, low, peak, z, count)
             else:
-                for j in range(n):
-                    count[j] = f32(0)
-            if coarse:
-                flag_coarse(coef, kind, count)
+                flag_coarse(coef, count)
         for j in range(n):
             if by_pulse or count[j] != f32(0):
                 todo = counts[r, j : j + 1]

@@ -223,17 +223,16 @@ def _dense_row(
 ):  # fmt: skip
     """The dense road: stream the whole row for every sample."""
     n = w.shape[1]
-    coarse = prepare_row(r, planes, slopes, kind, std, coef)
+    prepare_row(r, planes, slopes, kind, std, coef)
     start_row(w[r], m, v, high, low, peak)
     for i in range(n_mine):
         count_row(xs, mine[i], ds[0, mine[i], r], ds, r, count)
         collapse(count, coef, kind, m, v, high, low, peak)
-    again = coarse
-    if kind != QUIET:
+    if kind == QUIET:
+        again = flag_coarse(coef, count)
+    else:
         gauss_row(r, step, k0, k1, z)
-        again |= finish_row(coef, m, v, high, low, peak, z, count)
-    if coarse:
-        flag_coarse(coef, kind, count)
+        again = finish_row(coef, m, v, high, low, peak, z, count)
     if again:
         for j in range(n):
             if count[j] != f32(0):
