@@ -204,13 +204,13 @@ def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, rows, own
     prepare_row(r, e, kind, std, rows)
     start_row(w[r], rows)
     for i in range(n_mine):
-        count_row(xs, mine[i], ds[0, mine[i], r], ds, r, rows.count)
+        count_row(xs, mine[i], ds[0, mine[i], r], ds, r, rows.counts)
         collapse(kind, std, rows, places, pairs, pair, e)
     if kind != QUIET:
         gauss_row(r, step, k0, k1, z)
     if finish_row(kind, rows, z, e):
         for j in range(w.shape[1]):
-            if rows.count[j] != f32(0):
+            if rows.counts[j] != f32(0):
                 for q in range(n_mine):
                     todo[q] = train_count(xs, ds, mine[q], r, j)
                 rows.m[j] = _replay(w[r, j], r, j, todo, n_mine, e, kind, std, step, k0, k1, ahead)
@@ -341,13 +341,13 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, flat, cells, own):
             prepare_row(r, e, kind, std, rows)
             start_row(w[r], rows)
             for j in range(n):
-                rows.count[j] = f32(counts[r, j])
+                rows.counts[j] = f32(counts[r, j])
             collapse(kind, std, rows, places, pairs, pair, e)
             if kind != QUIET:
                 gauss_row(r, step, k0, k1, z)
             finish_row(kind, rows, z, e)
             for j in range(n):
-                if rows.count[j] != f32(0):
+                if rows.counts[j] != f32(0):
                     todo = counts[r, j : j + 1]
                     w[r, j] = _replay(w[r, j], r, j, todo, one, e, kind, std, step, k0, k1, ahead)
                 else:
