@@ -53,8 +53,8 @@ from ohmgrad.optim import (
 from ohmgrad.pulses import Pulsing
 
 __all__ = [
-    "ALGORITHMS", "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES", "RESPONSES",
-    "SETTINGS", "SHAPES", "SKIPPED_LAWS", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
+    "ALGORITHMS", "CALLABLE_DEVICES", "COARSE", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES",
+    "RESPONSES", "SETTINGS", "SHAPES", "SKIPPED_LAWS", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
     "Setting", "backend_cases", "factors", "measured", "start",
 ]  # fmt: skip
 
@@ -124,6 +124,22 @@ DEVICES = [
     DeviceCase("-".join(words), _device(RESPONSES[words[0]], *words[1:]))
     for words in itertools.product(RESPONSES, GRANULARITIES, SPREADS, NOISES)
     if (words[0], words[2]) != ("constant", "placed")  # constant steps have no symmetric point to place
+]
+
+#: elements so coarse and so widely spread that many steps are longer than the element's range; soft bounds,
+#: rising and flat steps
+COARSE = [
+    DeviceCase(
+        f"{name}-{noise}",
+        Device(
+            RESPONSES[name],
+            0.3,
+            Spread(dw_min=0.7, law="lognormal", up_down=0.01, w_max=0.43, w_min=0.6),
+            NOISES[noise],
+        ),
+    )
+    for name in ("soft_skewed", "linear_rising", "constant")
+    for noise in NOISES
 ]
 
 #: devices for the law of the collapse: 15 to 1000 states, noise from 0.3 steps to 3 steps (on

@@ -234,7 +234,8 @@ def devices_show(
     out: Annotated[Path | None, typer.Option(help="File; .svg, .pdf or .png. Default: NAME.svg.")] = None,
 ) -> None:
     """Print a device as YAML, and draw its response and the pulse trains of a few elements."""
-    from .devices import Device
+    from .crossbar import describe
+    from .devices import Device, Measured
     from .devices.presets import PRESETS, preset
     from .report import device_figure, save
 
@@ -246,7 +247,10 @@ def devices_show(
         for what, text in {**words, "left out": entry.left_out, "aihwkit": entry.aihwkit}.items():
             if text:  # as comments, so that all that is printed is YAML
                 console.print(f"# {what}: {text}", highlight=False, soft_wrap=True)
-    console.print(device.to_yaml(), highlight=False)
+    if isinstance(device.response, Measured):
+        console.print(f"# {describe(device)}; measured tables have no form in YAML", highlight=False)
+    else:
+        console.print(device.to_yaml(), highlight=False)
     label = Path(name).stem
     paths = save(device_figure(device, label), out or Path(f"{label}.svg"))
     console.print("figure: " + ", ".join(map(str, paths)))

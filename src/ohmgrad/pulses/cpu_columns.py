@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cpu_dense import QUIET, UPDATE_NOISE, Z
+from .cpu_dense import QUIET, UPDATE_NOISE, Z, is_coarse
 from .cpu_math import CONTRACT, gauss2, kernel, philox
-from .cpu_rows import AHEAD, _event, _replay, train_count
+from .cpu_rows import AHEAD, event, replay, train_count
 
 __all__ = ["MOST_COLUMNS", "columns_chunk", "single_columns"]
 
@@ -67,17 +67,19 @@ def columns_chunk(w, planes, slopes, kind, std, xs, ds, lines, live, n_live, ste
             row = np.int64(0) if uniform else r
             lower, upper, now, k = planes[2][row, c], planes[3][row, c], w[r, j], counts[q]
             if k < 0:
-                mean, var = _event(
+                mean, var = event(
                     i32(-k), planes[1][row, c], -lower, slope_down, f32(-1), kind, std, now, f32(0)
                 )
             else:
-                mean, var = _event(i32(k), planes[0][row, c], upper, slope_up, f32(1), kind, std, now, f32(0))
-            if kind == QUIET:
+                mean, var = event(i32(k), planes[0][row, c], upper, slope_up, f32(1), kind, std, now, f32(0))
+            again = is_coarse(planes[0][row, c], upper, slope_up)
+            again = again or is_coarse(planes[1][row, c], -lower, slope_down)
+            if kind == QUIET and not again:
                 w[r, j] = min(max(mean, lower), upper)
                 continue
             room = Z * np.sqrt(var)
-            if max(mean, now) + room > upper or min(mean, now) - room < lower:
+            if again or max(mean, now) + room > upper or min(mean, now) - room < lower:
                 todo, one_sample = counts[q : q + 1], np.int64(1)
-                w[r, j] = _replay(now, r, j, todo, one_sample, planes, slopes, kind, std, step, k0, k1, ahead)
+                w[r, j] = replay(now, r, j, todo, one_sample, planes, slopes, kind, std, step, k0, k1, ahead)
             else:
                 w[r, j] = min(max(mean + np.sqrt(var) * z[q], lower), upper)

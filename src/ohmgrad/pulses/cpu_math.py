@@ -47,6 +47,7 @@ SOURCES = (
     "cpu_dense.py",
     "cpu_rows.py",
     "cpu_columns.py",
+    "cpu_given.py",
     "cpu.py",
     "cpu_runs.py",
     "cpu_counts.py",

@@ -18,9 +18,9 @@ from torch import Tensor, from_numpy
 from ..devices import Elements
 from ..rng import Key
 from .cpu import PARALLEL_FROM, _key, _pack
-from .cpu_dense import QUIET, Z
+from .cpu_dense import QUIET, Z, is_coarse
 from .cpu_math import as_int, kernel, philox, threads
-from .cpu_rows import AHEAD, _event, _replay, gauss_list
+from .cpu_rows import AHEAD, event, gauss_list, replay
 from .rounding import MOST, check_factors
 
 __all__ = ["digital_update", "gradient"]
@@ -127,16 +127,17 @@ def _apply_listed(r, w, planes, slopes, kind, std, k, columns, count, step, k0, 
         n = i32(count[j])
         lower, upper, start = planes[2][row, c], planes[3][row, c], w[r, j]
         if n < i32(0):
-            mean, var = _event(-n, planes[1][row, c], -lower, down, f32(-1), kind, std, start, f32(0))
+            mean, var = event(-n, planes[1][row, c], -lower, down, f32(-1), kind, std, start, f32(0))
         else:
-            mean, var = _event(n, planes[0][row, c], upper, up, f32(1), kind, std, start, f32(0))
-        if kind == QUIET:
+            mean, var = event(n, planes[0][row, c], upper, up, f32(1), kind, std, start, f32(0))
+        again = is_coarse(planes[0][row, c], upper, up) or is_coarse(planes[1][row, c], -lower, down)
+        if kind == QUIET and not again:
             w[r, j] = min(max(mean, lower), upper)
             continue
         room = Z * np.sqrt(var)
-        if max(mean, start) + room > upper or min(mean, start) - room < lower:
+        if again or max(mean, start) + room > upper or min(mean, start) - room < lower:
             one[0] = np.int64(n)
-            w[r, j] = _replay(start, r, j, one, np.int64(1), planes, slopes, kind, std, step, k0, k1, ahead)
+            w[r, j] = replay(start, r, j, one, np.int64(1), planes, slopes, kind, std, step, k0, k1, ahead)
         else:
             w[r, j] = min(max(mean + np.sqrt(var) * z[i], lower), upper)
 

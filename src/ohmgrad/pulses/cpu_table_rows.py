@@ -10,8 +10,9 @@ import numpy as np
 from numba import njit
 
 from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, Z, count_row, gauss_row, scratch_rows
+from .cpu_given import FEW_COUNTS
 from .cpu_math import CONTRACT, kernel, lent, philox, popcount
-from .cpu_rows import AHEAD, FEW_COUNTS, gauss_list, gauss_pulses, sparse_cost, train_count
+from .cpu_rows import AHEAD, gauss_list, gauss_pulses, sparse_cost, train_count
 from .cpu_table import (
     LIMIT,
     MEASURED,
