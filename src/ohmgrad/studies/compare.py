@@ -45,9 +45,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "ttv2": {"fast_lr": 0.1, "columns": 16, "max_pulses": 10},
     "c-ttv2": {"fast_lr": 0.5, "columns": 16, "max_pulses": 10, "rest": "keep"},
     "agad": {"fast_lr": 0.5, "columns": 16, "max_pulses": 10},
-    **dict.fromkeys(
-        ("residual", "residual-v2", "multi-tile", "sp-tracking", "sp-tracking-chopped"), {"columns": 16}
-    ),
+    "residual": {"columns": 16},
+    "residual-v2": {"columns": 16},
+    "multi-tile": {"columns": 16},
+    "sp-tracking": {"columns": 16},
+    "sp-tracking-chopped": {"columns": 16},
 }
 
 #: seed of the trainings that choose the learning rate
