@@ -50,7 +50,7 @@ def device(
     "[bold]... my_optimizer.py:MyOptimizer --exact[/bold]"
 )
 def algorithm(
-    what: Annotated[str, typer.Argument(help="A class of ohmgrad.optim, or FILE.py:NAME.")],
+    what: Annotated[str, typer.Argument(help="A name as in ttv2, its class, or FILE.py:NAME.")],
     law: Laws = None,
     exact: Annotated[bool, typer.Option("--exact", help="Its error falls to zero with lr.")] = False,
     exact_shifted: Annotated[
@@ -67,7 +67,8 @@ def algorithm(
     if ".py:" in what:
         given = _from_file(what)
     else:
-        found = {name: thing for name, thing in vars(optim).items() if _is_algorithm(thing)}
+        classes = {name: thing for name, thing in vars(optim).items() if _is_algorithm(thing)}
+        found = {**optim.ALGORITHMS, **classes}
         given = found[check_choice("algorithm", what, found)]
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
     _tell(check_algorithm(given, law, **promises))
