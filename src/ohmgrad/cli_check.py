@@ -68,7 +68,7 @@ def algorithm(
         given = _from_file(what)
     else:
         classes = {name: thing for name, thing in vars(optim).items() if _is_algorithm(thing)}
-        found = {**optim.ALGORITHMS, **classes}
+        found = {**classes, **optim.ALGORITHMS}
         given = found[check_choice("algorithm", what, found)]
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
     _tell(check_algorithm(given, law, **promises))
