@@ -262,7 +262,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     (["device", "papr"], "did you mean 'paper'"),
     (["device", "no.py:device"], "cannot read no.py"),
     (["device", "no.yaml"], "cannot read"),
-    (["algorithm", "TikiTak"], "did you mean 'TikiTaka'"),
+    (["algorithm", "TikiTak"], "did you mean 'tiki-taka'"),
     (["algorithm", "AnalogSGD", "--law", "exat"], "did you mean 'exact'"),
 ])  # fmt: skip
 def test_wrong_commands_are_one_line(
