@@ -1,4 +1,4 @@
-"""Claims of the studies that train with all algorithms: numbers for which each passes, and for which it fails."""
+"""Claims of the studies that train with all algorithms: numbers for which each passes, and others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def test_shift_stalls() -> None:
         def error(algorithm: str, shift: float, **_: float) -> float:
             return (0.1 if shift == 0 else stalled) if algorithm == "tiki-taka" else others
 
-        return results("shift", ends("error", runs, error), shifts=(0.0, 0.3))
+        rows = [{**row, "step": 1} for row in ends("error", runs, error)]
+        return results("shift", rows, shifts=(0.0, 0.3))
 
     same(laws(1.0, 0.4), True, 14)
     same(laws(0.15, 0.1), False, 14)

@@ -23,6 +23,7 @@ from ohmgrad import (
     Spread,
     convert,
 )
+from ohmgrad.cli import main
 from ohmgrad.conformance.training import same
 from ohmgrad.optim import ALGORITHMS, calibrate_symmetric_points
 from ohmgrad.pulses import cpu_rounding, rounding
@@ -154,3 +155,10 @@ def test_digital_gradients_go_to_any_array_alike(algorithm: str, max_tile: tuple
         ends.append(optimizer.events())
     assert ends[0] == ends[1]
     assert ends[0]["pulses_up"] > 0 < ends[0]["pulses_down"]
+
+
+def test_check_knows_the_names_of_compare_and_train(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "algorithm", "ttv2", "--law", "schedule"])
+    assert not ended.value.code
+    assert "1 of 1 laws hold" in capsys.readouterr().out
