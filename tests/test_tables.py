@@ -336,7 +336,7 @@ UP, DOWN = np.full((2, 3), 0.1), np.full((2, 3), -0.1)
     ("make", "message"),
     [
         (lambda: PowStep(gamma_up=0.0), r"gamma_up is 0.0, but must be a number in \(0, 20\]"),
-        (lambda: ExpStep(A_up=-1.0), "A_up is -1.0"),
+        (lambda: ExpStep(up=-1.0), "up is -1.0"),
         (lambda: Device(ExpStep(A_up=1.0)), "the response's step up at w = 0 is 0"),
         (lambda: PiecewiseStep(nodes_up=(1.0,)), "nodes_up is .* but must be 2 to 1025 numbers"),
         (lambda: PiecewiseStep(nodes_up=(1.0, 2.0)), "nodes_up has 2 values and nodes_down 3"),
