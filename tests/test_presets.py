@@ -18,6 +18,7 @@ from torch import nn
 import ohmgrad
 from ohmgrad import conformance
 from ohmgrad.cli import main
+from ohmgrad.conformance.arrays import plain
 from ohmgrad.devices import (
     AffineResponse,
     Device,
@@ -276,7 +277,7 @@ def test_a_pulse_has_the_stated_noise(name: str) -> None:
 
     Noise so large against the range that pulses are clipped is taken at steps a hundred times finer.
     """
-    device, _ = conformance.arrays.plain(preset(name).nominal)
+    device, _ = plain(preset(name).nominal)
     reach = (1 + 6 * device.noise.std) * device.dw_min * max(device.nominal_steps)
     if reach > min(device.response.w_max, -device.response.w_min):
         device = dataclasses.replace(device, dw_min=device.dw_min / 100)
