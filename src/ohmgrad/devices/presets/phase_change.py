@@ -18,7 +18,7 @@ PHASE_CHANGE: dict[str, Preset] = {
         Device(
             ExpStep(-2.0, 2.0, A_up=-27.235, A_down=-27.235, gamma_up=2.5, gamma_down=2.5, a=-2.0, b=0.0),
             dw_min=0.01,
-            spread=Spread(dw_min=0.2, up_down=0.05, w_max=0.1, w_min=0.1),
+            spread=Spread(dw_min=0.2, up_down=0.05, w_max=0.1),
             noise=Noise(0.461, "additive"),
             pair=OneSided(refresh_every=1, refresh_at=0.75),
         ),
