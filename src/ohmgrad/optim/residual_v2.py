@@ -44,6 +44,11 @@ class ResidualLearningV2(AnalogOptimizer):
     towards its symmetric point as gradient noise does in Analog SGD; the threshold spares W pulses for
     residuals below its granularity.
 
+    The average delays W. Where P forgets nothing (no asymmetry, or no noise), W and P swing round the
+    solution, and the swing dies out only if share beta (1 - gamma) < alpha h gamma^2, with h the curvature
+    and share = columns / (cols transfer_every); beyond, P swings from bound to bound. Wide arrays, moved by
+    a column at a time, are far on the safe side; small ones, or columns=None, need a smaller beta.
+
     Args:
         params: parameters or groups of a converted model.
         lr: learning rate of the digital parameters, and of P unless `alpha` is given.
