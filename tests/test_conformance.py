@@ -25,7 +25,7 @@ from ohmgrad.conformance import (
 from ohmgrad.conformance.arrays import plain, quiet, refined
 from ohmgrad.conformance.device_updates import draws
 from ohmgrad.conformance.report import Report, found, skipped
-from ohmgrad.devices import Elements
+from ohmgrad.devices import Elements, Stuck
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
 
@@ -179,15 +179,10 @@ def test_a_report_says_what_failed_and_why_something_was_skipped() -> None:
 
 
 def test_other_effects_are_switched_off_by_name() -> None:
-    @dataclasses.dataclass(frozen=True)
-    class Leaky(Device):
-        leak: float = 0.0
-        stuck: Noise = dataclasses.field(default_factory=Noise)
-
-    device = Leaky(SoftBounds(), 0.01, leak=0.5, stuck=Noise(0.1))
+    device = Device(SoftBounds(), 0.01, stuck=Stuck(0.1), write_noise=0.5)
     bare, off = plain(device)
-    assert (bare, off) == (Leaky(SoftBounds(), 0.01), "leak, stuck")
-    assert "switched off: leak, stuck" in check_device(device, "first order").findings[0].note
+    assert (bare, off) == (Device(SoftBounds(), 0.01), "stuck, write_noise")
+    assert "switched off: stuck, write_noise" in check_device(device, "first order").findings[0].note
     assert plain(REAL) == (REAL, "")
 
 

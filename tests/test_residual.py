@@ -96,6 +96,25 @@ def test_residual_learning_is_its_recursion(options: dict[str, Any], version: in
             W[:, j] += 0.2 * (P if version == 1 else H)[:, j]
 
 
+@pytest.mark.parametrize(("beta", "dies"), [(0.02, True), (0.1, False)])
+def test_version_2_swings_where_its_average_is_slow(beta: float, dies: bool) -> None:
+    """Curvature 1, G = 0, 2 columns in turn: the limit is beta = 2 alpha gamma^2 / (1 - gamma) = 0.053."""
+    layer = AnalogLinear(2, 3, Device(ConstantStep(-1, 1), 5e-4), bias=False, pulsing=MEAN)
+    layer.out_scale.requires_grad_(False).fill_(1.0)
+    layer.weight.data.zero_()
+    optimizer = ResidualLearningV2(layer.parameters(), lr=0.1, beta=beta)
+    far: list[float] = []
+    for _ in range(2000):
+        optimizer.zero_grad()
+        y = layer(torch.eye(2))
+        (y - 0.4).square().sum().div(2).backward()
+        optimizer.step()
+        far.append(float((y.detach() - 0.4).abs().max()))
+    assert max(far[:200]) > 0.3
+    assert (max(far[-200:]) < 0.01) == dies
+    assert dies or max(far[-200:]) > 0.3
+
+
 def test_version_2_spares_w_what_is_below_a_step() -> None:
     """With a granularity of 0.05, filtered residuals below it do not reach W."""
     layer = AnalogLinear(4, 2, Device(ConstantStep(-1, 1), dw_min=0.05), bias=False, pulsing=MEAN)

@@ -141,7 +141,8 @@ def write_columns(tile: Tile, columns: list[int], values: np.ndarray, lr: float)
 def _one_hot(tile: Tile, columns: list[int]) -> Tensor:
     """x-lines, (k, cols), one sample a column: 1 on its line, 0 elsewhere."""
     lines = np.zeros((len(columns), tile.shape[1]), np.float32)
-    lines[np.arange(len(columns)), columns] = 1.0
+    for sample, column in enumerate(columns):
+        lines[sample, column] = 1.0
     return torch.from_numpy(lines)
 
 

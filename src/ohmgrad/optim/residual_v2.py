@@ -44,9 +44,10 @@ class ResidualLearningV2(AnalogOptimizer):
     towards its symmetric point as gradient noise does in Analog SGD; the threshold spares W pulses for
     residuals below its granularity.
 
-    The average also delays. Where P does not leak, that is without gradient noise or where G = 0, small rates
-    on an objective of curvature L are stable for beta c (1 - gamma) < alpha L gamma^2, c the share of the
-    columns that is moved per update (Routh's criterion for W, H and P); beyond, W swings round the solution.
+    The average delays W. Where P forgets nothing (no asymmetry, or no noise), W and P swing round the
+    solution, and the swing dies out only if share beta (1 - gamma) < alpha h gamma^2, with h the curvature
+    and share = columns / (cols transfer_every); beyond, P swings from bound to bound. Wide arrays, moved by
+    a column at a time, are far on the safe side; small ones, or columns=None, need a smaller beta.
 
     Args:
         params: parameters or groups of a converted model.

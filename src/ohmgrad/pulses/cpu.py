@@ -172,8 +172,9 @@ def pulsed_update(
     n_lines, live = np.empty(samples, np.int64), np.empty(samples, np.int64)
     on = np.empty(samples, np.float64)
     # a transfer between arrays drives one line in a sample: the cells on it are all that there is to do
-    driven = samples * cols if samples > FEW_SAMPLES else np.count_nonzero(x.numpy())
-    workers = threads() if driven * rows >= PARALLEL_FROM else 1
+    workers = 1
+    if samples * cols * rows >= PARALLEL_FROM and (workers := threads()) > 1 and samples <= FEW_SAMPLES:
+        workers = workers if np.count_nonzero(x.numpy()) * rows >= PARALLEL_FROM else 1
     chunks = 1 if workers == 1 else 4 * workers
     events = np.zeros((chunks, 5), np.int64)
     if elements.form == "table":
@@ -187,7 +188,7 @@ def pulsed_update(
         float(lr), elements.dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
         u32(step & 0xFFFFFFFF), _key(key), xs, ds, lines, n_lines, on, live, events, chunks,
     )  # fmt: skip
-    return events.sum(0).tolist()
+    return (events[0] if chunks == 1 else events.sum(0)).tolist()
 
 
 def trains(

@@ -25,8 +25,11 @@ MOST_COLUMNS = 16
 
 @kernel()
 def single_columns(lines, n_lines, live, n_live):
-    """Whether the live samples are few, and each has one x-line that fires, not the same in any two."""
-    if n_live > MOST_COLUMNS:
+    """Whether the live samples are few, and each has one x-line that fires, not the same in any two.
+
+    Not where there is but one column: rows are as fast, and ensembles go through rows.
+    """
+    if n_live > MOST_COLUMNS or lines.shape[1] == 1:
         return False
     for i in range(n_live):
         if n_lines[live[i]] != 1:

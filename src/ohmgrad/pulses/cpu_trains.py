@@ -135,9 +135,11 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
 @njit(inline="always")
 def _driven(values, listed):
     """List the lines whose value is not zero, if they are few enough; returns their number, or -1."""
+    if values.shape[0] <= FEW:
+        return -1
     busy = i32(0)
     for i in range(values.shape[0]):
-        busy += i32(values[i] != f32(0))
+        busy = i32(busy + i32(values[i] != f32(0)))
     if busy > FEW_DRIVEN:
         return -1
     n = 0
