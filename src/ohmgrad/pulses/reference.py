@@ -51,7 +51,19 @@ from ..devices import Elements
 from ..rng import Key, Purpose, box_muller, gaussians, philox, uniform
 from .trains import SLOTS, Pulsing, line_settings, pulse_trains
 
-__all__ = ["BEND", "KINK_END", "KINK_HEIGHT", "PART", "SAFETY", "WIDE", "apply_counts", "change", "coincidences", "pulsed_update", "trains"]
+__all__ = [
+    "BEND",
+    "KINK_END",
+    "KINK_HEIGHT",
+    "PART",
+    "SAFETY",
+    "WIDE",
+    "apply_counts",
+    "change",
+    "coincidences",
+    "pulsed_update",
+    "trains",
+]
 
 #: standard deviations that must lie between the mean and a bound for the collapse to be used
 SAFETY = 5.0
