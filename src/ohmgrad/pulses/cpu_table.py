@@ -17,14 +17,14 @@ from numba import njit
 
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET
 from .cpu_math import CONTRACT, as_float, as_int, kernel
-from .reference import BEND, KINK_END, KINK_HEIGHT, PART, WIDE
+from .reference import BEND, KINK_END, KINK_HEIGHT, WIDE
 
-__all__ = ["MEASURED", "SHARE", "SIGMAS", "Packed", "Rows", "advance", "beyond", "interval", "run"]
+__all__ = ["MEASURED", "SIGMAS", "Packed", "Rows", "advance", "beyond", "interval", "run", "single"]
 
 i32, f32 = np.int32, np.float32
 
 MEASURED = 3  # a kind of noise, beside those of cpu_dense
-LIMIT, SIGMAS, SHARE = f32(BEND), f32(WIDE), f32(PART)
+LIMIT, SIGMAS = f32(BEND), f32(WIDE)
 HEIGHT, END = f32(KINK_HEIGHT), f32(1 / KINK_END)
 
 
@@ -167,6 +167,26 @@ def advance(kind, std, k, size, m, v, noise, q, slope, jump, sd, sd_slope):
     return new, v
 
 
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def single(kind, std, size, m, v, noise, q, slope, jump, sd, sd_slope):
+    """`advance` by one pulse."""
+    if jump != f32(0) and kind != QUIET:
+        root = _root(v)
+        near = max(f32(1) - abs(m) * root * END, f32(0))
+        shift = jump * (v * root) * (HEIGHT * near * near * near)
+        q = q - (shift if m >= f32(0) else -shift)
+    one, keep = size * q, f32(1) + size * slope
+    if kind == MULTIPLICATIVE:
+        e = f32(1) - keep
+        v = v * (keep * keep + std * std * e * e) + std * std * one * one
+    elif kind != QUIET:
+        if kind == MEASURED:
+            noise = size * (sd + sd_slope * (f32(0.5) * one))
+            noise *= noise
+        v = v * (keep * keep) + noise
+    return m + one, v
+
+
 @njit(forceinline=True, error_model="numpy")
 def _least(levels, device, i, j):
     level = i32(i32(as_int(f32(j - i + 1)) >> i32(23)) - i32(127))  # log2 of a whole number, rounded down
@@ -179,4 +199,4 @@ def beyond(high, low, sd, top, bottom, base, reach, origin, n):
     device = i32(base) // (2 * (n + 1))
     i, _, _ = interval(low, top, bottom, origin, n)
     last, _, _ = interval(high, top, bottom, origin, n)
-    return not SIGMAS * sd * max(top, bottom) <= SHARE * _least(reach, device, i, last)
+    return not SIGMAS * sd * max(top, bottom) <= _least(reach, device, i, last)

@@ -11,14 +11,14 @@ from numba import njit
 
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
 from .cpu_math import CONTRACT, kernel
-from .cpu_table import MEASURED, SHARE, SIGMAS, advance, beyond, interval, run
+from .cpu_table import MEASURED, SIGMAS, advance, beyond, interval, run
 
 __all__ = ["collapse", "finish_row", "prepare_row", "start_row", "sure_pulses"]
 
 i32, u32, f32 = np.int32, np.uint32, np.float32
 
 #: where at most one cell in so many has pulses left after a run, they are finished one by one
-FEW_LEFT = 12
+FEW_LEFT = 32
 
 
 @kernel(fastmath=CONTRACT)
@@ -52,7 +52,7 @@ def sure_pulses(kind, std, rows, e):
     bend = far * e.most_rise
     if bend >= f32(0.5):
         return f32(1)
-    room = SHARE * e.least_reach
+    room = e.least_reach
     # a little less, so that no rounding of a cell's own limit is below
     return run(kind, std, f32(1.001) * e.most_value * far, f32(1.001) * bend, room, f32(1))
 
@@ -252,7 +252,7 @@ def _check(rows, least_reach):
         h, w, t, b = high[j], low[j], top[j], bottom[j]
         fine = h + Z * sd <= upper[j]
         fine &= w - Z * sd >= lower[j]
-        flag = f32(0) if SIGMAS * sd * max(t, b) <= SHARE * least_reach else f32(2)
+        flag = f32(0) if SIGMAS * sd * max(t, b) <= least_reach else f32(2)
         flag = flag if fine else f32(1)
         count[j] = flag
         some |= i32(flag != f32(0))

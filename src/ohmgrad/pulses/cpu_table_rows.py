@@ -12,7 +12,7 @@ from numba import njit
 from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, Z, count_row, gauss_row, scratch_rows
 from .cpu_math import CONTRACT, kernel, lent, philox, popcount
 from .cpu_rows import AHEAD, FEW_COUNTS, gauss_list, gauss_pulses, sparse_cost, train_count
-from .cpu_table import MEASURED, SHARE, SIGMAS, Packed, Rows, advance, beyond, interval, run
+from .cpu_table import MEASURED, SIGMAS, Packed, Rows, advance, beyond, interval, run, single
 from .cpu_table_dense import collapse, finish_row, prepare_row, start_row, sure_pulses
 
 __all__ = ["counts_rows", "rows_chunk"]
@@ -21,7 +21,7 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 
 MEASURED_STEP = 31  # ohmgrad.rng.Purpose
 #: measured costs in ns, as in `cpu_rows`; and how much dearer an event of the sparse road is here than there
-DENSE_SAMPLE, DENSE_ROW, DEARER = 1.0, 6.0, 2.0
+DENSE_SAMPLE, DENSE_ROW, DEARER = 1.0, 6.0, 1.0
 
 
 @kernel()
@@ -111,7 +111,7 @@ M, V, HIGH, LOW, PEAK, UP, DOWN, TOP, BOTTOM, LOWER, UPPER, BASE, U = range(13)
 TOUCHED, DRAWN = 1, 2
 
 
-@kernel(fastmath=CONTRACT)
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _enter(r, j, w, e, cell):
     """Parameters and state of cell j of row r before its first pulse."""
     row, c = (0, 0) if e.up.size == 1 else (r, j)
@@ -122,7 +122,7 @@ def _enter(r, j, w, e, cell):
     cell[V], cell[PEAK], cell[U] = f32(0), f32(0), f32(0)
 
 
-@kernel(fastmath=CONTRACT)
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _visit(cell, k, down, kind, std, e):
     """k pulses in one direction on one cell."""
     top, bottom, m, v = cell[TOP], cell[BOTTOM], cell[M], cell[V]
@@ -134,35 +134,37 @@ def _visit(cell, k, down, kind, std, e):
         at = u32(first + i)
         rise = e.rise[at]
         q, slope, jump = e.value[at] + t * rise, rise * here, rise * (top + bottom - here - here)
-        n = k
-        if k > f32(1):
-            n = min(k, run(kind, std, size * q, size * slope * f32(-1), e.room[at], max(top, bottom)))
         sd, sd_slope = f32(0), f32(0)
         if kind == MEASURED:
             sd, sd_slope = e.sd[at] + t * e.sd_rise[at], e.sd_rise[at] * here
-        m, v = advance(kind, std, n, size, m, v, noise, q, slope, jump, sd, sd_slope)
+        if k == f32(1):
+            m, v = single(kind, std, size, m, v, noise, q, slope, jump, sd, sd_slope)
+            n = k
+        else:
+            n = min(k, run(kind, std, size * q, size * slope * f32(-1), e.room[at], max(top, bottom)))
+            m, v = advance(kind, std, n, size, m, v, noise, q, slope, jump, sd, sd_slope)
         if kind == QUIET:
             m = min(max(m, cell[LOWER]), cell[UPPER])
         cell[HIGH], cell[LOW], cell[PEAK] = max(cell[HIGH], m), min(cell[LOW], m), max(cell[PEAK], v)
         k -= n
-        if k <= f32(0):
+        if k == f32(0):
             break
     cell[M], cell[V] = m, v
 
 
-@kernel(fastmath=CONTRACT)
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _leave(cell, z, kind, e):
     """New weight of a cell, and whether it must be replayed instead."""
     if kind == QUIET:
         return cell[M], False
     sd, top, bottom = np.sqrt(cell[PEAK]), cell[TOP], cell[BOTTOM]
     again = not (cell[HIGH] + Z * sd <= cell[UPPER] and cell[LOW] - Z * sd >= cell[LOWER])
-    if not (again or SIGMAS * sd * max(top, bottom) <= SHARE * e.least_reach):
+    if not (again or SIGMAS * sd * max(top, bottom) <= e.least_reach):
         again = beyond(cell[HIGH], cell[LOW], sd, top, bottom, cell[BASE], e.reach, e.origin, e.n)
     return min(max(cell[M] + np.sqrt(cell[V]) * z, cell[LOWER]), cell[UPPER]), again
 
 
-@kernel(fastmath=CONTRACT)
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _few(pulses, w, top, bottom, base, e):
     """Whether so many pulses of a measured cell at w have no Gaussian sum."""
     i, _, _ = interval(w, top, bottom, e.origin, e.n)
@@ -177,7 +179,7 @@ def _uniform_list(r, n, step, k0, k1, columns, a, b, c, d):
         a[i], b[i], c[i], d[i] = _unit(p), _unit(q), _unit(s), _unit(t)
 
 
-@kernel(fastmath=CONTRACT)
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _draw(cell, r, j, k, e, step, k0, k1):
     """k signed pulses of a measured cell, each drawn."""
     way = 1 if k < 0 else 0

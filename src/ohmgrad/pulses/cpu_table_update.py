@@ -19,7 +19,6 @@ from .cpu_math import kernel
 from .cpu_table import MEASURED, Packed, interval
 from .cpu_table_rows import counts_rows, rows_chunk
 from .cpu_trains import trains_chunk
-from .reference import PART
 
 __all__ = ["change", "change_parallel", "counts_rows", "pack", "update", "update_parallel"]
 
@@ -125,7 +124,7 @@ def _tables(table: Table, up: float, down: float) -> dict[str, Any]:
         table.packed["numba"] = {
             "line": pairs.view(np.uint64).ravel(),
             "value": value, "rise": rise, "sd": sd, "sd_rise": sd_rise,
-            "room": np.tile(np.append(reach, reach[:, -1:], 1)[:, None], (1, 2, 1)).ravel() * f32(PART),
+            "room": np.tile(np.append(reach, reach[:, -1:], 1)[:, None], (1, 2, 1)).ravel(),
             "reach": _array(table.levels),
             "need": np.zeros((1, 1), np.float32) if table.gaussian is None else _array(table.gaussian),
             "steps": np.ascontiguousarray(steps, dtype=np.float32),

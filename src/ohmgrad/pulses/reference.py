@@ -19,15 +19,14 @@ the last: a direction that contracts makes v small again, but not what was clipp
 **Tables.** For a tabulated element one and e are those of its tangent, taken anew at the mean of every
 sample: one = +-step q(m), e = -+step q'(m), with q' the chord of the table around m; an affine element is
 the case in which that holds everywhere. Over a distance D a tangent is wrong by about q''/2 D^2, which the
-table keeps below a tolerance within its reach (`ohmgrad.devices.table`). Half of that is granted to the
-move and half to the noise, so that each may use the part `PART` of the reach. A sample's pulses are
-therefore cut into runs, with a new tangent at the mean of each: a run of n pulses has
+table keeps below a tolerance within its reach (`ohmgrad.devices.table`). A sample's pulses are therefore
+cut into runs, with a new tangent at the mean of each: a run of n pulses has
 
-    (n - 1) |one| <= `PART` reach,  n |e| <= `BEND`,  n s^2 e^2/(1 - e)^2 <= `BEND`   (or n = 1),
+    (n - 1) |one| <= reach,  n |e| <= `BEND`,  n s^2 e^2/(1 - e)^2 <= `BEND`   (or n = 1),
 
-where `BEND` is where the few terms of a series end that fast backends take for (1 - e)^n. Where noise needs
-more than its part, `WIDE` sqrt(largest v) > `PART` (least reach where the mean has been), the element is
-replayed; so is one of measured steps with fewer pulses in the update than `Table.gaussian` asks for where it
+where `BEND` is where the few terms of a series end that fast backends take for (1 - e)^n. Noise makes
+the mean step wrong by q''/2 v: where `WIDE` sqrt(largest v) exceeds the least reach where the mean has been
+the element is replayed; so is one of measured steps with fewer pulses in the update than `Table.gaussian` asks for where it
 starts: their sum is no Gaussian yet. (A replay draws each from the distribution; the collapse takes its
 mean, and its variance halfway of each run.)
 
@@ -55,7 +54,6 @@ __all__ = [
     "BEND",
     "KINK_END",
     "KINK_HEIGHT",
-    "PART",
     "SAFETY",
     "WIDE",
     "apply_counts",
@@ -67,14 +65,11 @@ __all__ = [
 
 #: standard deviations that must lie between the mean and a bound for the collapse to be used
 SAFETY = 5.0
-#: standard deviations that a tangent must reach beyond the mean: the error that it bounds grows as their
-#: square, of which the mean is one, so that 95 % of the law and more than its mean error are inside
+#: standard deviations that a tangent must reach: the mean step is then wrong by a quarter of the tolerance
 WIDE = 2.0
 #: largest n |e| of a run on a tangent: the fifth term of the series for (1 - e)^n is then below 10^-6 of
 #: the move, which itself is at most a tenth of the range
 BEND = 0.1
-#: part of a tangent's reach that the move of a run may use, and that noise may: sqrt(1/2)
-PART = 0.7
 #: psi(a) is within 0.006 of KINK_HEIGHT (1 - a/KINK_END)^3, and of 0 beyond KINK_END
 KINK_HEIGHT, KINK_END = 0.3989, 2.5
 
@@ -183,7 +178,7 @@ def _run(m: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Tensor:
     """Pulses that the tangent at m serves, at least 1; float64 (rows, cols)."""
     table = elements.table
     assert table is not None
-    room = PART * table.least(table.levels, elements.which.long(), *[elements.nominal(m)] * 2)
+    room = table.least(table.levels, elements.which.long(), *[elements.nominal(m)] * 2)
     far = one.abs() * _steepest(elements) * table.per_weight  # in intervals
     bend = e.abs()
     if elements.noise == "multiplicative":
@@ -218,7 +213,7 @@ def _beyond_tangents(w: Tensor, elements: Elements, way: _Way) -> Tensor:
     assert table is not None
     which = elements.which.long()
     reach = table.least(table.levels, which, elements.nominal(way.low), elements.nominal(way.high))
-    fine = WIDE * way.peak.sqrt() * _steepest(elements) * table.per_weight <= PART * reach
+    fine = WIDE * way.peak.sqrt() * _steepest(elements) * table.per_weight <= reach
     if table.gaussian is not None:
         place, _ = table.place(elements.nominal(w))
         fine &= way.pulses >= table.gaussian[which.expand(place.shape), place]
