@@ -67,19 +67,19 @@ class Packed(NamedTuple):
 
 class Rows(NamedTuple):
     """Scratch rows, one value a cell. Parameters: steps up and down, intervals per weight above and below
-    zero, variance of the noise up and down, bounds, place in the tables. State: mean, variance, highest and
-    lowest mean, largest variance. Of the present sample: counts, of which runs leave the rest; part of the
-    interval, intervals per weight, room of a run, a measured step's standard deviation and its slope."""
+    zero, bounds, place in the tables, pulses that one run takes wherever the cell may be. State: mean,
+    variance, highest and lowest mean, largest variance. Of the present sample: counts, of which runs leave
+    the rest; part of the interval, intervals per weight, room of a run, a measured step's standard
+    deviation and its slope."""
 
     up: np.ndarray
     down: np.ndarray
     top: np.ndarray
     bottom: np.ndarray
-    var_up: np.ndarray
-    var_down: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
     base: np.ndarray
+    sure: np.ndarray
     m: np.ndarray
     v: np.ndarray
     high: np.ndarray

@@ -13,48 +13,45 @@ from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
 from .cpu_math import CONTRACT, kernel
 from .cpu_table import MEASURED, SIGMAS, advance, beyond, interval, run
 
-__all__ = ["collapse", "finish_row", "prepare_row", "start_row", "sure_pulses"]
+__all__ = ["collapse", "finish_row", "prepare_row", "start_row"]
 
 i32, u32, f32 = np.int32, np.uint32, np.float32
 
 #: where at most one cell in so many has pulses left after a run, they are finished one by one
 FEW_LEFT = 32
+#: cells that are looked at together
+SKIP = 16
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def _sure(kind, std, size, steep, least_reach, most_value, most_rise):
+    """Pulses that one run takes wherever the cell may be; a little less, so that no rounding of its own
+    limit is below."""
+    far = f32(1.001) * size * steep
+    pulses = run(kind, std, far * most_value, min(far * most_rise, f32(0.5)), least_reach, f32(1))
+    return pulses if far * most_rise < f32(0.5) else f32(1)
 
 
 @kernel(fastmath=CONTRACT)
-def prepare_row(r, e, kind, std, rows):
-    """Parameters of a row."""
-    uniform = e.up.size == 1
-    row = 0 if uniform else r
-    up, down, lower, upper, which = e.up[row], e.down[row], e.lower[row], e.upper[row], e.which[row]
+def prepare_row(r, first, e, kind, std, rows):
+    """Parameters of the cells of a row from cell `first` on."""
+    uniform, n = e.up.size == 1, rows.m.shape[0]
+    row, end = (0, 1) if uniform else (r, first + n)
+    begin = 0 if uniform else first
+    up, down, which = e.up[row, begin:end], e.down[row, begin:end], e.which[row, begin:end]
+    lower, upper = e.lower[row, begin:end], e.upper[row, begin:end]
+    reach, value, rise = e.least_reach, e.most_value, e.most_rise
     for j in range(up.shape[0]):
-        rows.up[j], rows.down[j] = up[j], down[j]
-        rows.top[j], rows.bottom[j] = e.top / upper[j], e.bottom / lower[j]
+        a, b, top, bottom = up[j], down[j], e.top / upper[j], e.bottom / lower[j]
+        rows.up[j], rows.down[j], rows.top[j], rows.bottom[j] = a, b, top, bottom
         rows.lower[j], rows.upper[j], rows.base[j] = lower[j], upper[j], f32(which[j])
-        a, b = std * up[j], std * down[j]
-        rows.var_up[j] = a * a
-        rows.var_down[j] = b * b
+        rows.sure[j] = _sure(kind, std, max(a, b), max(top, bottom), reach, value, rise)
     if uniform:
-        for j in range(rows.m.shape[0]):
+        for j in range(n):
             rows.up[j], rows.down[j] = rows.up[0], rows.down[0]
             rows.top[j], rows.bottom[j] = rows.top[0], rows.bottom[0]
             rows.lower[j], rows.upper[j], rows.base[j] = rows.lower[0], rows.upper[0], rows.base[0]
-            rows.var_up[j], rows.var_down[j] = rows.var_up[0], rows.var_down[0]
-
-
-@kernel(fastmath=CONTRACT)
-def sure_pulses(kind, std, rows, e):
-    """Pulses that one run takes wherever any cell of the row may be."""
-    far, bend = f32(0), f32(0)
-    for j in range(rows.m.shape[0]):
-        size, steep = max(rows.up[j], rows.down[j]), max(rows.top[j], rows.bottom[j])
-        far = max(far, size * steep)
-    bend = far * e.most_rise
-    if bend >= f32(0.5):
-        return f32(1)
-    room = e.least_reach
-    # a little less, so that no rounding of a cell's own limit is below
-    return run(kind, std, f32(1.001) * e.most_value * far, f32(1.001) * bend, room, f32(1))
+            rows.sure[j] = rows.sure[0]
 
 
 @kernel()
@@ -103,18 +100,19 @@ def _gather_sd(rows, places, sd, sd_rise):
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _loop(kind, split, std, rows, pair):
     """A run of every cell; returns how many have pulses left (none unless `split`)."""
-    up, fall, var_up, var_down, count = rows.up, rows.down, rows.var_up, rows.var_down, rows.counts
+    up, fall, count = rows.up, rows.down, rows.counts
     lower, upper, sd, sd_slope = rows.lower, rows.upper, rows.sd, rows.sd_slope
     part, rate, top, bottom, room = rows.part, rows.rate, rows.top, rows.bottom, rows.room
     m, v, high, low, peak = rows.m, rows.v, rows.high, rows.low, rows.peak
     some = i32(0)
     for j in range(count.shape[0]):
         k = count[j]
-        ups, falls, vu, vd, q, rise = up[j], fall[j], var_up[j], var_down[j], pair[2 * j], pair[2 * j + 1]
+        ups, falls, q, rise = up[j], fall[j], pair[2 * j], pair[2 * j + 1]
         here, a, b, mean = rate[j], top[j], bottom[j], m[j]
         q, slope, jump = q + part[j] * rise, rise * here, rise * (a + b - here - here)
         down = k < f32(0)
-        size, noise, n = -falls if down else ups, vd if down else vu, abs(k)
+        size, n = -falls if down else ups, abs(k)
+        noise = (std * size) * (std * size)
         if split:
             most = run(kind, std, size * q, size * slope * f32(-1), room[j], max(a, b))
             left = max(n - most, f32(0))
@@ -177,39 +175,62 @@ def _measured_run(std, rows, pair):
 @kernel(fastmath=CONTRACT)
 def _finish_cells(kind, std, rows, e):
     """All further runs of the few cells that have pulses left."""
-    for j in range(rows.m.shape[0]):
-        k = rows.counts[j]
-        if k == f32(0):
-            continue
-        down, left, m, v = k < f32(0), abs(k), rows.m[j], rows.v[j]
-        top, bottom = rows.top[j], rows.bottom[j]
-        size, noise = (-rows.down[j], rows.var_down[j]) if down else (rows.up[j], rows.var_up[j])
-        first = i32(i32(rows.base[j]) + (e.n + i32(1) if down else i32(0)))
-        while left > f32(0):
-            i, t, here = interval(m, top, bottom, e.origin, e.n)
-            at = u32(first + i)
-            rise = e.rise[at]
-            q, slope, jump = e.value[at] + t * rise, rise * here, rise * (top + bottom - here - here)
-            n = min(left, run(kind, std, size * q, size * slope * f32(-1), e.room[at], max(top, bottom)))
-            left -= n
-            sd, sd_slope = f32(0), f32(0)
-            if kind == MEASURED:
-                sd, sd_slope = e.sd[at] + t * e.sd_rise[at], e.sd_rise[at] * here
-            m, v = advance(kind, std, n, size, m, v, noise, q, slope, jump, sd, sd_slope)
-            if kind == QUIET:
-                m = min(max(m, rows.lower[j]), rows.upper[j])
-            rows.high[j], rows.low[j] = max(rows.high[j], m), min(rows.low[j], m)
-            rows.peak[j] = max(rows.peak[j], v)
-        rows.m[j], rows.v[j] = m, v
+    n, counts, j = rows.m.shape[0], rows.counts, 0
+    while j < n:
+        if j % SKIP == 0 and j + SKIP <= n:
+            some = i32(0)
+            for q in range(SKIP):
+                some |= i32(counts[j + q] != f32(0))
+            if some == i32(0):
+                j += SKIP
+                continue
+        k = counts[j]
+        j += 1
+        if k != f32(0):
+            _finish_cell(kind, std, rows, e, j - 1, k)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def _finish_cell(kind, std, rows, e, j, k):
+    down, left, m, v = k < f32(0), abs(k), rows.m[j], rows.v[j]
+    top, bottom = rows.top[j], rows.bottom[j]
+    size = -rows.down[j] if down else rows.up[j]
+    noise = (std * size) * (std * size)
+    first = i32(i32(rows.base[j]) + (e.n + i32(1) if down else i32(0)))
+    while left > f32(0):
+        i, t, here = interval(m, top, bottom, e.origin, e.n)
+        at = u32(first + i)
+        rise = e.rise[at]
+        q, slope, jump = e.value[at] + t * rise, rise * here, rise * (top + bottom - here - here)
+        n = min(left, run(kind, std, size * q, size * slope * f32(-1), e.room[at], max(top, bottom)))
+        left -= n
+        sd, sd_slope = f32(0), f32(0)
+        if kind == MEASURED:
+            sd, sd_slope = e.sd[at] + t * e.sd_rise[at], e.sd_rise[at] * here
+        m, v = advance(kind, std, n, size, m, v, noise, q, slope, jump, sd, sd_slope)
+        if kind == QUIET:
+            m = min(max(m, rows.lower[j]), rows.upper[j])
+        rows.high[j], rows.low[j] = max(rows.high[j], m), min(rows.low[j], m)
+        rows.peak[j] = max(rows.peak[j], v)
+    rows.m[j], rows.v[j] = m, v
 
 
 @kernel()
-def collapse(kind, std, split, rows, places, pairs, pair, e):
-    """One sample of a row, its signed counts in `rows.counts`; `split`: whether one run may not do.
+def _exceeds(counts, sure):
+    """Whether the pulses of any cell may need more than one run."""
+    some = i32(0)
+    for j in range(counts.shape[0]):
+        some |= i32(abs(counts[j]) > sure[j])
+    return some != i32(0)
+
+
+@njit(forceinline=True, error_model="numpy")
+def collapse(kind, std, rows, places, pairs, pair, e):
+    """One sample of a row, its signed counts in `rows.counts`.
 
     Scratch: places int32 (n,); pairs uint64 (n,), and `pair`, float32 (2 n,), the same memory.
     """
-    left = rows.m.shape[0]
+    left, split = rows.m.shape[0], _exceeds(rows.counts, rows.sure)
     while left:
         _places(rows, places, e.origin, e.n)
         _gather(places, e.line, pairs)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, Z, count_row, gauss_row, scratch_rows
+from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, Z, gauss_row, scratch_rows
 from .cpu_math import CONTRACT, kernel, lent, philox, popcount
 from .cpu_rows import AHEAD, FEW_COUNTS, gauss_list, gauss_pulses, sparse_cost, train_count
 from .cpu_table import MEASURED, SIGMAS, Packed, Rows, advance, beyond, interval, run, single
-from .cpu_table_dense import collapse, finish_row, prepare_row, start_row, sure_pulses
+from .cpu_table_dense import collapse, finish_row, prepare_row, start_row
 
 __all__ = ["counts_rows", "rows_chunk"]
 
@@ -109,6 +109,8 @@ def _replay(w, r, j, todo, n, e, kind, std, step, k0, k1, z):
 # drawn pulse by pulse (until then its pulses); V is then the number of pulses it has had
 M, V, HIGH, LOW, PEAK, UP, DOWN, TOP, BOTTOM, LOWER, UPPER, BASE, U = range(13)
 TOUCHED, DRAWN = 1, 2
+#: cells of a row that the dense road takes at a time
+BLOCK = 256
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -279,60 +281,76 @@ def _totals(counts, n_mine, totals):
     """Pulses of every cell of a row over its samples."""
     totals[:] = f32(0)
     for i in range(n_mine):
-        one = counts[i]
+        one = counts[i, : totals.shape[0]]
         for j in range(totals.shape[0]):
             totals[j] += abs(one[j])
 
 
 @kernel()
-def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, rows, cells, own):
-    """The dense road: stream the whole row for every sample."""
+def _count_block(xs, ds, b, r, first, count):
+    """As `cpu_dense.count_row`, of the cells from `first` on."""
+    n = count.shape[0]
+    count[:] = f32(0)
+    for q in range(xs.shape[0]):
+        word, line = ds[q, b, r], xs[q, b, first : first + n]
+        for j in range(n):
+            k = f32(i32(popcount(u32(u32(line[j] & word) & LOW31))))
+            count[j] += -k if i32(line[j] ^ word) < i32(0) else k
+
+
+@njit(inline="always")
+def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, flat, cells, own):
+    """The dense road: stream the row for every sample, so many cells at a time as the cache holds."""
+    z = own[0]
+    if kind != QUIET:
+        gauss_row(r, step, k0, k1, z)
+    for first in range(0, w.shape[1], BLOCK):
+        n = min(BLOCK, w.shape[1] - first)
+        _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, flat, cells, own)
+
+
+@kernel()
+def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, flat, cells, own):
     z, ahead, _, columns, places, pairs, pair, _, todo, counts, _, _ = own
-    n, few = w.shape[1], 0
-    prepare_row(r, e, kind, std, rows)
-    start_row(w[r], rows)
+    z, places, pairs, pair = z[first:], places[:n], pairs[:n], pair[: 2 * n]
+    rows, few, row = _rows_of(flat, n), 0, w[r, first : first + n]
+    prepare_row(r, first, e, kind, std, rows)
+    start_row(row, rows)
     if kind == MEASURED:
         for i in range(n_mine):
-            count_row(xs, mine[i], ds[0, mine[i], r], ds, r, counts[i])
+            _count_block(xs, ds, mine[i], r, first, counts[i, :n])
         _totals(counts, n_mine, rows.room)
         for j in range(n):
             if rows.room[j] != f32(0) and _few(
                 rows.room[j], rows.m[j], rows.top[j], rows.bottom[j], rows.base[j], e
             ):
-                columns[few] = j
+                columns[few] = first + j
                 few += 1
-        _drawn_cells(r, w, e, counts, n_mine, step, k0, k1, few, columns, rows, cells)
-        if few == n:
-            for i in range(n):
-                w[r, columns[i]] = cells[columns[i], M]
-            return
-    sure = sure_pulses(kind, std, rows, e)
-    for i in range(n_mine):
-        b, most = mine[i], i32(0)
-        for q in range(ds.shape[0]):
-            most += i32(popcount(u32(ds[q, b, r] & LOW31)))
-        if kind == MEASURED:
-            rows.counts[:] = counts[i]
-        else:
-            count_row(xs, b, ds[0, b, r], ds, r, rows.counts)
-        collapse(kind, std, f32(most) > sure, rows, places, pairs, pair, e)
-    if kind != QUIET:
-        gauss_row(r, step, k0, k1, z)
+        _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, few, columns, rows, cells)
+    if few < n:
+        for i in range(n_mine):
+            if kind == MEASURED:
+                rows.counts[:] = counts[i, :n]
+            else:
+                _count_block(xs, ds, mine[i], r, first, rows.counts)
+            collapse(kind, std, rows, places, pairs, pair, e)
     again = finish_row(kind, rows, z, e)
     for i in range(few):
-        rows.m[columns[i]], rows.counts[columns[i]] = cells[columns[i], M], f32(0)
+        j = columns[i] - first
+        rows.m[j], rows.counts[j] = cells[columns[i], M], f32(0)
     if again:
         for j in range(n):
             if rows.counts[j] != f32(0):
+                at = first + j
                 for q in range(n_mine):
-                    todo[q] = train_count(xs, ds, mine[q], r, j)
-                rows.m[j] = _replay(w[r, j], r, j, todo, n_mine, e, kind, std, step, k0, k1, ahead)
+                    todo[q] = train_count(xs, ds, mine[q], r, at)
+                rows.m[j] = _replay(row[j], r, at, todo, n_mine, e, kind, std, step, k0, k1, ahead)
     for j in range(n):
-        w[r, j] = rows.m[j]
+        row[j] = rows.m[j]
 
 
 @kernel()
-def _drawn_cells(r, w, e, counts, n_mine, step, k0, k1, few, columns, rows, cells):
+def _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, few, columns, rows, cells):
     """All pulses of the listed cells, each drawn; the samples in the outer loop, so that cells overlap."""
     for i in range(few):
         _enter(r, columns[i], w, e, cells[columns[i]])
@@ -340,7 +358,7 @@ def _drawn_cells(r, w, e, counts, n_mine, step, k0, k1, few, columns, rows, cell
     for b in range(n_mine):
         for i in range(few):
             j = columns[i]
-            k = i32(counts[b, j])
+            k = i32(counts[b, j - first])
             if k != i32(0):
                 _draw(cells[j], r, j, k, e, step, k0, k1)
 
@@ -352,7 +370,6 @@ def _rows_of(flat, n):
     return Rows(
         a[0, :n], a[1, :n], a[2, :n], a[3, :n], a[4, :n], a[5, :n], a[6, :n], a[7, :n], a[8, :n], a[9, :n],
         a[10, :n], a[11, :n], a[12, :n], a[13, :n], a[14, :n], a[15, :n], a[16, :n], a[17, :n], a[18, :n],
-        a[19, :n],
     )  # fmt: skip
 
 
@@ -372,13 +389,13 @@ def _scratch(n, samples, kind):
     seen, columns, places = np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
     mine, todo, pairs = np.empty(samples, np.int64), np.empty(samples, np.int64), np.empty(n, np.uint64)
     most = n * samples if kind == MEASURED else 0
-    counts = np.empty((most // n, n), np.float32)
+    counts = np.empty((most // n, min(n, BLOCK)), np.float32)
     event_cell, event_count = np.empty(most, np.int32), np.empty(most, np.int32)
     own = (
         z, ahead, seen, columns, places, pairs, pairs.view(np.float32), mine, todo, counts, event_cell,
         event_count,
     )  # fmt: skip
-    return scratch_rows(n, 20), np.empty((n, 16), np.float32), own
+    return scratch_rows(n, 19), np.empty((n, 16), np.float32), own
 
 
 @kernel()
@@ -427,7 +444,7 @@ def _rows(
                 r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, rows, cells, own
             )
         else:
-            _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, rows, cells, own)
+            _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, flat, cells, own)
 
 
 @kernel()
@@ -475,14 +492,11 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, flat, cells, own):
                     new = _replay(w[r, j], r, j, todo, one, e, kind, std, step, k0, k1, ahead)
                 w[r, j] = new
         else:
-            prepare_row(r, e, kind, std, rows)
+            prepare_row(r, 0, e, kind, std, rows)
             start_row(w[r], rows)
-            most = f32(0)
             for j in range(n):
                 rows.counts[j] = f32(counts[r, j])
-                most = max(most, abs(rows.counts[j]))
-            split = most > sure_pulses(kind, std, rows, e)
-            collapse(kind, std, split, rows, places, pairs, pair, e)
+            collapse(kind, std, rows, places, pairs, pair, e)
             if kind != QUIET:
                 gauss_row(r, step, k0, k1, z)
             finish_row(kind, rows, z, e)

@@ -25,10 +25,10 @@ cut into runs, with a new tangent at the mean of each: a run of n pulses has
     (n - 1) |one| <= reach,  n |e| <= `BEND`,  n s^2 e^2/(1 - e)^2 <= `BEND`   (or n = 1),
 
 where `BEND` is where the few terms of a series end that fast backends take for (1 - e)^n. Noise makes
-the mean step wrong by q''/2 v: where `WIDE` sqrt(largest v) exceeds the least reach where the mean has been
-the element is replayed; so is one of measured steps with fewer pulses in the update than `Table.gaussian` asks for where it
-starts: their sum is no Gaussian yet. (A replay draws each from the distribution; the collapse takes its
-mean, and its variance halfway of each run.)
+the mean step wrong by q''/2 v: where `WIDE` sqrt(largest v) exceeds the least reach where the mean has
+been, the element is replayed. So is one of measured steps with fewer pulses in the update than
+`Table.gaussian` asks for where it starts: their sum is no Gaussian yet. (A replay draws each from the
+distribution; the collapse takes its mean, and its variance halfway of each run.)
 
 **The kink.** An element with unequally spread bounds stretches its table differently on the two sides of
 w = 0: the slope jumps there by J (ahead, seen from m). A run whose mean ends b = (n - 1)|one| - |m| > 0
