@@ -22,8 +22,10 @@ __all__ = ["MeanSteps", "Measured"]
 
 #: largest distance between the law of a sum of steps and the Gaussian that replaces it
 GAUSSIAN_ERROR = 0.01
-#: pulses below which an element is replayed in any case
-FEWEST = 16
+#: pulses below which an element is replayed in any case: so few terms say nothing of so few pulses
+FEWEST = 4
+#: largest values of |He2 phi|, |He3 phi| and |He5 phi|
+_HE2, _HE3, _HE5 = 0.3989, 0.5506, 2.3071
 
 
 class Measured(AbstractResponse):
@@ -39,10 +41,14 @@ class Measured(AbstractResponse):
     q+ and q- (and with them F, G, the symmetric point) are the mean steps, averaged over the devices;
     they are clipped at 0, where a measured mean goes the wrong way: pulses are not.
 
-    The collapse takes the sum of N steps as Gaussian. By Edgeworth's first term its distribution function
-    is then wrong by at most |skewness|/(6 sqrt(2 pi N)), so that for `GAUSSIAN_ERROR` it needs
-    N >= (skewness/(6 sqrt(2 pi) GAUSSIAN_ERROR))^2, and at least `FEWEST`: this number, at every
-    conductance, is `gaussian_from`. Elements with fewer pulses in an update are replayed.
+    The collapse takes the sum of N steps as Gaussian. By Edgeworth's first two terms its distribution
+    function is then wrong by at most  a/sqrt(N) + b/N,
+
+        a = |skewness| max|He2 phi|/6,   b = |excess kurtosis| max|He3 phi|/24 + skewness^2 max|He5 phi|/72,
+
+    with Hermite polynomials He and the Gaussian density phi. The N for which this is `GAUSSIAN_ERROR`, and
+    at least `FEWEST`, is `gaussian_from`, at every conductance. Elements with fewer pulses in an update
+    are replayed.
 
     Args:
         conductance: G, (nodes,) or (devices, nodes), rising along the last axis.
@@ -80,7 +86,8 @@ class Measured(AbstractResponse):
         span = (g[:, -1] - g[:, 0])[:, None, None]
         up, down = (_even(g, table) * 2 / span for table in (up, -down))
         steps = torch.from_numpy(np.stack([up, down], 1))
-        mean, second, third = _moments(steps, torch.from_numpy(p))
+        moments = _moments(steps, torch.from_numpy(p))
+        mean, second = moments[:2]
         middle = (mean.shape[-1] - 1) / 2
         at = [math.floor(middle), math.ceil(middle)]
         start = mean[..., at].mean(-1).mean(0)  # up, down at w = 0
@@ -101,7 +108,7 @@ class Measured(AbstractResponse):
         #: mean steps up and down at w = 0 in units of dw_min, over all devices (2,)
         self.unit = start / self.dw_min
         #: pulses from which their sum is taken as Gaussian, (devices, 2, nodes)
-        self.gaussian_from = _gaussian_from(mean, var, third)
+        self.gaussian_from = _gaussian_from(moments)
         self._average = self.mean.mean(0)
         self._digest = hashlib.sha256(np.ascontiguousarray(self.steps).tobytes() + p.tobytes()).hexdigest()
 
@@ -262,21 +269,26 @@ def _even(g: np.ndarray, table: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def _moments(steps: Tensor, cdf: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """E s, E s^2 and E s^3 of quantiles linear between levels; steps (..., levels, nodes) -> (..., nodes)."""
+def _moments(steps: Tensor, cdf: Tensor) -> Tensor:
+    """E s to E s^4 of quantiles linear between levels; steps (..., levels, nodes) -> (4, ..., nodes)."""
     a, b = steps[..., :-1, :], steps[..., 1:, :]
     weight = (cdf[1:] - cdf[:-1]).unsqueeze(-1)
-    first = (weight * (a + b) / 2).sum(-2)
-    second = (weight * (a * a + a * b + b * b) / 3).sum(-2)
-    third = (weight * (a**3 + a * a * b + a * b * b + b**3) / 4).sum(-2)
-    return first, second, third
+    # the mean of s^n between a and b is (a^n + a^(n-1) b + ... + b^n)/(n + 1)
+    powers = (sum(a ** (n - i) * b**i for i in range(n + 1)) / (n + 1) for n in range(1, 5))
+    return torch.stack([(weight * power).sum(-2) for power in powers])
 
 
-def _gaussian_from(mean: Tensor, var: Tensor, third: Tensor) -> Tensor:
-    central = third - 3 * mean * var - mean**3
-    spread = var > 1e-6 * mean.square().amax()  # where the step hardly varies its skewness is no matter
-    skewness = torch.where(spread, central.abs() / var.clamp(min=1e-300) ** 1.5, torch.zeros_like(var))
-    return (skewness / (6 * math.sqrt(2 * math.pi) * GAUSSIAN_ERROR)).square().clamp(min=FEWEST)
+def _gaussian_from(moments: Tensor) -> Tensor:
+    mean, second, third, fourth = moments
+    var = second - mean.square()
+    spread = var > 1e-6 * mean.square().amax()  # where the step hardly varies its shape is no matter
+    safe = torch.where(spread, var, torch.ones_like(var))
+    skewness = (third - 3 * mean * var - mean**3) / safe**1.5
+    excess = (fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4) / safe**2 - 3
+    a = skewness.abs() * _HE2 / 6
+    b = excess.abs() * _HE3 / 24 + skewness.square() * _HE5 / 72
+    root = (a + (a.square() + 4 * GAUSSIAN_ERROR * b).sqrt()) / (2 * GAUSSIAN_ERROR)
+    return torch.where(spread, root.square(), torch.zeros_like(var)).clamp(min=FEWEST)
 
 
 def _read_crosssim(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -47,15 +47,13 @@ class Table:
     - `error`: largest error between nodes, as a part of the step at w = 0 (0 for a measured table, which
       is its own meaning);
     - `levels`: (devices, L, n), in intervals: `levels[d, l, i]` is the least reach in the 2^l intervals
-      from i on, so that two of them give the least between any two places;
-    - `zero`: (devices,), in intervals: how far a slope at w = 0 that is wrong by itself predicts the step
-      (an element whose bounds are spread unequally has a kink there).
+      from i on, so that two of them give the least between any two places.
 
     A measured table has the distribution of the step too:
 
     - `sd`: (devices, 2, n + 1), standard deviation of one pulse; `steps`: (devices, 2, levels, n + 1), its
-      quantiles at the probabilities `cdf` (levels,); `gaussian`: as `levels`, of minus the number of pulses
-      from which their sum is taken as Gaussian (see `Measured`).
+      quantiles at the probabilities `cdf` (levels,); `gaussian`: (devices, n), pulses from which their sum
+      is taken as Gaussian, by the interval of the first (see `Measured`).
     """
 
     low: float
@@ -63,7 +61,6 @@ class Table:
     q: Tensor
     error: float
     levels: Tensor
-    zero: Tensor
     sd: Tensor | None = None
     steps: Tensor | None = None
     cdf: Tensor | None = None
@@ -102,7 +99,7 @@ class Table:
         return left + t * (right - left), (right - left) * self.per_weight
 
     def least(self, levels: Tensor, which: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """Least value of `levels` or `gaussian` between `low` and `high` (weights, one shape)."""
+        """Least value of `levels` between `low` and `high` (weights, one shape)."""
         (i, _), (j, _) = self.place(low), self.place(high)
         level = (j - i + 1).double().log2().floor().long()
         which = which.expand(i.shape)
@@ -156,7 +153,7 @@ def _make(response: AbstractResponse) -> Table | str:
         )
     q = q.unsqueeze(0)
     tolerance = torch.tensor([TOLERANCE], dtype=torch.float64)
-    return Table(low, high, q, error, *_trust(q, unit.squeeze(-1), tolerance, -low / (high - low)))
+    return Table(low, high, q, error, _trust(q, unit.squeeze(-1), tolerance))
 
 
 _kept = functools.lru_cache(maxsize=64)(_make)
@@ -182,19 +179,17 @@ def _measured(response: Measured) -> Table:
     second = q[..., 2:] - 2 * q[..., 1:-1] + q[..., :-2]
     rough = (second.square().mean(-1) / 6).sqrt() / response.unit.view(1, 2)
     tolerance = (3 * rough.amax(1)).clamp(min=TOLERANCE)
-    trust = _trust(q, response.unit, tolerance, 0.5)
+    trust = _trust(q, response.unit, tolerance)
     need = torch.maximum(response.gaussian_from[..., 1:], response.gaussian_from[..., :-1]).amax(1)
-    return Table(-1.0, 1.0, q, 0.0, *trust, sd, response.steps, response.cdf, _levels(-need))
+    return Table(-1.0, 1.0, q, 0.0, trust, sd, response.steps, response.cdf, need)
 
 
-def _trust(q: Tensor, unit: Tensor, tolerance: Tensor, zero: float) -> tuple[Tensor, Tensor]:
-    """`levels` and `zero` of a table; tolerance: (devices,), in units of `unit` (2,); zero: its place."""
+def _trust(q: Tensor, unit: Tensor, tolerance: Tensor) -> Tensor:
+    """`levels` of a table; tolerance: (devices,), in units of `unit` (2,)."""
     part = q / unit.view(1, 2, 1)
     bound = tolerance.view(-1, 1, 1)
     right, left = _right_reach(part, bound), _right_reach(part.flip(-1), bound).flip(-1)
-    at = min(int(zero * (q.shape[-1] - 1)), q.shape[-1] - 2)
-    slope = (part[..., at + 1] - part[..., at]).abs().amax(1)
-    return _levels(torch.minimum(right, left).amin(1)), tolerance / slope.clamp(min=1e-30)
+    return _levels(torch.minimum(right, left).amin(1))
 
 
 def _levels(values: Tensor) -> Tensor:

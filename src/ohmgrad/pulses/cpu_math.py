@@ -53,6 +53,7 @@ SOURCES = (
     "cpu_counts.py",
     "cpu_rounding.py",
     "cpu_table.py",
+    "cpu_table_dense.py",
     "cpu_table_rows.py",
     "cpu_table_update.py",
 )

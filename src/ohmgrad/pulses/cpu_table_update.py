@@ -118,18 +118,21 @@ def _tables(table: Table, up: float, down: float) -> dict[str, Any]:
 
         value, rise = line(table.q)
         sd, sd_rise = (value, rise) if table.sd is None else line(table.sd)
-        none = np.zeros((1, 1, 1), np.float32)
+        reach = _array(table.levels[:, 0])
         steps = np.zeros((1, 1, 1, 1)) if table.steps is None else table.steps.numpy() / unit[..., None]
         pairs = np.stack([value, rise], 1)
         table.packed["numba"] = {
             "line": pairs.view(np.uint64).ravel(),
             "value": value, "rise": rise, "sd": sd, "sd_rise": sd_rise,
-            "reach": _array(table.levels), "zero": _array(table.zero),
-            "need": none if table.gaussian is None else _array(table.gaussian),
+            "room": np.tile(np.append(reach, reach[:, -1:], 1)[:, None], (1, 2, 1)).ravel(),
+            "reach": _array(table.levels),
+            "need": np.zeros((1, 1), np.float32) if table.gaussian is None else _array(table.gaussian),
             "steps": np.ascontiguousarray(steps, dtype=np.float32),
             "cdf": np.zeros(1, np.float32) if table.cdf is None else _array(table.cdf),
+            "even": table.cdf is not None and bool((table.cdf.diff().diff().abs() < 1e-6).all()),
             "origin": f32(-table.low * table.per_weight), "n": np.int32(table.intervals),
-            "least_reach": f32(table.levels.min()), "least_zero": f32(table.zero.min()),
+            "least_reach": f32(table.levels.min()), "most_value": np.abs(value).max(),
+            "most_rise": np.abs(rise).max(),
         }  # fmt: skip
     return table.packed["numba"]
 

@@ -20,19 +20,23 @@ the last: a direction that contracts makes v small again, but not what was clipp
 
 **Tables.** For a tabulated element one and e are those of its tangent, taken anew at the mean of every
 sample: one = +-step q(m), e = -+step q'(m), with q' the chord of the table around m; an affine element is
-the case in which that holds everywhere. With k pulses of a sample the tangent taken at the first is used
-up to (k - 1) |one| away, and noise adds its standard deviation: the mean step is then wrong by about
-q''/2 (that distance)^2 + q''/2 v. Replayed are therefore the elements for which
+the case in which that holds everywhere. Over a distance D a tangent is wrong by about q''/2 D^2, which the
+table keeps below a tolerance within its reach (`ohmgrad.devices.table`). A sample's pulses are therefore
+cut into runs, with a new tangent at the mean of each: a run of n pulses has
 
-    (k - 1) |one| + `WIDE` sqrt(largest v)   exceeds the least reach of the table where the mean has been
-                                             (see `ohmgrad.devices.table`), or what the kink at w = 0 of
-                                             an element with unequally spread bounds allows;
-    k |e| or k s^2 e^2/(1 - e)^2 exceed      `BEND`, where the few terms of a series that fast backends
-                                             take for (1 - e)^k end;
-    measured steps only: fewer pulses than   `Table.gaussian` asks for where the mean has been reach the
-                                             element in the update, so that their sum is no Gaussian yet
-                                             (a replay draws each from the distribution; the collapse
-                                             takes its mean, and its variance halfway of each sample).
+    (n - 1) |one| <= reach,  n |e| <= `BEND`,  n s^2 e^2/(1 - e)^2 <= `BEND`   (or n = 1),
+
+where `BEND` is where the few terms of a series end that fast backends take for (1 - e)^n. Noise makes
+the mean step wrong by q''/2 v: where `WIDE` sqrt(largest v) exceeds the least reach where the mean has
+been, the element is replayed. So is one of measured steps with fewer pulses in the update than
+`Table.gaussian` asks for where it starts: their sum is no Gaussian yet. (A replay draws each from the
+distribution; the collapse takes its mean, and its variance halfway of each run.)
+
+**The kink.** An element with unequally spread bounds stretches its table differently on the two sides of
+w = 0: the slope jumps there by J (ahead, seen from m). A run whose mean ends b = (n - 1)|one| - |m| > 0
+beyond has J b^2/2 more under its path than its tangent, which the slope e + J (b/((n - 1) one))^2 puts
+right to first order. Around the kink noise does the same: the mean step is q(m) + J sd psi(|m|/sd), with
+psi(a) = phi(a) - a (1 - Phi(a)), for which `KINK_END` names a polynomial; a is taken halfway of the run.
 
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
@@ -51,6 +55,8 @@ from .trains import SLOTS, Pulsing, line_settings, pulse_trains
 __all__ = [
     "BEND",
     "COARSE",
+    "KINK_END",
+    "KINK_HEIGHT",
     "SAFETY",
     "WIDE",
     "apply_counts",
@@ -65,12 +71,13 @@ SAFETY = 5.0
 #: largest |e| of an affine element that is collapsed: two steps from zero to the bound, with room for the
 #: rounding of a bound at exactly two steps
 COARSE = 0.5 * (1 + 1e-6)
-#: standard deviations that a tangent must reach beyond the mean: the error that it bounds grows as their
-#: square, of which the mean is one, so that 95 % of the law and more than its mean error are inside
+#: standard deviations that a tangent must reach: the mean step is then wrong by a quarter of the tolerance
 WIDE = 2.0
-#: largest k |e| of a sample on a tangent: the fifth term of the series for (1 - e)^k is then below 10^-6 of
+#: largest n |e| of a run on a tangent: the fifth term of the series for (1 - e)^n is then below 10^-6 of
 #: the move, which itself is at most a tenth of the range
 BEND = 0.1
+#: psi(a) is within 0.006 of KINK_HEIGHT (1 - a/KINK_END)^3, and of 0 beyond KINK_END
+KINK_HEIGHT, KINK_END = 0.3989, 2.5
 
 
 def trains(
@@ -114,7 +121,10 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     spread = SAFETY * way.peak.sqrt()
     unsafe = (way.high + spread > elements.upper) | (way.low - spread < elements.lower)
     unsafe &= _noisy(elements)
-    unsafe |= _beyond_tangents(elements, way) if elements.form == "table" else _coarse(elements)
+    if elements.form == "table":
+        unsafe |= _beyond_tangents(start, elements, way)
+    else:
+        unsafe |= _coarse(elements)
     unsafe &= touched
     rows, cols = elements.shape
     z = gaussians(cols, torch.arange(rows), step, Purpose.UPDATE_NOISE, key)
@@ -126,13 +136,11 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
 
 class _Way(NamedTuple):
     """What a collapse passed, each (rows, cols) float64: highest and lowest mean and largest variance,
-    before and after every sample; farthest use of a tangent, largest k |e| and the like; pulses."""
+    before and after every run; pulses."""
 
     high: Tensor
     low: Tensor
     peak: Tensor
-    far: Tensor
-    bend: Tensor
     pulses: Tensor
 
 
@@ -149,50 +157,80 @@ def _coarse(elements: Elements) -> Tensor:
 def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, _Way]:
     """Mean and variance, (rows, cols) float64, and the way they took."""
     m, v, s = w, torch.zeros_like(w), elements.noise_std
-    zero = torch.zeros_like(w)
-    way = _Way(w, w, zero, zero, zero, zero)
+    way = _Way(w, w, torch.zeros_like(w), torch.zeros_like(w))
     measured = elements.table is not None and elements.table.sd is not None
     for n in counts:
-        down = n < 0
-        k = n.abs().double()
-        one, e = elements.tangent(m, down)
-        moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
-        bend = k * e.abs()
-        if elements.noise == "additive" or measured:
-            std, slope = elements.pulse_std(m, down)
-            std = std + slope * one * moves / 2  # halfway, if it changes on the way
-            v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
-        else:
-            # as above, divided out so that e = 0 is no special case
-            ratio = (1 - e) ** 2 + (s * e) ** 2
-            gap = (s**2) * torch.where(e == 0, k, _ratio_gap(e, s, k))
-            v = v * ratio**k + one**2 * gap
-            bend = torch.maximum(bend, k * (s * e / (1 - e)) ** 2)
-        far = (one * (moves - 1).clamp(min=0)).abs()  # a single pulse needs no more than the step at m
-        m = m + one * moves
-        if not _noisy(elements):
-            m = elements.clip(m)
-        way = _Way(
-            torch.maximum(way.high, m), torch.minimum(way.low, m), torch.maximum(way.peak, v),
-            torch.maximum(way.far, far), torch.maximum(way.bend, bend), way.pulses + k,
-        )  # fmt: skip
+        down, left = n < 0, n.abs().double()
+        way = way._replace(pulses=way.pulses + left)
+        while bool((left > 0).any()):
+            one, e = elements.tangent(m, down)
+            k = left
+            if elements.form == "table":
+                k = torch.minimum(left, _run(m, one, e, elements))
+                one, e = _over_the_kink(m, v, k, one, e, elements)
+            left = left - k
+            moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
+            if elements.noise == "additive" or measured:
+                std, slope = elements.pulse_std(m, down)
+                std = std + slope * one * moves / 2  # halfway, if it changes on the way
+                v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
+            else:
+                # as above, divided out so that e = 0 is no special case
+                ratio = (1 - e) ** 2 + (s * e) ** 2
+                gap = (s**2) * torch.where(e == 0, k, _ratio_gap(e, s, k))
+                v = v * ratio**k + one**2 * gap
+            m = m + one * moves
+            if not _noisy(elements):
+                m = elements.clip(m)
+            way = _Way(
+                torch.maximum(way.high, m), torch.minimum(way.low, m), torch.maximum(way.peak, v), way.pulses
+            )
     return m, v, way
 
 
-def _beyond_tangents(elements: Elements, way: _Way) -> Tensor:
-    """Where the tangents of a table do not hold, bool (rows, cols)."""
+def _run(m: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Tensor:
+    """Pulses that the tangent at m serves, at least 1; float64 (rows, cols)."""
+    table = elements.table
+    assert table is not None
+    room = table.least(table.levels, elements.which.long(), *[elements.nominal(m)] * 2)
+    far = one.abs() * _steepest(elements) * table.per_weight  # in intervals
+    bend = e.abs()
+    if elements.noise == "multiplicative":
+        bend = torch.maximum(bend, (elements.noise_std * e / (1 - e)).square())
+    most = torch.minimum(1 + room / far.clamp(min=1e-30), BEND / bend.clamp(min=1e-30))
+    return most.clamp(1, 1e6).floor()
+
+
+def _steepest(elements: Elements) -> Tensor:
+    """Largest stretch on either side of zero, of the planes' shape."""
+    return torch.maximum(elements.stretch(torch.ones(1, 1)), elements.stretch(-torch.ones(1, 1)))
+
+
+def _over_the_kink(
+    m: Tensor, v: Tensor, k: Tensor, one: Tensor, e: Tensor, elements: Elements
+) -> tuple[Tensor, Tensor]:
+    """one and e of a run of k pulses, with the kink at w = 0 on its way and in its noise."""
+    here, sign = elements.stretch(m), torch.where(m >= 0, 1.0, -1.0)
+    there = elements.stretch(-sign)
+    jump = e * (there / here - 1)  # of e, to the other side
+    path = (k - 1).clamp(min=0) * one
+    beyond = (-sign * (m + path)).clamp(min=0) / path.abs().clamp(min=1e-30)
+    sd = v.sqrt()
+    a = (m + path / 2).abs() / sd.clamp(min=1e-30)
+    share = KINK_HEIGHT * (1 - a / KINK_END).clamp(min=0) ** 3
+    return one + sign * jump * sd * share, e + jump * beyond.clamp(max=1).square()
+
+
+def _beyond_tangents(w: Tensor, elements: Elements, way: _Way) -> Tensor:
+    """Where noise needs more than the tangents of a table, or a Gaussian more pulses; bool (rows, cols)."""
     table = elements.table
     assert table is not None
     which = elements.which.long()
-    top, bottom = elements.stretch(torch.ones(1, 1)), elements.stretch(-torch.ones(1, 1))
-    wide = way.far + WIDE * way.peak.sqrt()
-    ends = elements.nominal(way.low), elements.nominal(way.high)
-    reach = table.least(table.levels, which, *ends) / table.per_weight
-    fine = (wide * torch.maximum(top, bottom) <= reach) & (way.bend <= BEND)
-    kink = (way.low < 0) & (way.high >= 0)  # at 0 the tangent is the one above
-    fine &= ~kink | (wide * (top - bottom).abs() <= table.zero[which] / table.per_weight)
+    reach = table.least(table.levels, which, elements.nominal(way.low), elements.nominal(way.high))
+    fine = WIDE * way.peak.sqrt() * _steepest(elements) * table.per_weight <= reach
     if table.gaussian is not None:
-        fine &= way.pulses >= -table.least(table.gaussian, which, *ends)
+        place, _ = table.place(elements.nominal(w))
+        fine &= way.pulses >= table.gaussian[which.expand(place.shape), place]
     return ~fine  # written so that what is not finite is replayed
 
 
