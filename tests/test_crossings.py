@@ -107,7 +107,7 @@ def test_a_pair_follows_the_pulsing_of_the_call() -> None:
 
 
 def test_the_nominal_of_measured_steps_may_be_coarse() -> None:
-    """Steps of half the range, as of tantalum oxide, and a balance: means, noise, table, equality, pickles."""
+    """Steps of half the range, as of tantalum oxide, and a balance: means, noise, table, pickles."""
     response = measured(2, states=3)
     device = Device(response, response.dw_min, Spread(up_down_mean=0.2))
     nominal = device.nominal

@@ -29,6 +29,7 @@ __all__ = [
     "beyond",
     "collapse",
     "finish_row",
+    "half_way",
     "interval",
     "prepare_row",
     "start_row",
@@ -124,6 +125,13 @@ def _terms(k, e):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def half_way(k, down, m, up, fall, q, slope):
+    """Mean before the middle one of k pulses, whose standard deviation stands for all; as `advance`."""
+    size = -fall if down else up
+    return m + f32(0.5) * (size * q) * max(_terms(k, -(size * slope)) - f32(1), f32(0))
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def advance(kind, std, k, down, m, v, up, fall, var_up, var_down, q, slope, sd):
     """Mean and variance of a cell after k pulses in one direction; how far the tangent was used; its bend.
 
@@ -206,11 +214,17 @@ def _gather(places, line, pairs):
 
 
 @kernel(fastmath=CONTRACT)
-def _gather_sd(rows, places, sd, sd_rise):
-    part, out = rows.part, rows.sd
+def _gather_sd(rows, pair, sd, sd_rise, origin, n):
+    """Standard deviation of a measured step half-way through each cell's move."""
+    m, count, up, fall, part, rate = rows.m, rows.counts, rows.up, rows.down, rows.part, rows.rate
+    top, bottom, base, out = rows.top, rows.bottom, rows.base, rows.sd
     for j in range(out.shape[0]):
-        at = u32(places[j])
-        out[j] = sd[at] + part[j] * sd_rise[at]
+        k, q, rise = count[j], pair[2 * j], pair[2 * j + 1]
+        down = k < f32(0)
+        mid = half_way(abs(k), down, m[j], up[j], fall[j], q + part[j] * rise, rise * rate[j])
+        i, t, _ = interval(mid, top[j], bottom[j], origin, n)
+        at = u32(i32(base[j]) + i + (n + i32(1) if down else i32(0)))
+        out[j] = sd[at] + t * sd_rise[at]
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -277,7 +291,7 @@ def collapse(kind, std, rows, places, pairs, pair, e):
     elif kind == QUIET:
         _quiet(std, rows, pair)
     else:
-        _gather_sd(rows, places, e.sd, e.sd_rise)
+        _gather_sd(rows, pair, e.sd, e.sd_rise, e.origin, e.n)
         _measured(std, rows, pair)
 
 

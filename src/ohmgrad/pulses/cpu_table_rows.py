@@ -21,6 +21,7 @@ from .cpu_table import (
     beyond,
     collapse,
     finish_row,
+    half_way,
     interval,
     prepare_row,
     start_row,
@@ -129,11 +130,15 @@ def _enter(r, j, w, e, cell):
 def _visit(cell, k, down, kind, std, value, rise, sds, sd_rise, origin, n):
     """k pulses in one direction on one cell."""
     i, t, scale = interval(cell[M], cell[TOP], cell[BOTTOM], origin, n)
-    at = u32(i32(cell[BASE]) + i + (n + i32(1) if down else i32(0)))
+    first = i32(cell[BASE]) + (n + i32(1) if down else i32(0))
+    at = u32(first + i)
     q, slope, sd = value[at] + t * rise[at], rise[at] * scale, f32(0)
-    if kind == MEASURED:
-        sd = sds[at] + t * sd_rise[at]
     up, fall = cell[UP], cell[DOWN]
+    if kind == MEASURED:
+        mid = half_way(k, down, cell[M], up, fall, q, slope)
+        i, t, _ = interval(mid, cell[TOP], cell[BOTTOM], origin, n)
+        at = u32(first + i)
+        sd = sds[at] + t * sd_rise[at]
     a, b = std * up, std * fall
     new, var, far, bend = advance(kind, std, k, down, cell[M], cell[V], up, fall, a * a, b * b, q, slope, sd)
     if kind == QUIET:

@@ -30,7 +30,8 @@ q''/2 (that distance)^2 + q''/2 v. Replayed are therefore the elements for which
     measured steps only: fewer pulses than   `Table.gaussian` asks for where the mean has been reach the
                                              element in the update, so that their sum is no Gaussian yet
                                              (a replay draws each from the distribution; the collapse
-                                             takes its mean and variance, sd(m)^2 per pulse).
+                                             takes its mean and variance, per pulse sd^2 at the mean
+                                             before the middle pulse of the sample).
 
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
@@ -139,7 +140,9 @@ def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Te
         moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
         bend = k * e.abs()
         if elements.noise == "additive" or measured:
-            std = elements.pulse_std(m, down)
+            # measured steps vary more or less on the way: where the middle one starts stands for all
+            middle = m + one * (moves - 1).clamp(min=0) / 2 if measured else m
+            std = elements.pulse_std(middle, down)
             v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
         else:
             # as above, divided out so that e = 0 is no special case
