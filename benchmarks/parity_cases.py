@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ohmgrad as og
+from ohmgrad.conformance.arrays import plain
 from ohmgrad.devices.presets import preset
 from parity_more import memory_rows, response_rows
 from parity_peer import Update, certain, peer_device, trains
@@ -138,15 +139,14 @@ def _meant() -> list[Case]:
         Case("soft, 30 states; multiplicative 1; alike", rough, certain(8), -0.4,
              meant="the collapse is exact in mean and variance only with multiplicative noise"),
         Case("the same, pulse by pulse", rough, certain(8), -0.4, fidelity="pulse-by-pulse"),
-        Case("soft, 12 states; spread of bounds 0.5", bounds, certain(4),
-             meant=_TWO_STEPS),
+        Case("soft, 12 states; spread of bounds 0.5", bounds, certain(4)),
     ]  # fmt: skip
 
 
 _NO_REFERENCE = {"write_noise_std": 0.0, "subtract_symmetry_point": False, "reference_std": 0.0}
-_TWO_STEPS = "a bound is at least two steps from zero; theirs may be anywhere"
 
-#: presets with the name of aihwkit's, without what ours leaves out, and what else differs
+#: presets with the name of aihwkit's and what else differs; both sides without what is not the answer to
+#: pulses, which has rows of its own
 PRESET_PEERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "gokmen-vlasov": ("GokmenVlasovPresetDevice", {"dw_min": 0.001, "w_max": 0.6, "w_min": -0.6}, ""),
     "idealised": ("IdealizedPresetDevice", {}, ""),
@@ -154,8 +154,9 @@ PRESET_PEERS: dict[str, tuple[str, dict[str, Any], str]] = {
     "ecram": ("EcRamPresetDevice", {}, "slopes have no spread and refer to the element's own bound"),
     "ecram-mo": ("EcRamMOPresetDevice", {}, "slopes have no spread and refer to the element's own bound"),
     "reram-sb": ("ReRamSBPresetDevice", {"write_noise_std": 0.0}, ""),
-    "reram-array-om": ("ReRamArrayOMPresetDevice", _NO_REFERENCE, _TWO_STEPS),
-    "reram-array-hfo2": ("ReRamArrayHfO2PresetDevice", _NO_REFERENCE, _TWO_STEPS),
+    "reram-es": ("ReRamESPresetDevice", {"write_noise_std": 0.0}, BALANCE),
+    "reram-array-om": ("ReRamArrayOMPresetDevice", _NO_REFERENCE, ""),
+    "reram-array-hfo2": ("ReRamArrayHfO2PresetDevice", _NO_REFERENCE, ""),
 }  # fmt: skip
 
 
@@ -169,7 +170,7 @@ def _presets() -> list[Case]:
         return config
 
     return [
-        Case(f"preset {ours}", preset(ours), update, 0.0, make(name, changes), meant)
+        Case(f"preset {ours}", plain(preset(ours))[0], update, 0.0, make(name, changes), meant)
         for ours, (name, changes, meant) in PRESET_PEERS.items()
         for update in (certain(1), certain(8, -8, 8), UPDATES[7][0])
     ]

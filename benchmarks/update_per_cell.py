@@ -3,7 +3,8 @@
 Per-cell spread and cycle-to-cycle noise, BL at most 31; from updates that pulse everywhere down to
 ones in which most lines are silent. aihwkit, if it can be imported, does the same updates beside it.
 Then a tabulated device and a measured one (if OHMGRAD_DATA names its table) beside the affine one, in turn,
-with lr in proportion to dw_min. Before a time is printed the mean change is checked against that asked for.
+with lr in proportion to dw_min. Before a time is printed the mean change is checked against the one that
+was asked for.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ from ohmgrad.optim import (
 from ohmgrad.pulses import Pulsing
 
 __all__ = [
-    "ALGORITHMS", "CALLABLE_DEVICES", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES", "RESPONSES",
-    "SETTINGS", "SHAPES", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
+    "ALGORITHMS", "CALLABLE_DEVICES", "COARSE", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES",
+    "RESPONSES", "SETTINGS", "SHAPES", "SKIPPED_LAWS", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
     "Setting", "backend_cases", "factors", "measured", "start",
 ]  # fmt: skip
 
@@ -124,6 +124,22 @@ DEVICES = [
     DeviceCase("-".join(words), _device(RESPONSES[words[0]], *words[1:]))
     for words in itertools.product(RESPONSES, GRANULARITIES, SPREADS, NOISES)
     if (words[0], words[2]) != ("constant", "placed")  # constant steps have no symmetric point to place
+]
+
+#: elements so coarse and so widely spread that many steps are longer than the element's range; soft bounds,
+#: rising and flat steps
+COARSE = [
+    DeviceCase(
+        f"{name}-{noise}",
+        Device(
+            RESPONSES[name],
+            0.3,
+            Spread(dw_min=0.7, law="lognormal", up_down=0.01, w_max=0.43, w_min=0.6),
+            NOISES[noise],
+        ),
+    )
+    for name in ("soft_skewed", "linear_rising", "constant")
+    for noise in NOISES
 ]
 
 #: devices for the law of the collapse: 15 to 1000 states, noise from 0.3 steps to 3 steps (on
@@ -248,11 +264,18 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "momentum": partial(AnalogMomentum, lr=0.01),
     "residual": partial(ResidualLearning, lr=0.05),
     "residual-all-columns": partial(ResidualLearning, lr=0.05, alpha=0.1, columns=None, transfer_every=2),
-    "residual-v2": partial(ResidualLearningV2, lr=0.05, columns=4),
+    "residual-v2": partial(ResidualLearningV2, lr=0.05, beta=0.02, columns=4),
     "multi-tile": partial(MultiTile, lr=0.1, inner=2),
     "multi-tile-warm": partial(MultiTile, lr=0.1, tiles=4, inner=2, warm_start=3),
     "sp-tracking": partial(SPTracking, lr=0.05, columns=4),
     "sp-tracking-chopped": partial(ChoppedSPTracking, lr=0.05, columns=4, chop_prob=0.3),
+}
+
+#: laws that do not speak of an algorithm: momentum is for digital parameters too; where G = 0 nothing leaks,
+#: so that choppers' signals cancel, and a chain of three arrays swings
+SKIPPED_LAWS: dict[str, set[str]] = {
+    "momentum": {"schedule"},
+    **{key: {"quadratic"} for key in ("c-ttv2", "c-ttv2-regular", "multi-tile", "multi-tile-warm")},
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ohmgrad.cli import main
+from ohmgrad.devices.presets import preset
 from ohmgrad.errors import InputError
 from ohmgrad.optim import ALGORITHMS
 from ohmgrad.report.algorithms import code_lines
@@ -62,9 +63,11 @@ def test_the_learning_rate_is_that_of_the_lowest_loss(monkeypatch: pytest.Monkey
     calls: list[tuple[float, int]] = []
     losses = {0.1: 2.0, 0.2: float("nan"), 0.5: 1.0, 1.0: 3.0}
 
-    def train(settings: Any, data: Any, algorithm: str, device: str, lr: float, seed: int, *rest: Any) -> Any:
-        calls.append((lr, seed))
-        return {"lr": lr, "train_loss": losses[lr]}
+    def train(
+        settings: Any, data: Any, algorithm: str, device: Any, options: Any, seed: int, *rest: Any
+    ) -> Any:
+        calls.append((options["lr"], seed))
+        return {"seed": seed, "lr": options["lr"], "train_loss": losses[options["lr"]]}
 
     monkeypatch.setattr(compare, "_train", train)
     settings = {**COMPARE.settings, "rates": tuple(losses), "seeds": 3}
@@ -72,6 +75,20 @@ def test_the_learning_rate_is_that_of_the_lowest_loss(monkeypatch: pytest.Monkey
     assert columns["lr"].tolist() == [0.5] * 3
     assert calls[:4] == [(lr, TUNING_SEED) for lr in losses]
     assert calls[4:] == [(0.5, 0), (0.5, 1), (0.5, 2)]
+
+
+def test_files_of_devices_with_one_name_or_new_contents_are_different_devices(tmp_path: Path) -> None:
+    files = [tmp_path / folder / "mine.yaml" for folder in "ab"]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(preset("ideal").to_yaml())
+    settings = {**COMPARE.settings, "algorithms": ("sgd",), "devices": tuple(map(str, files))}
+    names = [part.name for part in COMPARE.parts(settings, tmp_path)]
+    assert len({*names}) == 2
+    files[0].write_text(preset("paper").to_yaml())
+    again = [part.name for part in COMPARE.parts(settings, tmp_path)]
+    assert again[0] not in names
+    assert again[1] == names[1]
 
 
 @pytest.mark.parametrize(

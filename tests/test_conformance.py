@@ -252,9 +252,13 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     for what in ("paper", f"{file}:device"):
         code, said = command(capsys, "device", what, "--law", "responses", "--law", "drawn")
         assert (code, "2 of 2 laws hold; 0 skipped" in said) == (0, True)
-    assert command(capsys, "algorithm", "TikiTaka", "--law", "gradients")[0] == 0
+    for what in ("TikiTaka", "tiki-taka"):
+        assert command(capsys, "algorithm", what, "--law", "gradients", "--option", "gamma=0.1")[0] == 0
+    code, said = command(capsys, "algorithm", "tiki-taka", "--law", "gradients", "--option", "gamma=-1")
+    assert (code, "gamma is -1" in " ".join(said.split())) == (1, True)
     code, said = command(capsys, "algorithm", f"{file}:Bad", "--law", "pulses only")
     assert (code, "0 of 1 laws hold" in said) == (1, True)
+    assert "tables.csv is no device: give a preset" in command(capsys, "device", "tables.csv")[1]
     assert command(capsys, "algorithm", "AnalogSGD", "--needs-asymmetry", "--law", "quadratic")[0] == 0
 
 
@@ -262,7 +266,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     (["device", "papr"], "did you mean 'paper'"),
     (["device", "no.py:device"], "cannot read no.py"),
     (["device", "no.yaml"], "cannot read"),
-    (["algorithm", "TikiTak"], "did you mean 'TikiTaka'"),
+    (["algorithm", "TikiTak"], "did you mean 'tiki-taka'"),
     (["algorithm", "AnalogSGD", "--law", "exat"], "did you mean 'exact'"),
 ])  # fmt: skip
 def test_wrong_commands_are_one_line(

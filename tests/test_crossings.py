@@ -1,119 +1,164 @@
-"""Features that meet: measured devices in ensembles, stuck elements under calibration, spread and tables."""
+"""Features that meet: copies of optimizers, calibration, and steps that raise, with every algorithm."""
 
 from __future__ import annotations
 
+import copy
 import pickle
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-import ohmgrad
-from cases import TABULATED, measured
-from ohmgrad import Device, InputError, Noise, PowStep, Pulsing, SoftBounds, Spread, Tile
-from ohmgrad.devices import OneSided, Reference, Stuck, draw
-from ohmgrad.ensemble.arrays import Arrays
-from ohmgrad.optim import calibrate_symmetric_points
-from ohmgrad.pulses import apply_counts_
-from ohmgrad.rng import Key
+from ohmgrad import (
+    AnalogMomentum,
+    Device,
+    InputError,
+    MixedPrecision,
+    Noise,
+    PowStep,
+    SoftBounds,
+    Spread,
+    convert,
+)
+from ohmgrad.cli import main
+from ohmgrad.conformance.training import same
+from ohmgrad.optim import ALGORITHMS, calibrate_symmetric_points
+from ohmgrad.pulses import cpu_rounding, rounding
+
+DEVICE = Device(SoftBounds.symmetric(0.6), 0.002, Spread(dw_min=0.2, up_down=0.1), Noise(0.3))
+#: arrays beside the weights; Q of symmetric-point tracking is digital
+BESIDE = {
+    "tiki-taka": 1,
+    "ttv2": 1,
+    "c-ttv2": 1,
+    "agad": 1,
+    "residual": 1,
+    "residual-v2": 1,
+    "multi-tile": 2,
+    "sp-tracking": 1,
+    "sp-tracking-chopped": 2,
+}
+
+
+def made(algorithm: str) -> tuple[Any, Any]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = convert(nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)), DEVICE, seed=3)
+    return model, ALGORITHMS[algorithm](model.parameters(), lr=0.05)
+
+
+def step(model: Any, optimizer: Any, number: int) -> None:
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(number))
+    optimizer.zero_grad()
+    model(x).square().sum().backward()
+    optimizer.step()
+
+
+def _types(state: Any) -> Any:
+    """A state with the types of its tensors in their place."""
+    if isinstance(state, dict):
+        return {name: _types(value) for name, value in state.items()}
+    return str(state.dtype) if isinstance(state, torch.Tensor) else state
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=str)
+@pytest.mark.parametrize("algorithm", ["sgd", "tiki-taka", "agad", "sp-tracking-chopped"])
+def test_an_optimizer_that_is_copied_before_its_model_trains_by_pulses(
+    algorithm: str, how: Callable[[Any], Any]
+) -> None:
+    model, optimizer = made(algorithm)
+    for i in range(6):
+        step(model, optimizer, i)
+    twin_optimizer, twin = how((optimizer, model))
+    for i in range(6, 9):
+        step(model, optimizer, i)
+        step(twin, twin_optimizer, i)
+    assert twin[0].weight.grad is None
+    assert same(dict(twin.state_dict()), dict(model.state_dict()))
+    assert same(twin_optimizer.state_dict(), optimizer.state_dict())
+
+
+@pytest.mark.parametrize("algorithm", BESIDE)
+def test_calibration_pulses_every_array_beside_the_weights_and_nothing_else(algorithm: str) -> None:
+    model, optimizer = made(algorithm)
+    before = model.state_dict()
+    calibrate_symmetric_points(optimizer, 3)
+    elements = sum(layer.weight.numel() for layer in (model[0], model[2]))
+    events = optimizer.events()
+    assert events["pulses_up"] == events["pulses_down"] == 3 * BESIDE[algorithm] * elements
+    assert same(dict(model.state_dict()), dict(before))
+
+
+@pytest.mark.parametrize("algorithm", BESIDE)
+def test_a_restored_optimizer_has_all_its_arrays_before_the_first_step(algorithm: str) -> None:
+    model, optimizer = made(algorithm)
+    for i in range(3):
+        step(model, optimizer, i)
+    other, fresh = made(algorithm)
+    other.load_state_dict(model.state_dict())
+    fresh.load_state_dict(optimizer.state_dict())
+    assert fresh.events() == optimizer.events()
+    assert same(_types(fresh.state_dict()), _types(optimizer.state_dict()))
+    assert len(fresh.arrays()) == len(optimizer.arrays()) == 2 * BESIDE[algorithm]
 
 
 @pytest.mark.parametrize(
-    ("parts", "words"),
+    "make",
     [
-        ({"pair": "x"}, "pair is 'x', but must be a OneSided"),
-        ({"write_noise": -1.0}, "write_noise is -1.0"),
-        ({"reference": Reference(at=5.0)}, "reference at is 5.0"),
-        ({"spread": 0.3}, "spread is 0.3, but must be a Spread"),
-        ({"noise": None}, "noise is None, but must be a Noise"),
+        partial(MixedPrecision, rows=1),
+        partial(AnalogMomentum, dampening=0.5),
+        *map(partial, ALGORITHMS.values()),
     ],
+    ids=lambda make: make.func.__name__,
 )
-@pytest.mark.parametrize("response", [SoftBounds(), measured()], ids=["soft", "measured"])
-def test_parts_of_a_device_are_checked_whatever_its_response(response, parts, words) -> None:
-    with pytest.raises(InputError, match=words):
-        Device(response, getattr(response, "dw_min", 0.01), **parts)
+@pytest.mark.parametrize("when", [0, 2])
+def test_a_step_that_raises_leaves_the_run_as_it_was(make: Any, when: int) -> None:
+    ends = []
+    for raises in (False, True):
+        model, _ = made("sgd")
+        optimizer = make(model.parameters(), lr=0.05)
+        for i in range(4):
+            if raises and i == when:
+                optimizer.zero_grad()
+                (model(torch.ones(2, 6)) * float("nan")).sum().backward()
+                with pytest.raises(InputError, match="must be finite"):
+                    optimizer.step()
+            step(model, optimizer, i)
+        ends.append([p.detach() for p in model.parameters()])
+    assert same(*ends)
 
 
-@pytest.mark.parametrize("name", TABULATED)
-def test_a_nominal_device_that_nothing_shifts_keeps_its_response(name: str) -> None:
-    """And with it its table, its name and its equality."""
-    device = Device(TABULATED[name], 0.002, Spread(dw_min=0.3, w_max=0.2))
-    assert device.nominal == replace(device, spread=Spread())
+@pytest.mark.parametrize(("samples", "rows", "cols"), [(1, 1, 1), (7, 5, 9), (600, 3, 17)])
+def test_the_gradient_is_the_same_in_the_kernel(samples: int, rows: int, cols: int) -> None:
+    g = torch.Generator().manual_seed(1)
+    x, d = torch.randn(samples, cols, generator=g), torch.randn(samples, rows, generator=g)
+    d[::3] = 0.0
+    assert torch.equal(cpu_rounding.gradient(x, d), rounding.gradient(x, d))
 
 
-def test_measured_runs_of_an_ensemble_have_the_devices_of_their_tiles() -> None:
-    """To the bit, as the docstring says; without spread, measured elements differ all the same."""
-    response, n = measured(), 40
-    device = Device(response, response.dw_min)
-    arrays = Arrays([device] * 3, n, [1, 2, 3], pulsing=Pulsing(), start=torch.zeros(3, n))
-    x = torch.linspace(-1, 1, n).expand(3, n).contiguous()
-    arrays.pulse(x, -20 * device.dw_min)
-    for run, seed in enumerate((1, 2, 3)):
-        tile = Tile((1, n), device, seed=seed)
-        tile.pulse(x[:1], torch.ones(1, 1), -20 * device.dw_min)
-        assert torch.equal(arrays.w[run : run + 1], tile.weight)
+@pytest.mark.parametrize("algorithm", ["mixed-precision", "gradient-counts", "momentum"])
+@pytest.mark.parametrize("max_tile", [None, (3, 4)])
+def test_digital_gradients_go_to_any_array_alike(algorithm: str, max_tile: tuple[int, int] | None) -> None:
+    """Tabulated elements, and blocks: the backends send the same pulses."""
+    device = Device(PowStep(-0.6, 0.6), 0.002)
+    ends = []
+    for backend in ("numba", "reference"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            digital = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+        model = convert(digital, device, max_tile=max_tile, backend=backend)
+        optimizer = ALGORITHMS[algorithm](model.parameters(), lr=0.05)
+        step(model, optimizer, 0)
+        ends.append(optimizer.events())
+    assert ends[0] == ends[1]
+    assert ends[0]["pulses_up"] > 0 < ends[0]["pulses_down"]
 
 
-def test_calibration_starts_from_weights_that_were_written() -> None:
-    tile = Tile((2, 3), Device(SoftBounds(), 0.01, reference=Reference(0.3)))
-    with torch.no_grad():
-        tile.owner.fill_(0.2)
-    tile.calibrate(0)  # what is seen, 0.2, becomes the zero
-    assert torch.equal(tile.weight, torch.zeros(2, 3))
-    torch.testing.assert_close(tile.held, torch.full((2, 3), 0.5))
-
-
-def test_stuck_elements_beyond_the_nominal_range_can_be_programmed_and_calibrated() -> None:
-    """Their own bounds lie farther out, or a reference moves what is seen there."""
-    wide = Device(SoftBounds(), 0.01, Spread(w_max=0.3, w_min=0.3), stuck=Stuck(0.2))
-    tile = Tile((20, 20), wide)
-    assert bool((tile.weight.abs() > 1).any())
-    assert torch.equal(tile.program(tile.weight.clone()), torch.zeros(20, 20))
-    seen = Device(SoftBounds(), 0.01, Spread(up_down=0.1), stuck=Stuck(0.3), reference=Reference(0.3))
-    for device in (wide, seen):
-        torch.manual_seed(0)
-        model = ohmgrad.convert(nn.Linear(20, 10), device)
-        assert bool((model.weight.abs() > 1).any())
-        optimizer = ohmgrad.TikiTaka(model.parameters(), lr=0.1)
-        calibrate_symmetric_points(optimizer, 3, weights=True)
-        assert bool(torch.isfinite(model.weight).all())
-
-
-@pytest.mark.parametrize("backend", ["reference", "numba"])
-@pytest.mark.parametrize("n", [10, -10])
-def test_tangents_at_zero_mind_unequal_bounds(backend: str, n: int) -> None:
-    """Bounds of 0.3 and -1 bend the response at w = 0, from where ten pulses go: without noise, the collapse
-    is the sum of the single pulses but for 1e-3 of each."""
-    device = Device(PowStep(), 0.002, noise=Noise())
-    elements = draw(device, (3, 5), Key(1, 2))
-    elements = replace(elements, upper=torch.full((1, 1), 0.3), lower=torch.full((1, 1), -1.0), packed={})
-    collapsed, single = torch.zeros(3, 5), torch.zeros(3, 5)
-    counts = torch.full((3, 5), n)
-    apply_counts_(collapsed, elements, counts, "pulsed", Key(1, 2), 0, backend)
-    apply_counts_(single, elements, counts, "pulse-by-pulse", Key(1, 2), 0, backend)
-    assert float((collapsed / single - 1).abs().max()) <= 1e-3
-
-
-def test_a_pair_follows_the_pulsing_of_the_call() -> None:
-    """A tile at fidelity "mean" that is pulsed for once does what a pulsed tile does."""
-    device = Device(SoftBounds(), 0.01, noise=Noise(0.5), pair=OneSided())
-    kinds = {name: Pulsing(name) for name in ("mean", "pulsed")}
-    one, other = (Tile((5, 7), device, pulsing=kinds[name]) for name in ("mean", "pulsed"))
-    x, d = torch.linspace(-1, 1, 7).view(1, 7), torch.linspace(1, -1, 5).view(1, 5)
-    one.pulse(x, d, 0.1, kinds["pulsed"])
-    other.pulse(x, d, 0.1)
-    assert torch.equal(one.weight, other.weight)
-
-
-def test_the_nominal_of_measured_steps_may_be_coarse() -> None:
-    """Steps of half the range, as of tantalum oxide, and a balance: means, noise, table, pickles."""
-    response = measured(2, states=3)
-    device = Device(response, response.dw_min, Spread(up_down_mean=0.2))
-    nominal = device.nominal
-    w = torch.linspace(-1, 1, 9, dtype=torch.float64)
-    torch.testing.assert_close(nominal.response.q_plus(w), 1.2 * response.q_plus(w))
-    torch.testing.assert_close(nominal.response.q_minus(w), 0.8 * response.q_minus(w))
-    assert nominal.noise.std == response.relative_std
-    assert pickle.loads(pickle.dumps(nominal)) == device.nominal
-    assert draw(nominal, (1, 1), Key(0, 0)).form == "table"
+def test_check_knows_the_names_of_compare_and_train(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["check", "algorithm", "ttv2", "--law", "schedule"])
+    assert not ended.value.code
+    assert "1 of 1 laws hold" in capsys.readouterr().out

@@ -197,12 +197,21 @@ def test_bounds_are_normal_and_folded(std: float) -> None:
     assert_mean(product, 0.0)  # upper and lower bound are independent
 
 
-def test_every_bound_is_two_steps_from_zero() -> None:
-    elements = _big(Spread(dw_min=0.5, w_max=0.5, up_down=0.3), dw_min=0.1)
-    step = torch.maximum(elements.up, elements.down)
-    assert bool((elements.upper >= 2 * step).all())
-    assert bool((-elements.lower >= 2 * step).all())
-    assert bool((elements.upper == 2 * step).any())  # the floor is used
+def test_coarse_elements_are_as_drawn() -> None:
+    """Bounds nearer than a step are as the law has them; only a thousandth of the nominal one is kept."""
+    spread = Spread(dw_min=0.5, w_max=0.5, w_min=1.0, up_down=0.3)
+    fine, coarse = _big(spread, dw_min=0.0001), _big(spread, dw_min=0.3)
+    assert torch.equal(fine.upper, coarse.upper)
+    assert torch.equal(fine.lower, coarse.lower)
+    torch.testing.assert_close(coarse.up, 3000 * fine.up)
+    assert float((coarse.upper < coarse.up).double().mean()) > 0.1
+    assert float(coarse.lower.max()) == pytest.approx(-0.001 * TAU)  # |1 + z| below 0.001: 50 of 10^5
+    assert_share(int((coarse.lower > -0.001001 * TAU).sum()), coarse.lower.numel(), _near(1.0, 0.001))
+
+
+def _near(std: float, part: float) -> float:
+    """P(|1 + std z| < part)."""
+    return float(ndtr((part - 1) / std) - ndtr((-part - 1) / std))
 
 
 @pytest.mark.parametrize("response", [SoftBounds.symmetric(TAU), LinearStep(-TAU, TAU, 0.8, 0.6)])
@@ -333,19 +342,19 @@ def test_the_legend_leaves_the_plot_free() -> None:
         assert legend.get_window_extent().y0 >= axis.get_window_extent().y1 - 1
 
 
-def test_the_rule_of_two_steps_widens_no_nominal_bound() -> None:
-    """With up/down and balance: the largest dw_min that is accepted leaves the bounds as they are."""
+def test_the_coarsest_device_has_one_step_to_a_bound() -> None:
+    """With up/down and balance: the largest dw_min is that of one step from zero to the nearest bound."""
     for response, spread, top in (
-        (SoftBounds(-1, 1, up=10), Spread(), 0.05),
-        (SoftBounds(-1, 2, down=0.5), Spread(), 0.5),
-        (SoftBounds(-1, 1), Spread(up_down_mean=-0.25), 0.4),
-        (SoftBounds(-1, 1), Spread(symmetric_point=0.0, symmetric_point_mean=0.25), 0.4),
-        (Custom(lambda w: 2 - 2 * w, lambda w: 1 + w), Spread(), 0.25),
+        (SoftBounds(-1, 1, up=10), Spread(), 0.1),
+        (SoftBounds(-1, 2, down=0.5), Spread(), 1.0),
+        (SoftBounds(-1, 1), Spread(up_down_mean=-0.25), 0.8),
+        (SoftBounds(-1, 1), Spread(symmetric_point=0.0, symmetric_point_mean=0.25), 0.8),
+        (Custom(lambda w: 2 - 2 * w, lambda w: 1 + w), Spread(), 0.5),
     ):
         elements = draw(Device(response, top, spread), (1, 1), KEY)
         assert float(elements.upper) == pytest.approx(response.w_max)
         assert float(elements.lower) == pytest.approx(response.w_min)
-        with pytest.raises(InputError, match=r"in \(0, [0-9.]+\]: positive, and at least two steps"):
+        with pytest.raises(InputError, match=r"in \(0, [0-9.]+\]: positive, and at least one step"):
             Device(response, 1.01 * top, spread)
 
 
@@ -355,11 +364,11 @@ def _not_a_function_of_tensors(w: Tensor) -> Tensor:
 
 OK = SoftBounds.symmetric(0.6)
 WRONG: list[tuple[Callable[[], Any], str]] = [
-    (lambda: Device(OK, dw_min=0.0), r"granularity dw_min is 0.0, but must be a number in \(0, 0.3\]"),
+    (lambda: Device(OK, dw_min=0.0), r"granularity dw_min is 0.0, but must be a number in \(0, 0.6\]"),
     (lambda: Device(OK, dw_min=-0.1), "granularity dw_min is -0.1"),
     (lambda: Device(OK, dw_min=math.nan), "granularity dw_min is nan"),
     (lambda: Device(OK, dw_min=math.inf), "granularity dw_min is inf"),
-    (lambda: Device(OK, dw_min=0.31), "at least two steps from zero to each bound"),
+    (lambda: Device(OK, dw_min=0.61), "at least one step from zero to each bound"),
     (lambda: Device(OK, dw_min="0.1"), "granularity dw_min is '0.1'"),  # pyright: ignore
     (lambda: Device("soft_bounds"), "response is 'soft_bounds', but must be a response such as"),  # pyright: ignore
     (lambda: SoftBounds(0.5, -0.5), r"weight range is \[0.5, -0.5\], but w_min < 0 < w_max"),
@@ -401,7 +410,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
      r"spread of symmetric_point is 0.1, but q\+/q- of this ConstantStep does not depend on w"),
     (lambda: Device(LinearStep(slope_up=0.5, slope_down=-0.5), spread=Spread(symmetric_point=0.0)),
      "of this LinearStep does not depend on w, so that it has no inner symmetric point"),
-    (lambda: Device(SoftBounds(up=10.0), dw_min=0.5), r"dw_min is 0.5, but must be a number in \(0, 0.05\]"),
+    (lambda: Device(SoftBounds(up=10.0), dw_min=0.5), r"dw_min is 0.5, but must be a number in \(0, 0.1\]"),
     (lambda: Device(Custom(torch.ones_like, torch.ones_like)).to_yaml(),
      "made of callables and cannot be written to YAML"),
     (lambda: Device.from_yaml("response: {family: softbounds}"), "did you mean 'soft_bounds'"),

@@ -89,7 +89,7 @@ def test_residual_learning_is_its_recursion(options: dict[str, Any], version: in
         now = arrays(layer, optimizer)
         W = now["W"].clone() if W is None else W
         assert_close(now["W"], W)
-        assert_close(now["residual"], P)
+        assert_close(now["fast"], P)
         P = P - 0.02 * d_of(W + 0.5 * P).t() @ x if t <= 20 else P
         for j in due(t, options):
             H[:, j] = 0.8 * H[:, j] + 0.2 * P[:, j]
@@ -103,7 +103,7 @@ def test_version_2_spares_w_what_is_below_a_step() -> None:
     state = optimizer.state[layer.weight][0]
     layer.weight.data.zero_()
     for row, residual in enumerate((0.09, 0.11)):  # their averages: 0.045 and 0.055 at the first read
-        state["residual"]["weight"][row] = residual
+        state["fast"]["weight"][row] = residual
     layer(torch.zeros(1, 4)).sum().backward()
     optimizer.step()
     assert_close(layer.weight.detach(), torch.tensor([[0.0] * 4, [0.5 * 0.055] * 4]))
@@ -155,13 +155,13 @@ def test_sp_tracking_is_its_recursion(chopped: bool, options: dict[str, Any]) ->
     for t, (layer, optimizer, x, d_of) in enumerate(run, 1):
         now = arrays(layer, optimizer)
         W = now["W"].clone() if W is None else W
-        flipped = now["chop"] != c if chopped else torch.ones(COLS, dtype=torch.bool)
+        flipped = now["chopper"] != c if chopped else torch.ones(COLS, dtype=torch.bool)
         R[:, flipped] = Q[:, flipped]
         flips += int(flipped.sum())
-        c = now["chop"].clone() if chopped else c
+        c = now["chopper"].clone() if chopped else c
         for got, expected in (
             (now["W"], W),
-            (now["residual"], P),
+            (now["fast"], P),
             (now["q"].t() if chopped else now["q"], Q),
         ):
             assert_close(got, expected)
@@ -194,7 +194,7 @@ def test_choppers_flip_by_their_law() -> None:
     for _ in range(150):
         layer(torch.zeros(1, 40)).sum().backward()
         optimizer.step()
-        signs.append(optimizer.state[layer.weight][0]["chop"].clone())
+        signs.append(optimizer.state[layer.weight][0]["chopper"].clone())
     flips = torch.stack(signs)[1:] != torch.stack(signs)[:-1]
     assert_share(int(flips.sum()), flips.numel(), 0.3)
     assert_share(int((flips[1:] & flips[:-1]).sum()), flips[1:].numel(), 0.09)
@@ -286,16 +286,17 @@ def test_columns_are_programmed_to_a_step(periphery: Periphery) -> None:
     device = Device(SoftBounds(-0.5, 0.6), 0.01, Spread(dw_min=0.2), Noise(0.3))
     tile = Tile((30, 9), device, periphery=periphery, seed=2)
     target = torch.linspace(-0.3, 0.3, 60).view(30, 2)
-    program_columns(tile, [4, 7], target, rounds=8)
+    program_columns(tile, [4, 7], target.t().numpy(), rounds=8)
     # a closed loop stops within half a step, or goes on with a few pulses of 0.01 and their noise
     assert float((tile.weight[:, [4, 7]] - target).abs().max()) < 3 * 0.01
     assert not tile.weight[:, [0, 1, 2, 3, 5, 6, 8]].any()
 
 
 def test_columns_in_turn() -> None:
-    assert [next_columns(5, 2, t) for t in range(3)] == [[0, 1], [2, 3], [4, 0]]
-    assert next_columns(3, None, 7) == [0, 1, 2]
-    assert next_columns(3, 8, 1) == [2, 0, 1]
+    five, three = Tile((2, 5), FINE), Tile((2, 3), FINE)
+    assert [next_columns(five, 2, t) for t in range(3)] == [[0, 1], [2, 3], [4, 0]]
+    assert next_columns(three, None, 7) == [0, 1, 2]
+    assert next_columns(three, 8, 1) == [2, 0, 1]
 
 
 Wrong = list[tuple[Callable[..., Any], dict[str, Any], str]]

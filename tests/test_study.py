@@ -169,6 +169,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "S4": {"data": "digits", "images": 60, "taus": {"fcn": (0.6,)}, "epochs": 1, "seeds": (0, 1)},
     "S6": {"data": "digits", "images": 60, "taus": {"fcn": (0.6,)}, "epochs": 1, "seeds": (0, 1)},
     "RL-S1": {"seeds": 3, "steps": 40, "shifts": (0.0, 0.3)},
+    "shift": {"seeds": 2, "steps": 40, "shifts": (0.0, 0.3), "sigmas": (0.3,)},
+    "states": {
+        "images": 40,
+        "seeds": 2,
+        "states": (16.0, 32.0),
+        "rates": (0.1, 0.5),
+        "tuning_epochs": 1,
+        "epochs": 1,
+    },
     "floor": {"seeds": 3, "lrs": (0.03, 0.01), "times": {"sgd": 1.0, "tiki-taka": 1.0}},
 }
 

@@ -28,7 +28,7 @@ from ohmgrad import (
     convert,
 )
 from ohmgrad.optim import ALGORITHMS
-from ohmgrad.optim.transfer import next_columns, next_transfer, to_flip, write_pulses
+from ohmgrad.optim.moves import next_columns, next_transfer, to_flip, write_pulses
 from ohmgrad.rng import Key, Purpose, word, words
 from stats import Z, assert_share
 

@@ -38,19 +38,19 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     help="Train neural networks on simulated analog in-memory hardware.",
+    epilog="Start with [bold]ohmgrad demo[/bold]; [bold]ohmgrad COMMAND --help[/bold] has examples.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
-app.add_typer(devices_app, name="devices")
-app.add_typer(check_app, name="check")
-app.command(epilog="Examples: [bold]ohmgrad reproduce list[/bold]   [bold]... S1 --quick[/bold]")(reproduce)
-app.command(epilog="Example: [bold]ohmgrad compare --algorithms sgd,ttv2 --devices paper,my.yaml[/bold]")(
-    compare
-)
 console = Console()
+
+
+def _examples(*lines: str) -> str:
+    """An epilog with one example a line."""
+    return "\n\n".join(("Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -79,7 +79,7 @@ def _top(
         raise typer.Exit
 
 
-@app.command(epilog="Example: [bold]ohmgrad demo --out runs/first[/bold]")
+@app.command(epilog=_examples("ohmgrad demo --out runs/first"))
 def demo(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/demo, or a free name.")] = None,
 ) -> None:
@@ -103,32 +103,43 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: [bold]ohmgrad train --data mnist --model fcn --tau 0.6 --epochs 2[/bold]   "
-    "[bold]ohmgrad train --algorithm tiki-taka --option fast_lr=0.1 --seeds 0,1,2[/bold]   "
-    "[bold]ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b[/bold]   "
-    "[bold]ohmgrad train --resume --out runs/a[/bold]"
+    epilog=_examples(
+        "ohmgrad train --data mnist --model fcn --tau 0.6 --epochs 2",
+        "ohmgrad train --algorithms ttv2,agad --option fast_lr=0.5 --option columns=8 --epochs 9",
+        "ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b",
+        "ohmgrad train --resume --out runs/a",
+    )
 )
 def train(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings.")] = None,
-    data: Annotated[str | None, typer.Option(help="digits, mnist, fashion-mnist or cifar10.")] = None,
-    model: Annotated[str | None, typer.Option(help="mlp, fcn, cnn, or resnet8, 18, 34 or 50.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="digits (the default), mnist, fashion-mnist, cifar10.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="mlp (default), fcn, cnn, or resnet8, 18, 34 or 50.")
+    ] = None,
     images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
-    device: Annotated[str | None, typer.Option(help="A preset, or a YAML file of a device.")] = None,
+    device: Annotated[str | None, typer.Option(help="A preset, or a YAML file; default paper.")] = None,
     tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
     algorithm: Annotated[
         list[str] | None,
-        typer.Option("--algorithm", "--algorithms", help="Such as digital,sgd,tiki-taka,ttv2,agad."),
+        typer.Option(
+            "--algorithm",
+            "--algorithms",
+            help="Names as `ohmgrad algorithms` has them, with commas; default digital,sgd,tiki-taka.",
+        ),
     ] = None,
     option: Annotated[
-        list[str] | None, typer.Option(help="Option of an algorithm as name=value; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Option as name=value, for the algorithms that have it; may be repeated."),
     ] = None,
-    fidelity: Annotated[str | None, typer.Option(help="mean, pulsed or pulse-by-pulse.")] = None,
-    periphery: Annotated[str | None, typer.Option(help="perfect or noisy.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images in a minibatch.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2.")] = None,
+    fidelity: Annotated[str | None, typer.Option(help="mean, pulsed (default) or pulse-by-pulse.")] = None,
+    periphery: Annotated[str | None, typer.Option(help="perfect (default) or noisy.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; default 0.05.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images in a minibatch; default 10.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images; default 1.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2; default 0.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/DATA-MODEL.")] = None,
     monitor: Annotated[
         bool | None,
@@ -172,7 +183,7 @@ def train(
     _run(spec, folder, resume, f"{spec.data}, {spec.model}", tensorboard)
 
 
-@app.command(epilog="Example: [bold]ohmgrad plot runs/demo[/bold]")
+@app.command(epilog=_examples("ohmgrad plot runs/demo"))
 def plot(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Draw the figure and the table of a run again, from its saved numbers."""
     from .studies import read_metrics
@@ -180,7 +191,16 @@ def plot(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     _report(read_metrics(run), run, title=str(run))
 
 
-@app.command(epilog="Example: [bold]ohmgrad algorithms[/bold]")
+app.command(epilog=_examples("ohmgrad reproduce list", "ohmgrad reproduce S1 --quick"))(reproduce)
+app.command(
+    epilog=_examples(
+        "ohmgrad compare --quick",
+        "ohmgrad compare --algorithms digital,sgd,ttv2 --devices paper,my.yaml --seeds 5",
+    )
+)(compare)
+
+
+@app.command(epilog=_examples("ohmgrad algorithms"))
 def algorithms() -> None:
     """All algorithms, with their papers and the lines of code that each takes."""
     from .report import algorithm_table
@@ -188,7 +208,17 @@ def algorithms() -> None:
     console.print(algorithm_table())
 
 
-@devices_app.command("list", epilog="Example: [bold]ohmgrad devices list[/bold]")
+app.add_typer(
+    devices_app, name="devices", epilog=_examples("ohmgrad devices list", "ohmgrad devices show ecram")
+)
+app.add_typer(
+    check_app,
+    name="check",
+    epilog=_examples("ohmgrad check device my.yaml", "ohmgrad check algorithm my_optimizer.py:MyOptimizer"),
+)
+
+
+@devices_app.command("list", epilog=_examples("ohmgrad devices list"))
 def devices_list() -> None:
     """All named devices."""
     from .report import device_table
@@ -196,13 +226,16 @@ def devices_list() -> None:
     console.print(device_table())
 
 
-@devices_app.command("show", epilog="Example: [bold]ohmgrad devices show paper --out paper.pdf[/bold]")
+@devices_app.command(
+    "show", epilog=_examples("ohmgrad devices show paper --out paper.pdf", "ohmgrad devices show my.yaml")
+)
 def devices_show(
     name: Annotated[str, typer.Argument(help="A preset, or a YAML file of a device.")],
     out: Annotated[Path | None, typer.Option(help="File; .svg, .pdf or .png. Default: NAME.svg.")] = None,
 ) -> None:
     """Print a device as YAML, and draw its response and the pulse trains of a few elements."""
-    from .devices import Device
+    from .crossbar import describe
+    from .devices import Device, Measured
     from .devices.presets import PRESETS, preset
     from .report import device_figure, save
 
@@ -214,7 +247,10 @@ def devices_show(
         for what, text in {**words, "left out": entry.left_out, "aihwkit": entry.aihwkit}.items():
             if text:  # as comments, so that all that is printed is YAML
                 console.print(f"# {what}: {text}", highlight=False, soft_wrap=True)
-    console.print(device.to_yaml(), highlight=False)
+    if isinstance(device.response, Measured):
+        console.print(f"# {describe(device)}; measured tables have no form in YAML", highlight=False)
+    else:
+        console.print(device.to_yaml(), highlight=False)
     label = Path(name).stem
     paths = save(device_figure(device, label), out or Path(f"{label}.svg"))
     console.print("figure: " + ", ".join(map(str, paths)))
@@ -303,6 +339,9 @@ def _device(name: str | None) -> str | dict[str, Any] | None:
     if name is None or not name.endswith((".yaml", ".yml")):
         if name is not None:
             from .devices.presets import PRESETS
+
+            if Path(name).suffix:
+                raise InputError(f"{name} is no device: give a preset, or a YAML file (.yaml, .yml)")
 
             check_choice("device", name, PRESETS)
         return name

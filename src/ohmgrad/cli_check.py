@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from .cli_reproduce import named_values
 from .errors import InputError, check_choice
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ Laws = Annotated[
 
 
 @check_app.command(
-    epilog="Examples: [bold]ohmgrad check device paper[/bold]   [bold]... my_device.py:device[/bold]"
+    epilog="Examples:\n\n  ohmgrad check device paper\n\n  ohmgrad check device my_device.py:device"
 )
 def device(
     what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")], law: Laws = None
@@ -40,18 +42,26 @@ def device(
         given = _from_file(what)
     elif what.endswith((".yaml", ".yml")):
         given = Device.from_yaml(Path(what))
+    elif Path(what).suffix:
+        raise InputError(
+            f"{what} is no device: give a preset, a YAML file or FILE.py:NAME; in a Python file, "
+            "ohmgrad.Measured.from_npz and from_crosssim read measured tables"
+        )
     else:
         given = preset(check_choice("device", what, PRESETS))
     _tell(check_device(given, law))
 
 
 @check_app.command(
-    epilog="Examples: [bold]ohmgrad check algorithm TikiTaka[/bold]   "
-    "[bold]... my_optimizer.py:MyOptimizer --exact[/bold]"
+    epilog="Examples:\n\n  ohmgrad check algorithm agad --option fast_lr=0.5\n\n"
+    "  ohmgrad check algorithm my_optimizer.py:MyOptimizer --law quadratic"
 )
 def algorithm(
-    what: Annotated[str, typer.Argument(help="A class of ohmgrad.optim, or FILE.py:NAME.")],
+    what: Annotated[str, typer.Argument(help="A name as in `ohmgrad algorithms`, or FILE.py:NAME.")],
     law: Laws = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option as name=value; may be repeated. Default: its own.")
+    ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Its error falls to zero with lr.")] = False,
     exact_shifted: Annotated[
         bool, typer.Option("--exact-shifted", help="Also with the symmetric point elsewhere.")
@@ -61,22 +71,18 @@ def algorithm(
     ] = False,
 ) -> None:
     """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
-    from . import optim
     from .conformance import check_algorithm
+    from .optim import ALGORITHMS
 
     if ".py:" in what:
         given = _from_file(what)
     else:
-        found = {name: thing for name, thing in vars(optim).items() if _is_algorithm(thing)}
-        given = found[check_choice("algorithm", what, found)]
+        classes = {kind.__name__: name for name, kind in ALGORITHMS.items()}
+        given = ALGORITHMS[check_choice("algorithm", classes.get(what, what), ALGORITHMS)]
+    if option:
+        given = functools.partial(given, **named_values("--option", option))
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
     _tell(check_algorithm(given, law, **promises))
-
-
-def _is_algorithm(thing: Any) -> bool:
-    from .optim import AnalogOptimizer
-
-    return isinstance(thing, type) and issubclass(thing, AnalogOptimizer) and thing is not AnalogOptimizer
 
 
 def _tell(report: Report) -> None:

@@ -94,7 +94,8 @@ def sample(model: GPT, start: Tensor, count: int, *, seed: int = 0) -> Tensor:
     Returns:
         int64 (T + count,).
     """
-    text, draws = start, words(max(count, 1), 0, 0, Purpose.SAMPLE, Key(seed, 0))
+    # an address each, so that a longer text goes on after a shorter one
+    text, draws = start, words(1, torch.arange(count), 0, Purpose.SAMPLE, Key(seed, 0))[:, 0]
     for i in range(count):
         chances = model(text[-model.context :].unsqueeze(0))[0, -1].double().softmax(0).cumsum(0)
         drawn = torch.searchsorted(chances, (draws[i] + 0.5) * 2.0**-32, right=True)

@@ -60,7 +60,6 @@ class Purpose:
     MEASURED_STEP = 31
     CHOPPER = 40
     ROUNDING = 45
-    TRACKING_CHOPPER = 46
     WINDOWS = 60
     SAMPLE = 61
 

@@ -36,6 +36,13 @@ LOOKS: dict[str, Look] = {
     "c-ttv2": Look("c-TTv2", ORANGE, "-", "<"),
     "agad": Look("AGAD", PURPLE, "-", ">"),
     "residual": Look("Residual Learning", GREEN, "-", "D"),
+    "residual-v2": Look("Residual Learning v2", GREEN, "--", "d"),
+    "multi-tile": Look("multi-tile residual", ORANGE, "--", "P"),
+    "sp-tracking": Look("SP tracking", SKY, "--", "X"),
+    "sp-tracking-chopped": Look("SP tracking, chopped", BLUE, "--", "*"),
+    "mixed-precision": Look("mixed precision", BLACK, "-", "p"),
+    "gradient-counts": Look("gradient counts", PURPLE, "--", "h"),
+    "momentum": Look("Analog SGD, momentum", RED, "--", "H"),
 }
 
 

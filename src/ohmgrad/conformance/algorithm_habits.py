@@ -167,13 +167,13 @@ def addressed(make: Make) -> Finding:
             optimizer = optimizer_of(make, model.parameters())
             for i in range(30):
                 step(model, optimizer, i)
-        ends.append(weights(model))
+        ends.append([weights(model), [tile.weight.clone() for tile in arrays(optimizer)]])
     alike, other = same(ends[0], ends[1]), not same(ends[0], ends[2])
     return found(
         alike and other,
         f"same seed {'the same' if alike else 'differs'}, other seed {'differs' if other else 'the same'}",
         "the same; differs",
-        "parameters after 30 steps, with torch's generator set to other seeds",
+        "parameters and all arrays after 30 steps, with torch's generator set to other seeds",
     )
 
 

@@ -92,10 +92,14 @@ def shares(tile: Tile, low: float = 0.15, high: float = 0.85) -> Tensor:
 
 
 def spread_over(tile: Tile, share: Tensor | float) -> Tensor:
-    """Put every element at a share of its own range; returns the weights, (rows, cols) float64."""
+    """Put every element at a share of its own range; returns the weights, (rows, cols) float64.
+
+    Of a pair it is the range of the first element, and the weight kept inside what both can hold.
+    """
     e = tile.elements
     low, high = e.lower.double(), e.upper.double()
-    tile.weight.copy_(e.clip((low + share * (high - low)).expand(tile.shape).float()))
+    w = e.clip((low + share * (high - low)).expand(tile.shape).float())
+    tile.weight.copy_(w if tile.hidden is None else tile.hidden.reach(tile, w))
     return tile.weight.double()
 
 

@@ -160,7 +160,8 @@ def symmetric_point(device: Device) -> Finding:
 
         2 steps + what the mean dynamics leave of the distance of both bounds + z sd,   z by Bonferroni,
 
-    with v measured at the point from 64 pairs and sd taken 1.5 times, as one element's v is known to 10 %.
+    with v measured from 64 pairs at the point and two sd to either side, where noise that scales with the
+    step may be larger; the largest counts, and sd is taken 1.5 times, as one element's v is known to 10 %.
     Halfway between the ends of a pair, the mean over elements lies within
 
         (step/2) |F'/G'| + step/10 + the rest + |G''| sd^2 / (2 |G'|) + 4.5 standard errors
@@ -184,7 +185,11 @@ def symmetric_point(device: Device) -> Finding:
     slow = left > 0.05 * span
     if float(slow.double().mean()) > 0.5:
         return skipped(f"steps up and down differ so little that {pairs} pairs leave most elements far away")
-    sd = (_pair_variance(tile, point) / (2 * k - k**2)).sqrt()
+    v = _pair_variance(tile, point)
+    sd = (v / (2 * k - k**2)).sqrt()
+    for side in (-2, 2):
+        v = torch.maximum(v, _pair_variance(tile, point + side * sd))
+    sd = (v / (2 * k - k**2)).sqrt()
     spread_over(tile, shares(tile, 0.05, 0.95))
     tile.zero_shift(pairs)
     one = torch.ones(tile.shape, dtype=torch.int64)
@@ -232,7 +237,7 @@ def _left(e: Elements, dw: float, pairs: int, shape: tuple[int, int]) -> Tensor:
 
 
 def _pair_variance(tile: Tile, point: Tensor, pairs: int = 64) -> Tensor:
-    """Variance of what a pair of pulses adds at the symmetric point, (rows, cols)."""
+    """Variance of what a pair of pulses adds at `point`, kept inside the bounds, (rows, cols)."""
     one = torch.ones(tile.shape, dtype=torch.int64)
     ends = []
     for _ in range(pairs):

@@ -179,7 +179,7 @@ def backends(device: Device) -> Finding:
         worst = max(worst, float((tiles[0].weight - tiles[1].weight).abs().max()))
         events &= tiles[0].events == tiles[1].events
         reach = max(reach, float(tiles[0].elements.upper.abs().max()))
-    top = max(100 * 2.0**-24 * reach, 1e-4 * bare.dw_min)
+    top = max(100 * 2.0**-24 * reach, 1e-4 * bare.dw_min * max(bare.nominal_steps))
     return found(
         events and worst <= top,
         f"weights {worst:.2g}, events {'the same' if events else 'differ'}",

@@ -99,12 +99,12 @@ class Device:
                     "dw_min and the noise scale with"
                 )
         half = min(self.response.w_max, -self.response.w_min)
-        top = half / (2 * max(plus, minus))
-        # a few roundings of room: a bound at exactly two steps is allowed
+        top = half / max(plus, minus)
+        # a few roundings of room: a bound at exactly one step is allowed
         if not isinstance(self.dw_min, (int, float)) or not 0 < self.dw_min <= top * (1 + 1e-9):
             raise InputError(
                 f"granularity dw_min is {self.dw_min!r}, but must be a number in (0, {top:g}]: positive, "
-                "and at least two steps from zero to each bound (the larger step is "
+                "and at least one step from zero to each bound (the larger step is "
                 f"{max(plus, minus):g} dw_min)"
             )
         check_number("dw_min", self.dw_min)

@@ -17,7 +17,10 @@ from .measured import Measured
 from .response import AbstractResponse, affine_symmetric_point
 from .table import Table, tabulate
 
-__all__ = ["Elements", "draw"]
+__all__ = ["NEAREST", "Elements", "draw"]
+
+#: least drawn bound, as a part of the nominal one: responses divide by it
+NEAREST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -124,17 +127,17 @@ class Elements:
         value, slope = self.table.tangent(self.table.q, self.which.long(), down.long(), self.nominal(w))
         return size / unit * value, -size / unit * slope * self.stretch(w)
 
-    def pulse_std(self, w: Tensor, down: Tensor) -> Tensor:
-        """Standard deviation of one pulse at `w` that does not scale with its step, float64.
+    def pulse_std(self, w: Tensor, down: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Standard deviation of one pulse at `w` that does not scale with its step, and its slope, float64.
 
-        Arguments as for `tangent`; of additive noise, and of measured steps.
+        Arguments as for `tangent`; of additive noise, whose slope is 0, and of measured steps.
         """
         size = torch.where(down, self.down, self.up).double()
         if self.table is None or self.table.sd is None:
-            return self.noise_std * size
+            return self.noise_std * size, 0.0
         unit = torch.where(down, self.unit_down, self.unit_up)
-        sd, _ = self.table.tangent(self.table.sd, self.which.long(), down.long(), self.nominal(w))
-        return size / unit * sd
+        sd, slope = self.table.tangent(self.table.sd, self.which.long(), down.long(), self.nominal(w))
+        return size / unit * sd, size / unit * slope * self.stretch(w)
 
     def nominal(self, w: Tensor) -> Tensor:
         """`w` scaled to the nominal range: each side of zero by its bound."""
@@ -155,8 +158,9 @@ class Elements:
 def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     """Draw the elements of an array from a specification; the same key gives the same elements.
 
-    Laws: see `Spread`. Two rules keep every element physical: the balance stays in [-0.9, 0.9],
-    and a bound is at least two of the element's own steps away from zero (measured ones are as they are).
+    Laws: see `Spread`. Two rules keep every element physical: the balance stays in [-0.9, 0.9], and a
+    bound stays on its side of zero, at least `NEAREST` of the nominal bound away. An element whose step is
+    longer than its range is one: pulses switch it from bound to bound.
 
     Args:
         device: the specification.
@@ -180,8 +184,8 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
 
     z = normal(Purpose.GRANULARITY, spread.dw_min)
     gain = torch.exp(z) if spread.law == "lognormal" else (1 + z).abs()
-    upper = response.w_max * (1 + normal(Purpose.UPPER, spread.w_max)).abs()
-    lower = response.w_min * (1 + normal(Purpose.LOWER, spread.w_min)).abs()
+    upper = response.w_max * (1 + normal(Purpose.UPPER, spread.w_max)).abs().clamp(min=NEAREST)
+    lower = response.w_min * (1 + normal(Purpose.LOWER, spread.w_min)).abs().clamp(min=NEAREST)
     if spread.symmetric_point is None:
         balance = spread.up_down_mean + normal(Purpose.UP_DOWN, spread.up_down)
     else:
@@ -197,14 +201,10 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     balance = balance.clamp(-0.9, 0.9)
     up = base_up * device.dw_min * gain * (1 + balance)
     down = base_down * device.dw_min * gain * (1 - balance)
-    measured = isinstance(response, Measured)
-    floor = 2 * torch.maximum(up, down) * (not measured)  # at least two steps to each bound
     which = torch.zeros(1, 1, dtype=torch.int64)
     if isinstance(response, Measured) and response.devices > 1:
         which = words(cols, torch.arange(rows), 0, Purpose.MEASURED_DEVICE, key) * response.devices >> 32
-    planes = torch.broadcast_tensors(
-        up, down, torch.minimum(lower, -floor), torch.maximum(upper, floor), which
-    )
+    planes = torch.broadcast_tensors(up, down, lower, upper, which)
     up, down, lower, upper = (plane.to(torch.float32).contiguous() for plane in planes[:4])
     table = "" if affine else tabulate(response)
     return Elements(

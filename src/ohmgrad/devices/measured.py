@@ -149,6 +149,32 @@ class Measured(AbstractResponse):
         steps = self.steps[list(devices)].numpy() * self.dw_min
         return Measured(grid, self.cdf.numpy(), steps[:, 0], -steps[:, 1])
 
+    def centred(self) -> Measured:
+        """The same devices, each on a range of its own around its symmetric point, which becomes w = 0.
+
+        The range reaches from the symmetric point to the nearer end of the device's table, and as far to the
+        other side; what lies beyond is left out. Of several crossings of the mean steps the one nearest to
+        the middle of the table counts. As if a fixed conductance were subtracted from each device.
+
+        Raises:
+            InputError: when the mean steps of a device do not cross inside its table.
+        """
+        grid = np.linspace(-1.0, 1.0, self.mean.shape[-1])
+        steps = self.steps.numpy() * self.dw_min
+        out = np.empty_like(steps)
+        for k, (up, down) in enumerate(self.mean.numpy()):
+            gap = up - down
+            at = np.flatnonzero((gap[:-1] > 0) & (gap[1:] <= 0))
+            if not at.size:
+                raise InputError(f"device {k} cannot be centred: its mean steps up and down do not cross")
+            points = grid[at] + (grid[1] - grid[0]) * gap[at] / (gap[at] - gap[at + 1])
+            point = points[np.abs(points).argmin()]
+            half = 1 - abs(point)
+            rows = steps[k].reshape(-1, grid.size)
+            out[k] = np.array([np.interp(point + half * grid, grid, r) for r in rows]).reshape(out[k].shape)
+            out[k] /= half
+        return Measured(np.tile(grid, (self.devices, 1)), self.cdf.numpy(), out[:, 0], -out[:, 1])
+
     @classmethod
     def from_npz(cls, path: str | Path) -> Measured:
         """Read arrays G (devices, nodes), cdf (levels,), inc and dec (devices, levels, nodes) from a file.

@@ -30,8 +30,9 @@ __all__ = ["ERROR", "TOLERANCE", "Table", "tabulate"]
 
 #: largest error of interpolation, as a part of the step at w = 0
 ERROR = 1e-4
-#: largest error of a step that a tangent predicts, as a part of the step at w = 0
-TOLERANCE = 1e-3
+#: largest error of a step that a tangent predicts, as a part of the step at w = 0. Over the pulses of a
+#: sample the error grows from 0 to this, as the square of the distance: the sample's move is off by a third
+TOLERANCE = 2e-3
 _FIRST, _LAST = 64, 8192
 #: points between two nodes where the error is measured
 _BETWEEN = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)

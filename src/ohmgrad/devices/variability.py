@@ -19,7 +19,8 @@ class Spread:
         granularity       g = |1 + dw_min z1|  (law "normal")  or  exp(dw_min z1)  ("lognormal")
         up/down balance   step up   = dw_min g (1 + d),   step down = dw_min g (1 - d),
                           d = up_down_mean + up_down z2, kept in [-0.9, 0.9]
-        bounds            upper = w_max |1 + w_max z3|,   lower = w_min |1 + w_min z4|
+        bounds            upper = w_max |1 + w_max z3|,   lower = w_min |1 + w_min z4|,
+                          each at least 0.001 of its mean
         symmetric point   when `symmetric_point` is given: the balance d is chosen so that q+ = q-
                           at s = symmetric_point_mean + symmetric_point z5, kept inside 90 % of the
                           element's range; up_down must then be 0

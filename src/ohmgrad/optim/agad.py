@@ -15,13 +15,14 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .transfer import (
+from .moves import (
     add_to_buffer,
     check_buffer,
     check_choppers,
     check_transfer,
     chopped,
     fast_array,
+    make_fast_arrays,
     next_columns,
     next_transfer,
     period,
@@ -125,6 +126,11 @@ class AGAD(AnalogOptimizer):
             "max_pulses": max_pulses,
         }
         super().__init__(params, options, **digital)
+        make_fast_arrays(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        make_fast_arrays(self)
 
     def check(self, group: dict[str, Any]) -> None:
         check_transfer(group)
@@ -142,16 +148,16 @@ class AGAD(AnalogOptimizer):
         if transfer is None:
             return
         if "known" not in state:  # whether a column has a reference
-            state["known"] = torch.zeros(tile.shape[1], dtype=torch.bool)
+            state["known"] = torch.zeros(tile.shape[1])  # 1 or 0: torch restores a state as floats
         known = state["known"].numpy()
         reference, mean = plane(tile, state, "reference"), plane(tile, state, "mean")
         columns = next_columns(tile, group["columns"], transfer)
         values = read_columns(fast, columns, group["reads"])
-        signs = np.where(known[columns], chopper[columns], np.float32(0))[:, None]
+        signs = (known[columns] * chopper[columns])[:, None]
         add_to_buffer(tile, group, state, columns, signs * (values - reference[columns]))
         mean[columns] += np.float32(min(group["tail"] / period(group), 1.0)) * (values - mean[columns])
         flipped = to_flip(tile, group, columns, transfer)
         if flipped:
             chopper[flipped] *= -1
             reference[flipped] = mean[flipped]
-            known[flipped] = True
+            known[flipped] = 1.0

@@ -49,6 +49,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     clipping by norm does not see them and no other torch optimizer trains them; `torch.autograd.grad` gives
     theirs. Copies of a model start without an optimizer and without factors.
 
+    Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
+    model's state alone is another function: save and restore both.
+
     Args:
         params: parameters or groups, as for any torch optimizer.
         defaults: the algorithm's own options, of which `lr` is one.
@@ -189,7 +192,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         known = self._looked_up.get(id(params))
         if known is None or len(known) != len(params):
             self._ask_for_factors(group)
-            known = self._looked_up[id(params)] = [(p, tiles_of(p)) for p in params]
+            known = [(p, tiles_of(p)) for p in params]
+            if any(tiles for _, tiles in known):  # a copy may be here before the copy of its model is
+                self._looked_up[id(params)] = known
         return known
 
     def array(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:

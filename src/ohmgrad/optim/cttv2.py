@@ -12,13 +12,14 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from .base import AnalogOptimizer
-from .transfer import (
+from .moves import (
     add_to_buffer,
     check_buffer,
     check_choppers,
     check_transfer,
     chopped,
     fast_array,
+    make_fast_arrays,
     next_columns,
     next_transfer,
     read_columns,
@@ -118,6 +119,11 @@ class ChoppedTTv2(AnalogOptimizer):
             "max_pulses": max_pulses,
         }
         super().__init__(params, options, **digital)
+        make_fast_arrays(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        make_fast_arrays(self)
 
     def check(self, group: dict[str, Any]) -> None:
         check_transfer(group)

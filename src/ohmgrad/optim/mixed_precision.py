@@ -81,11 +81,12 @@ class MixedPrecision(AnalogOptimizer):
     ) -> None:
         if "chi" not in state:
             state["chi"] = torch.zeros(tile.shape)
-        updates = state["updates"] = state.get("updates", 0) + 1
+        updates = state.get("updates", 0) + 1
         send_whole_pulses(
             tile, state["chi"], x, d, -float(group["lr"]), group["granularity"] or tile.device.dw_min,
             self._rows(tile, group, updates),
         )  # fmt: skip
+        state["updates"] = updates  # not when it raised
 
     @staticmethod
     def _rows(tile: Tile, group: dict[str, Any], updates: int) -> list[int] | None:

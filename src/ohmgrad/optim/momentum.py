@@ -65,10 +65,10 @@ class AnalogMomentum(AnalogOptimizer):
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
         first = "momentum_buffer" not in state
-        if first:
-            state["momentum_buffer"] = torch.zeros(tile.shape)
+        m = torch.zeros(tile.shape) if first else state["momentum_buffer"]
         round_to_pulses(
-            tile, x, d, -float(group["lr"]), state["momentum_buffer"],
+            tile, x, d, -float(group["lr"]), m,
             keep=group["momentum"], gain=1.0 if first else 1 - group["dampening"],
             look_ahead=bool(group["nesterov"]),
         )  # fmt: skip
+        state["momentum_buffer"] = m  # not when it raised: the next update is then the first

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .moves import check_whole, next_columns, write_columns
+from .moves import check_residual, check_whole, next_columns, read_columns, residual_rate, write_columns
 
 __all__ = ["MultiTile"]
 
@@ -106,20 +106,16 @@ class MultiTile(AnalogOptimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         check_number("tiles", group["tiles"], low=2, high=255)
-        if group["alpha"] is not None:
-            check_number("alpha", group["alpha"], low=0, open_low=True)
-        check_number("beta", group["beta"], low=0, open_low=True)
+        check_residual(group)
         check_number("gamma", group["gamma"], low=0, high=1, open_low=True)
-        check_whole(group, ("tiles", "transfer_every", "inner"))
-        check_whole(group, ("warm_start",), low=0)
-        if group["columns"] is not None:
-            check_whole(group, ("columns",))
+        check_whole(group, "tiles", "inner")
+        check_whole(group, "warm_start", low=0)
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
         arrays = [tile, *self._finer(tile, group, state)]
-        arrays[-1].pulse(x, d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
+        arrays[-1].pulse(x, d, -residual_rate(group))
         updates = state["updates"] = state.get("updates", 0) + 1
         last, warm, every = len(arrays) - 1, group["warm_start"], group["transfer_every"]
         if updates <= last * warm:
@@ -136,8 +132,8 @@ class MultiTile(AnalogOptimizer):
 
     @staticmethod
     def _transfer(source: Tile, into: Tile, group: dict[str, Any], number: int) -> None:
-        columns = next_columns(into.shape[1], group["columns"], number)
-        write_columns(into, columns, source.read(columns), group["beta"])
+        columns = next_columns(into, group["columns"], number)
+        write_columns(into, columns, read_columns(source, columns), group["beta"])
 
     def _finer(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> list[Tile]:
         """W_1 ... W_N beside the tile, which is W_0."""

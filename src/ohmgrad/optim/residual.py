@@ -5,16 +5,25 @@ Wu et al., NeurIPS 2025 (arXiv 2502.06309, section 4).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import check_number
 from .base import AnalogOptimizer, Road
-from .moves import check_whole, next_columns, write_columns
+from .moves import (
+    check_residual,
+    check_whole,
+    fast_array,
+    make_fast_arrays,
+    next_columns,
+    next_transfer,
+    read_columns,
+    read_noise,
+    residual_rate,
+    write_columns,
+)
 
 __all__ = ["ResidualLearning"]
 
@@ -84,50 +93,28 @@ class ResidualLearning(AnalogOptimizer):
             "reads": reads,
         }
         super().__init__(params, options, **digital)
-        self._residuals()
+        make_fast_arrays(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._residuals()  # the next product sees the restored P
-
-    def _residuals(self) -> None:
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                self._residual(tile, group, state)
+        make_fast_arrays(self)
 
     def check(self, group: dict[str, Any]) -> None:
-        if group["alpha"] is not None:
-            check_number("alpha", group["alpha"], low=0, open_low=True)
-        check_number("beta", group["beta"], low=0, open_low=True)
-        check_number("gamma", group["gamma"], low=0, open_low=True)
-        check_whole(group, ("transfer_every", "reads"))
-        if group["columns"] is not None:
-            check_whole(group, ("columns",))
+        check_residual(group)
+        check_whole(group, "reads")
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        p = self._residual(tile, group, state)
-        p.pulse(x, d, -self._alpha(group))
-        updates = state["updates"] = state.get("updates", 0) + 1
-        transfer, left = divmod(updates, group["transfer_every"])
-        if not left:
-            columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
-            write_columns(tile, columns, p.read(columns, group["reads"]), group["beta"])
+        fast = fast_array(self, tile, state, group["gamma"])
+        fast.pulse(x, d, -residual_rate(group))
+        transfer = next_transfer(group, state)
+        if transfer is not None:
+            columns = next_columns(tile, group["columns"], transfer)
+            write_columns(tile, columns, read_columns(fast, columns, group["reads"]), group["beta"])
 
     def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
         cols = tile.shape[1]
         share = min((group["columns"] or cols) / cols, 1.0) / group["transfer_every"]
-        p = tile.periphery  # noise of a one-hot read: outputs, elements, rounding of the ADC
-        noise = math.sqrt((p.out_noise**2 + p.weight_noise**2 + p.out_step**2 / 12) / group["reads"])
-        residual = self._residual(tile, group, state)
-        return Road(residual, self._alpha(group), share * group["beta"], noise)
-
-    @staticmethod
-    def _alpha(group: dict[str, Any]) -> float:
-        return float(group["lr"] if group["alpha"] is None else group["alpha"])
-
-    def _residual(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
-        p = self.array(tile, state, "residual", role=1)
-        tile.companions = [(group["gamma"], p)]
-        return p
+        fast = fast_array(self, tile, state, group["gamma"])
+        return Road(fast, residual_rate(group), share * group["beta"], read_noise(tile, group["reads"]))

@@ -9,13 +9,23 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .moves import check_whole, next_columns, write_columns
+from .moves import (
+    check_residual,
+    check_whole,
+    fast_array,
+    make_fast_arrays,
+    next_columns,
+    next_transfer,
+    plane,
+    read_columns,
+    residual_rate,
+    write_columns,
+)
 
 __all__ = ["ResidualLearningV2"]
 
@@ -33,6 +43,10 @@ class ResidualLearningV2(AnalogOptimizer):
     P and W move by pulses. The moving average takes the noise of the reads away, which would draw W
     towards its symmetric point as gradient noise does in Analog SGD; the threshold spares W pulses for
     residuals below its granularity.
+
+    The average also delays. Where P does not leak, that is without gradient noise or where G = 0, small rates
+    on an objective of curvature L are stable for beta c (1 - gamma) < alpha L gamma^2, c the share of the
+    columns that is moved per update (Routh's criterion for W, H and P); beyond, W swings round the solution.
 
     Args:
         params: parameters or groups of a converted model.
@@ -83,46 +97,29 @@ class ResidualLearningV2(AnalogOptimizer):
             "reads": reads,
         }
         super().__init__(params, options, **digital)
-        self._residuals()
+        make_fast_arrays(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._residuals()  # the next product sees the restored P
-
-    def _residuals(self) -> None:
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                self._residual(tile, group, state)
+        make_fast_arrays(self)
 
     def check(self, group: dict[str, Any]) -> None:
-        if group["alpha"] is not None:
-            check_number("alpha", group["alpha"], low=0, open_low=True)
+        check_residual(group)
         check_number("beta", group["beta"], low=0, high=1, open_low=True)
-        check_number("gamma", group["gamma"], low=0, open_low=True)
-        check_whole(group, ("transfer_every", "reads"))
-        if group["columns"] is not None:
-            check_whole(group, ("columns",))
+        check_whole(group, "reads")
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        p = self._residual(tile, group, state)
-        p.pulse(x, d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
-        updates = state["updates"] = state.get("updates", 0) + 1
-        transfer, left = divmod(updates, group["transfer_every"])
-        if left:
+        fast = fast_array(self, tile, state, group["gamma"])
+        fast.pulse(x, d, -residual_rate(group))
+        transfer = next_transfer(group, state)
+        if transfer is None:
             return
-        columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
-        h, beta = state["filtered"].numpy(), group["beta"]  # kept transposed: columns of H are contiguous
+        columns = next_columns(tile, group["columns"], transfer)
+        h, beta = plane(tile, state, "filtered"), group["beta"]
         filtered = h[columns]
-        filtered += beta * (p.read(columns, group["reads"]).numpy().T - filtered)
+        filtered += beta * (read_columns(fast, columns, group["reads"]) - filtered)
         h[columns] = filtered
         filtered[np.abs(filtered) <= tile.device.dw_min] = 0.0
-        write_columns(tile, columns, torch.from_numpy(filtered.T), beta)
-
-    def _residual(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
-        p = self.array(tile, state, "residual", role=1)
-        tile.companions = [(group["gamma"], p)]
-        if "filtered" not in state:
-            state["filtered"] = torch.zeros(tile.shape[1], tile.shape[0])
-        return p
+        write_columns(tile, columns, filtered, beta)

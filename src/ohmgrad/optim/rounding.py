@@ -45,7 +45,7 @@ def send_whole_pulses(
             tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
     rounding.check_factors(x, d)
-    h += gain * rounding.gradient(x, d)
+    h += gain * _gradient(tile, x, d)
     if rows is None:
         tile.pulse_counts(rounding.whole_counts_(h, step))
     elif rows:
@@ -91,7 +91,7 @@ def round_to_pulses(
         tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
     rounding.check_factors(x, d)
-    g = rounding.gradient(x, d)
+    g = _gradient(tile, x, d)
     send = gain * g
     if m is not None:
         m.copy_(keep * m + send)
@@ -104,6 +104,15 @@ def _fused(tile: Tile) -> bool:
     "pulsed", which only answer pulses."""
     plain = tile.pulsing.fidelity == "pulsed" and tile.elements.form == "affine"
     return plain and tile.backend_name == "numba" and tile.hidden is None and tile.block is None
+
+
+def _gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
+    """d^T x, (rows, cols), in the order of the samples: a convolution has thousands of them."""
+    if tile.backend_name == "numba":
+        from ..pulses import cpu_rounding as cpu
+
+        return cpu.gradient(x, d)
+    return rounding.gradient(x, d)
 
 
 def _factors(x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,15 @@ from ..crossbar import Tile
 from ..devices import ConstantStep, Device
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .moves import check_whole, next_columns, write_columns
+from .moves import (
+    check_residual,
+    check_whole,
+    next_columns,
+    next_transfer,
+    read_columns,
+    residual_rate,
+    write_columns,
+)
 
 __all__ = ["SPTracking"]
 
@@ -109,39 +117,32 @@ class SPTracking(AnalogOptimizer):
                 self._beside(tile, group, state)
 
     def check(self, group: dict[str, Any]) -> None:
-        if group["alpha"] is not None:
-            check_number("alpha", group["alpha"], low=0, open_low=True)
-        check_number("beta", group["beta"], low=0, open_low=True)
-        check_number("gamma", group["gamma"], low=0, open_low=True)
+        check_residual(group)
         check_number("eta", group["eta"], low=0, high=1, open_low=True, open_high=True)
-        check_whole(group, ("transfer_every", "reads"))
-        if group["columns"] is not None:
-            check_whole(group, ("columns",))
+        check_whole(group, "reads")
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
         p, q = self._beside(tile, group, state)
-        p.pulse(x, d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
-        updates = state["updates"] = state.get("updates", 0) + 1
-        transfer, left = divmod(updates, group["transfer_every"])
-        if left:
+        p.pulse(x, d, -residual_rate(group))
+        transfer = next_transfer(group, state)
+        if transfer is None:
             return
-        columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
-        q = q.numpy()
-        before = q[:, columns]
-        moved = p.read(columns, group["reads"]).numpy() - before
-        write_columns(tile, columns, torch.from_numpy(moved), group["beta"])
-        q[:, columns] = before + group["eta"] * moved
+        columns = next_columns(tile, group["columns"], transfer)
+        q = q.numpy().T
+        before = q[columns]
+        moved = read_columns(p, columns, group["reads"]) - before
+        write_columns(tile, columns, moved, group["beta"])
+        q[columns] = before + group["eta"] * moved
 
     def _beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tensor]:
         """P, and the digital Q (rows, cols)."""
-        p = self.array(tile, state, "residual", role=1)
+        p = self.array(tile, state, "fast", role=1)
         q = state.get("q")
         if q is None:
             q = state["q"] = torch.zeros(tile.shape)
-        known = self._arrays.get((id(tile), "q"))
-        if known is None or known.owner is not q:
-            known = self._arrays[id(tile), "q"] = Tile(q, DIGITAL)
+        # not among the arrays, whose pulses count and which can be calibrated
+        known = next((other for _, other in tile.companions if other.owner is q), None) or Tile(q, DIGITAL)
         tile.companions = [(group["gamma"], p), (-group["gamma"], known)]
         return p, q

@@ -8,14 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
-from ..rng import Purpose, words
 from .base import AnalogOptimizer
-from .moves import check_whole, next_columns, program_columns, write_columns
+from .moves import (
+    check_residual,
+    check_whole,
+    chopped,
+    chopper,
+    drawn_flips,
+    next_columns,
+    next_transfer,
+    plane,
+    program_columns,
+    read_columns,
+    residual_rate,
+    write_columns,
+)
 
 __all__ = ["ChoppedSPTracking"]
 
@@ -93,14 +105,11 @@ class ChoppedSPTracking(AnalogOptimizer):
             "columns": columns,
             "reads": reads,
         }
-        #: the last random words of every tile, one for a column, and which round they are of
-        self._drawn: dict[int, tuple[int, list[int]]] = {}
         super().__init__(params, options, **digital)
         self._all_beside()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._drawn = {}
         self._all_beside()  # the next product sees the restored arrays
 
     def _all_beside(self) -> None:
@@ -109,58 +118,38 @@ class ChoppedSPTracking(AnalogOptimizer):
                 self._beside(tile, group, state)
 
     def check(self, group: dict[str, Any]) -> None:
-        if group["alpha"] is not None:
-            check_number("alpha", group["alpha"], low=0, open_low=True)
-        check_number("beta", group["beta"], low=0, open_low=True)
-        check_number("gamma", group["gamma"], low=0, open_low=True)
+        check_residual(group)
         check_number("eta", group["eta"], low=0, high=1, open_low=True, open_high=True)
         check_number("chop_prob", group["chop_prob"], low=0, high=1, open_low=True)
-        check_whole(group, ("transfer_every", "reads"))
-        if group["columns"] is not None:
-            check_whole(group, ("columns",))
+        check_whole(group, "reads")
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        p, r = self._beside(tile, group, state)
-        p.pulse(x * state["chop"], d, -float(group["lr"] if group["alpha"] is None else group["alpha"]))
-        updates = state["updates"] = state.get("updates", 0) + 1
-        transfer, left = divmod(updates, group["transfer_every"])
-        if left:
+        p, r, q = self._beside(tile, group, state)
+        x, chop = chopped(x, tile, state)
+        p.pulse(x, d, -residual_rate(group))
+        transfer = next_transfer(group, state)
+        if transfer is None:
             return
-        columns = next_columns(tile.shape[1], group["columns"], transfer - 1)
-        chop, q = state["chop"].numpy(), state["q"].numpy()
-        read = p.read(columns, group["reads"]).numpy()
-        residual = (read - r.read(columns, group["reads"]).numpy()) * chop[columns]
-        write_columns(tile, columns, torch.from_numpy(residual), group["beta"])
+        columns = next_columns(tile, group["columns"], transfer)
+        read = read_columns(p, columns, group["reads"])
+        residual = (read - read_columns(r, columns, group["reads"])) * chop[columns, None]
+        write_columns(tile, columns, residual, group["beta"])
         kept = q[columns]
-        q[columns] = kept + group["eta"] * (read.T - kept)
-        first = (transfer - 1) * len(columns)
-        flips = [j for i, j in enumerate(columns) if self._flips(tile, first + i, group["chop_prob"])]
+        q[columns] = kept + group["eta"] * (read - kept)
+        flips = drawn_flips(tile, columns, transfer, group["chop_prob"])
         if flips:
             chop[flips] *= -1
-            program_columns(r, flips, torch.from_numpy(q[flips].T))
+            program_columns(r, flips, q[flips])
             self._beside(tile, group, state)  # the next product sees the new choppers
 
-    def _flips(self, tile: Tile, number: int, chance: float) -> bool:
-        """Whether the chopper of the column that was read flips; `number` counts the reads of the tile.
-
-        The words of a whole round of columns are drawn together.
-        """
-        turn, column = divmod(number, tile.shape[1])
-        drawn = self._drawn.get(id(tile))
-        if drawn is None or drawn[0] != turn:
-            drawn = turn, words(tile.shape[1], 0, turn, Purpose.TRACKING_CHOPPER, tile.key).tolist()
-            self._drawn[id(tile)] = drawn
-        return drawn[1][column] < chance * 2**32
-
-    def _beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tile]:
-        """P and R."""
-        p = self.array(tile, state, "residual", role=1)
+    def _beside(
+        self, tile: Tile, group: dict[str, Any], state: dict[str, Any]
+    ) -> tuple[Tile, Tile, np.ndarray]:
+        """P, R and the digital Q (cols, rows)."""
+        p = self.array(tile, state, "fast", role=1)
         r = self.array(tile, state, "reference", role=2)
-        if "q" not in state:
-            state["q"] = torch.zeros(tile.shape[1], tile.shape[0])  # transposed: columns are contiguous
-            state["chop"] = torch.ones(tile.shape[1])
-        share = group["gamma"] * state["chop"]
+        share = group["gamma"] * chopper(tile, state)
         tile.companions = [(share, p), (-share, r)]
-        return p, r
+        return p, r, plane(tile, state, "q")

@@ -6,7 +6,6 @@ Gokmen & Haensch 2020 (10.3389/fnins.2020.00103); shown to converge exactly by W
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -15,14 +14,16 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import check_choice, check_number
 from .base import AnalogOptimizer, Road
-from .transfer import (
+from .moves import (
     check_transfer,
     fast_array,
     make_fast_arrays,
     next_columns,
     next_transfer,
-    one_hot,
+    read_columns,
+    read_noise,
     transfer_rate,
+    write_columns,
 )
 
 __all__ = ["TikiTaka"]
@@ -110,12 +111,10 @@ class TikiTaka(AnalogOptimizer):
         if transfer is None:
             return
         columns = next_columns(tile, group["columns"], transfer, group["order"])
-        values = fast.read(columns, group["reads"])
-        tile.pulse(one_hot(tile, columns), values.t(), transfer_rate(group))
+        write_columns(tile, columns, read_columns(fast, columns, group["reads"]), transfer_rate(group))
 
     def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
         share = min(group["columns"] / tile.shape[1], 1.0) / group["transfer_every"]
-        p = tile.periphery  # noise of a one-hot read: outputs, elements, rounding of the ADC
-        noise = math.sqrt((p.out_noise**2 + p.weight_noise**2 + p.out_step**2 / 12) / group["reads"])
         fast = fast_array(self, tile, state, group["gamma"])
+        noise = read_noise(tile, group["reads"])
         return Road(fast, float(group["fast_lr"]), share * transfer_rate(group), noise)

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import check_choice, check_number
 from .base import AnalogOptimizer
-from .transfer import (
+from .moves import (
     add_to_buffer,
     check_buffer,
     check_transfer,

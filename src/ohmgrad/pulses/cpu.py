@@ -24,17 +24,17 @@ from torch import Tensor
 
 from ..devices import Elements
 from ..rng import Key
-from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET
+from .cpu_columns import columns_chunk, single_columns
+from .cpu_dense import ADDITIVE, FLAT, MULTIPLICATIVE, QUIET, far_bound
+from .cpu_given import counts_rows
 from .cpu_math import kernel, threads
-from .cpu_rows import counts_rows, rows_chunk
+from .cpu_rows import rows_chunk
 from .cpu_trains import trains_chunk
 from .trains import Pulsing
 
 __all__ = ["apply_counts", "change", "list_live", "pulsed_update", "trains"]
 
 u32, f32 = np.uint32, np.float32
-
-FLAT = 1e-6  # slopes nearer zero are taken as this: its error is below float32 rounding
 
 #: cell-samples from which an update is spread over threads; up to so many samples only those on x-lines
 #: that are not zero count
@@ -53,6 +53,9 @@ def _update(
     if events[0, 4]:
         return
     n_live = list_live(n_lines, live)
+    if not by_pulse and single_columns(lines, n_lines, live, n_live):
+        columns_chunk(w, planes, slopes, kind, std, xs, ds, lines, live, n_live, step, key)
+        return
     rows_chunk(
         np.int64(0), w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live,
         n_live, step, key,
@@ -115,8 +118,9 @@ def _change_row(r, w, planes, slopes, x, d, lr, dw_min):
     for j in range(n):
         q = 0 if uniform else j
         up[j], down[j] = planes[0][row, q] / f32(dw_min), planes[1][row, q] / f32(dw_min)
-        tilt_up[j] = -up[j] * f32(slopes[0]) / upper[j]
-        tilt_down[j] = -down[j] * f32(slopes[1]) / lower[j]
+        s, t = f32(slopes[0]), f32(slopes[1])
+        tilt_up[j] = -up[j] * s / far_bound(planes[0][row, q], upper[j], s)
+        tilt_down[j] = down[j] * t / far_bound(planes[1][row, q], -lower[j], t)
     for b in range(x.shape[0]):
         g = f32(lr) * d[b, r]
         if g != f32(0):

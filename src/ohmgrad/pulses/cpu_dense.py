@@ -10,10 +10,11 @@ import numpy as np
 from numba import njit
 
 from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, log2_1p, philox, popcount
-from .reference import SAFETY
+from .reference import COARSE, SAFETY
 
 __all__ = [
     "ADDITIVE",
+    "FLAT",
     "LOW31",
     "MULTIPLICATIVE",
     "QUIET",
@@ -21,9 +22,12 @@ __all__ = [
     "Z",
     "collapse",
     "count_row",
+    "far_bound",
     "finish_row",
+    "flag_coarse",
     "gauss_row",
     "growth",
+    "is_coarse",
     "prepare_row",
     "scratch_rows",
     "start_row",
@@ -36,6 +40,11 @@ ADDITIVE, MULTIPLICATIVE, QUIET = 0, 1, 2
 UPDATE_NOISE = 3  # ohmgrad.rng.Purpose
 LOW31 = u32(0x7FFFFFFF)
 Z = f32(SAFETY)
+#: slopes nearer zero are taken as this: its error is below float32 rounding
+FLAT = 1e-6
+#: in the place of log2(1-e): an element that is to be replayed. No other is below -1
+REPLAYED = f32(-2)
+MOST = f32(COARSE)
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
@@ -51,21 +60,37 @@ def growth(e, std):
     return log2_1p(min(std * std * e * e / (keep * keep), f32(0.5)))
 
 
+@njit(inline="always", error_model="numpy")
+def far_bound(step, bound, slope):
+    """The bound that e = slope step/bound refers to; of a flat slope any that keeps e that small."""
+    return max(bound, step) if abs(slope) <= f32(FLAT) else bound
+
+
+@njit(inline="always", error_model="numpy")
+def is_coarse(step, bound, slope):
+    """Whether one pulse towards `bound`, given by its size, goes too far for the collapse."""
+    return abs(slope) * step > MOST * bound
+
+
 @kernel(fastmath=CONTRACT)
 def _prepare_way(steps, bounds, slope, inverse, kind, std, log, fixed, term):
-    """Per-cell constants of the collapse in one direction: log2(1-e), fixed point, noise term."""
+    """Per-cell constants of the collapse in one direction: log2(1-e), fixed point, noise term.
+
+    Those of coarse cells mean nothing but that.
+    """
+    least = f32(1) if abs(slope) <= f32(FLAT) else f32(0)
     if kind == MULTIPLICATIVE:
         for j in range(steps.shape[0]):
-            bound = abs(bounds[j])
+            bound = max(abs(bounds[j]), least * steps[j])
             e = slope * steps[j] / bound
-            log[j] = log2_1p(-e)
+            log[j] = REPLAYED if abs(e) > MOST else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = growth(e, std)
     else:
         for j in range(steps.shape[0]):
-            bound = abs(bounds[j])
+            bound = max(abs(bounds[j]), least * steps[j])
             e = slope * steps[j] / bound
-            log[j] = log2_1p(-e)
+            log[j] = REPLAYED if abs(e) > MOST else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = stationary(e, steps[j], std)
 
@@ -189,16 +214,29 @@ def start_row(row, m, v, high, low, peak):
 
 @kernel(fastmath=CONTRACT)
 def finish_row(coef, m, v, high, low, peak, z, flag):
-    """Add the noise; flag the cells that came near a bound; returns whether there are any."""
-    lower, upper = coef[6], coef[7]
+    """Add the noise; flag the cells that are coarse or came near a bound; returns whether there are any."""
+    up, down, lower, upper = coef[0], coef[1], coef[6], coef[7]
     some = i32(0)
     for j in range(m.shape[0]):
         std_j, room = np.sqrt(v[j]), Z * np.sqrt(peak[j])
         near = high[j] + room > upper[j]
         near |= low[j] - room < lower[j]
+        near |= min(up[j], down[j]) == REPLAYED
         flag[j] = f32(1) if near else f32(0)
         some |= i32(near)
         m[j] = min(max(m[j] + std_j * z[j], lower[j]), upper[j])
+    return some != i32(0)
+
+
+@kernel()
+def flag_coarse(coef, flag):
+    """Flag the coarse cells, the only ones that are replayed without noise; whether there are any."""
+    up, down = coef[0], coef[1]
+    some = i32(0)
+    for j in range(flag.shape[0]):
+        coarse = min(up[j], down[j]) == REPLAYED
+        flag[j] = f32(1) if coarse else f32(0)
+        some |= i32(coarse)
     return some != i32(0)
 
 

@@ -46,6 +46,8 @@ SOURCES = (
     "cpu_trains.py",
     "cpu_dense.py",
     "cpu_rows.py",
+    "cpu_columns.py",
+    "cpu_given.py",
     "cpu.py",
     "cpu_runs.py",
     "cpu_counts.py",

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
-from torch import Tensor
+from torch import Tensor, from_numpy
 
 from ..devices import Elements
 from ..rng import Key
 from .cpu import PARALLEL_FROM, _key, _pack
-from .cpu_dense import QUIET, Z
-from .cpu_math import kernel, philox, threads
-from .cpu_rows import AHEAD, _event, _replay, gauss_list
+from .cpu_dense import QUIET, Z, is_coarse
+from .cpu_math import as_int, kernel, philox, threads
+from .cpu_rows import AHEAD, event, gauss_list, replay
 from .rounding import MOST, check_factors
 
-__all__ = ["digital_update"]
+__all__ = ["digital_update", "gradient"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -31,6 +31,8 @@ ROUNDING = 45  # ohmgrad.rng.Purpose
 #: what becomes of the accumulator: nothing, whole pulses that leave it, or pulses by chance
 KEEP, WHOLE, STOCHASTIC = 0, 1, 2
 LARGEST = f32(3.4028235e38)
+#: cells of a row that are looked at together
+BLOCK = 32
 
 
 @njit(inline="always", error_model="numpy")
@@ -38,16 +40,18 @@ def _gradient_row(r, x, d, g):
     n = g.shape[0]
     for j in range(n):
         g[j] = f32(0)
-    pairs = x.shape[0] // 2
-    for b in range(0, 2 * pairs, 2):  # two samples for one load and store of g
-        first, second = d[b, r], d[b + 1, r]
-        if first != f32(0) or second != f32(0):
+    fours = 4 * (x.shape[0] // 4)
+    for b in range(0, fours, 4):  # four samples for one load and store of g, added in their order
+        d0, d1, d2, d3 = d[b, r], d[b + 1, r], d[b + 2, r], d[b + 3, r]
+        if d0 != f32(0) or d1 != f32(0) or d2 != f32(0) or d3 != f32(0):
             for j in range(n):
-                g[j] = (g[j] + first * x[b, j]) + second * x[b + 1, j]
-    if 2 * pairs < x.shape[0]:
-        last = d[2 * pairs, r]
-        for j in range(n):
-            g[j] += last * x[2 * pairs, j]
+                two = (g[j] + d0 * x[b, j]) + d1 * x[b + 1, j]
+                g[j] = (two + d2 * x[b + 2, j]) + d3 * x[b + 3, j]
+    for b in range(fours, x.shape[0]):
+        last = d[b, r]
+        if last != f32(0):
+            for j in range(n):
+                g[j] += last * x[b, j]
 
 
 @njit(inline="always", error_model="numpy")
@@ -93,10 +97,16 @@ def _round_row(r, v, step, k0, k1, u, count):
 @njit(inline="always", error_model="numpy")
 def _list_row(count, columns, most):
     """Columns with pulses; raises `most`, the largest count of every column; returns how many."""
-    k = 0
-    for j in range(count.shape[0]):
-        columns[k] = j
-        k += 1 if count[j] != f32(0) else 0
+    k, n = 0, count.shape[0]
+    for first in range(0, n, BLOCK):  # most blocks are silent, and to see that takes a few vectors
+        block, bits = count[first : min(first + BLOCK, n)], i32(0)
+        for j in range(block.shape[0]):
+            bits = i32(bits | as_int(block[j]))
+        if i32(bits & i32(0x7FFFFFFF)) != i32(0):  # 0 and -0 alike
+            for j in range(block.shape[0]):
+                if block[j] != f32(0):
+                    columns[k] = first + j
+                    k += 1
     for i in range(k):
         j = columns[i]
         most[j] = max(most[j], abs(count[j]))
@@ -117,16 +127,17 @@ def _apply_listed(r, w, planes, slopes, kind, std, k, columns, count, step, k0, 
         n = i32(count[j])
         lower, upper, start = planes[2][row, c], planes[3][row, c], w[r, j]
         if n < i32(0):
-            mean, var = _event(-n, planes[1][row, c], -lower, down, f32(-1), kind, std, start, f32(0))
+            mean, var = event(-n, planes[1][row, c], -lower, down, f32(-1), kind, std, start, f32(0))
         else:
-            mean, var = _event(n, planes[0][row, c], upper, up, f32(1), kind, std, start, f32(0))
-        if kind == QUIET:
+            mean, var = event(n, planes[0][row, c], upper, up, f32(1), kind, std, start, f32(0))
+        again = is_coarse(planes[0][row, c], upper, up) or is_coarse(planes[1][row, c], -lower, down)
+        if kind == QUIET and not again:
             w[r, j] = min(max(mean, lower), upper)
             continue
         room = Z * np.sqrt(var)
-        if max(mean, start) + room > upper or min(mean, start) - room < lower:
+        if again or max(mean, start) + room > upper or min(mean, start) - room < lower:
             one[0] = np.int64(n)
-            w[r, j] = _replay(start, r, j, one, np.int64(1), planes, slopes, kind, std, step, k0, k1, ahead)
+            w[r, j] = replay(start, r, j, one, np.int64(1), planes, slopes, kind, std, step, k0, k1, ahead)
         else:
             w[r, j] = min(max(mean + np.sqrt(var) * z[i], lower), upper)
 
@@ -259,3 +270,20 @@ def digital_update(
     if bad:
         check_factors(x, d)
     return [up, down, slots + up + down, slots]
+
+
+@kernel()
+def _gradient(x, d, g):
+    for r in range(g.shape[0]):
+        _gradient_row(r, x, d, g[r])
+
+
+def gradient(x: Tensor, d: Tensor) -> Tensor:
+    """As `rounding.gradient`, to the bit: g = sum_b d_b x_b^T, (rows, cols), for other arrays.
+
+    Args:
+        x: (samples, cols); d: (samples, rows), float32 and contiguous.
+    """
+    g = np.empty((d.shape[1], x.shape[1]), np.float32)
+    _gradient(x.numpy(), d.numpy(), g)
+    return from_numpy(g)

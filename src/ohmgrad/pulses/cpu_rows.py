@@ -18,9 +18,12 @@ from .cpu_dense import (
     Z,
     collapse,
     count_row,
+    far_bound,
     finish_row,
+    flag_coarse,
     gauss_row,
     growth,
+    is_coarse,
     prepare_row,
     scratch_rows,
     start_row,
@@ -30,12 +33,13 @@ from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, lent, log2_1p, philox, p
 
 __all__ = [
     "AHEAD",
-    "FEW_COUNTS",
     "apply_row",
-    "counts_rows",
+    "event",
     "gauss_list",
     "gauss_pulses",
     "lend_scratch",
+    "moments",
+    "replay",
     "row_scratch",
     "rows_chunk",
     "sparse_cost",
@@ -47,8 +51,6 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 PULSE_NOISE = 4  # ohmgrad.rng.Purpose
 #: Gaussians that a replay draws at a time
 AHEAD = 64
-#: rows in which fewer than one cell in so many has counts are visited cell by cell
-FEW_COUNTS = 8
 
 # measured costs in ns: of a cell and sample on the dense road, and of a cell once per row on it; of
 # an x-line that fires on the sparse road, and of one that meets the d-line there
@@ -89,7 +91,7 @@ def gauss_pulses(r, j, first, blocks, step, k0, k1, z):
 
 
 @kernel(fastmath=CONTRACT)
-def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1, z):
+def replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1, z):
     """All pulses of one cell, each with its own noise and clipping; returns the new weight.
 
     todo: signed counts of its n samples, in order; z: scratch for AHEAD Gaussians.
@@ -98,7 +100,9 @@ def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1, z):
     pr, pj = (0, 0) if uniform else (r, j)
     up, down = planes[0][pr, pj], planes[1][pr, pj]
     lower, upper = planes[2][pr, pj], planes[3][pr, pj]
-    e_up, e_down = f32(slopes[0]) * up / upper, f32(slopes[1]) * down / -lower
+    slope_up, slope_down = f32(slopes[0]), f32(slopes[1])
+    e_up = slope_up * up / far_bound(up, upper, slope_up)
+    e_down = slope_down * down / far_bound(down, -lower, slope_down)
     left = 0
     for i in range(n):
         left += abs(todo[i])
@@ -124,8 +128,9 @@ def _replay(w, r, j, todo, n, planes, slopes, kind, std, step, k0, k1, z):
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def _event(n, step, bound, slope, toward, kind, std, mean, var):
+def event(n, step, bound, slope, toward, kind, std, mean, var):
     """Mean and variance of one cell after n pulses in one direction; a few go one by one."""
+    bound = far_bound(step, bound, slope)
     e = slope * step / bound
     if n <= 4:
         keep = (f32(1) - e) * (f32(1) - e)
@@ -181,9 +186,9 @@ def _sparse_row(
                 v[j], peak[j] = f32(0), f32(0)
             c = 0 if uniform else j
             if down:
-                mean, var = _event(n, downs[c], -lowers[c], slope_down, f32(-1), kind, std, m[j], v[j])
+                mean, var = event(n, downs[c], -lowers[c], slope_down, f32(-1), kind, std, m[j], v[j])
             else:
-                mean, var = _event(n, ups[c], uppers[c], slope_up, f32(1), kind, std, m[j], v[j])
+                mean, var = event(n, ups[c], uppers[c], slope_up, f32(1), kind, std, m[j], v[j])
             if kind == QUIET:
                 mean = min(max(mean, lowers[c]), uppers[c])
             m[j], v[j] = mean, var
@@ -195,15 +200,16 @@ def _sparse_row(
     for i in range(touched):
         j = columns[i]
         seen[j] = 0
-        if kind == QUIET:
+        c = 0 if uniform else j
+        again = is_coarse(ups[c], uppers[c], slope_up) or is_coarse(downs[c], -lowers[c], slope_down)
+        if kind == QUIET and not again:
             w[r, j] = m[j]
             continue
-        c = 0 if uniform else j
         std_j, room = np.sqrt(v[j]), Z * np.sqrt(peak[j])
-        if high[j] + room > uppers[c] or low[j] - room < lowers[c]:
+        if again or high[j] + room > uppers[c] or low[j] - room < lowers[c]:
             for q in range(n_mine):
                 todo[q] = train_count(xs, ds, mine[q], r, j)
-            w[r, j] = _replay(
+            w[r, j] = replay(
                 w[r, j], r, np.int64(j), todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
             )
         else:
@@ -222,16 +228,17 @@ def _dense_row(
     for i in range(n_mine):
         count_row(xs, mine[i], ds[0, mine[i], r], ds, r, count)
         collapse(count, coef, kind, m, v, high, low, peak)
-    if kind != QUIET:
+    if kind == QUIET:
+        again = flag_coarse(coef, count)
+    else:
         gauss_row(r, step, k0, k1, z)
-        if finish_row(coef, m, v, high, low, peak, z, count):
-            for j in range(n):
-                if count[j] != f32(0):
-                    for q in range(n_mine):
-                        todo[q] = train_count(xs, ds, mine[q], r, j)
-                    m[j] = _replay(
-                        w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead
-                    )
+        again = finish_row(coef, m, v, high, low, peak, z, count)
+    if again:
+        for j in range(n):
+            if count[j] != f32(0):
+                for q in range(n_mine):
+                    todo[q] = train_count(xs, ds, mine[q], r, j)
+                m[j] = replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead)
     for j in range(n):
         w[r, j] = m[j]
 
@@ -244,7 +251,7 @@ def sparse_cost(b, fires, n_lines, on):
 
 
 @njit(inline="always")
-def _moments(rows, n):
+def moments(rows, n):
     """Mean, variance, highest and lowest mean and largest variance so far, and counts, of n cells."""
     return rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n], rows[5, :n]
 
@@ -263,7 +270,7 @@ def row_scratch(n, samples):
 def lend_scratch(scratch, n):
     """coef; the six moments of n cells; z, ahead, seen, columns, mine and todo: all lent."""
     coef, rows, z, ahead, seen, columns, mine, todo = scratch
-    m, v, high, low, peak, count = _moments(lent(rows), n)
+    m, v, high, low, peak, count = moments(lent(rows), n)
     z, ahead, seen, columns, mine, todo = (
         lent(z), lent(ahead), lent(seen), lent(columns), lent(mine), lent(todo),
     )  # fmt: skip
@@ -281,7 +288,7 @@ def apply_row(
         for j in range(n):
             for q in range(n_mine):
                 todo[q] = train_count(xs, ds, mine[q], r, j)
-            w[r, j] = _replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead)
+            w[r, j] = replay(w[r, j], r, j, todo, n_mine, planes, slopes, kind, std, step, k0, k1, ahead)
     elif sparse < n * (n_mine * DENSE_SAMPLE + DENSE_ROW):
         _sparse_row(
             r, w, planes, slopes, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1,
@@ -332,69 +339,3 @@ def _rows(
                 r, w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, n_mine, sparse, step,
                 k0, k1, own,
             )  # fmt: skip
-
-
-@kernel(fastmath=CONTRACT)
-def _few_counts(r, w, planes, slopes, kind, std, counts, busy, columns, step, k0, k1, z, ahead):
-    """Counts on the `busy` listed cells of row r, one after the other: a row that is mostly silent."""
-    uniform, one = planes[0].size == 1, np.int64(1)
-    if kind != QUIET:
-        gauss_list(r, busy, z.shape[0] // 4, step, k0, k1, columns, z)
-    for i in range(busy):
-        j = np.int64(columns[i])
-        row, c = (0, 0) if uniform else (r, j)
-        lower, upper, now, k = planes[2][row, c], planes[3][row, c], w[r, j], i32(counts[j])
-        if k < 0:
-            size, bound, slope, toward = planes[1][row, c], -lower, f32(slopes[1]), f32(-1)
-        else:
-            size, bound, slope, toward = planes[0][row, c], upper, f32(slopes[0]), f32(1)
-        mean, var = _event(abs(k), size, bound, slope, toward, kind, std, now, f32(0))
-        room = Z * np.sqrt(var)
-        if kind == QUIET:
-            w[r, j] = min(max(mean, lower), upper)
-        elif max(mean, now) + room > upper or min(mean, now) - room < lower:
-            todo = counts[j : j + 1]
-            w[r, j] = _replay(now, r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
-        else:
-            w[r, j] = min(max(mean + np.sqrt(var) * z[i], lower), upper)
-
-
-@kernel()
-def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
-    """Apply signed pulse counts (rows, cols), int64, to the weights."""
-    k0, k1 = key[0], key[1]
-    n = w.shape[1]
-    scratch = scratch_rows(n, 14)
-    coef, rows = scratch[:8], scratch[8:]
-    z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
-    m, v, high, low, peak, count = _moments(rows, n)
-    columns = np.empty(n, np.int32)
-    for r in range(w.shape[0]):
-        busy = 0
-        for j in range(n):
-            columns[busy] = j
-            busy += 1 if counts[r, j] != 0 else 0
-        if busy == 0:
-            continue
-        if not by_pulse and busy * FEW_COUNTS < n:
-            _few_counts(r, w, planes, slopes, kind, std, counts[r], busy, columns, step, k0, k1, z, ahead)
-            continue
-        if not by_pulse:
-            prepare_row(r, planes, slopes, kind, std, coef)
-            start_row(w[r], m, v, high, low, peak)
-            for j in range(n):
-                count[j] = f32(counts[r, j])
-            collapse(count, coef, kind, m, v, high, low, peak)
-            if kind != QUIET:
-                gauss_row(r, step, k0, k1, z)
-                finish_row(coef, m, v, high, low, peak, z, count)
-            else:
-                for j in range(n):
-                    count[j] = f32(0)
-        for j in range(n):
-            if by_pulse or count[j] != f32(0):
-                todo = counts[r, j : j + 1]
-                one = np.int64(1)
-                w[r, j] = _replay(w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
-            else:
-                w[r, j] = m[j]

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET
+from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, far_bound
+from .cpu_given import counts_rows
 from .cpu_math import kernel, lent, popcount
-from .cpu_rows import apply_row, counts_rows, lend_scratch, row_scratch, sparse_cost
+from .cpu_rows import apply_row, lend_scratch, row_scratch, sparse_cost
 from .cpu_trains import bit_length, sample_trains, top
 from .trains import SLOTS, Pulsing
 
@@ -144,8 +145,10 @@ def _change(w, e, x, lr):
         for j in range(w.shape[1]):
             i = first + (0 if alike else j)
             dw, wj = rate * x[t, j], w[t, j]
-            plus = up[i] * unit * (1.0 - slope_up * wj / upper[i])
-            minus = down[i] * unit * (1.0 - slope_down * wj / lower[i])
+            high = far_bound(up[i], upper[i], f32(slope_up))
+            low = far_bound(down[i], -lower[i], f32(slope_down))
+            plus = up[i] * unit * (1.0 - slope_up * wj / high)
+            minus = down[i] * unit * (1.0 + slope_down * wj / low)
             new = wj + dw * (plus if dw >= 0.0 else minus)
             w[t, j] = min(max(new, np.float64(lower[i])), np.float64(upper[i]))
 

@@ -29,7 +29,6 @@ __all__ = [
     "beyond",
     "collapse",
     "finish_row",
-    "half_way",
     "interval",
     "prepare_row",
     "start_row",
@@ -80,7 +79,7 @@ class Rows(NamedTuple):
     """Scratch rows, one value a cell. Parameters: steps up and down, intervals per weight above and below
     zero, variance of the noise up and down, bounds, place in the tables. State: mean, variance, highest and
     lowest mean, largest variance, farthest use of a tangent, largest bend, pulses. Of the present sample:
-    counts, part of the interval, intervals per weight, standard deviation of a measured step."""
+    counts, part of the interval, intervals per weight, a measured step's standard deviation and its slope."""
 
     up: np.ndarray
     down: np.ndarray
@@ -103,6 +102,7 @@ class Rows(NamedTuple):
     part: np.ndarray
     rate: np.ndarray
     sd: np.ndarray
+    sd_slope: np.ndarray
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -125,14 +125,7 @@ def _terms(k, e):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def half_way(k, down, m, up, fall, q, slope):
-    """Mean before the middle one of k pulses, whose standard deviation stands for all; as `advance`."""
-    size = -fall if down else up
-    return m + f32(0.5) * (size * q) * max(_terms(k, -(size * slope)) - f32(1), f32(0))
-
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def advance(kind, std, k, down, m, v, up, fall, var_up, var_down, q, slope, sd):
+def advance(kind, std, k, down, m, v, up, fall, var_up, var_down, q, slope, sd, sd_slope):
     """Mean and variance of a cell after k pulses in one direction; how far the tangent was used; its bend.
 
     q: the table at m; slope: its slope per unit of weight; sd: of a measured step; all over q(0).
@@ -146,7 +139,8 @@ def advance(kind, std, k, down, m, v, up, fall, var_up, var_down, q, slope, sd):
     if kind in (ADDITIVE, MEASURED):
         noise = var_down if down else var_up
         if kind == MEASURED:
-            noise = (size * sd) * (size * sd)
+            middle = size * (sd + sd_slope * (f32(0.5) * one * max(terms - f32(1), f32(0))))
+            noise = middle * middle
         gone = e * terms
         keep = f32(1) - gone
         h = f32(0.5) * e  # 2/(2 - e) = 1 + h + h^2 + ..., good to 10^-5 up to |e| = BEND
@@ -214,23 +208,17 @@ def _gather(places, line, pairs):
 
 
 @kernel(fastmath=CONTRACT)
-def _gather_sd(rows, pair, sd, sd_rise, origin, n):
-    """Standard deviation of a measured step half-way through each cell's move."""
-    m, count, up, fall, part, rate = rows.m, rows.counts, rows.up, rows.down, rows.part, rows.rate
-    top, bottom, base, out = rows.top, rows.bottom, rows.base, rows.sd
+def _gather_sd(rows, places, sd, sd_rise):
+    part, rate, out, slope = rows.part, rows.rate, rows.sd, rows.sd_slope
     for j in range(out.shape[0]):
-        k, q, rise = count[j], pair[2 * j], pair[2 * j + 1]
-        down = k < f32(0)
-        mid = half_way(abs(k), down, m[j], up[j], fall[j], q + part[j] * rise, rise * rate[j])
-        i, t, _ = interval(mid, top[j], bottom[j], origin, n)
-        at = u32(i32(base[j]) + i + (n + i32(1) if down else i32(0)))
-        out[j] = sd[at] + t * sd_rise[at]
+        at = u32(places[j])
+        out[j], slope[j] = sd[at] + part[j] * sd_rise[at], sd_rise[at] * rate[j]
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _loop(kind, std, rows, pair):
     up, fall, var_up, var_down, count = rows.up, rows.down, rows.var_up, rows.var_down, rows.counts
-    lower, upper, sd = rows.lower, rows.upper, rows.sd
+    lower, upper, sd, sd_slope = rows.lower, rows.upper, rows.sd, rows.sd_slope
     part, rate = rows.part, rows.rate
     m, v, high, low, peak = rows.m, rows.v, rows.high, rows.low, rows.peak
     far, bend, pulses = rows.far, rows.bend, rows.pulses
@@ -238,9 +226,9 @@ def _loop(kind, std, rows, pair):
         k = count[j]
         ups, falls, vu, vd, q, slope = up[j], fall[j], var_up[j], var_down[j], pair[2 * j], pair[2 * j + 1]
         q, slope = q + part[j] * slope, slope * rate[j]
-        sdj = sd[j] if kind == MEASURED else f32(0)
+        sdj, sdsj = (sd[j], sd_slope[j]) if kind == MEASURED else (f32(0), f32(0))
         new, var, used, bent = advance(
-            kind, std, abs(k), k < f32(0), m[j], v[j], ups, falls, vu, vd, q, slope, sdj
+            kind, std, abs(k), k < f32(0), m[j], v[j], ups, falls, vu, vd, q, slope, sdj, sdsj
         )
         if kind == QUIET:
             new = min(max(new, lower[j]), upper[j])
@@ -291,7 +279,7 @@ def collapse(kind, std, rows, places, pairs, pair, e):
     elif kind == QUIET:
         _quiet(std, rows, pair)
     else:
-        _gather_sd(rows, pair, e.sd, e.sd_rise, e.origin, e.n)
+        _gather_sd(rows, places, e.sd, e.sd_rise)
         _measured(std, rows, pair)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numba import njit
 
 from .cpu_dense import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, Z, count_row, gauss_row, scratch_rows
+from .cpu_given import FEW_COUNTS
 from .cpu_math import CONTRACT, kernel, lent, philox, popcount
-from .cpu_rows import AHEAD, FEW_COUNTS, gauss_list, gauss_pulses, sparse_cost, train_count
+from .cpu_rows import AHEAD, gauss_list, gauss_pulses, sparse_cost, train_count
 from .cpu_table import (
     LIMIT,
     MEASURED,
@@ -21,7 +22,6 @@ from .cpu_table import (
     beyond,
     collapse,
     finish_row,
-    half_way,
     interval,
     prepare_row,
     start_row,
@@ -130,17 +130,16 @@ def _enter(r, j, w, e, cell):
 def _visit(cell, k, down, kind, std, value, rise, sds, sd_rise, origin, n):
     """k pulses in one direction on one cell."""
     i, t, scale = interval(cell[M], cell[TOP], cell[BOTTOM], origin, n)
-    first = i32(cell[BASE]) + (n + i32(1) if down else i32(0))
-    at = u32(first + i)
+    at = u32(i32(cell[BASE]) + i + (n + i32(1) if down else i32(0)))
     q, slope, sd = value[at] + t * rise[at], rise[at] * scale, f32(0)
-    up, fall = cell[UP], cell[DOWN]
+    sd_slope = f32(0)
     if kind == MEASURED:
-        mid = half_way(k, down, cell[M], up, fall, q, slope)
-        i, t, _ = interval(mid, cell[TOP], cell[BOTTOM], origin, n)
-        at = u32(first + i)
-        sd = sds[at] + t * sd_rise[at]
+        sd, sd_slope = sds[at] + t * sd_rise[at], sd_rise[at] * scale
+    up, fall = cell[UP], cell[DOWN]
     a, b = std * up, std * fall
-    new, var, far, bend = advance(kind, std, k, down, cell[M], cell[V], up, fall, a * a, b * b, q, slope, sd)
+    new, var, far, bend = advance(
+        kind, std, k, down, cell[M], cell[V], up, fall, a * a, b * b, q, slope, sd, sd_slope
+    )
     if kind == QUIET:
         new = min(max(new, cell[LOWER]), cell[UPPER])
     cell[M], cell[V] = new, var
@@ -229,7 +228,7 @@ def _rows_of(flat, n):
     return Rows(
         a[0, :n], a[1, :n], a[2, :n], a[3, :n], a[4, :n], a[5, :n], a[6, :n], a[7, :n], a[8, :n], a[9, :n],
         a[10, :n], a[11, :n], a[12, :n], a[13, :n], a[14, :n], a[15, :n], a[16, :n], a[17, :n], a[18, :n],
-        a[19, :n], a[20, :n],
+        a[19, :n], a[20, :n], a[21, :n],
     )  # fmt: skip
 
 
@@ -248,7 +247,7 @@ def _scratch(n, samples):
     seen, columns, places = np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
     mine, todo, pairs = np.empty(samples, np.int64), np.empty(samples, np.int64), np.empty(n, np.uint64)
     own = (z, ahead, seen, columns, places, pairs, pairs.view(np.float32), mine, todo)
-    return scratch_rows(n, 21), np.empty((n, 16), np.float32), own
+    return scratch_rows(n, 22), np.empty((n, 16), np.float32), own
 
 
 @kernel()

@@ -18,6 +18,8 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 
 #: lines up to which a sample's trains are drawn one block after the other
 FEW = 40
+#: lines that are not zero, among more than `FEW`, up to which they alone are drawn
+FEW_DRIVEN = 4
 X_TRAIN, D_TRAIN = 1, 2  # ohmgrad.rng.Purpose
 
 
@@ -130,6 +132,75 @@ def _draw_lines(values, gain, flip, bl, sample, step, purpose, k0, k1, work, out
     return total
 
 
+@njit(inline="always")
+def _driven(values, listed):
+    """List the lines whose value is not zero, if they are few enough; returns their number, or -1."""
+    busy = i32(0)
+    for i in range(values.shape[0]):
+        busy += i32(values[i] != f32(0))
+    if busy > FEW_DRIVEN:
+        return -1
+    n = 0
+    for i in range(values.shape[0]):
+        if values[i] != f32(0):
+            listed[n] = i
+            n += 1
+    return n
+
+
+@kernel()
+def _draw_driven(values, n, listed, gain, bl, sample, step, purpose, k0, k1, out, pos, neg):
+    """As `_draw_lines` without flip, for the n listed lines alone; all others carry no value.
+
+    Listed lines that fire stay listed, in order; returns the fires and the number of those lines.
+    """
+    group = (values.shape[0] + 3) // 4
+    for w in range(out.shape[0]):
+        for i in range(values.shape[0]):
+            out[w, i] = u32(0)
+    for t in range(bl):
+        pos[t], neg[t] = 0, 0
+    total, left = 0, 0
+    for i in range(n):
+        j = np.int64(listed[i])
+        limit, active = _threshold(values[j], gain)
+        lane, down, mine = j // group, values[j] < f32(0), 0
+        for t in range(bl if active else 0):
+            address = u32(u32(purpose) | u32(t << 8))
+            a, b, c, d = philox(u32(j - lane * group), sample, step, address, k0, k1)
+            if (a if lane == 0 else b if lane == 1 else c if lane == 2 else d) <= limit:
+                out[t // 31, j] |= u32(u32(1) << u32(t % 31))
+                pos[t] += 0 if down else 1
+                neg[t] += 1 if down else 0
+                mine += 1
+        if mine:
+            listed[left] = j
+            left += 1
+            total += mine
+            for w in range(out.shape[0]):
+                if down and out[w, j] != u32(0):
+                    out[w, j] |= u32(u32(1) << u32(31))
+    return total, left
+
+
+@kernel()
+def _list_firing(trains, listed):
+    """List the lines that fire in any word, (words, lines); returns their number."""
+    n = 0
+    if trains.shape[0] == 1:
+        for j in range(trains.shape[1]):
+            listed[n] = j
+            n += 1 if trains[0, j] != u32(0) else 0
+        return n
+    for j in range(trains.shape[1]):
+        some = u32(0)
+        for w in range(trains.shape[0]):
+            some |= trains[w, j]
+        listed[n] = j
+        n += 1 if some != u32(0) else 0
+    return n
+
+
 @kernel()
 def top(values):
     """Largest absolute value; not finite if any value is not. The bits of floats order as integers."""
@@ -172,24 +243,20 @@ def sample_trains(
     )  # fmt: skip
     if fires == 0:
         return 0, 0, 0, bl
-    x_fires = _draw_lines(
-        x[b], f32(gain * ratio), np.int64(0), bl, u32(b), step, u32(X_TRAIN), key[0], key[1], work,
-        xs[:, b], count[2], count[3],
-    )  # fmt: skip
+    n = _driven(x[b], lines[b])
+    if n >= 0:
+        x_fires, n = _draw_driven(
+            x[b], n, lines[b], f32(gain * ratio), bl, u32(b), step, u32(X_TRAIN), key[0], key[1], xs[:, b],
+            count[2], count[3],
+        )  # fmt: skip
+    else:
+        x_fires = _draw_lines(
+            x[b], f32(gain * ratio), np.int64(0), bl, u32(b), step, u32(X_TRAIN), key[0], key[1], work,
+            xs[:, b], count[2], count[3],
+        )  # fmt: skip
+        n = _list_firing(xs[:, b], lines[b]) if x_fires else 0
     if x_fires == 0:
         return 0, 0, fires, bl
-    n = 0
-    if xs.shape[0] == 1:
-        for j in range(x.shape[1]):
-            lines[b, n] = j
-            n += 1 if xs[0, b, j] != u32(0) else 0
-    else:
-        for j in range(x.shape[1]):
-            some = u32(0)
-            for w in range(xs.shape[0]):
-                some |= xs[w, b, j]
-            lines[b, n] = j
-            n += 1 if some != u32(0) else 0
     n_lines[b], on[b] = n, x_fires / bl
     up, down = 0, 0
     for t in range(bl):

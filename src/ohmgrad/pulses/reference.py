@@ -12,6 +12,8 @@ n pulses in one direction give exactly
 the last from E[(w' - f)^2] = r E[(w - f)^2]. With additive noise w stays Gaussian; with
 multiplicative noise the first two moments are exact. So the pulses of a whole minibatch, in sample
 order, cost one Gaussian per element at the end. Without noise, clipping after each sample is exact.
+Elements so coarse that |e| is beyond `COARSE` in either direction are replayed pulse by pulse, with or
+without noise: with e >= 1 one pulse reaches the bound, and clipping is no longer rare.
 With noise, an element is replayed pulse by pulse if the highest or the lowest mean on its way came
 within `SAFETY` standard deviations of a bound. The standard deviation is the largest on the way, not
 the last: a direction that contracts makes v small again, but not what was clipped before undone.
@@ -30,8 +32,7 @@ q''/2 (that distance)^2 + q''/2 v. Replayed are therefore the elements for which
     measured steps only: fewer pulses than   `Table.gaussian` asks for where the mean has been reach the
                                              element in the update, so that their sum is no Gaussian yet
                                              (a replay draws each from the distribution; the collapse
-                                             takes its mean and variance, per pulse sd^2 at the mean
-                                             before the middle pulse of the sample).
+                                             takes its mean, and its variance at the middle pulse of each).
 
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
@@ -47,10 +48,23 @@ from ..devices import Elements
 from ..rng import Key, Purpose, box_muller, gaussians, philox, uniform
 from .trains import SLOTS, Pulsing, line_settings, pulse_trains
 
-__all__ = ["BEND", "SAFETY", "WIDE", "apply_counts", "change", "coincidences", "pulsed_update", "trains"]
+__all__ = [
+    "BEND",
+    "COARSE",
+    "SAFETY",
+    "WIDE",
+    "apply_counts",
+    "change",
+    "coincidences",
+    "pulsed_update",
+    "trains",
+]
 
 #: standard deviations that must lie between the mean and a bound for the collapse to be used
 SAFETY = 5.0
+#: largest |e| of an affine element that is collapsed: two steps from zero to the bound, with room for the
+#: rounding of a bound at exactly two steps
+COARSE = 0.5 * (1 + 1e-6)
 #: standard deviations that a tangent must reach beyond the mean: the error that it bounds grows as their
 #: square, of which the mean is one, so that 95 % of the law and more than its mean error are inside
 WIDE = 2.0
@@ -100,8 +114,7 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     spread = SAFETY * way.peak.sqrt()
     unsafe = (way.high + spread > elements.upper) | (way.low - spread < elements.lower)
     unsafe &= _noisy(elements)
-    if elements.form == "table":
-        unsafe |= _beyond_tangents(elements, way)
+    unsafe |= _beyond_tangents(elements, way) if elements.form == "table" else _coarse(elements)
     unsafe &= touched
     rows, cols = elements.shape
     z = gaussians(cols, torch.arange(rows), step, Purpose.UPDATE_NOISE, key)
@@ -127,6 +140,12 @@ def _noisy(elements: Elements) -> bool:
     return elements.noise_std > 0 or (elements.table is not None and elements.table.sd is not None)
 
 
+def _coarse(elements: Elements) -> Tensor:
+    """Where one pulse goes too far for the collapse of affine elements, bool of the planes' shape."""
+    up = abs(elements.slope_up) * elements.up.double() > COARSE * elements.upper.double()
+    return up | (abs(elements.slope_down) * elements.down.double() > -COARSE * elements.lower.double())
+
+
 def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, _Way]:
     """Mean and variance, (rows, cols) float64, and the way they took."""
     m, v, s = w, torch.zeros_like(w), elements.noise_std
@@ -140,9 +159,9 @@ def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Te
         moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
         bend = k * e.abs()
         if elements.noise == "additive" or measured:
-            # measured steps vary more or less on the way: where the middle one starts stands for all
-            middle = m + one * (moves - 1).clamp(min=0) / 2 if measured else m
-            std = elements.pulse_std(middle, down)
+            std, slope = elements.pulse_std(m, down)
+            # where the middle one of k pulses starts, if it changes on the way
+            std = std + slope * one * (moves - 1).clamp(min=0) / 2
             v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
         else:
             # as above, divided out so that e = 0 is no special case

@@ -34,7 +34,7 @@ def code_lines(source: str) -> int:
 def algorithm_table() -> Table:
     """All algorithms with the first lines of their files, and the lines of code in each file."""
     table = Table(title="algorithms", title_justify="left")
-    table.add_column("name")
+    table.add_column("name", no_wrap=True)
     table.add_column("optimizer")
     table.add_column("what it does", overflow="fold")
     table.add_column("source", overflow="fold")

@@ -8,8 +8,10 @@ device without further care, not the best that it can do.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,14 +34,22 @@ from .train import evaluate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COMPARE", "DIGITAL", "OPTIONS", "Pair", "device_of", "every", "pairs"]
+__all__ = ["COMPARE", "DIGITAL", "OPTIONS", "Pair", "device_of", "every", "pairs", "trained"]
 
 #: the algorithm without a device, the row to compare with
 DIGITAL = "digital"
 
 #: options of the algorithms beside lr
 OPTIONS: dict[str, dict[str, Any]] = {
-    "tiki-taka": {"fast_lr": 0.1, "columns": 4},
+    "tiki-taka": {"fast_lr": 0.1, "columns": 16},
+    "ttv2": {"fast_lr": 0.1, "columns": 16, "max_pulses": 10},
+    "c-ttv2": {"fast_lr": 0.5, "columns": 16, "max_pulses": 10, "rest": "keep"},
+    "agad": {"fast_lr": 0.5, "columns": 16, "max_pulses": 10},
+    "residual": {"columns": 16},
+    "residual-v2": {"columns": 16},
+    "multi-tile": {"columns": 16},
+    "sp-tracking": {"columns": 16},
+    "sp-tracking-chopped": {"columns": 16},
 }
 
 #: seed of the trainings that choose the learning rate
@@ -81,36 +91,65 @@ def check(settings: dict[str, Any]) -> None:
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [
-        Part(a if a == DIGITAL else f"{a}-on-{Path(d).stem}", partial(_run, settings, a, d))
+        Part(a if a == DIGITAL else f"{a}-on-{_mark(d)}", partial(_run, settings, a, d))
         for a, d in pairs(settings)
     ]
 
 
+def _mark(device: str) -> str:
+    """A device in a part's name: one whose file was changed, or lies elsewhere, is another one."""
+    path = Path(device)
+    if path.suffix not in (".yaml", ".yml"):
+        return device
+    return f"{path.stem}-{hashlib.sha256(device.encode() + path.read_bytes()).hexdigest()[:8]}"
+
+
 def _run(settings: dict[str, Any], algorithm: str, device: str, tell: Any) -> Columns:
-    """Choose the learning rate, then train with every seed; a row for each training."""
+    """The trainings of a pair, a row each."""
+    label = look(algorithm).label + ("" if algorithm == DIGITAL else f" on {Path(device).stem}")
+    built = None if algorithm == DIGITAL else device_of(device)
+    columns = trained(settings, algorithm, built, OPTIONS.get(algorithm, {}), label, tell)
+    n = len(columns["seed"])
+    return {"algorithm": np.full(n, algorithm), "device": np.full(n, device), **columns}
+
+
+def trained(
+    settings: dict[str, Any],
+    algorithm: str,
+    device: Device | None,
+    options: dict[str, Any],
+    what: str,
+    tell: Any,
+) -> Columns:
+    """Choose the learning rate, then train with every seed.
+
+    Args:
+        settings: data, images, model, batch_size, rates, tuning_epochs, epochs, seeds.
+        algorithm: a name in `ALGORITHMS`, or digital.
+        device: of the elements; None for digital.
+        options: of the algorithm beside lr.
+        what: said on the way, with what is done.
+        tell: called with (done, total, what).
+
+    Returns:
+        seed, lr, train_loss, test_accuracy, pulses and seconds of every training.
+    """
     torch.set_num_threads(1)  # the network is small: threads would only wait for each other
     data = load(settings["data"]).first(settings["images"])
-    rates, seeds = settings["rates"], range(settings["seeds"])
-    short, epochs = settings["tuning_epochs"], settings["epochs"]
-    total, done = len(rates) * short + len(seeds) * epochs, 0
-    label = look(algorithm).label + ("" if algorithm == DIGITAL else f" on {device}")
+    rates, short, epochs = settings["rates"], settings["tuning_epochs"], settings["epochs"]
+    total, done = len(rates) * short + settings["seeds"] * epochs, 0
 
-    def count(what: str) -> None:
-        nonlocal done
-        done += 1
-        tell(done, total, f"{label}, {what}")
+    def train(lr: float, seed: int, epochs: int) -> dict[str, Any]:
+        def count() -> None:
+            nonlocal done
+            done += 1
+            tell(done, total, f"{what}, lr {lr:g}, seed {seed}")
 
-    losses = [
-        _train(settings, data, algorithm, device, lr, TUNING_SEED, short, partial(count, f"lr {lr:g}"))[
-            "train_loss"
-        ]
-        for lr in rates
-    ]
+        return _train(settings, data, algorithm, device, {"lr": lr, **options}, seed, epochs, count)
+
+    losses = [train(lr, TUNING_SEED, short)["train_loss"] for lr in rates]
     lr = rates[int(np.argmin([x if math.isfinite(x) else math.inf for x in losses]))]
-    rows = [
-        _train(settings, data, algorithm, device, lr, seed, epochs, partial(count, f"seed {seed}"))
-        for seed in seeds
-    ]
+    rows = [train(lr, seed, epochs) for seed in range(settings["seeds"])]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -118,32 +157,30 @@ def _train(
     settings: dict[str, Any],
     data: Dataset,
     algorithm: str,
-    device: str,
-    lr: float,
+    device: Device | None,
+    options: dict[str, Any],
     seed: int,
     epochs: int,
-    tell: Any,
+    count: Callable[[], None],
 ) -> dict[str, Any]:
     model = build(settings["model"], data.shape, data.classes, seed)
-    if algorithm == DIGITAL:
-        optimizer: Any = torch.optim.SGD(model.parameters(), lr=lr)
+    if device is None:
+        optimizer: Any = torch.optim.SGD(model.parameters(), **options)
     else:
-        model = convert(model, device_of(device), seed=seed)
-        optimizer = ALGORITHMS[algorithm](model.parameters(), lr=lr, **OPTIONS.get(algorithm, {}))
+        model = convert(model, device, seed=seed)
+        optimizer = ALGORITHMS[algorithm](model.parameters(), **options)
     loss_of, start = nn.CrossEntropyLoss(), time.perf_counter()
     for epoch in range(epochs):
         for x, y in batches(data.train_x, data.train_y, settings["batch_size"], seed=seed, epoch=epoch):
             optimizer.zero_grad()
             loss_of(model(x), y).backward()
             optimizer.step()
-        tell()
+        count()
     seconds = time.perf_counter() - start
     events = optimizer.events() if isinstance(optimizer, AnalogOptimizer) else {}
     return {
-        "algorithm": algorithm,
-        "device": device,
         "seed": seed,
-        "lr": lr,
+        "lr": options["lr"],
         "train_loss": evaluate(model, data.train_x, data.train_y)[0],
         "test_accuracy": evaluate(model, data.test_x, data.test_y)[1],
         "pulses": events.get("pulses_up", 0) + events.get("pulses_down", 0),
@@ -197,11 +234,11 @@ COMPARE = Study(
         "data": "digits",
         "model": "mlp",
         "images": None,
-        "algorithms": (DIGITAL, "sgd", "tiki-taka"),
+        "algorithms": every(),
         "devices": ("paper", "ideal"),
-        "rates": (0.05, 0.1, 0.2, 0.5, 1.0),
-        "tuning_epochs": 6,
-        "epochs": 20,
+        "rates": (0.02, 0.1, 0.3, 1.0),
+        "tuning_epochs": 5,
+        "epochs": 15,
         "batch_size": 10,
         "seeds": 3,
     },

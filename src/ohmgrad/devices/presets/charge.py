@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..device import Device
 from ..families import LinearStep
+from ..memory import Retention
 from ..variability import Noise, Spread
 from .preset import Preset
 
@@ -19,11 +20,12 @@ CHARGE: dict[str, Preset] = {
             dw_min=0.005,
             spread=Spread(dw_min=0.1, up_down=0.06, w_max=0.07, w_min=0.07),
             noise=Noise(0.3, "additive"),
+            retention=Retention(lifetime=1e6, lifetime_spread=0.3),
         ),
-        "trench capacitor in 14 nm technology: nearly linear and symmetric, 400 states",
+        "trench capacitor in 14 nm technology: nearly linear and symmetric, 400 states, leaking",
         "Li et al., VLSI Technology 2018, doi 10.1109/VLSIT.2018.8510648",
         figures=_FIT,
-        left_out="leakage (lifetime 10^6 minibatches, spread 30 %); " + _SLOPES.format(spread=0.01),
+        left_out=_SLOPES.format(spread=0.01),
         aihwkit="CapacitorPresetDevice",
     ),
     "ecram": Preset(

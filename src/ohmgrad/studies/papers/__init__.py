@@ -1,7 +1,9 @@
 """The papers' studies, one file each; a new one is a file and a row here."""
 
 from . import (
+    few_states,
     floor_step_size,
+    shifted_point,
     wu_2024_s1,
     wu_2024_s2,
     wu_2024_s3,
@@ -13,6 +15,9 @@ from . import (
 
 __all__ = ["STUDIES"]
 
-_FILES = (wu_2024_s1, wu_2024_s2, wu_2024_s3, wu_2024_s4, wu_2024_s5, wu_2024_s6, wu_2025_s1, floor_step_size)
+_FILES = (
+    wu_2024_s1, wu_2024_s2, wu_2024_s3, wu_2024_s4, wu_2024_s5, wu_2024_s6, wu_2025_s1, floor_step_size,
+    shifted_point, few_states,
+)  # fmt: skip
 #: name -> study
 STUDIES = {file.STUDY.name: file.STUDY for file in _FILES}
