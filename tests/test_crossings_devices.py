@@ -17,6 +17,7 @@ from ohmgrad.ensemble.arrays import Arrays
 from ohmgrad.optim import calibrate_symmetric_points
 from ohmgrad.pulses import apply_counts_, reference
 from ohmgrad.rng import Key
+from ohmgrad.theory import zero_shift_accuracy, zero_shift_pulses
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,10 @@ def test_single_measured_pulses_vary_as_their_table_says() -> None:
         _, variance, _ = reference._collapse(w, elements, torch.full((1, 1, 5), n))
         std, _ = elements.pulse_std(w, torch.tensor(n < 0))
         torch.testing.assert_close(variance, std.square(), rtol=1e-9, atol=0)
+
+
+def test_one_sided_pairs_are_not_zero_shifted() -> None:
+    device = Device(SoftBounds(), 0.01, pair=OneSided())
+    for advice in (zero_shift_accuracy, lambda d: zero_shift_pulses(d, 0.1)):
+        with pytest.raises(InputError, match="one-sided pair has no symmetric point"):
+            advice(device)
