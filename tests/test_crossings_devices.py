@@ -15,8 +15,9 @@ from ohmgrad import Device, InputError, Noise, PowStep, Pulsing, SoftBounds, Spr
 from ohmgrad.devices import OneSided, Reference, Stuck, draw
 from ohmgrad.ensemble.arrays import Arrays
 from ohmgrad.optim import calibrate_symmetric_points
-from ohmgrad.pulses import apply_counts_
+from ohmgrad.pulses import apply_counts_, reference
 from ohmgrad.rng import Key
+from ohmgrad.theory import zero_shift_accuracy, zero_shift_pulses
 
 
 @pytest.mark.parametrize(
@@ -117,3 +118,21 @@ def test_the_nominal_of_measured_steps_may_be_coarse() -> None:
     assert nominal.noise.std == response.relative_std
     assert pickle.loads(pickle.dumps(nominal)) == device.nominal
     assert draw(nominal, (1, 1), Key(0, 0)).form == "table"
+
+
+def test_single_measured_pulses_vary_as_their_table_says() -> None:
+    """Samples of one pulse are the common ones: in the collapse each adds the variance where it starts."""
+    response = measured(1)
+    elements = draw(Device(response, response.dw_min), (1, 5), Key(1, 2))
+    w = torch.linspace(-0.6, 0.6, 5, dtype=torch.float64).view(1, 5)
+    for n in (1, -1):
+        _, variance, _ = reference._collapse(w, elements, torch.full((1, 1, 5), n))
+        std, _ = elements.pulse_std(w, torch.tensor(n < 0))
+        torch.testing.assert_close(variance, std.square(), rtol=1e-9, atol=0)
+
+
+def test_one_sided_pairs_are_not_zero_shifted() -> None:
+    device = Device(SoftBounds(), 0.01, pair=OneSided())
+    for advice in (zero_shift_accuracy, lambda d: zero_shift_pulses(d, 0.1)):
+        with pytest.raises(InputError, match="one-sided pair has no symmetric point"):
+            advice(device)

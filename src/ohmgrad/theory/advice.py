@@ -108,9 +108,12 @@ def zero_shift_accuracy(device: Device) -> float:
     first order in the step for others. For the nominal element (`Device.nominal`): spread is not included.
 
     Raises:
-        InputError: when the symmetric point is not inside the range, or pairs do not contract (G = 0).
+        InputError: when the symmetric point is not inside the range, pairs of pulses do not contract (G = 0),
+            or the device is a one-sided pair of elements, which has no symmetric point.
     """
     check_device(device)
+    if device.pair is not None:
+        raise InputError("a one-sided pair has no symmetric point to shift to: use another device")
     pair, sp = _pair(device.nominal)
     rows = torch.eye(3, dtype=torch.float64)[1:] - pair[1:]
     moments = torch.linalg.solve(rows[:, 1:], -rows[:, 0])
