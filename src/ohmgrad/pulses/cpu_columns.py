@@ -4,6 +4,7 @@ The result is that of the rows (`cpu_rows`), at the cost of the cells on those l
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportGeneralTypeIssues=false
 # (inside kernels the types are Numba's)
 
 from __future__ import annotations
