@@ -54,7 +54,8 @@ from ohmgrad.pulses import Pulsing
 
 __all__ = [
     "ALGORITHMS", "CALLABLE_DEVICES", "COARSE", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES",
-    "RESPONSES", "SETTINGS", "SHAPES", "SKIPPED_LAWS", "SPREADS", "TABULATED", "BackendCase", "DeviceCase",
+    "PROMISES", "RESPONSES", "SETTINGS", "SHAPES", "SKIPPED_LAWS", "SPREADS", "TABULATED", "BackendCase",
+    "DeviceCase",
     "Setting", "backend_cases", "factors", "measured", "start",
 ]  # fmt: skip
 
@@ -276,6 +277,42 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
 SKIPPED_LAWS: dict[str, set[str]] = {
     "momentum": {"schedule"},
     **{key: {"quadratic"} for key in ("c-ttv2", "c-ttv2-regular", "multi-tile", "multi-tile-warm")},
+}
+
+
+_WHOLE = {"max_pulses": 10, "rest": "keep"}
+#: of the registry: rates as functions of lr, and the laws of exactness that its paper promises then. Choppers
+#: turn at the rate at which P forgets. SP tracking without choppers takes the solution for the symmetric
+#: point; with them it is exact for both devices, but at symmetric point 0 not by the margin of the law
+PROMISES: dict[str, tuple[Callable[[float], dict[str, Any]], tuple[str, ...]]] = {
+    "sgd": (lambda lr: {}, ()),
+    "tiki-taka": (lambda lr: {"fast_lr": lr, "transfer_lr": lr / 4}, ("exact",)),
+    "ttv2": (lambda lr: {"fast_lr": lr, "transfer_lr": lr / 4, **_WHOLE}, ("exact",)),
+    "c-ttv2": (
+        lambda lr: {"fast_lr": lr, "transfer_lr": lr / 8, "chop_prob": lr / 4, **_WHOLE},
+        ("exact", "exact shifted"),
+    ),
+    "agad": (
+        lambda lr: {"fast_lr": lr, "transfer_lr": lr / 4, "chop_prob": lr / 2, **_WHOLE},
+        ("exact", "exact shifted"),
+    ),
+    "mixed-precision": (lambda lr: {}, ()),
+    "gradient-counts": (lambda lr: {}, ()),
+    "momentum": (lambda lr: {}, ()),
+    "residual": (lambda lr: {"beta": lr / 4}, ("exact",)),
+    "residual-v2": (lambda lr: {"beta": lr / 4}, ("exact",)),
+    "multi-tile": (
+        lambda lr: {"beta": lr / 2, "tiles": 2, "gamma": 0.4, "transfer_every": 1, "inner": 1},
+        ("exact",),
+    ),
+    "sp-tracking": (
+        lambda lr: {"alpha": lr / 2, "beta": lr / 4, "eta": lr / 40, "gamma": 0.4},
+        ("exact",),
+    ),
+    "sp-tracking-chopped": (
+        lambda lr: {"beta": lr / 4, "eta": lr / 10, "chop_prob": lr},
+        ("exact shifted",),
+    ),
 }
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from cases import ALGORITHMS, SKIPPED_LAWS
-from ohmgrad import AnalogSGD, TikiTaka
+from cases import ALGORITHMS, PROMISES, SKIPPED_LAWS
+from ohmgrad import AnalogOptimizer, AnalogSGD, TikiTaka
 from ohmgrad.conformance import ALGORITHM_LAWS, check_algorithm
+from ohmgrad.optim.registry import ALGORITHMS as REGISTRY
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
 
@@ -20,6 +21,22 @@ def test_algorithms_obey_the_laws(name: str) -> None:
     skipped = SKIPPED_LAWS.get(name, set())
     report = check_algorithm(ALGORITHMS[name], needs_asymmetry="quadratic" in skipped).raise_if_failed()
     assert {f.law for f in report.skipped} <= {"exact", "exact shifted", "threads"} | skipped
+
+
+@pytest.mark.parametrize("name", [name for name, (_, laws) in PROMISES.items() if laws])
+def test_what_theory_promises_is_kept(name: str) -> None:
+    """All rates follow lr; what is not promised is not asked."""
+    rates, laws = PROMISES[name]
+
+    def make(params: Any, lr: float) -> AnalogOptimizer:
+        return REGISTRY[name](params, lr=lr, **rates(lr))
+
+    report = check_algorithm(make, laws, exact=True, exact_shifted=True).raise_if_failed()
+    assert [f.status for f in report.findings] == ["ok"] * len(laws)
+
+
+def test_the_promises_are_of_the_whole_registry() -> None:
+    assert PROMISES.keys() == REGISTRY.keys()
 
 
 def test_tiki_taka_is_exact_and_analog_sgd_is_not() -> None:

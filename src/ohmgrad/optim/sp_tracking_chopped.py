@@ -105,11 +105,14 @@ class ChoppedSPTracking(AnalogOptimizer):
             "columns": columns,
             "reads": reads,
         }
+        #: gamma with which the companions of every tile were made
+        self._shown: dict[int, float] = {}
         super().__init__(params, options, **digital)
         self._all_beside()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._shown = {}
         self._all_beside()  # the next product sees the restored arrays
 
     def _all_beside(self) -> None:
@@ -142,6 +145,7 @@ class ChoppedSPTracking(AnalogOptimizer):
         if flips:
             chop[flips] *= -1
             program_columns(r, flips, q[flips])
+            del self._shown[id(tile)]
             self._beside(tile, group, state)  # the next product sees the new choppers
 
     def _beside(
@@ -150,6 +154,8 @@ class ChoppedSPTracking(AnalogOptimizer):
         """P, R and the digital Q (cols, rows)."""
         p = self.array(tile, state, "fast", role=1)
         r = self.array(tile, state, "reference", role=2)
-        share = group["gamma"] * chopper(tile, state)
-        tile.companions = [(share, p), (-share, r)]
+        if self._shown.get(id(tile)) != group["gamma"]:  # else they are as they were
+            share = group["gamma"] * chopper(tile, state)
+            tile.companions = [(share, p), (-share, r)]
+            self._shown[id(tile)] = group["gamma"]
         return p, r, plane(tile, state, "q")
