@@ -53,7 +53,7 @@ def _update(
     if events[0, 4]:
         return
     n_live = list_live(n_lines, live)
-    if not by_pulse and single_columns(lines, n_lines, live, n_live):
+    if not by_pulse and single_columns(w.shape[1], lines, n_lines, live, n_live):
         columns_chunk(w, planes, slopes, kind, std, xs, ds, lines, live, n_live, step, key)
         return
     rows_chunk(

@@ -13,7 +13,16 @@ import numpy as np
 
 from .cpu_dense import QUIET, UPDATE_NOISE, Z, is_coarse
 from .cpu_math import CONTRACT, gauss2, kernel, philox
-from .cpu_rows import AHEAD, event, replay, train_count
+from .cpu_rows import (
+    AHEAD,
+    DENSE_ROW,
+    DENSE_SAMPLE,
+    SPARSE_EVENT,
+    SPARSE_LINE,
+    event,
+    replay,
+    train_count,
+)
 
 __all__ = ["MOST_COLUMNS", "columns_chunk", "single_columns"]
 
@@ -24,12 +33,14 @@ MOST_COLUMNS = 16
 
 
 @kernel()
-def single_columns(lines, n_lines, live, n_live):
+def single_columns(n, lines, n_lines, live, n_live):
     """Whether the live samples are few, and each has one x-line that fires, not the same in any two.
 
-    Not where there is but one column: rows are as fast, and ensembles go through rows.
+    And rows of n cells are so long that all would take the sparse road, whose bits are those of this one.
     """
-    if n_live > MOST_COLUMNS or lines.shape[1] == 1:
+    if n_live > MOST_COLUMNS or n_live * (SPARSE_LINE + SPARSE_EVENT) >= n * (
+        n_live * DENSE_SAMPLE + DENSE_ROW
+    ):
         return False
     for i in range(n_live):
         if n_lines[live[i]] != 1:

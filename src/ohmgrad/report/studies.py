@@ -77,7 +77,7 @@ def compare_table(outcome: Outcome) -> Table:
     rows = {(row["algorithm"], row["device"]): row for row in outcome.table}
     seeds = outcome.settings["seeds"]
     table = Table(
-        title=f"test accuracy (%) ± 95 % interval over {seeds} seeds, and pulses (millions), on "
+        title=f"test accuracy (%) ± 95 % interval over {seeds} seeds, and below it pulses (millions), on "
         f"{outcome.settings['data']}",
         title_justify="left",
     )
@@ -86,7 +86,7 @@ def compare_table(outcome: Outcome) -> Table:
         table.add_column(Path(device).stem, justify="right", overflow="fold")
     for a in algorithms:
         cells = [rows[a, d] for d in outcome.settings["devices"]]
-        table.add_row(look(a).label, *(f"{_percent(row)}\n{row['pulses']:.3g} M" for row in cells))
+        table.add_row(look(a).label, *(f"{_percent(row)}\n{row['pulses']:.3g}" for row in cells))
     if (DIGITAL, "-") in rows:
         table.caption = f"digital SGD: {_percent(rows[DIGITAL, '-'])}"
         table.caption_justify = "left"
