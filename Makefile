@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/ohmgrad demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 reproduce: $(READY)
 	$(BIN)/ohmgrad reproduce all --quick
