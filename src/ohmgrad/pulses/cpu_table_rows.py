@@ -21,7 +21,39 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 
 MEASURED_STEP = 31  # ohmgrad.rng.Purpose
 #: measured costs in ns, as in `cpu_rows`; and how much dearer an event of the sparse road is here than there
-DENSE_SAMPLE, DENSE_ROW, DEARER = 1.0, 6.0, 1.0
+DENSE_SAMPLE, DENSE_ROW, DEARER = 1.0, 6.0, 1.3
+
+
+# A function that is not inlined lends anew what it passes on: else every call counts the references
+# of all arrays in it, which takes as long as the work.
+
+
+@njit(inline="always")
+def _rows_of(flat, n):
+    """The scratch rows of n cells, lent."""
+    a = lent(flat)
+    return Rows(
+        a[0, :n], a[1, :n], a[2, :n], a[3, :n], a[4, :n], a[5, :n], a[6, :n], a[7, :n], a[8, :n], a[9, :n],
+        a[10, :n], a[11, :n], a[12, :n], a[13, :n], a[14, :n], a[15, :n], a[16, :n], a[17, :n], a[18, :n],
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _lent(e):
+    return Packed(
+        lent(e.up), lent(e.down), lent(e.lower), lent(e.upper), lent(e.which), lent(e.value), lent(e.rise),
+        lent(e.sd), lent(e.sd_rise), lent(e.line), lent(e.room), lent(e.reach), lent(e.need),
+        lent(e.steps), lent(e.cdf), e.top, e.bottom, e.origin, e.n, e.even, e.least_reach, e.most_value,
+        e.most_rise,
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _lent_own(own):
+    return (
+        lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3]), lent(own[4]), lent(own[5]), lent(own[6]),
+        lent(own[7]), lent(own[8]), lent(own[9]), lent(own[10]), lent(own[11]),
+    )  # fmt: skip
 
 
 @kernel()
@@ -67,6 +99,7 @@ def _replay(w, r, j, todo, n, e, kind, std, step, k0, k1, z):
 
     todo: signed counts of its n samples, in order; z: scratch for AHEAD random numbers.
     """
+    e, z = _lent(e), lent(z)
     uniform = e.up.size == 1
     pr, pj = (0, 0) if uniform else (r, j)
     up, down, lower, upper, base = (
@@ -202,6 +235,7 @@ def _draw(cell, r, j, k, e, step, k0, k1):
 @kernel()
 def _first_draws(r, n, step, k0, k1, columns, rows, cells):
     """Make the n listed cells ready to be drawn pulse by pulse."""
+    cells = lent(cells)
     a, b, c, d = rows.part, rows.rate, rows.sd, rows.sd_slope
     _uniform_list(r, n, step, k0, k1, columns, a, b, c, d)
     for i in range(n):
@@ -214,7 +248,8 @@ def _sparse_row(
     r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, rows, cells, own
 ):  # fmt: skip
     """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
-    z, ahead, seen, columns, drawn, _, _, _, todo, _, event_cell, event_count = own
+    w, xs, ds, lines, e, cells = lent(w), lent(xs), lent(ds), lent(lines), _lent(e), lent(cells)
+    z, ahead, seen, columns, drawn, _, _, _, todo, _, event_cell, event_count = _lent_own(own)
     one_word = xs.shape[0] == 1
     touched, events = 0, 0
     for i in range(n_mine):
@@ -311,9 +346,10 @@ def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, flat, cel
 
 @kernel()
 def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, flat, cells, own):
-    z, ahead, _, columns, places, pairs, pair, _, todo, counts, _, _ = own
+    w, xs, ds, mine, e, cells = lent(w), lent(xs), lent(ds), lent(mine), _lent(e), lent(cells)
+    z, ahead, _, columns, places, pairs, pair, _, todo, counts, _, _ = _lent_own(own)
     z, places, pairs, pair = z[first:], places[:n], pairs[:n], pair[: 2 * n]
-    rows, few, row = _rows_of(flat, n), 0, w[r, first : first + n]
+    rows, few, many, row = _rows_of(flat, n), 0, 0, w[r, first : first + n]
     prepare_row(r, first, e, kind, std, rows)
     start_row(row, rows)
     if kind == MEASURED:
@@ -321,13 +357,13 @@ def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k
             _count_block(xs, ds, mine[i], r, first, counts[i, :n])
         _totals(counts, n_mine, rows.room)
         for j in range(n):
-            if rows.room[j] != f32(0) and _few(
-                rows.room[j], rows.m[j], rows.top[j], rows.bottom[j], rows.base[j], e
-            ):
+            if rows.room[j] != f32(0):
                 columns[few] = first + j
-                few += 1
+                one = _few(rows.room[j], rows.m[j], rows.top[j], rows.bottom[j], rows.base[j], e)
+                few += 1 if one else 0
+                many += 0 if one else 1
         _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, few, columns, rows, cells)
-    if few < n:
+    if kind != MEASURED or many > 0:
         for i in range(n_mine):
             if kind == MEASURED:
                 rows.counts[:] = counts[i, :n]
@@ -352,6 +388,7 @@ def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k
 @kernel()
 def _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, few, columns, rows, cells):
     """All pulses of the listed cells, each drawn; the samples in the outer loop, so that cells overlap."""
+    w, e, counts, columns, cells = lent(w), _lent(e), lent(counts), lent(columns), lent(cells)
     for i in range(few):
         _enter(r, columns[i], w, e, cells[columns[i]])
     _first_draws(r, few, step, k0, k1, columns, rows, cells)
@@ -361,26 +398,6 @@ def _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, few, columns, row
             k = i32(counts[b, j - first])
             if k != i32(0):
                 _draw(cells[j], r, j, k, e, step, k0, k1)
-
-
-@njit(inline="always")
-def _rows_of(flat, n):
-    """The scratch rows of n cells, lent."""
-    a = lent(flat)
-    return Rows(
-        a[0, :n], a[1, :n], a[2, :n], a[3, :n], a[4, :n], a[5, :n], a[6, :n], a[7, :n], a[8, :n], a[9, :n],
-        a[10, :n], a[11, :n], a[12, :n], a[13, :n], a[14, :n], a[15, :n], a[16, :n], a[17, :n], a[18, :n],
-    )  # fmt: skip
-
-
-@njit(inline="always")
-def _lent(e):
-    return Packed(
-        lent(e.up), lent(e.down), lent(e.lower), lent(e.upper), lent(e.which), lent(e.value), lent(e.rise),
-        lent(e.sd), lent(e.sd_rise), lent(e.line), lent(e.room), lent(e.reach), lent(e.need),
-        lent(e.steps), lent(e.cdf), e.top, e.bottom, e.origin, e.n, e.even, e.least_reach, e.most_value,
-        e.most_rise,
-    )  # fmt: skip
 
 
 @kernel()
@@ -415,10 +432,7 @@ def _rows(
 ):  # fmt: skip
     w, xs, ds, lines, n_lines = lent(w), lent(xs), lent(ds), lent(lines), lent(n_lines)
     on, live, e = lent(on), lent(live), _lent(e)
-    own = (
-        lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3]), lent(own[4]), lent(own[5]), lent(own[6]),
-        lent(own[7]), lent(own[8]), lent(own[9]), lent(own[10]), lent(own[11]),
-    )  # fmt: skip
+    own = _lent_own(own)
     ahead, mine, todo = own[1], own[7], own[8]
     n = w.shape[1]
     rows, cells = _rows_of(flat, n), lent(cells)
