@@ -54,6 +54,7 @@ SOURCES = (
     "cpu_rounding.py",
     "cpu_table.py",
     "cpu_table_dense.py",
+    "cpu_table_cells.py",
     "cpu_table_rows.py",
     "cpu_table_update.py",
 )

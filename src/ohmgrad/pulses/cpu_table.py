@@ -34,10 +34,10 @@ class Packed(NamedTuple):
     up, down, lower, upper: planes (1, 1) or (rows, cols); which: first place of the element's device in the
     tables, of the same shape. value, rise: at 2 (n + 1) places a device, up and then down, q at a node over
     its value at w = 0, and the increase to the next; sd, sd_rise: likewise; line: value and rise as one
-    uint64. room: likewise, what a run's move may use, in intervals. reach: (devices, L, n); need:
-    (devices, n). steps: (devices, 2, levels, n + 1), cdf: (levels,); even: whether its levels are. top,
-    bottom: intervals per unit of weight, times w_max and w_min; origin: place of w = 0 in intervals; n:
-    intervals. least_reach, most_value, most_rise: over the whole table.
+    uint64; room: likewise, how far a run may move, in intervals; need: likewise, measured pulses that the
+    collapse needs. reach: (devices, L, n). steps: (devices, 2, levels, n + 1), as one row; cdf: (levels,);
+    even: whether its levels are. top, bottom: intervals per unit of weight, times w_max and w_min; origin:
+    place of w = 0 in intervals; n: intervals. least_reach, most_value, most_rise: over the whole table.
     """
 
     up: np.ndarray
@@ -128,7 +128,8 @@ def run(kind, std, one, e, room, steep):
         bend = max(bend, more * more)
     reach = f32(1) + room / max(abs(one) * steep, f32(1e-30))
     most = min(reach, LIMIT / max(bend, f32(1e-30)))
-    return np.floor(min(max(most, f32(1)), f32(1e6)))
+    most = most if most >= f32(1) else f32(1)  # so too where nothing is finite any more
+    return np.floor(min(most, f32(1e6)))
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)

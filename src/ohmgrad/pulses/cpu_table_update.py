@@ -116,18 +116,22 @@ def _tables(table: Table, up: float, down: float) -> dict[str, Any]:
             rise = np.diff(v, axis=-1, append=v[..., -1:])
             return v.astype(np.float32).ravel(), rise.astype(np.float32).ravel()
 
+        def places(
+            values: np.ndarray,
+        ) -> np.ndarray:  # one for each interval, at the places of both directions
+            return np.tile(np.append(values, values[:, -1:], 1)[:, None], (1, 2, 1)).ravel()
+
         value, rise = line(table.q)
         sd, sd_rise = (value, rise) if table.sd is None else line(table.sd)
-        reach = _array(table.levels[:, 0])
         steps = np.zeros((1, 1, 1, 1)) if table.steps is None else table.steps.numpy() / unit[..., None]
         pairs = np.stack([value, rise], 1)
         table.packed["numba"] = {
             "line": pairs.view(np.uint64).ravel(),
             "value": value, "rise": rise, "sd": sd, "sd_rise": sd_rise,
-            "room": np.tile(np.append(reach, reach[:, -1:], 1)[:, None], (1, 2, 1)).ravel(),
+            "room": places(_array(table.levels[:, 0])),
             "reach": _array(table.levels),
-            "need": np.zeros((1, 1), np.float32) if table.gaussian is None else _array(table.gaussian),
-            "steps": np.ascontiguousarray(steps, dtype=np.float32),
+            "need": np.zeros(1, np.float32) if table.gaussian is None else places(_array(table.gaussian)),
+            "steps": steps.astype(np.float32).ravel(),
             "cdf": np.zeros(1, np.float32) if table.cdf is None else _array(table.cdf),
             "even": table.cdf is not None and bool((table.cdf.diff().diff().abs() < 1e-6).all()),
             "origin": f32(-table.low * table.per_weight), "n": np.int32(table.intervals),

@@ -198,7 +198,7 @@ def _run(m: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Tensor:
     if elements.noise == "multiplicative":
         bend = torch.maximum(bend, (elements.noise_std * e / (1 - e)).square())
     most = torch.minimum(1 + room / far.clamp(min=1e-30), BEND / bend.clamp(min=1e-30))
-    return most.clamp(1, 1e6).floor()
+    return most.nan_to_num(1.0).clamp(1, 1e6).floor()
 
 
 def _steepest(elements: Elements) -> Tensor:
