@@ -64,7 +64,9 @@ def _types(state: Any) -> Any:
     return str(state.dtype) if isinstance(state, torch.Tensor) else state
 
 
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=str)
+@pytest.mark.parametrize(
+    "how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copy", "pickle"]
+)
 @pytest.mark.parametrize("algorithm", ["sgd", "tiki-taka", "agad", "sp-tracking-chopped"])
 def test_an_optimizer_that_is_copied_before_its_model_trains_by_pulses(
     algorithm: str, how: Callable[[Any], Any]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from scipy import special, stats
 from torch import nn
 
@@ -175,7 +176,7 @@ def test_centred_devices_have_their_symmetric_point_at_zero(name: str) -> None:
 def test_without_files_devices_are_listed_and_asking_for_one_says_what_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setattr("ohmgrad.cli.console", Console(width=240))
     for root in (None, tmp_path):
         monkeypatch.delenv("OHMGRAD_DATA", raising=False)
         if root:

@@ -171,7 +171,7 @@ def backends(device: Device) -> Finding:
     """The fast backend and the reference draw the same pulses and agree in weights to rounding.
 
     37 x 53 elements, 8 samples of up to 12 pulses each: events the same, weights within one rounding of
-    float32 a pulse, (4 + 96) 2^-24 for weights up to 1, or 10^-4 of a step where steps are so coarse and
+    float32 a pulse, (4 + 96) 2^-24 for weights up to 1, or 2 10^-4 of a step where steps are so coarse and
     steep that they amplify rounding.
     """
     bare, off = plain(device)
@@ -187,7 +187,7 @@ def backends(device: Device) -> Finding:
         worst = max(worst, float((tiles[0].weight - tiles[1].weight).abs().max()))
         events &= tiles[0].events == tiles[1].events
         reach = max(reach, float(tiles[0].elements.upper.abs().max()))
-    top = max(100 * 2.0**-24 * reach, 1e-4 * bare.dw_min * max(bare.nominal_steps))
+    top = max(100 * 2.0**-24 * reach, 2e-4 * bare.dw_min * max(bare.nominal_steps))
     return found(
         events and worst <= top,
         f"weights {worst:.2g}, events {'the same' if events else 'differ'}",

@@ -153,18 +153,21 @@ def advance(kind, std, k, size, m, v, noise, q, slope, jump, sd, sd_slope):
     new = m + one * terms
     if kind in (ADDITIVE, MEASURED):
         if kind == MEASURED:
-            halfway = size * (sd + sd_slope * (f32(0.5) * one * terms))
+            halfway = size * (sd + sd_slope * (f32(0.5) * one * max(terms - f32(1), f32(0))))
             noise = halfway * halfway
         gone = e * terms
         keep = f32(1) - gone
         h = f32(0.5) * e  # 2/(2 - e) = 1 + h + h^2 + ..., good to 10^-5 up to |e| = BEND
         more = f32(1) + h * (f32(1) + h * (f32(1) + h))
-        v = v * (keep * keep) + noise * (terms * (f32(1) - f32(0.5) * gone) * more)
+        sums = terms * (f32(1) - f32(0.5) * gone) * more
+        v = v * (keep * keep) + noise * (sums if k > f32(1) else terms)  # one pulse may bend beyond BEND
     elif kind == MULTIPLICATIVE:
         keep = f32(1) - e * terms
         c = std * std / ((f32(1) - e) * (f32(1) - e))
         grown = _terms(k, -c * e * e) * c
-        v = (keep * keep) * (v + grown * (e * e * v + one * one))
+        many = (keep * keep) * (v + grown * (e * e * v + one * one))
+        once = v * (keep * keep) + (std * std * terms) * (e * e * v + one * one)
+        v = many if k > f32(1) else once
     return new, v
 
 

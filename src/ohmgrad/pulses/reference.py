@@ -30,7 +30,7 @@ where `BEND` is where the few terms of a series end that fast backends take for 
 the mean step wrong by q''/2 v: where `WIDE` sqrt(largest v) exceeds the least reach where the mean has
 been, the element is replayed. So is one of measured steps with fewer pulses in the update than
 `Table.gaussian` asks for where it starts: their sum is no Gaussian yet. (A replay draws each from the
-distribution; the collapse takes its mean, and its variance halfway of each run.)
+distribution; the collapse takes its mean, and its variance where the middle pulse of each run starts.)
 
 **The kink.** An element with unequally spread bounds stretches its table differently on the two sides of
 w = 0: the slope jumps there by J (ahead, seen from m). A run whose mean ends b = (n - 1)|one| - |m| > 0
@@ -172,7 +172,8 @@ def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Te
             moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
             if elements.noise == "additive" or measured:
                 std, slope = elements.pulse_std(m, down)
-                std = std + slope * one * moves / 2  # halfway, if it changes on the way
+                # where the middle pulse starts, if it changes on the way
+                std = std + slope * one * (moves - 1).clamp(min=0) / 2
                 v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
             else:
                 # as above, divided out so that e = 0 is no special case
