@@ -39,7 +39,7 @@ i32, u32, f32 = np.int32, np.uint32, np.float32
 
 #: measured costs in ns, as in `cpu_rows`; how much dearer an event of the sparse road is here than there;
 #: and how much dearer the dense road is for measured elements
-DENSE_SAMPLE, DENSE_ROW, DEARER, DEARER_MEASURED = 1.0, 6.0, 1.3, 3.0
+DENSE_SAMPLE, DENSE_ROW, DEARER, DEARER_MEASURED = 1.0, 6.0, 1.3, 4.5
 #: cells of a row that the dense road takes at a time
 BLOCK = 256
 

@@ -33,10 +33,12 @@ been, the element is replayed. So is one of measured steps with fewer pulses in 
 distribution; the collapse takes its mean, and its variance where the middle pulse of each run starts.)
 
 **The kink.** An element with unequally spread bounds stretches its table differently on the two sides of
-w = 0: the slope jumps there by J (ahead, seen from m). A run whose mean ends b = (n - 1)|one| - |m| > 0
-beyond has J b^2/2 more under its path than its tangent, which the slope e + J (b/((n - 1) one))^2 puts
-right to first order. Around the kink noise does the same: the mean step is q(m) + J sd psi(|m|/sd), with
-psi(a) = phi(a) - a (1 - Phi(a)), for which `KINK_END` names a polynomial; a is taken halfway of the run.
+w = 0: the slope jumps there by J. What a run spreads over, its path of (n - 1) one and the noise, is taken
+as one Gaussian around the middle of the path, with variance v + path^2/12. With the distance a of the middle
+from w = 0 in standard deviations s of it, positive on the side of m, the mean step is q + J s psi(a) away
+from it, psi(a) = phi(a) - a (1 - Phi(a)), and noise sees the mean slope, with J (1 - Phi(a)) more. Of psi
+the constants `KINK_HEIGHT` and `KINK_END` name a polynomial, and its derivative serves for 1 - Phi. So in
+v above e is that of the mean slope, and (1 - e)^n is 1 - e times the sum for m.
 
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
@@ -164,22 +166,23 @@ def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Te
         way = way._replace(pulses=way.pulses + left)
         while bool((left > 0).any()):
             one, e = elements.tangent(m, down)
-            k = left
+            k, mean_e = left, e
             if elements.form == "table":
                 k = torch.minimum(left, _run(m, one, e, elements))
-                one, e = _over_the_kink(m, v, k, one, e, elements)
+                one, mean_e = _over_the_kink(m, v, k, one, e, elements)
             left = left - k
             moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
+            keep = 1 - mean_e * moves  # (1-e)^k
             if elements.noise == "additive" or measured:
                 std, slope = elements.pulse_std(m, down)
                 # where the middle pulse starts, if it changes on the way
                 std = std + slope * one * (moves - 1).clamp(min=0) / 2
-                v = v * (1 - e) ** (2 * k) + std**2 * _geometric(e * (e - 2), k)
+                v = v * keep**2 + std**2 * moves * (1 + keep) / (2 - mean_e)
             else:
-                # as above, divided out so that e = 0 is no special case
-                ratio = (1 - e) ** 2 + (s * e) ** 2
-                gap = (s**2) * torch.where(e == 0, k, _ratio_gap(e, s, k))
-                v = v * ratio**k + one**2 * gap
+                # r = (1-e)^2 (1 + c e^2), so that e = 0 is no special case
+                c = (s / (1 - mean_e)) ** 2
+                grown = c * _geometric(c * mean_e**2, k)
+                v = keep**2 * (v + grown * (mean_e**2 * v + one**2))
             m = m + one * moves
             if not _noisy(elements):
                 m = elements.clip(m)
@@ -210,16 +213,16 @@ def _steepest(elements: Elements) -> Tensor:
 def _over_the_kink(
     m: Tensor, v: Tensor, k: Tensor, one: Tensor, e: Tensor, elements: Elements
 ) -> tuple[Tensor, Tensor]:
-    """one and e of a run of k pulses, with the kink at w = 0 on its way and in its noise."""
+    """Mean step and mean e of a run of k pulses, with the kink at w = 0 on its way and in its noise."""
     here, sign = elements.stretch(m), torch.where(m >= 0, 1.0, -1.0)
-    there = elements.stretch(-sign)
-    jump = e * (there / here - 1)  # of e, to the other side
+    jump = e * (elements.stretch(-sign) / here - 1)  # of e, to the other side
     path = (k - 1).clamp(min=0) * one
-    beyond = (-sign * (m + path)).clamp(min=0) / path.abs().clamp(min=1e-30)
-    sd = v.sqrt()
-    a = (m + path / 2).abs() / sd.clamp(min=1e-30)
-    share = KINK_HEIGHT * (1 - a / KINK_END).clamp(min=0) ** 3
-    return one + sign * jump * sd * share, e + jump * beyond.clamp(max=1).square()
+    s = (v + path.square() / 12).sqrt()
+    a = sign * (m + path / 2) / s.clamp(min=1e-30)
+    near = (1 - a.abs() / KINK_END).clamp(min=0)
+    beyond = s * (KINK_HEIGHT * near**3 + (-a).clamp(min=0))  # mean distance on the other side
+    share = 3 * KINK_HEIGHT / KINK_END * near**2
+    return one + sign * jump * beyond, e + jump * torch.where(a >= 0, share, 1 - share)
 
 
 def _beyond_tangents(w: Tensor, elements: Elements, way: _Way) -> Tensor:
@@ -240,14 +243,6 @@ def _geometric(minus_e: Tensor, k: Tensor) -> Tensor:
     safe = torch.where(minus_e == 0, torch.ones_like(minus_e), minus_e)
     value = torch.expm1(k * torch.log1p(minus_e.clamp(min=-1 + 1e-15))) / safe
     return torch.where(minus_e == 0, k, value)
-
-
-def _ratio_gap(e: Tensor, s: float, k: Tensor) -> Tensor:
-    """(r^k - (1-e)^2k) / (s e)^2 with r = (1-e)^2 + (s e)^2."""
-    square = (1 - e) ** 2
-    more = (s * e) ** 2 / square
-    safe = torch.where(more == 0, torch.ones_like(more), more)
-    return square ** (k - 1) * torch.where(more == 0, k, torch.expm1(k * torch.log1p(more)) / safe)
 
 
 def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: Key, step: int) -> Tensor:
