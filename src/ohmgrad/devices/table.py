@@ -82,8 +82,11 @@ class Table:
         return self.intervals / (self.high - self.low)
 
     def place(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """Interval of `w` (any shape), int64, and the part of it left of `w`, in [0, 1]; ends are kept."""
-        p = ((w.double() - self.low) * self.per_weight).clamp(0, self.intervals)
+        """Interval of `w` (any shape), int64, and the part of it left of `w`, in [0, 1]; ends are kept.
+
+        What is no number, as moments that overflowed, is taken as the lower end.
+        """
+        p = ((w.double() - self.low) * self.per_weight).nan_to_num(0.0).clamp(0, self.intervals)
         i = p.long().clamp(max=self.intervals - 1)
         return i, p - i
 
