@@ -12,10 +12,11 @@ from typing import Any
 import ohmgrad as og
 from parity_peer import Update, certain, peer_device, trains
 
-__all__ = ["NODES", "memory_rows", "response_rows"]
+__all__ = ["memory_rows", "response_rows"]
 
 TAU = 0.6
-NODES = ((0.4, 1.0, 1.2, 1.5), (1.4, 1.0, 0.7, 0.5))
+#: aihwkit takes its middle value up as the granularity that K counts in, ours is dw_min: so that one is 1
+NODES = ((0.4, 1.2, 1.0, 1.5), (1.4, 1.0, 0.7, 0.5))
 UPDATES: list[tuple[Update, float]] = [
     (certain(1), 0.3),
     (certain(31), -0.2),
@@ -110,4 +111,21 @@ def memory_rows() -> list[Row]:
         own = {"subtract_symmetry_point": True, "reference_std": 0.05, "mult_noise": False}
         theirs = _peer("SoftBoundsReferenceDevice", pair, 0.001, **own)
         rows += [("soft; reference, error 0.05", pair, theirs, u, 0.0, "") for u, _ in UPDATES]
+    if "pair" in fields:
+        from ohmgrad.devices.pairs import OneSided  # pyright: ignore[reportMissingImports]
+
+        pair = dataclasses.replace(device, **{"pair": OneSided()})
+        rows += [("soft; one-sided pair", pair, _one_sided(pair), u, 0.0, "") for u, _ in UPDATES]
     return rows
+
+
+def _one_sided(device: og.Device) -> Callable[[], Any]:
+    """A pair without refreshes, which are no part of an update."""
+
+    def config() -> Any:
+        from aihwkit.simulator import configs  # pyright: ignore[reportMissingImports]
+
+        element = configs.SoftBoundsDevice(**{**_shared(device, device.dw_min), "w_min": 0.0})
+        return configs.OneSidedUnitCell(unit_cell_devices=[element], refresh_every=0)
+
+    return config

@@ -140,7 +140,8 @@ def theirs(config: Any, dw_min: float, start: float, update: Update, cells: int,
         config.construction_seed = 1 + number
         whole = SingleRPUConfig(device=config, forward=perfect, backward=perfect, update=how)
         array = AnalogTile(d.shape[1], x.shape[1], whole)
-        array.set_learning_rate(update.pulses * config.dw_min)
+        # a pair of devices has no step of its own
+        array.set_learning_rate(update.pulses * getattr(config, "dw_min", dw_min))
         array.set_weights(torch.full((d.shape[1], x.shape[1]), start))
         array.update(x, d)
         return array.get_weights()[0] - start

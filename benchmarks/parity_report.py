@@ -38,7 +38,9 @@ for (x = 0.3, d = 0.8, K = 3 BL: 22.3 pulses wanted, 15.9 here, 9.2 there).
    lines fires with min(1, sqrt(K/BL) x) min(1, sqrt(K/BL) d), x and d relative to the largest. There x is
    never clipped and d takes all of it: x min(1, d K/BL). A transfer has a single x-line on, x = 1: it gets
    fewer pulses than wanted here, by up to sqrt(K/BL), and all that the slots hold there. This slows TTv1 at
-   large rates; enough slots (max_bl) remove the difference."""
+   large rates; enough slots (max_bl) remove the difference.
+10. **Piecewise steps:** the number of pulses K counts in dw_min here, and there in the step up at the middle
+   node (found by counting pulses). The rows below have the value 1 there."""
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
