@@ -85,7 +85,11 @@ def compare_elements(shape: tuple[int, int] = (100, 200)) -> list[dict[str, Any]
         if case.device.spread.uniform or drawn in seen:
             continue
         seen.add(drawn)
-        e, there = our_planes(case.device, shape), their_planes(case.config(), shape)
+        config = case.config()
+        e, there = our_planes(case.device, shape), their_planes(config, shape)
+        # steps at w = 0 here; there the unit of the response, which is another one for some families
+        for plane, unit in (("dwmin_up", e.unit_up), ("dwmin_down", e.unit_down)):
+            there[plane] = there[plane] * (unit * case.device.dw_min / config.dw_min)
         pairs = {
             name: (get(e).expand(shape).double().numpy().ravel(), there[name].double().numpy().ravel())
             for name, get in PLANES.items()
