@@ -8,7 +8,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,11 +25,10 @@ from ohmgrad import (
     Pulsing,
     SoftBounds,
     TikiTaka,
-    Tile,
     convert,
 )
 from ohmgrad.nn import analog_layers
-from stats import assert_share, assert_variance
+from stats import assert_share
 
 #: F = 1 and G = 0: every algorithm is its digital twin
 IDEAL = Device(ConstantStep(-50, 50), dw_min=1e-4)
