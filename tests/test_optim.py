@@ -1,4 +1,4 @@
-"""The algorithms: their digital twins where G = 0, torch's habits, exact resume; and a tile's reads."""
+"""The algorithms: their digital twins where G = 0, torch's habits, exact resume."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,11 +25,10 @@ from ohmgrad import (
     Pulsing,
     SoftBounds,
     TikiTaka,
-    Tile,
     convert,
 )
 from ohmgrad.nn import analog_layers
-from stats import assert_share, assert_variance
+from stats import assert_share
 
 #: F = 1 and G = 0: every algorithm is its digital twin
 IDEAL = Device(ConstantStep(-50, 50), dw_min=1e-4)
@@ -383,47 +381,3 @@ def test_options_are_checked_and_a_refusal_leaves_no_trace(
 def test_a_digital_model_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="no parameter is analog: convert the model first"):
         ALGORITHMS[name](network().parameters())
-
-
-# --- reads, programming and memory of a tile -----------------------------------------------------
-
-
-@pytest.mark.parametrize(("spread", "most"), [(SPREADS["spread"], 24), (SPREADS["alike"], 4.1)])
-def test_bytes_per_cell(spread: Any, most: float) -> None:
-    """Weight and four planes with spread, the weight alone without; kernels copy none of them."""
-    tile = Tile((300, 200), Device(SoftBounds(), 0.001, spread, Noise(0.3)))
-    tile.pulse(torch.ones(2, 200), torch.ones(2, 300), 0.01)
-    e = tile.elements
-    planes = [tile.owner, e.up, e.down, e.lower, e.upper]
-    assert sum(t.numel() * t.element_size() for t in planes) <= most * 300 * 200
-    assert not [v for v in vars(tile).values() if isinstance(v, Tensor) and v is not tile.owner]
-    packed = [a for v in e.packed.values() for part in v if isinstance(part, tuple) for a in part]
-    arrays = [a for a in packed if isinstance(a, np.ndarray)]
-    assert len(arrays) == 4
-    assert all(any(np.shares_memory(a, t.numpy()) for t in planes) for a in arrays)
-
-
-@pytest.mark.parametrize("backend", ["reference", "numba"])
-def test_program_reset_and_read(backend: str) -> None:
-    tile = Tile((6, 9), SOFT, backend=backend, seed=3)
-    goal = tile.elements.clip(torch.rand(6, 9) * 0.5 - 0.2)
-    left = tile.program(goal)
-    assert torch.equal(left, goal - tile.weight)
-    assert float(left.abs().max()) < 4 * 0.002 * 1.2 * 2  # a step, its spread and its noise
-    assert torch.equal(tile.read([4, 0]), tile.weight[:, [4, 0]])
-    assert tile.count("read_columns") == 2
-    tile.reset(0.1)
-    assert torch.equal(tile.weight, tile.elements.clip(torch.full((6, 9), 0.1)))
-    for call in (lambda: tile.reset(2.0), lambda: tile.program(goal + 2), lambda: tile.program(goal.t()),
-                 lambda: tile.read([9]), lambda: tile.read([-1]), lambda: tile.sibling(0)):  # fmt: skip
-        with pytest.raises(InputError):
-            call()
-
-
-@pytest.mark.parametrize("backend", ["reference", "numba"])
-def test_repeated_reads_average_the_noise(backend: str) -> None:
-    tile = Tile((3000, 4), SOFT, periphery=Periphery(out_noise=0.06), backend=backend)
-    for repeats in (1, 9):
-        assert_variance(tile.read([0, 2], repeats), 0.06**2 / repeats)
-    assert tile.count("read_columns") == 20
-    assert tile.count("adc") == 20 * 3000

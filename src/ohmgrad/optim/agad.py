@@ -22,7 +22,6 @@ from .moves import (
     check_transfer,
     chopped,
     fast_array,
-    make_fast_arrays,
     next_columns,
     next_transfer,
     period,
@@ -126,11 +125,10 @@ class AGAD(AnalogOptimizer):
             "max_pulses": max_pulses,
         }
         super().__init__(params, options, **digital)
-        make_fast_arrays(self)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        make_fast_arrays(self)
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+        """P."""
+        return fast_array(self, tile, state)
 
     def check(self, group: dict[str, Any]) -> None:
         check_transfer(group)
@@ -141,7 +139,7 @@ class AGAD(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = fast_array(self, tile, state)
+        fast = self.beside(tile, group, state)
         x, chopper = chopped(x, tile, state)
         fast.pulse(x, d, -group["fast_lr"])
         transfer = next_transfer(group, state)

@@ -50,7 +50,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     theirs. Copies of a model start without an optimizer and without factors.
 
     Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
-    model's state alone is another function: save and restore both.
+    model's state alone is another function: save and restore both. The network sees the arrays of one
+    optimizer, the latest that was made for its weights; they stay in sight when that one is gone.
 
     Args:
         params: parameters or groups, as for any torch optimizer.
@@ -88,7 +89,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             )
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; analog layers in it hand over factors from now on."""
+        """Add a group; analog layers in it hand over factors from now on, and get their arrays beside."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
@@ -100,6 +101,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             self.param_groups.pop()
             raise
         self._ask_for_factors(group)
+        for tile, state in self.tiles_in(group):
+            tile.companions = []  # an earlier optimizer's
+            self.beside(tile, group, state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a state, as `load_state_dict` and copies do; arrays are made from it when asked for."""
@@ -109,6 +113,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             self._update_hooks = OrderedDict()
         for group in self.param_groups:
             self._ask_for_factors(group)
+            for tile, kept in self.tiles_in(group):
+                self.beside(tile, group, kept)  # the next product sees the restored arrays
 
     @abc.abstractmethod
     def analog_step(
@@ -121,6 +127,13 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             x: (samples, cols) inputs, d: (samples, rows) output gradients; the gradient is d^T x.
             group: the parameter group with the algorithm's options.
             state: this tile's part of `optimizer.state`: numbers, tensors and arrays from `array`.
+        """
+
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Any:
+        """The arrays beside a tile, from `array`; those that products see are put into `tile.companions`.
+
+        Called when a group is added or a state restored, so that arrays are there to calibrate and the next
+        product sees them; and by `analog_step`, which uses them. An algorithm on W alone has none.
         """
 
     def check(self, group: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from .base import AnalogOptimizer
 
 __all__ = [
     "add_to_buffer", "check_buffer", "check_choppers", "check_residual", "check_transfer", "check_whole",
-    "chopped", "chopper", "drawn_flips", "fast_array", "make_fast_arrays", "next_columns", "next_transfer",
+    "chopped", "chopper", "drawn_flips", "fast_array", "next_columns", "next_transfer",
     "period", "plane", "program_columns", "read_columns", "read_noise", "residual_rate", "to_flip",
     "transfer_rate", "write_columns", "write_pulses",
 ]  # fmt: skip
@@ -79,13 +79,6 @@ def fast_array(optimizer: AnalogOptimizer, tile: Tile, state: dict[str, Any], ga
     fast = optimizer.array(tile, state, "fast", role=1)
     tile.companions = [(gamma, fast)] if gamma else []
     return fast
-
-
-def make_fast_arrays(optimizer: AnalogOptimizer) -> None:
-    """Make the array P of every tile: it is there to calibrate and to count, and the next product sees it."""
-    for group in optimizer.param_groups:
-        for tile, state in optimizer.tiles_in(group):
-            fast_array(optimizer, tile, state, group.get("gamma", 0.0))
 
 
 # --- transfers -----------------------------------------------------------------------------------------

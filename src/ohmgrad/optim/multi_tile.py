@@ -93,16 +93,12 @@ class MultiTile(AnalogOptimizer):
             "warm_start": warm_start,
         }
         super().__init__(params, options, **digital)
-        self._all_finer()
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._all_finer()  # the next product sees the restored arrays
-
-    def _all_finer(self) -> None:
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                self._finer(tile, group, state)
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> list[Tile]:
+        """W_1 ... W_N beside the tile, which is W_0."""
+        finer = [self.array(tile, state, f"tile_{n}", role=n) for n in range(1, group["tiles"])]
+        tile.companions = [(group["gamma"] ** n, array) for n, array in enumerate(finer, 1)]
+        return finer
 
     def check(self, group: dict[str, Any]) -> None:
         check_number("tiles", group["tiles"], low=2, high=255)
@@ -114,7 +110,7 @@ class MultiTile(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        arrays = [tile, *self._finer(tile, group, state)]
+        arrays = [tile, *self.beside(tile, group, state)]
         arrays[-1].pulse(x, d, -residual_rate(group))
         updates = state["updates"] = state.get("updates", 0) + 1
         last, warm, every = len(arrays) - 1, group["warm_start"], group["transfer_every"]
@@ -134,9 +130,3 @@ class MultiTile(AnalogOptimizer):
     def _transfer(source: Tile, into: Tile, group: dict[str, Any], number: int) -> None:
         columns = next_columns(into, group["columns"], number)
         write_columns(into, columns, read_columns(source, columns), group["beta"])
-
-    def _finer(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> list[Tile]:
-        """W_1 ... W_N beside the tile, which is W_0."""
-        finer = [self.array(tile, state, f"tile_{n}", role=n) for n in range(1, group["tiles"])]
-        tile.companions = [(group["gamma"] ** n, array) for n, array in enumerate(finer, 1)]
-        return finer

@@ -16,7 +16,6 @@ from .moves import (
     check_residual,
     check_whole,
     fast_array,
-    make_fast_arrays,
     next_columns,
     next_transfer,
     read_columns,
@@ -93,11 +92,10 @@ class ResidualLearning(AnalogOptimizer):
             "reads": reads,
         }
         super().__init__(params, options, **digital)
-        make_fast_arrays(self)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        make_fast_arrays(self)
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+        """P."""
+        return fast_array(self, tile, state, group["gamma"])
 
     def check(self, group: dict[str, Any]) -> None:
         check_residual(group)
@@ -106,7 +104,7 @@ class ResidualLearning(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = fast_array(self, tile, state, group["gamma"])
+        fast = self.beside(tile, group, state)
         fast.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
         if transfer is not None:
@@ -116,5 +114,5 @@ class ResidualLearning(AnalogOptimizer):
     def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
         cols = tile.shape[1]
         share = min((group["columns"] or cols) / cols, 1.0) / group["transfer_every"]
-        fast = fast_array(self, tile, state, group["gamma"])
+        fast = self.beside(tile, group, state)
         return Road(fast, residual_rate(group), share * group["beta"], read_noise(tile, group["reads"]))

@@ -18,7 +18,6 @@ from .moves import (
     check_residual,
     check_whole,
     fast_array,
-    make_fast_arrays,
     next_columns,
     next_transfer,
     plane,
@@ -98,11 +97,10 @@ class ResidualLearningV2(AnalogOptimizer):
             "reads": reads,
         }
         super().__init__(params, options, **digital)
-        make_fast_arrays(self)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        make_fast_arrays(self)
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+        """P."""
+        return fast_array(self, tile, state, group["gamma"])
 
     def check(self, group: dict[str, Any]) -> None:
         check_residual(group)
@@ -112,7 +110,7 @@ class ResidualLearningV2(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = fast_array(self, tile, state, group["gamma"])
+        fast = self.beside(tile, group, state)
         fast.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
         if transfer is None:

@@ -105,16 +105,17 @@ class SPTracking(AnalogOptimizer):
             "reads": reads,
         }
         super().__init__(params, options, **digital)
-        self._all_beside()
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._all_beside()  # the next product sees the restored P and Q
-
-    def _all_beside(self) -> None:
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                self._beside(tile, group, state)
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tensor]:
+        """P, and the digital Q (rows, cols)."""
+        p = self.array(tile, state, "fast", role=1)
+        q = state.get("q")
+        if q is None:
+            q = state["q"] = torch.zeros(tile.shape)
+        # not among the arrays, whose pulses count and which can be calibrated
+        known = next((other for _, other in tile.companions if other.owner is q), None) or Tile(q, DIGITAL)
+        tile.companions = [(group["gamma"], p), (-group["gamma"], known)]
+        return p, q
 
     def check(self, group: dict[str, Any]) -> None:
         check_residual(group)
@@ -124,7 +125,7 @@ class SPTracking(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        p, q = self._beside(tile, group, state)
+        p, q = self.beside(tile, group, state)
         p.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
         if transfer is None:
@@ -135,14 +136,3 @@ class SPTracking(AnalogOptimizer):
         moved = read_columns(p, columns, group["reads"]) - before
         write_columns(tile, columns, moved, group["beta"])
         q[columns] = before + group["eta"] * moved
-
-    def _beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tensor]:
-        """P, and the digital Q (rows, cols)."""
-        p = self.array(tile, state, "fast", role=1)
-        q = state.get("q")
-        if q is None:
-            q = state["q"] = torch.zeros(tile.shape)
-        # not among the arrays, whose pulses count and which can be calibrated
-        known = next((other for _, other in tile.companions if other.owner is q), None) or Tile(q, DIGITAL)
-        tile.companions = [(group["gamma"], p), (-group["gamma"], known)]
-        return p, q

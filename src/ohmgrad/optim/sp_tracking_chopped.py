@@ -105,20 +105,17 @@ class ChoppedSPTracking(AnalogOptimizer):
             "columns": columns,
             "reads": reads,
         }
-        #: gamma with which the companions of every tile were made
-        self._shown: dict[int, float] = {}
         super().__init__(params, options, **digital)
-        self._all_beside()
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._shown = {}
-        self._all_beside()  # the next product sees the restored arrays
-
-    def _all_beside(self) -> None:
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                self._beside(tile, group, state)
+    def beside(
+        self, tile: Tile, group: dict[str, Any], state: dict[str, Any]
+    ) -> tuple[Tile, Tile, np.ndarray]:
+        """P, R and the digital Q (cols, rows)."""
+        p = self.array(tile, state, "fast", role=1)
+        r = self.array(tile, state, "reference", role=2)
+        share = group["gamma"] * chopper(tile, state)
+        tile.companions = [(share, p), (-share, r)]
+        return p, r, plane(tile, state, "q")
 
     def check(self, group: dict[str, Any]) -> None:
         check_residual(group)
@@ -129,7 +126,7 @@ class ChoppedSPTracking(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        p, r, q = self._beside(tile, group, state)
+        p, r, q = self.beside(tile, group, state)
         x, chop = chopped(x, tile, state)
         p.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
@@ -145,17 +142,4 @@ class ChoppedSPTracking(AnalogOptimizer):
         if flips:
             chop[flips] *= -1
             program_columns(r, flips, q[flips])
-            del self._shown[id(tile)]
-            self._beside(tile, group, state)  # the next product sees the new choppers
-
-    def _beside(
-        self, tile: Tile, group: dict[str, Any], state: dict[str, Any]
-    ) -> tuple[Tile, Tile, np.ndarray]:
-        """P, R and the digital Q (cols, rows)."""
-        p = self.array(tile, state, "fast", role=1)
-        r = self.array(tile, state, "reference", role=2)
-        if self._shown.get(id(tile)) != group["gamma"]:  # else they are as they were
-            share = group["gamma"] * chopper(tile, state)
-            tile.companions = [(share, p), (-share, r)]
-            self._shown[id(tile)] = group["gamma"]
-        return p, r, plane(tile, state, "q")
+            self.beside(tile, group, state)  # the next product sees the new choppers

@@ -17,7 +17,6 @@ from .base import AnalogOptimizer, Road
 from .moves import (
     check_transfer,
     fast_array,
-    make_fast_arrays,
     next_columns,
     next_transfer,
     read_columns,
@@ -91,11 +90,10 @@ class TikiTaka(AnalogOptimizer):
             "gamma": gamma,
         }
         super().__init__(params, options, **digital)
-        make_fast_arrays(self)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        make_fast_arrays(self)
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+        """P."""
+        return fast_array(self, tile, state, group["gamma"])
 
     def check(self, group: dict[str, Any]) -> None:
         check_transfer(group)
@@ -105,7 +103,7 @@ class TikiTaka(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = fast_array(self, tile, state, group["gamma"])
+        fast = self.beside(tile, group, state)
         fast.pulse(x, d, -group["fast_lr"])
         transfer = next_transfer(group, state)
         if transfer is None:
@@ -115,6 +113,6 @@ class TikiTaka(AnalogOptimizer):
 
     def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
         share = min(group["columns"] / tile.shape[1], 1.0) / group["transfer_every"]
-        fast = fast_array(self, tile, state, group["gamma"])
+        fast = self.beside(tile, group, state)
         noise = read_noise(tile, group["reads"])
         return Road(fast, float(group["fast_lr"]), share * transfer_rate(group), noise)

@@ -18,7 +18,6 @@ from .moves import (
     check_buffer,
     check_transfer,
     fast_array,
-    make_fast_arrays,
     next_columns,
     next_transfer,
     read_columns,
@@ -112,11 +111,10 @@ class TTv2(AnalogOptimizer):
             "max_pulses": max_pulses,
         }
         super().__init__(params, options, **digital)
-        make_fast_arrays(self)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        make_fast_arrays(self)
+    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+        """P."""
+        return fast_array(self, tile, state, group["gamma"])
 
     def check(self, group: dict[str, Any]) -> None:
         check_transfer(group)
@@ -127,7 +125,7 @@ class TTv2(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = fast_array(self, tile, state, group["gamma"])
+        fast = self.beside(tile, group, state)
         fast.pulse(x, d, -group["fast_lr"])
         transfer = next_transfer(group, state)
         if transfer is None:

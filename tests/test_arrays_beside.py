@@ -1,0 +1,63 @@
+"""Arrays beside the weights: when they are made, and whose the network sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cases import ALGORITHMS
+from ohmgrad import AnalogLinear, AnalogSGD, Device, Noise, SoftBounds, Spread, TikiTaka
+from ohmgrad.optim import calibrate_symmetric_points
+
+DEVICE = Device(SoftBounds.symmetric(0.6), 0.01, Spread(up_down=0.2), Noise(0.3))
+ALONE = AnalogLinear(4, 3, DEVICE)
+BESIDE = [name for name, make in ALGORITHMS.items() if make(ALONE.parameters()).arrays()]
+
+
+def train(layer: nn.Module, optimizer: Any, steps: int = 4) -> None:
+    for i in range(steps):
+        optimizer.zero_grad()
+        layer(torch.linspace(-1, 1, 8 * 4).view(8, 4) + 0.1 * i).square().sum().backward()
+        optimizer.step()
+
+
+def output(layer: nn.Module) -> Tensor:
+    return layer(torch.eye(4)).detach()
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_group_added_later_has_its_arrays_at_once(name: str) -> None:
+    first, second = AnalogLinear(4, 3, DEVICE, seed=1), AnalogLinear(4, 2, DEVICE, seed=2)
+    optimizer = ALGORITHMS[name](first.parameters())
+    before = len(optimizer.arrays())
+    optimizer.add_param_group({"params": list(second.parameters())})
+    assert len(optimizer.arrays()) == 2 * before
+    assert {a.shape for a in optimizer.arrays()} == {(3, 4), (2, 4)}
+    calibrate_symmetric_points(optimizer, pairs=5)
+    assert optimizer.events()["pulses_up"] == before * 5 * (3 + 2) * 4
+
+
+def test_the_network_sees_the_arrays_of_the_latest_optimizer_only() -> None:
+    layer = AnalogLinear(4, 3, DEVICE, bias=False)
+    train(layer, TikiTaka(layer.parameters(), lr=0.1, fast_lr=0.3, gamma=0.5))
+    seen, own = output(layer), (layer.weight * layer.out_scale.view(-1, 1)).detach().t()
+    assert not torch.allclose(seen, own)  # W + gamma P; the optimizer itself is gone already
+    for make in (AnalogSGD, TikiTaka):  # without arrays, and with new ones, which hold nothing yet
+        train(layer, TikiTaka(layer.parameters(), lr=0.1, fast_lr=0.3, gamma=0.5))
+        kept = make(layer.parameters(), lr=0.1)
+        own = (layer.weight * layer.out_scale.view(-1, 1)).detach().t()
+        torch.testing.assert_close(output(layer), own)
+        del kept
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_restored_state_is_seen_by_the_next_product(name: str) -> None:
+    layer, twin = (AnalogLinear(4, 3, DEVICE, seed=1) for _ in range(2))
+    optimizer, other = ALGORITHMS[name](layer.parameters()), ALGORITHMS[name](twin.parameters())
+    train(layer, optimizer)
+    twin.load_state_dict(layer.state_dict())
+    other.load_state_dict(optimizer.state_dict())
+    assert torch.equal(output(layer), output(twin))
