@@ -33,16 +33,17 @@ def code_lines(source: str) -> int:
 
 def algorithm_table() -> Table:
     """All algorithms with the first lines of their files, and the lines of code in each file."""
-    table = Table(title="algorithms", title_justify="left")
-    table.add_column("name", no_wrap=True)
-    table.add_column("optimizer")
-    table.add_column("what it does", overflow="fold")
-    table.add_column("source", overflow="fold")
-    table.add_column("lines of code", justify="right")
+    table = Table(title="algorithms", title_justify="left", show_lines=True)
+    table.add_column("name and optimizer", no_wrap=True)
+    table.add_column("what it does, and its source", overflow="fold")
+    table.add_column("lines", justify="right", no_wrap=True)
     for name, kind in ALGORITHMS.items():
         module: ModuleType = sys.modules[kind.__module__]
         what, _, source = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
         source = " ".join(source.split("\n\n")[0].split())
         lines = code_lines(inspect.getsource(module))
-        table.add_row(name, kind.__name__, " ".join(what.split()), source, str(lines))
+        what = " ".join(what.split())
+        table.add_row(f"{name}\n[dim]{kind.__name__}[/dim]", f"{what}\n[dim]{source}[/dim]", str(lines))
+    table.caption = "lines: of code in the optimizer's file, without comments and docstrings"
+    table.caption_justify = "left"
     return table
