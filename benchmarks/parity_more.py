@@ -125,7 +125,9 @@ def _one_sided(device: og.Device) -> Callable[[], Any]:
     def config() -> Any:
         from aihwkit.simulator import configs  # pyright: ignore[reportMissingImports]
 
-        element = configs.SoftBoundsDevice(**{**_shared(device, device.dw_min), "w_min": 0.0, "mult_noise": False})
+        element = configs.SoftBoundsDevice(
+            **{**_shared(device, device.dw_min), "w_min": 0.0, "mult_noise": False}
+        )
         return configs.OneSidedUnitCell(unit_cell_devices=[element], refresh_every=0)
 
     return config

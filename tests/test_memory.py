@@ -29,7 +29,8 @@ from ohmgrad.devices import (
 from ohmgrad.ensemble.arrays import Arrays
 from ohmgrad.optim import AnalogSGD, TikiTaka, calibrate_symmetric_points
 from ohmgrad.pulses import Pulsing
-from ohmgrad.pulses.counts import cell_normals, normals, update_counts
+from ohmgrad.pulses import pulsed_update_
+from ohmgrad.pulses.counts import normals, renew_normals_, update_counts
 from ohmgrad.rng import Key, Purpose, gaussians
 from stats import assert_mean, assert_normal, assert_share, assert_variance, z_variance_pair
 
@@ -77,7 +78,11 @@ def test_counts_of_both_backends_are_those_of_the_update(setting: Setting) -> No
     assert slow.events == fast.events
     for a, b in zip((*slow.up, *slow.down), (*fast.up, *fast.down), strict=True):
         assert a is b is None or (a is not None and b is not None and torch.equal(a, b))
-    assert torch.equal(slow.touched, fast.touched)
+    touched = fast.up.touched(elements.shape) | fast.down.touched(elements.shape)
+    for backend in ("reference", "numba"):
+        found, w = torch.zeros(elements.shape, dtype=torch.bool), torch.zeros(elements.shape)
+        pulsed_update_(w, elements, x, d, lr, setting.pulsing, key, 5, backend, found)
+        assert torch.equal(found, touched)
     tile = Tile((37, 53), device(), seed=1, array=2, pulsing=setting.pulsing)
     tile.events[0] = 5
     tile.pulse(x, d, lr)
@@ -101,7 +106,8 @@ def test_counts_are_lists_or_planes_and_agree_with_the_weights() -> None:
                 n.flatten() if cells is None else torch.zeros(37 * 53).index_copy(0, cells, n.float())
             )
         torch.testing.assert_close(tile.weight.flatten(), net * 0.001, atol=1e-6, rtol=0)
-        assert set(counts.touched.tolist()) >= set(net.nonzero().flatten().tolist())
+        touched = counts.up.touched((37, 53)) | counts.down.touched((37, 53))
+        assert bool(touched.flatten()[net != 0].all())
 
 
 def test_at_fidelity_mean_an_element_counts_as_pulsed_where_a_change_is_asked_for() -> None:
@@ -110,19 +116,25 @@ def test_at_fidelity_mean_an_element_counts_as_pulsed_where_a_change_is_asked_fo
     for lr, swap in ((0.1, False), (-0.1, True)):
         c = update_counts(e, x, d, lr, Pulsing("mean"), Key(0, 0), 0, True)
         up, down = (c.down, c.up) if swap else (c.up, c.down)
-        assert up.touched.tolist() == [0, 1]
-        assert down.touched.tolist() == [1, 4]
+        assert up.touched((2, 3)).flatten().nonzero().flatten().tolist() == [0, 1]
+        assert down.touched((2, 3)).flatten().nonzero().flatten().tolist() == [1, 4]
         assert c.events == [0, 0, 0, 0]
+        found = torch.zeros(2, 3, dtype=torch.bool)
+        pulsed_update_(torch.zeros(2, 3), e, x, d, lr, Pulsing("mean"), Key(0, 0), 0, touched=found)
+        assert found.flatten().nonzero().flatten().tolist() == [0, 1, 4]
 
 
 def test_numbers_by_cell_are_standard_normal_and_the_same_in_both_backends() -> None:
-    key, cells = Key(3, 4), torch.arange(SHAPE[0] * SHAPE[1])
-    for slow, fast in (
-        (normals(SHAPE, 6, 29, key, False), normals(SHAPE, 6, 29, key, True)),
-        (cell_normals(cells, SHAPE[1], 6, 26, key, False), cell_normals(cells, SHAPE[1], 6, 26, key, True)),
-    ):
-        torch.testing.assert_close(slow, fast, atol=2e-6, rtol=0)
-        assert_normal(fast)
+    key = Key(3, 4)
+    slow, fast = (normals(SHAPE, 6, 29, key, numba) for numba in (False, True))
+    torch.testing.assert_close(slow, fast, atol=2e-6, rtol=0)
+    assert_normal(fast)
+    share = torch.linspace(0, 1, SHAPE[0]).unsqueeze(1)  # rows with few and with many touched cells
+    touched = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)) < share
+    for numba in (False, True):
+        out = torch.full(SHAPE, 7.0)
+        renew_normals_(out, touched, 3.0, 6, 29, key, numba)
+        torch.testing.assert_close(out, torch.where(touched, 3 * slow, 7.0), atol=6e-6, rtol=0)
 
 
 # --- stuck elements --------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from .crossbar_sides import Side, draw_side, drive, minus_side, pass_time, refre
 from .devices import Device, Elements, Reference
 from .errors import InputError
 from .pulses import Pulsing, apply_counts_, pulsed_update_
-from .pulses.counts import Pulses, cell_normals, listed, update_counts
+from .pulses.counts import Pulses, listed, renew_normals_, update_counts
 from .rng import Key, Purpose, gaussians
 
 if TYPE_CHECKING:
@@ -117,15 +117,14 @@ class Hidden:
         self.show(tile)
 
     def show(self, tile: Tile, touched: Tensor | None = None, refresh: bool = False) -> None:
-        """Make the weights from what the elements hold, after `touched` cells (flat) were pulsed."""
+        """Make the weights from what the elements hold, after `touched` cells, bool (rows, cols), were pulsed."""
         memory = tile.memory
         for side in self.sides:
             side.pin(self.plane(tile, side))
         if touched is not None and "noise" in memory:
             step = memory["refreshes"] if refresh else tile.count("updates")
-            key, cols = refresh_key(tile.key) if refresh else tile.key, tile.shape[1]
-            xi = cell_normals(touched, cols, step, Purpose.WRITE_NOISE, key, self.numba)
-            memory["noise"].view(-1).index_copy_(0, touched, xi.mul_(self.noise))
+            key = refresh_key(tile.key) if refresh else tile.key
+            renew_normals_(memory["noise"], touched, self.noise, step, Purpose.WRITE_NOISE, key, self.numba)
         if self.pair:
             torch.sub(memory["plus"], memory["minus"], out=tile.weight)
         elif "reference" in memory:
@@ -169,17 +168,12 @@ class Hidden:
                 self._change(tile, x.double(), d.double(), lr)
             else:
                 self._drive(tile, counts.up, counts.down, step, pulsing.fidelity)
-            touched = None
-            if self.minds_pulses:
-                self._renew_ages(tile, counts.up.touched, counts.down.touched)
-                touched = counts.touched
-            self.show(tile, touched)
+            self._pulsed(tile, counts.up, counts.down)
             return counts.events
         held = self.plane(tile, self.sides[0])
-        events = pulsed_update_(held, elements, x, d, lr, pulsing, tile.key, step, self.backend)
-        touched = None
-        if self.minds_pulses:
-            touched = update_counts(elements, x, d, lr, pulsing, tile.key, step, self.numba).touched
+        touched = torch.zeros(tile.shape, dtype=torch.bool) if self.minds_pulses else None
+        events = pulsed_update_(held, elements, x, d, lr, pulsing, tile.key, step, self.backend, touched)
+        if touched is not None:
             self._renew_ages(tile, touched)
         self.show(tile, touched)
         return events
@@ -187,18 +181,16 @@ class Hidden:
     def apply_counts(self, tile: Tile, n: Tensor) -> None:
         """As `apply_counts_`; in a pair pulses down go up on the second element."""
         step, fidelity = tile.count("updates"), tile.pulsing.fidelity
-        flat = n.flatten()
         if self.pair:
             up, down = listed(n), listed(-n)
             self._drive(tile, up, down, step, fidelity)
-            self._renew_ages(tile, up.touched, down.touched)
-            touched = torch.cat([up.touched, down.touched])
+            self._pulsed(tile, up, down)
         else:
             held, side = self.plane(tile, self.sides[0]), self.sides[0]
             apply_counts_(held, side.elements, n, fidelity, side.key, step, self.backend)
-            touched = flat.nonzero().flatten()
+            touched = n != 0
             self._renew_ages(tile, touched)
-        self.show(tile, touched)
+            self.show(tile, touched)
 
     def steps(self, tile: Tile, left: Tensor) -> Tensor:
         """Size of the step of a pulse in the direction of `left` (rows, cols), in units of dw_min."""
@@ -245,10 +237,19 @@ class Hidden:
                 g = side.clip(g + (sign * lr * torch.outer(db, xb)).clamp(min=0) * side.elements.q_plus(g))
             tile.memory[side.name].copy_(g)
 
-    def _renew_ages(self, tile: Tile, *cells: Tensor) -> None:
-        for side, some in zip(self.sides, cells, strict=True):
+    def _pulsed(self, tile: Tile, up: Pulses, down: Pulses, refresh: bool = False) -> None:
+        """After pulses on the two elements of pairs: their ages, their write noise, the weights."""
+        touched = None
+        if self.minds_pulses:
+            ups, downs = up.touched(tile.shape), down.touched(tile.shape)
+            self._renew_ages(tile, ups, downs)
+            touched = ups | downs
+        self.show(tile, touched, refresh)
+
+    def _renew_ages(self, tile: Tile, *touched: Tensor) -> None:
+        for side, some in zip(self.sides, touched, strict=True):
             if AGES[side.name] in tile.memory:
-                tile.memory[AGES[side.name]].view(-1).index_fill_(0, some, 0)
+                tile.memory[AGES[side.name]].masked_fill_(some, 0)
 
     def full(self, tile: Tile) -> Tensor:
         """Flat indices of the pairs that a refresh resets, see `OneSided`."""
@@ -263,8 +264,7 @@ class Hidden:
         for side in self.sides:
             tile.memory[side.name].view(-1)[cells] = 0.0
         tile.memory["refreshes"] += 1
-        self._renew_ages(tile, cells, cells)
-        self.show(tile, cells, refresh=True)
+        self._pulsed(tile, *[Pulses(cells, torch.ones_like(cells))] * 2, refresh=True)
 
     def top_up(self, tile: Tile, cells: Tensor, goal: Tensor) -> Tensor:
         """One round of write-verify on some pairs: returns the pulses sent, signed, int64 (k,).
@@ -282,8 +282,7 @@ class Hidden:
         ups, downs = Pulses(cells[up], n[up]), Pulses(cells[down], -n[down])
         self._drive(tile, ups, downs, step, tile.pulsing.fidelity, refresh=True)
         tile.memory["refreshes"] += 1
-        self._renew_ages(tile, cells[up], cells[down])
-        self.show(tile, cells[n != 0], refresh=True)
+        self._pulsed(tile, ups, downs, refresh=True)
         return n
 
 

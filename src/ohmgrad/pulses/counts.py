@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from ..devices import Elements
-from ..rng import Key, box_muller, gaussians, philox
+from ..rng import Key, gaussians
 from . import reference
-from .ops import check_factors
+from .ops import asked_for, check_factors
 from .trains import SLOTS, Pulsing
 
-__all__ = ["Counts", "Pulses", "cell_normals", "dense", "listed", "normals", "update_counts"]
+__all__ = ["Counts", "Pulses", "dense", "listed", "normals", "renew_normals_", "update_counts"]
 
 
 class Pulses(NamedTuple):
@@ -29,10 +29,13 @@ class Pulses(NamedTuple):
     #: pulses of each, int64 (k,), >= 1; or (rows, cols), >= 0
     n: Tensor
 
-    @property
-    def touched(self) -> Tensor:
-        """Flat indices of the cells that are pulsed, int64 (k,)."""
-        return self.n.flatten().nonzero().flatten() if self.cells is None else self.cells
+    def touched(self, shape: tuple[int, int]) -> Tensor:
+        """Which cells are pulsed, bool (rows, cols)."""
+        if self.cells is None:
+            return self.n > 0
+        found = torch.zeros(shape, dtype=torch.bool)
+        found.view(-1)[self.cells] = True
+        return found
 
 
 class Counts(NamedTuple):
@@ -42,13 +45,6 @@ class Counts(NamedTuple):
     down: Pulses
     #: pulses up, pulses down, line toggles, slots
     events: list[int]
-
-    @property
-    def touched(self) -> Tensor:
-        """Flat indices of all cells that are pulsed, int64; listed cells twice if in both directions."""
-        if self.up.cells is None:
-            return (self.up.n + self.down.n).flatten().nonzero().flatten()
-        return torch.cat([self.up.touched, self.down.touched])
 
 
 def dense(events: Sequence[int], shape: tuple[int, int]) -> bool:
@@ -73,17 +69,12 @@ def update_counts(
         InputError: when shapes do not match or a value is not finite.
     """
     x, d = check_factors(elements, x, d, lr)
-    rows, cols = elements.shape
     if not len(x) or lr == 0:
         nothing = torch.empty(0, dtype=torch.int64)
         return Counts(Pulses(nothing, nothing), Pulses(nothing, nothing), [0, 0, 0, 0])
     if pulsing.fidelity == "mean":
-        both = [torch.zeros(rows, cols), torch.zeros(rows, cols)]
-        for a in (1, -1):  # signs of the two lines
-            for b in (1, -1):
-                both[(a * b * lr) < 0] += ((b * d) > 0).float().t() @ ((a * x) > 0).float()
-        ups, downs = ((t > 0).long() for t in both)
-        return Counts(listed(ups), listed(downs), [0, 0, 0, 0])
+        ups, downs = asked_for(x, d, lr)
+        return Counts(listed(ups.long()), listed(downs.long()), [0, 0, 0, 0])
     if numba:
         from . import cpu_counts  # numba takes half a second to import
 
@@ -116,17 +107,19 @@ def normals(shape: tuple[int, int], step: int, purpose: int, key: Key, numba: bo
     return gaussians(shape[1], torch.arange(shape[0]), step, purpose, key).float()
 
 
-def cell_normals(cells: Tensor, cols: int, step: int, purpose: int, key: Key, numba: bool) -> Tensor:
-    """A standard normal number for each cell, float32 (k,): from Philox(col, row, step, purpose).
+def renew_normals_(
+    out: Tensor, touched: Tensor, std: float, step: int, purpose: int, key: Key, numba: bool
+) -> None:
+    """Put std times the standard normal number of `normals` where `touched` is True; the rest stays.
 
     Args:
-        cells: flat indices row * cols + col, int64 (k,).
-        cols: columns of the array.
-        step, purpose, key: the rest of the address.
+        out: float32 (rows, cols), contiguous, changed in place; touched: bool (rows, cols).
+        step, purpose, key: address of the numbers.
     """
     if numba:
         from . import cpu_counts
 
-        return cpu_counts.cell_normals(cells, cols, step, purpose, key)
-    a, b, _, _ = philox(cells % cols, cells // cols, step, purpose, key)
-    return box_muller(a, b)[0].float()
+        cpu_counts.renew_normals(out, touched, std, step, purpose, key)
+        return
+    z = normals(tuple(out.shape), step, purpose, key, False)
+    out.copy_(torch.where(touched, z.mul_(std), out))

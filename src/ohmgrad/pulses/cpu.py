@@ -156,9 +156,10 @@ def _key(key: Key) -> tuple[np.uint32, np.uint32]:
 
 
 def pulsed_update(
-    w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, key: Key, step: int
-) -> list[int]:
-    """As `reference.pulsed_update`, in place on a contiguous float32 `w`.
+    w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, key: Key, step: int,
+    touched: Tensor | None = None,
+) -> list[int]:  # fmt: skip
+    """As `reference.pulsed_update`, in place on a contiguous float32 `w`; `touched`: see `pulsed_update_`.
 
     Returns the events, and one number more: not 0 if x or d had a value that is not finite, in which
     case the weights are as before.
@@ -188,7 +189,12 @@ def pulsed_update(
         float(lr), elements.dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
         u32(step & 0xFFFFFFFF), _key(key), xs, ds, lines, n_lines, on, live, events, chunks,
     )  # fmt: skip
-    return (events[0] if chunks == 1 else events.sum(0)).tolist()
+    total = (events[0] if chunks == 1 else events.sum(0)).tolist()
+    if touched is not None and not total[-1]:
+        from .cpu_counts import mark
+
+        mark(xs, ds, lines, n_lines, touched.numpy())
+    return total
 
 
 def trains(

@@ -17,13 +17,13 @@ from .cpu_math import CONTRACT, gauss2, kernel, lent, philox, popcount
 from .cpu_trains import trains_chunk
 from .trains import Pulsing
 
-__all__ = ["cell_normals", "normals", "update_counts"]
+__all__ = ["mark", "normals", "renew_normals", "update_counts"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
 LOW31 = u32(0x7FFFFFFF)
-#: cells whose numbers are drawn at a time
-BLOCK = 1024
+#: rows of which at least this share is touched draw the numbers of all their cells, four at a time
+WHOLE_FROM = 0.3
 #: share of the lines of an average sample from which on whole rows are counted, as vectors
 DENSE_FROM = 0.2
 
@@ -131,33 +131,93 @@ def update_counts(
     return (lists[0][:n_up], lists[1][:n_up]), (lists[2][:n_down], lists[3][:n_down]), events
 
 
+@kernel()
+def mark(xs, ds, lines, n_lines, touched):
+    """Put True into touched (rows, cols) where trains coincide in any sample."""
+    xs, ds, lines, n_lines = lent(xs), lent(ds), lent(lines), lent(n_lines)
+    rows, cols = touched.shape
+    seen = np.zeros(cols, np.uint32)  # slots of any sample in which a cell was pulsed
+    for r in range(rows):
+        if _mark_row(r, xs, ds, lines, n_lines, seen):
+            row = touched[r]
+            for j in range(cols):
+                row[j] |= seen[j] != u32(0)
+                seen[j] = u32(0)
+
+
+@kernel()
+def _mark_row(r, xs, ds, lines, n_lines, seen):
+    fires = False
+    for s in range(xs.shape[1]):
+        n = n_lines[s]
+        if n == 0:
+            continue
+        for q in range(ds.shape[0]):
+            word, trains = u32(ds[q, s, r] & LOW31), xs[q, s]
+            if word == u32(0):
+                continue
+            fires = True
+            if n > DENSE_FROM * seen.shape[0]:
+                for j in range(seen.shape[0]):
+                    seen[j] |= trains[j] & word
+            else:
+                for i in range(n):
+                    j = lines[s, i]
+                    seen[j] |= trains[j] & word
+    return fires
+
+
 @kernel(fastmath=CONTRACT)
+def _row_normals(r, step, purpose, k0, k1, z):
+    """The numbers of all cells of row r, in the order of `rng.gaussians`."""
+    group = z.shape[0] // 4
+    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
+    for g in range(group):
+        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
+        za[g], zb[g] = gauss2(a, b)
+        zc[g], zd[g] = gauss2(c, d)
+
+
+@kernel(fastmath=CONTRACT)
+def _some_normals(r, n, columns, group, step, purpose, k0, k1, z):
+    """The numbers of `_row_normals` of the first n listed cells."""
+    for i in range(n):
+        j = columns[i]
+        lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
+        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)
+        late = lane >= i32(2)
+        one, two = gauss2(c if late else a, d if late else b)
+        z[i] = two if (lane & i32(1)) != i32(0) else one
+
+
+@kernel()
 def _normals(out, step, purpose, k0, k1):
     rows, cols = out.shape
-    group = (cols + 3) // 4
-    z = np.empty(4 * group, np.float32)
-    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
+    z = np.empty(4 * ((cols + 3) // 4), np.float32)
     for r in range(rows):
-        for g in range(group):
-            a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
-            za[g], zb[g] = gauss2(a, b)
-            zc[g], zd[g] = gauss2(c, d)
+        _row_normals(r, step, purpose, k0, k1, z)
         for j in range(cols):
             out[r, j] = z[j]
 
 
-@kernel(fastmath=CONTRACT)
-def _cell_normals(cells, cols, step, purpose, k0, k1, out):
-    row, col = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
-    for first in range(0, cells.shape[0], BLOCK):
-        n = min(BLOCK, cells.shape[0] - first)
-        for i in range(n):  # the division apart, so that the other loop becomes vectors
-            r = cells[first + i] // cols
-            row[i], col[i] = r, cells[first + i] - r * cols
-        z = out[first : first + n]
-        for i in range(n):
-            a, b, _, _ = philox(col[i], row[i], step, purpose, k0, k1)
-            z[i], _ = gauss2(a, b)
+@kernel()
+def _renew_normals(out, touched, std, step, purpose, k0, k1):
+    rows, cols = out.shape
+    group = (cols + 3) // 4
+    z, columns = np.empty(4 * group, np.float32), np.empty(cols + 1, np.int32)
+    for r in range(rows):
+        row, hit, n = out[r], touched[r], 0
+        for j in range(cols):
+            columns[n] = j
+            n += np.int64(hit[j])
+        if n > WHOLE_FROM * cols:
+            _row_normals(r, step, purpose, k0, k1, z)
+            for j in range(cols):
+                row[j] = std * z[j] if hit[j] else row[j]
+        elif n > 0:
+            _some_normals(r, n, columns, group, step, purpose, k0, k1, z)
+            for i in range(n):
+                row[columns[i]] = std * z[i]
 
 
 def normals(shape: tuple[int, int], step: int, purpose: int, key: Key) -> Tensor:
@@ -167,11 +227,11 @@ def normals(shape: tuple[int, int], step: int, purpose: int, key: Key) -> Tensor
     return torch.from_numpy(out)
 
 
-def cell_normals(cells: Tensor, cols: int, step: int, purpose: int, key: Key) -> Tensor:
-    """As `counts.cell_normals`."""
-    out = np.empty(len(cells), np.float32)
-    _cell_normals(cells.numpy(), cols, u32(step & 0xFFFFFFFF), u32(purpose), *_key(key), out)
-    return torch.from_numpy(out)
+def renew_normals(out: Tensor, touched: Tensor, std: float, step: int, purpose: int, key: Key) -> None:
+    """As `counts.renew_normals_`."""
+    _renew_normals(
+        out.numpy(), touched.numpy(), f32(std), u32(step & 0xFFFFFFFF), u32(purpose), *_key(key)
+    )  # fmt: skip
 
 
 def _key(key: Key) -> tuple[np.uint32, np.uint32]:

@@ -22,7 +22,7 @@ from ..rng import Key
 from . import reference
 from .trains import Pulsing
 
-__all__ = ["BACKENDS", "apply_counts_", "backend_for", "check_factors", "pulsed_update_"]
+__all__ = ["BACKENDS", "apply_counts_", "asked_for", "backend_for", "check_factors", "pulsed_update_"]
 
 BACKENDS = ("auto", "reference", "numba")
 
@@ -86,6 +86,7 @@ def pulsed_update_(
     key: Key,
     step: int,
     backend: str = "auto",
+    touched: Tensor | None = None,
 ) -> list[int]:
     """Change `w` in place by lr sum_b d_b x_b^T, at the fidelity of `pulsing`.
 
@@ -96,6 +97,8 @@ def pulsed_update_(
         x: (samples, cols); d: (samples, rows).
         lr: learning rate, negative to descend.
         key, step: address of the random numbers; step grows with every update.
+        touched: bool (rows, cols), where elements that get a pulse are marked with True; at fidelity "mean",
+            where there are no pulses, those for which a sample asks for a change.
 
     Returns:
         Events: pulses up, pulses down, line toggles, slots.
@@ -108,7 +111,7 @@ def pulsed_update_(
         return [0, 0, 0, 0]
     served_by = backend_for(w, elements, backend)
     if served_by == "numba" and pulsing.fidelity != "mean":
-        *events, bad = _cpu().pulsed_update(w, elements, x, d, lr, pulsing, key, step)
+        *events, bad = _cpu().pulsed_update(w, elements, x, d, lr, pulsing, key, step, touched)
         if bad:
             _raise_not_finite(x, d)
         return events
@@ -119,10 +122,29 @@ def pulsed_update_(
             _cpu().change(w, elements, x, d, lr)
         else:
             w.copy_(reference.change(w, elements, x, d, lr))
+        if touched is not None:
+            up, down = asked_for(x, d, lr)
+            touched |= up | down
         return [0, 0, 0, 0]
+    if touched is not None:
+        xs, ds, _ = reference.trains(x, d, lr, elements.dw_min, pulsing, key, step)
+        touched |= (reference.coincidences(xs, ds) != 0).any(0)
     new, events = reference.pulsed_update(w, elements, x, d, lr, pulsing, key, step)
     w.copy_(new)
     return events
+
+
+def asked_for(x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    """Where any sample asks for a change up, and where for one down: bool (rows, cols) each.
+
+    Args:
+        x: (samples, cols); d: (samples, rows); lr: negative to descend, not 0.
+    """
+    both = [torch.zeros(d.shape[1], x.shape[1]) for _ in range(2)]
+    for a in (1, -1):  # signs of the two lines
+        for b in (1, -1):
+            both[(a * b * lr) < 0] += ((b * d) > 0).float().t() @ ((a * x) > 0).float()
+    return both[0] > 0, both[1] > 0
 
 
 def check_factors(elements: Elements, x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
