@@ -2,9 +2,9 @@
 
 Per-cell spread and cycle-to-cycle noise, BL at most 31; from updates that pulse everywhere down to
 ones in which most lines are silent. aihwkit, if it can be imported, does the same updates beside it.
-Then a tabulated device and a measured one (if OHMGRAD_DATA names its table) beside the affine one, in turn,
-with lr in proportion to dw_min. Before a time is printed the mean change is checked against the one that
-was asked for.
+Then devices that run from tables, a measured one (if OHMGRAD_DATA names its table), and those whose elements
+remember, beside the affine one, in turn, with lr in proportion to dw_min. Before a time is printed the mean
+change is checked against the one that was asked for.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import dataclasses
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import ohmgrad as og
 from common import PAPER, interleaved, machine, seconds
 from ohmgrad.crossbar import Tile
+from ohmgrad.devices import OneSided, Reference, Retention, Stuck
 
 SIDE, BATCH = 1024, 32
 
@@ -91,12 +93,12 @@ def main() -> None:
         )
     print(f"\ntarget: at most 0.4 ns. Device: {og.crossbar.describe(PAPER)}")
     other_forms(x, d)
+    memories(x, d)
 
 
 def other_forms(x: torch.Tensor, d: torch.Tensor) -> None:
     """Times of devices that run from tables, as ratios to the affine one."""
     devices = {
-        "affine": PAPER,
         "exp": dataclasses.replace(PAPER, response=og.ExpStep(-0.6, 0.6)),
         "pow 2": dataclasses.replace(PAPER, response=og.PowStep(-0.6, 0.6, 2.0, 2.0)),
     }
@@ -104,11 +106,29 @@ def other_forms(x: torch.Tensor, d: torch.Tensor) -> None:
     if os.environ.get("OHMGRAD_DATA") and tables.exists():
         measured = og.Measured.from_npz(tables)
         devices["measured"] = og.Device(measured, measured.dw_min)
-    others = [name for name in devices if name != "affine"]
-    print(f"\n{'lr/dw_min':>9} {'affine ns':>10}" + "".join(f"{name:>10}" for name in others))
+    ladder(x, d, devices)
+    print("target: at most 2x. Cells beyond a table's reach or with too few measured pulses are replayed")
+
+
+def memories(x: torch.Tensor, d: torch.Tensor) -> None:
+    """Times of devices whose elements hold something beside their weight, as ratios to the plain one."""
+    changes: dict[str, dict[str, Any]] = {
+        "noise": {"write_noise": 1.0},
+        "drift": {"retention": Retention(drift=0.05)},
+        "stuck": {"stuck": Stuck(0.05)},
+        "reference": {"reference": Reference()},
+        "pair": {"pair": OneSided(refresh_every=10**6)},
+    }
+    ladder(x, d, {name: dataclasses.replace(PAPER, **change) for name, change in changes.items()})
+    print("target: at most 2x; a one-sided pair has two elements. Refreshes and waiting are not counted")
+
+
+def ladder(x: torch.Tensor, d: torch.Tensor, devices: dict[str, og.Device]) -> None:
+    """Times from updates that pulse everywhere down to silent ones, each device beside the affine one."""
+    print(f"\n{'lr/dw_min':>9} {'affine ns':>10}" + "".join(f"{name:>10}" for name in devices))
     for lr in (10, 1, 0.1, 0.01, 0.001):
         works = {}
-        for name, device in devices.items():
+        for name, device in {"affine": PAPER, **devices}.items():
             tile = Tile(torch.empty(SIDE, SIDE).uniform_(-0.1, 0.1), device, seed=1)
             check(tile, x, d, lr * device.dw_min)
 
@@ -118,9 +138,8 @@ def other_forms(x: torch.Tensor, d: torch.Tensor) -> None:
 
             works[name] = work
         took = interleaved(works, rounds=5)
-        ratios = "".join(f"{took[name] / took['affine']:9.2f}x" for name in others)
+        ratios = "".join(f"{took[name] / took['affine']:9.2f}x" for name in devices)
         print(f"{lr:9g} {took['affine'] * 1e9 / (2 * SIDE * SIDE * BATCH):10.3f}{ratios}")
-    print("target: at most 2x. Cells beyond a table's tangents or with too few measured pulses are replayed")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,7 @@ from ohmgrad.devices import (
 )
 from ohmgrad.ensemble.arrays import Arrays
 from ohmgrad.optim import AnalogSGD, TikiTaka, calibrate_symmetric_points
-from ohmgrad.pulses import Pulsing
-from ohmgrad.pulses import pulsed_update_
+from ohmgrad.pulses import Pulsing, pulsed_update_
 from ohmgrad.pulses.counts import normals, renew_normals_, update_counts
 from ohmgrad.rng import Key, Purpose, gaussians
 from stats import assert_mean, assert_normal, assert_share, assert_variance, z_variance_pair

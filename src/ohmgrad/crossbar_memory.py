@@ -117,7 +117,7 @@ class Hidden:
         self.show(tile)
 
     def show(self, tile: Tile, touched: Tensor | None = None, refresh: bool = False) -> None:
-        """Make the weights from what the elements hold, after `touched` cells, bool (rows, cols), were pulsed."""
+        """Make the weights from what the elements hold; `touched`, bool (rows, cols): those just pulsed."""
         memory = tile.memory
         for side in self.sides:
             side.pin(self.plane(tile, side))

@@ -121,5 +121,5 @@ def renew_normals_(
 
         cpu_counts.renew_normals(out, touched, std, step, purpose, key)
         return
-    z = normals(tuple(out.shape), step, purpose, key, False)
+    z = normals((out.shape[0], out.shape[1]), step, purpose, key, False)
     out.copy_(torch.where(touched, z.mul_(std), out))
