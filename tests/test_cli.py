@@ -31,6 +31,14 @@ WRONG = {
     "algorithm": (["train", "--algorithm", "tikitaka"], "did you mean 'tiki-taka'"),
     "seeds": (["train", "--seeds", "1,x"], "0,1,2"),
     "option": (["train", "--option", "fast_lr"], "name=value"),
+    "option of none": (
+        ["train", "--algorithms", "sgd", "--option", "fast_lr=0.1", "--out", "a"],
+        "unknown option 'fast_lr' of sgd: leave it out; sgd has no options",
+    ),
+    "option of another": (
+        ["train", "--algorithms", "digital,momentum", "--option", "fast_lr=0.1", "--out", "a"],
+        "unknown option 'fast_lr' of digital, momentum: leave it out; digital has no options; mom",
+    ),
     "lr": (["train", "--lr", "-1"], "lr is -1.0"),
     "resume": (["train", "--resume"], "--out"),
     "resume nothing": (["train", "--resume", "--out", "a"], "there is no folder a"),
@@ -105,7 +113,7 @@ def test_a_stopped_run_says_how_it_goes_on(
 
     with monkeypatch.context() as stopping:
         stopping.setattr(job, "run_epoch", stop)
-        code, _, err = run(capsys, "train", *SMALL, "--lr", "0.3", "--option", "fast_lr=1e-3", "--out", "a b")
+        code, _, err = run(capsys, "train", *SMALL, "--lr", "0.3", "--out", "a b")
     assert (code, err.count("\n")) == (130, 1)
     assert "finished epochs are saved" in err
     command = shlex.split(err.split("go on with ")[1])
@@ -114,7 +122,7 @@ def test_a_stopped_run_says_how_it_goes_on(
     assert run(capsys, *command[1:])[0] == 0
     assert len(read_metrics(Path("a b"))) == 2
     kept = read_spec(Path("a b"))
-    assert (kept.lr, kept.images, kept.options) == (0.3, 50, {"fast_lr": 0.001})
+    assert (kept.lr, kept.images, kept.batch_size) == (0.3, 50, 50)
     assert run(capsys, *command[1:], "--epochs", "2", "--lr", "0.3")[0] == 0
     assert [row["epoch"] for row in read_metrics(Path("a b"))] == [1, 2, 1, 2]
     assert read_spec(Path("a b")).epochs == 2

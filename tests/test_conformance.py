@@ -253,6 +253,8 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert (code, "gamma is -1" in " ".join(said.split())) == (1, True)
     code, said = command(capsys, "algorithm", f"{file}:Bad", "--law", "pulses only")
     assert (code, "0 of 1 laws hold" in said) == (1, True)
+    code, said = command(capsys, "algorithm", f"{file}:Bad", "--option", "gain=2")
+    assert (code, "unknown option 'gain' of" in said, "Bad has no options" in said) == (2, True, True)
     assert "tables.csv is no device: give a preset" in command(capsys, "device", "tables.csv")[1]
     assert command(capsys, "algorithm", "AnalogSGD", "--needs-asymmetry", "--law", "quadratic")[0] == 0
 
@@ -263,6 +265,8 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     (["device", "no.yaml"], "cannot read"),
     (["algorithm", "TikiTak"], "did you mean 'tiki-taka'"),
     (["algorithm", "AnalogSGD", "--law", "exat"], "did you mean 'exact'"),
+    (["algorithm", "agad", "--option", "fast=1"], "unknown option 'fast' of agad: did you mean 'fast_lr'?"),
+    (["algorithm", "sgd", "--option", "gamma=1"], "unknown option 'gamma' of sgd: leave it out; sgd has mom"),
 ])  # fmt: skip
 def test_wrong_commands_are_one_line(
     argv: list[str],

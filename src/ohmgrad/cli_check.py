@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 
 from .cli_reproduce import named_values
-from .errors import InputError, check_choice
+from .errors import InputError, check_choice, check_options
 
 if TYPE_CHECKING:
     from .conformance import Report
@@ -80,9 +81,28 @@ def algorithm(
         classes = {kind.__name__: name for name, kind in ALGORITHMS.items()}
         given = ALGORITHMS[check_choice("algorithm", classes.get(what, what), ALGORITHMS)]
     if option:
-        given = functools.partial(given, **named_values("--option", option))
+        options = named_values("--option", option)
+        _check_options(options, given, what)
+        given = functools.partial(given, **options)
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
     _tell(check_algorithm(given, law, **promises))
+
+
+def _check_options(options: dict[str, Any], make: Any, what: str) -> None:
+    """Raise InputError for an option that `make`, called as make(params, lr, ...), does not take."""
+    from .optim import AnalogOptimizer
+
+    try:
+        parameters = list(inspect.signature(make).parameters.values())
+    except (TypeError, ValueError):  # no function, which the laws say, or one without a signature
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        if not (isinstance(make, type) and issubclass(make, AnalogOptimizer)):
+            return  # it may take any name
+        parameters += inspect.signature(AnalogOptimizer).parameters.values()  # of digital parameters
+    named = (p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+    known = dict.fromkeys(p.name for p in named if p.name not in ("params", "defaults", "lr"))
+    check_options(options, {what: known})
 
 
 def _tell(report: Report) -> None:
