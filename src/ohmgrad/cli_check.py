@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .cli_reproduce import named_values
 from .errors import InputError, check_choice, check_options
 
 if TYPE_CHECKING:
     from .conformance import Report
+    from .conformance.report import Tell
 
 __all__ = ["check_app"]
 
@@ -50,7 +54,9 @@ def device(
         )
     else:
         given = preset(check_choice("device", what, PRESETS))
-    _tell(check_device(given, law))
+    with _progress() as tell:
+        report = check_device(given, law, tell=tell)
+    _print(report)
 
 
 @check_app.command(
@@ -85,7 +91,9 @@ def algorithm(
         _check_options(options, given, what)
         given = functools.partial(given, **options)
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
-    _tell(check_algorithm(given, law, **promises))
+    with _progress() as tell:
+        report = check_algorithm(given, law, **promises, tell=tell)
+    _print(report)
 
 
 def _check_options(options: dict[str, Any], make: Any, what: str) -> None:
@@ -105,7 +113,20 @@ def _check_options(options: dict[str, Any], make: Any, what: str) -> None:
     check_options(options, {what: known})
 
 
-def _tell(report: Report) -> None:
+@contextlib.contextmanager
+def _progress() -> Iterator[Tell]:
+    """What laws tell, as a bar that goes away; none where there is no terminal."""
+    layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=None)
+
+        def tell(done: int, total: int, what: str) -> None:
+            bars.update(task, completed=done, total=total, description=what, refresh=True)
+
+        yield tell
+
+
+def _print(report: Report) -> None:
     console.print(report)
     run, failed = len(report.findings) - len(report.skipped), len(report.failed)
     console.print(f"{run - failed} of {run} laws hold; {len(report.skipped)} skipped")
