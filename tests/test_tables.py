@@ -294,6 +294,14 @@ has_data = pytest.mark.skipif(
 )
 
 
+def test_an_array_says_of_how_many_devices_it_is() -> None:
+    assert "3 measured devices, pulsed" in repr(Tile((2, 2), Device(SAMPLE, SAMPLE.dw_min)))
+    assert "3 measured devices, d2d spread" in repr(Tile((2, 2), DEVICES["measured-spread"]))
+    one = repr(Tile((2, 2), DEVICES["measured-alike"]))
+    assert "alike" in one
+    assert "devices" not in one
+
+
 @has_data
 def test_published_tables_are_read() -> None:
     enode = Measured.from_crosssim(DATA / "enode_dG_increasing.txt.gz", DATA / "enode_dG_decreasing.txt.gz")
