@@ -87,8 +87,8 @@ class Measured(AbstractResponse):
             )
         if (places := 2 * g.size) >= MOST_PLACES:
             raise InputError(
-                f"{g.shape[0]} devices of {g.shape[1]} conductances have {places} places in the tables, two for a "
-                f"conductance, but must have fewer than {MOST_PLACES}: give fewer devices or conductances"
+                f"{g.shape[0]} devices of {g.shape[1]} conductances have {places} places in the tables, two "
+                f"each, but must have fewer than {MOST_PLACES}: give fewer devices or conductances"
             )
         span = (g[:, -1] - g[:, 0])[:, None, None]
         up, down = (_even(g, table) * 2 / span for table in (up, -down))

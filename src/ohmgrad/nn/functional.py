@@ -261,9 +261,11 @@ class AnalogLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **rest: Any) -> None:
         weight = state_dict.get(prefix + "weight")
-        remembered = state_dict.get(prefix + "_extra_state", {}).get("memory")  # checked as it is restored
+        extra = state_dict.get(prefix + "_extra_state")
+        # a memory is checked as it is restored; so are weights that end a calibration
+        later = extra is not None and (extra.get("memory") or any(tile.calibrated for tile in self.tiles))
         # weights of another shape are torch's to complain of
-        if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not remembered:
+        if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not later:
             self._check_held(weight)
         super()._load_from_state_dict(state_dict, prefix, *args, **rest)
 
@@ -276,12 +278,13 @@ class AnalogLayer(nn.Module):
         return state
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` returned."""
+        """Restore what `get_extra_state` returned; a calibration that it does not have is dropped."""
         memory = state.get("memory")
-        if memory and self.tiles[0].owner is not self.weight:
+        later = memory or any(tile.calibrated for tile in self.tiles)
+        if later and self.tiles[0].owner is not self.weight:
             self._keep_contiguous()
-            self._bind()  # the weights follow from the memory
-        for tile, planes in zip(self.tiles, memory or [], strict=bool(memory)):
+            self._bind()  # the weights follow from the memory, or are checked without a reference
+        for tile, planes in zip(self.tiles, memory or [{}] * len(self.tiles), strict=True):
             tile.restore(planes)
         for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
             tile.events[:] = events
