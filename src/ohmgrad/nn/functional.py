@@ -198,6 +198,8 @@ class AnalogLayer(nn.Module):
     #: where each tile lies, and how many of them add up to an output
     blocks: list[Block]
     bands: int
+    #: whether the converted layer had its weight as (inputs, outputs)
+    came_transposed: bool = False
 
     def _place(self, weight: Tensor, omega: float | None, settings: dict[str, Any], groups: int = 1) -> None:
         """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
@@ -228,6 +230,19 @@ class AnalogLayer(nn.Module):
         for tile in self.tiles:
             tile.part_of(seen).copy_(tile.effective_weight())
         return seen
+
+    def digital_weight(self) -> Tensor:
+        """The weight of the digital layer that computes the same: what products see, times the output scales.
+
+        Of the shape of `weight`, but (inputs, outputs) where that of the converted layer was.
+        """
+        self._bound_tiles()
+        seen = self.effective_weight().clone()
+        scales = self.out_scale.detach().view(self.bands, -1)
+        flat = seen.view(len(seen), -1)
+        for rows, cols, _, band in self.blocks:
+            flat[rows, cols] *= scales[band, rows].unsqueeze(1)
+        return seen.t().contiguous() if self.came_transposed else seen
 
     def _bound_tiles(self) -> list[Tile]:
         """The tiles, bound again to `weight` where loading or moving has replaced it.
