@@ -43,13 +43,13 @@ def digital_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_digitally(model: nn.Module) -> None:
-    """Have `save_pretrained` of models of Hugging Face's transformers, `model` or in it, save `digital_state`.
+    """Have save_pretrained of Hugging Face models, `model` or in it, save `digital_state`.
 
     Their files hold tensors only, and their from_pretrained knows the digital layers only. `from_pretrained`
     and `convert` then give a model that computes the same. Other models stay as they are.
     """
-    base = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", None)
-    for module in () if base is None else model.modules():
+    base: Any = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", ())
+    for module in model.modules():
         if isinstance(module, base):
             # on the object, as the class is not ours; a partial is copied and pickled with its model
             vars(module)["save_pretrained"] = functools.partial(_save, module)
