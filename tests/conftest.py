@@ -23,3 +23,11 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def small_cifar_and_no_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CIFAR files of 4 images; and OHMGRAD_DATA is not set, but for tests of the real files."""
+    monkeypatch.setattr("ohmgrad.data._CIFAR_RECORDS", 4)
+    if "real" not in request.node.name:
+        monkeypatch.delenv("OHMGRAD_DATA", raising=False)

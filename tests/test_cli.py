@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from ohmgrad.cli import main
+from ohmgrad.cli import app, main
 from ohmgrad.report import run_figure
 from ohmgrad.studies import read_metrics, read_spec
 from ohmgrad.style import BLACK, BLUE
@@ -31,6 +34,14 @@ WRONG = {
     "algorithm": (["train", "--algorithm", "tikitaka"], "did you mean 'tiki-taka'"),
     "seeds": (["train", "--seeds", "1,x"], "0,1,2"),
     "option": (["train", "--option", "fast_lr"], "name=value"),
+    "option of none": (
+        ["train", "--algorithms", "sgd", "--option", "fast_lr=0.1", "--out", "a"],
+        "unknown option 'fast_lr' of sgd: leave it out; sgd has no options",
+    ),
+    "option of another": (
+        ["train", "--algorithms", "digital,momentum", "--option", "fast_lr=0.1", "--out", "a"],
+        "unknown option 'fast_lr' of digital, momentum: leave it out; digital has no options; mom",
+    ),
     "lr": (["train", "--lr", "-1"], "lr is -1.0"),
     "resume": (["train", "--resume"], "--out"),
     "resume nothing": (["train", "--resume", "--out", "a"], "there is no folder a"),
@@ -105,7 +116,7 @@ def test_a_stopped_run_says_how_it_goes_on(
 
     with monkeypatch.context() as stopping:
         stopping.setattr(job, "run_epoch", stop)
-        code, _, err = run(capsys, "train", *SMALL, "--lr", "0.3", "--option", "fast_lr=1e-3", "--out", "a b")
+        code, _, err = run(capsys, "train", *SMALL, "--lr", "0.3", "--out", "a b")
     assert (code, err.count("\n")) == (130, 1)
     assert "finished epochs are saved" in err
     command = shlex.split(err.split("go on with ")[1])
@@ -114,7 +125,7 @@ def test_a_stopped_run_says_how_it_goes_on(
     assert run(capsys, *command[1:])[0] == 0
     assert len(read_metrics(Path("a b"))) == 2
     kept = read_spec(Path("a b"))
-    assert (kept.lr, kept.images, kept.options) == (0.3, 50, {"fast_lr": 0.001})
+    assert (kept.lr, kept.images, kept.batch_size) == (0.3, 50, 50)
     assert run(capsys, *command[1:], "--epochs", "2", "--lr", "0.3")[0] == 0
     assert [row["epoch"] for row in read_metrics(Path("a b"))] == [1, 2, 1, 2]
     assert read_spec(Path("a b")).epochs == 2
@@ -203,9 +214,31 @@ def test_devices(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
     assert (code, ".svg, .pdf or .png" in err) == (2, True)
 
 
-def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group below a group, by its words."""
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, *path, name)
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[1].startswith("ohmgrad 0")
-    for command in (["demo"], ["train"], ["plot"], ["devices", "list"], ["devices", "show"]):
-        code, out, _ = run(capsys, *command, "--help")
-        assert code == 0
-        assert "Example" in out
+    assert len(COMMANDS) >= 12
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_has_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each begins with the command itself, and has flags that it, or a command of the group, knows."""
+    code, out, _ = run(capsys, *words, "--help")
+    assert code == 0
+    _, examples = re.split("Examples?:", out)
+    lines = [line.strip() for line in examples.splitlines() if line.strip().startswith("ohmgrad ")]
+    assert lines
+    assert all(line.startswith(" ".join(("ohmgrad", *words))) for line in lines)
+    below = [command for other, command in COMMANDS.items() if other[: len(words)] == words]
+    known = {flag for command in below for parameter in command.params for flag in parameter.opts}
+    assert {word for word in examples.split() if word.startswith("--")} <= known

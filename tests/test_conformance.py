@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from cases import CALLABLE_DEVICES, DEVICES
@@ -253,8 +255,30 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert (code, "gamma is -1" in " ".join(said.split())) == (1, True)
     code, said = command(capsys, "algorithm", f"{file}:Bad", "--law", "pulses only")
     assert (code, "0 of 1 laws hold" in said) == (1, True)
+    code, said = command(capsys, "algorithm", f"{file}:Bad", "--option", "gain=2")
+    assert (code, "unknown option 'gain' of" in said, "Bad has no options" in said) == (2, True, True)
     assert "tables.csv is no device: give a preset" in command(capsys, "device", "tables.csv")[1]
     assert command(capsys, "algorithm", "AnalogSGD", "--needs-asymmetry", "--law", "quadratic")[0] == 0
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("what", "law"), [("device paper", "drawn"), ("algorithm sgd", "gradients")])
+def test_a_bar_is_for_terminals(what: str, law: str, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It names the law that runs; where there is no terminal there is no control character."""
+    out = io.StringIO()
+    screen = Console(file=out, force_terminal=terminal, width=100, color_system=None)
+    monkeypatch.setattr("ohmgrad.cli_check.console", screen)
+    with pytest.raises(SystemExit) as stop:
+        main(["check", *what.split(), "--law", law])
+    assert not stop.value.code
+    before = out.getvalue().split("what was compared")[0]
+    assert (law in before, "\x1b" in out.getvalue()) == (terminal, terminal)
+
+
+def test_laws_tell_how_far_they_are() -> None:
+    told: list[tuple[int, int, str]] = []
+    check_device(REAL, ["responses", "drawn"], tell=lambda *now: told.append(now))
+    assert told == [(0, 2, "responses"), (1, 2, "drawn"), (2, 2, "")]
 
 
 @pytest.mark.parametrize(("argv", "message"), [
@@ -263,6 +287,8 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     (["device", "no.yaml"], "cannot read"),
     (["algorithm", "TikiTak"], "did you mean 'tiki-taka'"),
     (["algorithm", "AnalogSGD", "--law", "exat"], "did you mean 'exact'"),
+    (["algorithm", "agad", "--option", "fast=1"], "unknown option 'fast' of agad: did you mean 'fast_lr'?"),
+    (["algorithm", "sgd", "--option", "gamma=1"], "unknown option 'gamma' of sgd: leave it out; sgd has mom"),
 ])  # fmt: skip
 def test_wrong_commands_are_one_line(
     argv: list[str],

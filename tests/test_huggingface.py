@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ohmgrad import AnalogLinear, AnalogSGD, Device, InputError, SoftBounds, TikiTaka, convert
 from ohmgrad.nn import analog_layers
+from ohmgrad.nn.pretrained import digital_state
 from test_layers import IDEAL, close, gradients
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.001)
@@ -136,3 +140,57 @@ def test_training_lowers_the_loss(name: str, max_tile: Any) -> None:
     assert found[-1] < 0.85 * found[0]
     found = losses(name, lambda p: TikiTaka(p, lr=0.3, fast_lr=0.3), max_tile)
     assert found[-1] < 0.95 * found[0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0], ids=["fits", "mapped"])
+@pytest.mark.parametrize("max_tile", [None, (16, 12)], ids=["whole", "split"])
+@pytest.mark.parametrize("name", ["gpt2", "bert"])
+def test_save_pretrained_and_convert_give_the_same_model(
+    name: str, max_tile: Any, scale: float, tmp_path: Path
+) -> None:
+    """Also of a copy, and of one that was pickled, and of a model that is no longer as it was converted."""
+    make, patterns, number = PATTERNS[name]
+    digital = make(scale)
+    model: Any = copy.deepcopy(convert(digital, DEVICE, max_tile=max_tile, **patterns))
+    model = pickle.loads(pickle.dumps(model))
+    model.save_pretrained(tmp_path / "before")
+    getattr(model, model.base_model_prefix).save_pretrained(tmp_path / "inner")
+    back = type(digital).from_pretrained(tmp_path / "before")
+    assert type(back) is type(digital)
+    wanted = digital.state_dict()
+    assert back.state_dict().keys() == wanted.keys()
+    for key, value in back.state_dict().items():
+        torch.testing.assert_close(value, wanted[key], atol=1e-6, rtol=1e-5)
+    layers = [layer for _, layer in analog_layers(model)]
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight.mul_(0.5)
+            layer.out_scale.mul_(torch.linspace(0.5, 0.9, layer.out_scale.numel()).view_as(layer.out_scale))
+    model.save_pretrained(tmp_path / "after")
+    again: Any = convert(
+        type(digital).from_pretrained(tmp_path / "after"), DEVICE, max_tile=max_tile, **patterns
+    )
+    assert len(analog_layers(again)) == number
+    with torch.no_grad():
+        logits = model(TOKENS).logits
+        torch.testing.assert_close(again(TOKENS).logits, logits, atol=3e-5 * scale, rtol=1e-4)
+        assert float((logits - digital(TOKENS).logits).abs().max()) > 1e-3
+
+
+def test_a_digital_state_has_what_products_see_and_no_layers_of_several_crossbars() -> None:
+    model: Any = convert(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten()), DEVICE, max_tile=(2, 5))
+    conv = model[0]
+    digital = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten())
+    digital.load_state_dict(digital_state(model))
+    x = torch.randn(2, 4, 5, 5)
+    close(digital(x), model(x))
+    other = conv.tiles[0].sibling(1)
+    other.weight.fill_(0.1)
+    conv.tiles[0].companions.append((0.5, other))
+    before = digital(x)
+    digital.load_state_dict(digital_state(model))
+    close(digital(x), model(x))
+    assert not torch.equal(digital(x), before)
+    for layer in (nn.LSTM(3, 4), nn.MultiheadAttention(4, 2)):
+        with pytest.raises(InputError, match=r"layer '0' is a Analog.* torch.save\(model.state_dict"):
+            digital_state(convert(nn.Sequential(layer), DEVICE))

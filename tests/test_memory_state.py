@@ -159,6 +159,38 @@ def test_a_calibrated_plain_device_resumes_too() -> None:
     assert_same(optimizers[0].state_dict()["state"], optimizers[1].state_dict()["state"])
 
 
+@pytest.mark.parametrize("parts", [{}, {"write_noise": 0.5}], ids=["plain", "write-noise"])
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_state_without_a_reference_ends_a_calibration(parts: dict[str, Any], assign: bool) -> None:
+    """Also where the weights do not fit the old reference; then both models go on alike, bit for bit."""
+    spec = device(spread=Spread(up_down_mean=0.5), **parts)
+    plain, calibrated = (network(spec, seed) for seed in (0, 1))
+    nn.init.constant_(plain[0].weight, 0.55)  # beyond what elements hold whose reference is 0.3
+    optimizers = [MAKE["analog-sgd"](m.parameters()) for m in (plain, calibrated)]
+    calibrate_symmetric_points(optimizers[1], 1000, weights=True)
+    old = calibrated[0].tiles[0].memory["reference"]
+    assert float(old.mean()) > 0.2
+    calibrated.load_state_dict(copy.deepcopy(plain.state_dict()), assign=assign)
+    again = MAKE["analog-sgd"](calibrated.parameters())
+    assert not any(tile.calibrated for _, layer in analog_layers(calibrated) for tile in layer.tiles)
+    for model, optimizer in ((plain, optimizers[0]), (calibrated, again)):
+        train(model, optimizer, 3)
+    assert_same(plain.state_dict(), calibrated.state_dict())
+
+
+def test_a_calibration_is_restored_over_another_and_stays_with_weights_alone() -> None:
+    model = network(device())
+    optimizer = MAKE["analog-sgd"](model.parameters())
+    calibrate_symmetric_points(optimizer, 10, weights=True)
+    saved = copy.deepcopy(model.state_dict())
+    calibrate_symmetric_points(optimizer, 10, weights=True)
+    weights = {k: v for k, v in model.state_dict().items() if "extra" not in k}
+    model.load_state_dict(weights, strict=False)
+    assert model[2].tiles[0].calibrated
+    model.load_state_dict(saved)
+    assert_same(model.state_dict(), saved)
+
+
 @ALL
 def test_weights_that_a_user_writes_are_taken_over(parts: dict[str, Any]) -> None:
     model = network(device(**parts))
@@ -199,3 +231,9 @@ def test_a_memory_of_another_device_is_refused() -> None:
         noisy.load_state_dict(pair.state_dict())
     with pytest.raises(ohmgrad.InputError, match=r"memory 'persistent' \(2, 2\) does not fit"):
         Tile((3, 2), device(write_noise=0.5)).restore({"persistent": torch.zeros(2, 2)})
+    with pytest.raises(ohmgrad.InputError, match=r"memory has no 'noise', .* a model of the same device"):
+        Tile((3, 2), device(write_noise=0.5)).restore({"persistent": torch.zeros(3, 2)})
+    with pytest.raises(
+        ohmgrad.InputError, match=r"memory has no 'persistent', .* a model of the same device"
+    ):
+        Tile((3, 2), device()).restore({"reference": torch.zeros(3, 2)})

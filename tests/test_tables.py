@@ -30,6 +30,7 @@ from ohmgrad import (
     Tile,
 )
 from ohmgrad.devices import Elements, Table, draw, tabulate
+from ohmgrad.devices.measured import MOST_PLACES
 from ohmgrad.devices.table import ERROR, TOLERANCE
 from ohmgrad.pulses import FIDELITIES, apply_counts_, pulsed_update_, reference
 from ohmgrad.rng import Key
@@ -292,6 +293,25 @@ DATA = Path(os.environ.get("OHMGRAD_DATA", "")) / "devices" / "cross-sim"
 has_data = pytest.mark.skipif(
     not (os.environ.get("OHMGRAD_DATA") and DATA.is_dir()), reason="OHMGRAD_DATA names no tables"
 )
+
+
+def test_an_array_says_of_how_many_devices_it_is() -> None:
+    assert "3 measured devices, pulsed" in repr(Tile((2, 2), Device(SAMPLE, SAMPLE.dw_min)))
+    assert "3 measured devices, d2d spread" in repr(Tile((2, 2), DEVICES["measured-spread"]))
+    one = repr(Tile((2, 2), DEVICES["measured-alike"]))
+    assert "alike" in one
+    assert "devices" not in one
+
+
+def test_places_that_kernels_cannot_tell_apart_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 devices of 81 conductances have 486 places; the last two of 2^24 + 2 have one float32."""
+    assert np.float32(MOST_PLACES) == np.float32(MOST_PLACES + 1)
+    assert len(np.unique(np.arange(MOST_PLACES - 4, MOST_PLACES, dtype=np.float32))) == 4
+    monkeypatch.setattr("ohmgrad.devices.measured.MOST_PLACES", 487)
+    assert measured().devices == 3
+    monkeypatch.setattr("ohmgrad.devices.measured.MOST_PLACES", 486)
+    with pytest.raises(InputError, match=r"3 devices of 81 conductances have 486 places .* fewer than 486"):
+        measured()
 
 
 @has_data

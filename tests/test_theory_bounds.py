@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -215,8 +216,9 @@ POWER = Custom(lambda w: (1 - w) ** 1.5, lambda w: (1 + w) ** 1.5)
 
 def test_penalty_of_the_asymmetric_linear_device_is_a_parabola() -> None:
     w = torch.tensor([[0.3, -0.5], [0.0, 0.7]], dtype=torch.float64)
-    for law, scale in (("two-point", 0.4), ("gaussian", 0.4 * math.sqrt(2 / math.pi))):
-        noise = GradientNoise(0.4, law)  # type: ignore[arg-type]
+    scales: dict[Any, float] = {"two-point": 0.4, "gaussian": 0.4 * math.sqrt(2 / math.pi)}
+    for law, scale in scales.items():
+        noise = GradientNoise(0.4, law)
         penalty = implicit_penalty(SoftBounds.symmetric(0.8), noise, w)
         torch.testing.assert_close(penalty, scale * w.square().sum(-1) / 1.6)
     with pytest.raises(InputError, match="range"):
@@ -241,8 +243,9 @@ def test_penalty_vanishes_at_the_symmetric_point_and_has_its_slope(response: Abs
                          ids=["ald", "shifted", "power"])  # fmt: skip
 def test_analog_sgd_settles_at_the_minimum_of_f_and_penalty(response: AbstractResponse) -> None:
     """Exactly for two-point noise; for Gaussian noise with an error of relative order (grad/sigma)^2/2."""
-    for law, room in (("two-point", 1e-9), ("gaussian", 0.6)):
-        noise = GradientNoise(0.5, law)  # type: ignore[arg-type]
+    rooms: dict[Any, float] = {"two-point": 1e-9, "gaussian": 0.6}
+    for law, room in rooms.items():
+        noise = GradientNoise(0.5, law)
         limit = analog_sgd(PROBLEM, response, noise, 1e-3).limit_mean
         minimum = penalised_minimum(PROBLEM, response, noise)
         pull = PROBLEM.gradient(limit)

@@ -27,7 +27,8 @@ SMALL: dict[str, Any] = {
 
 
 def spec(**changes: Any) -> RunSpec:
-    return RunSpec.from_dict({**SMALL, **changes})
+    has_options = changes.get("algorithms") not in (["digital"], ["sgd"])
+    return RunSpec.from_dict({**SMALL, "options": SMALL["options"] if has_options else {}, **changes})
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -55,7 +56,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("omega", 3, "omega is 3"),
     ("options", 3, "options is 3, but must be a mapping"),
     ("options", {"fast": 1.0}, "did you mean 'fast_lr'"),
-    ("options", {"momentum": 0.9}, "unknown option of tiki-taka 'momentum'"),
+    (
+        "options",
+        {"momentum": 0.9},
+        "unknown option 'momentum' of digital, sgd, tiki-taka: leave it out; digital has",
+    ),
     ("options", {"fast_lr": -1}, "fast_lr is -1"),
     ("options", {"columns": True}, "columns is True"),
     ("options", {"columns": 2.0}, "columns is 2.0"),
@@ -161,7 +166,7 @@ def test_options_go_to_the_algorithms_that_have_them(tmp_path: Path) -> None:
         "c-ttv2": set(options), "agad": set(options),
     }  # fmt: skip
     assert {row["algorithm"] for row in train(one, tmp_path / "run")} == set(got)
-    with pytest.raises(InputError, match="unknown option of tiki-taka, ttv2 'chop_prob'"):
+    with pytest.raises(InputError, match="unknown option 'chop_prob' of sgd, tiki-taka, ttv2"):
         spec(algorithms=["sgd", "tiki-taka", "ttv2"], options=options)
     with pytest.raises(InputError, match=r"chop_prob is 2"):
         spec(algorithms=["agad"], options={"chop_prob": 2})

@@ -132,7 +132,9 @@ def train(
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(help="Option as name=value, for the algorithms that have it; may be repeated."),
+        typer.Option(
+            help="Option as name=value, for the algorithms that have it (one must); may be repeated."
+        ),
     ] = None,
     fidelity: Annotated[str | None, typer.Option(help="mean, pulsed (default) or pulse-by-pulse.")] = None,
     periphery: Annotated[str | None, typer.Option(help="perfect (default) or noisy.")] = None,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
+import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .cli_reproduce import named_values
-from .errors import InputError, check_choice
+from .errors import InputError, check_choice, check_options
 
 if TYPE_CHECKING:
     from .conformance import Report
+    from .conformance.report import Tell
 
 __all__ = ["check_app"]
 
@@ -49,7 +54,9 @@ def device(
         )
     else:
         given = preset(check_choice("device", what, PRESETS))
-    _tell(check_device(given, law))
+    with _progress() as tell:
+        report = check_device(given, law, tell=tell)
+    _print(report)
 
 
 @check_app.command(
@@ -80,12 +87,46 @@ def algorithm(
         classes = {kind.__name__: name for name, kind in ALGORITHMS.items()}
         given = ALGORITHMS[check_choice("algorithm", classes.get(what, what), ALGORITHMS)]
     if option:
-        given = functools.partial(given, **named_values("--option", option))
+        options = named_values("--option", option)
+        _check_options(options, given, what)
+        given = functools.partial(given, **options)
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
-    _tell(check_algorithm(given, law, **promises))
+    with _progress() as tell:
+        report = check_algorithm(given, law, **promises, tell=tell)
+    _print(report)
 
 
-def _tell(report: Report) -> None:
+def _check_options(options: dict[str, Any], make: Any, what: str) -> None:
+    """Raise InputError for an option that `make`, called as make(params, lr, ...), does not take."""
+    from .optim import AnalogOptimizer
+
+    try:
+        parameters = list(inspect.signature(make).parameters.values())
+    except (TypeError, ValueError):  # no function, which the laws say, or one without a signature
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        if not (isinstance(make, type) and issubclass(make, AnalogOptimizer)):
+            return  # it may take any name
+        parameters += inspect.signature(AnalogOptimizer).parameters.values()  # of digital parameters
+    named = (p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+    known = dict.fromkeys(p.name for p in named if p.name not in ("params", "defaults", "lr"))
+    check_options(options, {what: known})
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Tell]:
+    """What laws tell, as a bar that goes away; none where there is no terminal."""
+    layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=None)
+
+        def tell(done: int, total: int, what: str) -> None:
+            bars.update(task, completed=done, total=total, description=what, refresh=True)
+
+        yield tell
+
+
+def _print(report: Report) -> None:
     console.print(report)
     run, failed = len(report.findings) - len(report.skipped), len(report.failed)
     console.print(f"{run - failed} of {run} laws hold; {len(report.skipped)} skipped")

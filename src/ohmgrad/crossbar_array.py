@@ -95,12 +95,8 @@ class AbstractArray(abc.ABC):
         self._register()
         if memory:
             self.restore(memory)
-            return
-        self.check_held()
-        if self.hidden is None:
-            self.weight.copy_(self.elements.clip(self.weight))
         else:
-            self.hidden.settle(self._tile)
+            self._take_over()
 
     def __getstate__(self) -> dict[str, Any]:
         self.sync()
@@ -197,11 +193,32 @@ class AbstractArray(abc.ABC):
         for tile in (self._tile,) if self.block is None else tiles_of(self.owner):
             tile._settled = tile._waiting.checked_version = self.owner._version
 
+    def _take_over(self) -> None:
+        """Have the elements hold the weights as they are now."""
+        self.check_held()
+        if self.hidden is None:
+            self.weight.copy_(self.elements.clip(self.weight))
+        else:
+            self.hidden.settle(self._tile)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it has a reference that the device does not ask for, see `Tile.calibrate`."""
+        return self.device.reference is None and "reference" in self.memory
+
     def restore(self, memory: Mapping[str, Any]) -> None:
         """Take over `memory` from a checkpoint, and make the weights from it.
 
+        It is the whole truth: a calibrated tile loses a reference that the checkpoint does not have. With an
+        empty one the elements then hold the weights as they are.
+
         Raises:
-            InputError: when it does not fit this tile.
+            InputError: when it, or the weights without a reference, do not fit this tile.
         """
         if memory:
             (self.hidden or self._hide()).restore(self._tile, memory)
+        elif self.calibrated and self.hidden is not None:
+            self.hidden.drop_calibration(self._tile)
+            if self.device.memoryless:
+                self.hidden = None
+            self._take_over()

@@ -136,10 +136,10 @@ class Hidden:
         tile.wrote()
 
     def restore(self, tile: Tile, planes: Mapping[str, Any]) -> None:
-        """Take over the memory of a checkpoint.
+        """Take over the memory of a checkpoint; a calibration that it does not have is dropped.
 
         Raises:
-            InputError: when it is of another kind of device, or of another shape.
+            InputError: when it is of another kind of device, or of another shape, or lacks a plane.
         """
         known = {*tile.memory, *(() if self.pair else ("persistent", "reference"))}
         for name, value in planes.items():
@@ -149,6 +149,13 @@ class Hidden:
                     f"memory {name!r} {shape} does not fit a tile of {tile.shape} that remembers "
                     f"{', '.join(tile.memory) or 'nothing'}: load it into a model of the same device"
                 )
+        needed = {*tile.memory} - self._added(tile) | ({"persistent"} if "reference" in planes else set())
+        if missing := sorted(needed - {*planes}):
+            raise InputError(
+                f"memory has no {missing[0]!r}, which elements of this device hold beside the weights: "
+                "load it into a model of the same device"
+            )
+        self.drop_calibration(tile)
         for name, value in planes.items():
             if isinstance(value, Tensor):
                 kind = torch.int32 if name.startswith("age") else torch.float32
@@ -156,6 +163,18 @@ class Hidden:
             else:
                 tile.memory[name] = int(value)
         self.show(tile)
+
+    def _added(self, tile: Tile) -> set[str]:
+        """Planes that a calibration may have added to those of `begin`."""
+        if self.device.reference is not None:
+            return set()
+        whole = tile.block is None or self.device.memoryless
+        return {"reference", "persistent"} if whole and not self.noise else {"reference"}
+
+    def drop_calibration(self, tile: Tile) -> None:
+        """Forget the reference of `Tile.calibrate`; the weights are to be made anew."""
+        for name in self._added(tile):
+            tile.memory.pop(name, None)
 
     # --- what primitives do ------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .crossbar_memory import Hidden
-from .devices import Device
+from .devices import Device, Measured
 
 if TYPE_CHECKING:
     from .crossbar import Tile
@@ -83,7 +83,11 @@ def describe(device: Device) -> str:
     response, spread, noise = device.response, device.spread, device.noise
     name = getattr(response, "family", type(response).__name__)
     words = [f"{name} [{response.w_min:g}, {response.w_max:g}]", f"{device.states:.0f} states"]
-    words.append("alike" if spread.uniform else "d2d spread")
+    several = isinstance(response, Measured) and response.devices > 1
+    if isinstance(response, Measured) and several:
+        words.append(f"{response.devices} measured devices")
+    if not (several and spread.uniform):
+        words.append("alike" if spread.uniform else "d2d spread")
     if noise.std:
         words.append(f"c2c {100 * noise.std:g} % {noise.kind}")
     if device.stuck is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["InputError", "check_choice", "check_number"]
+__all__ = ["InputError", "check_choice", "check_number", "check_options"]
 
 
 class InputError(ValueError):
@@ -25,6 +25,27 @@ def check_choice(what: str, value: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(value).lower(), names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise InputError(f"unknown {what} {value!r}: {hint}choose one of {', '.join(names)}")
+
+
+def check_options(options: Iterable[str], has: Mapping[str, Iterable[str]]) -> None:
+    """Every option must be one that at least one of the algorithms has.
+
+    Args:
+        options: names of options.
+        has: the algorithms that get them, each with the names of its own.
+
+    Raises:
+        InputError: naming the option, the algorithms, and the options of each.
+    """
+    own = {algorithm: list(names) for algorithm, names in has.items()}
+    known = [name for names in own.values() for name in names]
+    for option in options:
+        if option in known:
+            continue
+        near = difflib.get_close_matches(str(option).lower(), known, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}? " if near else "leave it out; "
+        lists = (f"{algorithm} has {', '.join(names) or 'no options'}" for algorithm, names in own.items())
+        raise InputError(f"unknown option {option!r} of {', '.join(own)}: {hint}{'; '.join(lists)}")
 
 
 def check_number(

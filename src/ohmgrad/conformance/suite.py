@@ -11,7 +11,7 @@ from . import algorithm_habits as habits
 from . import algorithm_learning as learning
 from . import device_steps as steps
 from . import device_updates as updates
-from .report import Finding, Report, run_laws, skipped
+from .report import Finding, Report, Tell, run_laws, skipped
 from .training import Make
 
 __all__ = ["ALGORITHM_LAWS", "DEVICE_LAWS", "check_algorithm", "check_device"]
@@ -48,7 +48,9 @@ ALGORITHM_LAWS: dict[str, Callable[[Make], Finding]] = {
 }
 
 
-def check_device(device: Device, laws: str | Iterable[str] | None = None) -> Report:
+def check_device(
+    device: Device, laws: str | Iterable[str] | None = None, *, tell: Tell | None = None
+) -> Report:
     """Run a device through the laws. A few seconds.
 
     What is not the answer to pulses (stuck elements, write noise, retention, pairs, references) is switched
@@ -57,6 +59,7 @@ def check_device(device: Device, laws: str | Iterable[str] | None = None) -> Rep
     Args:
         device: a specification, of a family or of your own callables.
         laws: a name or names of `DEVICE_LAWS`; all by default.
+        tell: called on the way with (laws done, laws, the next law).
 
     Returns:
         A report to print; `report.ok`, `report.raise_if_failed()`.
@@ -71,7 +74,7 @@ def check_device(device: Device, laws: str | Iterable[str] | None = None) -> Rep
     """
     if not isinstance(device, Device):
         raise InputError(f"device is {device!r}, but must be an ohmgrad.Device")
-    return run_laws(DEVICE_LAWS, laws, describe(device), device)
+    return run_laws(DEVICE_LAWS, laws, describe(device), tell, device)
 
 
 def check_algorithm(
@@ -81,6 +84,7 @@ def check_algorithm(
     exact: bool = False,
     exact_shifted: bool = False,
     needs_asymmetry: bool = False,
+    tell: Tell | None = None,
 ) -> Report:
     """Run an algorithm through the laws. About ten seconds.
 
@@ -93,6 +97,7 @@ def check_algorithm(
         exact_shifted: also where the symmetric point of every array is elsewhere.
         needs_asymmetry: it does not solve a quadratic where G = 0, as with choppers: an array beside the
             weights forgets by its asymmetry alone, and what it keeps goes to the weights with either sign.
+        tell: as in `check_device`.
 
     Returns:
         A report to print; `report.ok`, `report.raise_if_failed()`.
@@ -110,7 +115,7 @@ def check_algorithm(
     }
     table.update({name: _skip(reason) for name, reason in reasons.items() if reason})
     subject = getattr(getattr(make, "func", make), "__name__", type(make).__name__)
-    return run_laws(table, laws, subject, make)
+    return run_laws(table, laws, subject, tell, make)
 
 
 def _skip(reason: str) -> Callable[[Make], Finding]:

@@ -24,6 +24,8 @@ __all__ = ["MeanSteps", "Measured"]
 GAUSSIAN_ERROR = 0.01
 #: pulses below which an element is replayed in any case: so few terms say nothing of so few pulses
 FEWEST = 4
+#: kernels keep an element's place in the tables, two for each conductance, as float32
+MOST_PLACES = 2**24
 #: largest values of |He2 phi|, |He3 phi| and |He5 phi|
 _HE2, _HE3, _HE5 = 0.3989, 0.5506, 2.3071
 
@@ -57,8 +59,8 @@ class Measured(AbstractResponse):
         decreasing: dG of a pulse down, likewise; negative where it goes down.
 
     Raises:
-        InputError: when shapes do not match, a grid does not rise, a value is not finite, or the mean
-            step at w = 0 has the wrong sign.
+        InputError: when shapes do not match, a grid does not rise, a value is not finite, the mean step at
+            w = 0 has the wrong sign, or there are 2^23 conductances or more over all devices.
     """
 
     w_min = -1.0
@@ -82,6 +84,11 @@ class Measured(AbstractResponse):
         if g.shape[1] < 3 or not (np.diff(g, axis=1) > 0).all():
             raise InputError(
                 "conductance must have at least 3 values a device, which rise from left to right"
+            )
+        if (places := 2 * g.size) >= MOST_PLACES:
+            raise InputError(
+                f"{g.shape[0]} devices of {g.shape[1]} conductances have {places} places in the tables, two "
+                f"each, but must have fewer than {MOST_PLACES}: give fewer devices or conductances"
             )
         span = (g[:, -1] - g[:, 0])[:, None, None]
         up, down = (_even(g, table) * 2 / span for table in (up, -down))

@@ -19,6 +19,7 @@ from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .functional import AnalogLayer
 from .linear import AnalogLinear
 from .parts import freeze_as
+from .pretrained import save_digitally
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 
 __all__ = ["CONVERTERS", "analog_layers", "convert"]
@@ -41,7 +42,9 @@ CONVERTERS: dict[type[nn.Module], Converter] = {
 
 def _transposed(layer: Any, omega: float | None, settings: dict[str, Any]) -> AnalogLayer:
     """The Conv1D of Hugging Face's GPT models: a linear layer whose weight is (inputs, outputs)."""
-    return AnalogLinear.from_weights(layer.weight.t(), layer.bias, omega, settings)
+    twin = AnalogLinear.from_weights(layer.weight.t(), layer.bias, omega, settings)
+    twin.came_transposed = True
+    return twin
 
 
 def _converters() -> dict[type[nn.Module], Converter]:
@@ -72,6 +75,9 @@ def convert(
     A layer under several names stays one layer. Hooks of a converted layer are not taken over: register
     them on the result. A module that reads the weights of its layers and does not call them would miss
     scales and periphery; torch's Transformer encoders do so in evaluation, and are kept from it.
+
+    `save_pretrained` of a model of Hugging Face's transformers saves the digital model that computes the
+    same: `from_pretrained` and this function make it analog again. To resume a training, keep `state_dict()`.
 
     Args:
         model: any module; it is not changed.
@@ -133,6 +139,7 @@ def convert(
             if child is not None and child in twins:
                 setattr(parent, name, twins[child])
     _call_all_layers(model)
+    save_digitally(model)
     return model
 
 

@@ -198,6 +198,8 @@ class AnalogLayer(nn.Module):
     #: where each tile lies, and how many of them add up to an output
     blocks: list[Block]
     bands: int
+    #: whether the converted layer had its weight as (inputs, outputs)
+    came_transposed: bool = False
 
     def _place(self, weight: Tensor, omega: float | None, settings: dict[str, Any], groups: int = 1) -> None:
         """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
@@ -228,6 +230,19 @@ class AnalogLayer(nn.Module):
         for tile in self.tiles:
             tile.part_of(seen).copy_(tile.effective_weight())
         return seen
+
+    def digital_weight(self) -> Tensor:
+        """The weight of the digital layer that computes the same: what products see, times the output scales.
+
+        Of the shape of `weight`, but (inputs, outputs) where that of the converted layer was.
+        """
+        self._bound_tiles()
+        seen = self.effective_weight().clone()
+        scales = self.out_scale.detach().view(self.bands, -1)
+        flat = seen.view(len(seen), -1)
+        for rows, cols, _, band in self.blocks:
+            flat[rows, cols] *= scales[band, rows].unsqueeze(1)
+        return seen.t().contiguous() if self.came_transposed else seen
 
     def _bound_tiles(self) -> list[Tile]:
         """The tiles, bound again to `weight` where loading or moving has replaced it.
@@ -261,9 +276,11 @@ class AnalogLayer(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **rest: Any) -> None:
         weight = state_dict.get(prefix + "weight")
-        remembered = state_dict.get(prefix + "_extra_state", {}).get("memory")  # checked as it is restored
+        extra = state_dict.get(prefix + "_extra_state")
+        # a memory is checked as it is restored; so are weights that end a calibration
+        later = extra is not None and (extra.get("memory") or any(tile.calibrated for tile in self.tiles))
         # weights of another shape are torch's to complain of
-        if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not remembered:
+        if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not later:
             self._check_held(weight)
         super()._load_from_state_dict(state_dict, prefix, *args, **rest)
 
@@ -276,12 +293,13 @@ class AnalogLayer(nn.Module):
         return state
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` returned."""
+        """Restore what `get_extra_state` returned; a calibration that it does not have is dropped."""
         memory = state.get("memory")
-        if memory and self.tiles[0].owner is not self.weight:
+        later = memory or any(tile.calibrated for tile in self.tiles)
+        if later and self.tiles[0].owner is not self.weight:
             self._keep_contiguous()
-            self._bind()  # the weights follow from the memory
-        for tile, planes in zip(self.tiles, memory or [], strict=bool(memory)):
+            self._bind()  # the weights follow from the memory, or are checked without a reference
+        for tile, planes in zip(self.tiles, memory or [{}] * len(self.tiles), strict=True):
             tile.restore(planes)
         for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
             tile.events[:] = events

@@ -14,7 +14,7 @@ from torch import nn
 from ..data import DATASETS
 from ..devices import Device
 from ..devices.presets import preset
-from ..errors import InputError, check_choice, check_number
+from ..errors import InputError, check_choice, check_number, check_options
 from ..models import MODELS, build
 from ..nn import convert
 from ..optim import registry
@@ -38,7 +38,8 @@ class RunSpec:
         device: name of a preset, or the mapping that `Device.to_dict` gives.
         tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
         algorithms: any of `ALGORITHMS`.
-        options: options of algorithms, as in their docstrings; each goes to all algorithms that have it.
+        options: options of algorithms, as in their docstrings; each goes to all algorithms that have it,
+            and one of them must.
         fidelity: "mean", "pulsed" or "pulse-by-pulse".
         periphery: "perfect" or "noisy" (`NOISY_PERIPHERY`).
         lr: learning rate of every algorithm.
@@ -105,10 +106,11 @@ class RunSpec:
         for name in ("tau", "dw_min"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=0, open_low=True)
-        optioned = self._optioned()
-        known = dict.fromkeys(name for a in optioned for name in registry.options_of(a))
+        analog = [a for a in self.algorithms if a != "digital"]
+        check_options(
+            self.options, {a: registry.options_of(a) if a in analog else () for a in self.algorithms}
+        )
         for name, value in self.options.items():
-            check_choice(f"option of {', '.join(optioned)}", name, known)
             if isinstance(value, bool):
                 raise InputError(f"option {name} is {value!r}, but no option is true or false")
         if not isinstance(self.monitor, bool):
@@ -119,12 +121,8 @@ class RunSpec:
                 "tiki-taka to the algorithms, or leave monitor out"
             )
         # ranges of omega and of the options are checked where they are used, on the smallest network
-        for algorithm in optioned:
+        for algorithm in analog or ["sgd"]:
             self.prepare(build("mlp", (1, 1, 1), 1, 0), algorithm, 0)
-
-    def _optioned(self) -> list[str]:
-        """The trained algorithms with options; Tiki-Taka if there is none, so that options are checked."""
-        return [a for a in self.algorithms if a != "digital" and registry.options_of(a)] or ["tiki-taka"]
 
     def built_device(self) -> Device:
         """The device, with `tau` and `dw_min` put in."""

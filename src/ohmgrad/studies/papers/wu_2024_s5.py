@@ -41,6 +41,7 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
 
 
 def _spec(settings: dict[str, Any], model: str, algorithm: str, seed: int) -> RunSpec:
+    options = {"fast_lr": settings["fast_lr"], "columns": settings["columns"]}
     return RunSpec(
         data="cifar10",
         images=settings["images"],
@@ -49,7 +50,7 @@ def _spec(settings: dict[str, Any], model: str, algorithm: str, seed: int) -> Ru
         tau=settings["tau"],
         dw_min=settings["tau"] / 600,
         algorithms=(algorithm,),
-        options={"fast_lr": settings["fast_lr"], "columns": settings["columns"]},
+        options=options if algorithm == "tiki-taka" else {},
         lr=settings["lr"],
         lr_step=50,
         batch_size=128,

@@ -1,0 +1,61 @@
+"""save_pretrained() of a converted Hugging Face model: the digital model that computes the same."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .attention import AnalogMultiheadAttention
+from .functional import AnalogLayer
+from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
+
+__all__ = ["digital_state", "save_digitally"]
+
+#: layers whose digital parameters have other names, or are cut into several crossbars
+_CUT = (AnalogMultiheadAttention, AnalogRNN, AnalogLSTM, AnalogGRU)
+
+
+def digital_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state of the digital model that computes what `model` does, under its names.
+
+    A weight is what products see, times the output scales; event counts, and what elements hold beside the
+    weights, are left out.
+
+    Raises:
+        InputError: when the model has analog recurrent or attention layers.
+    """
+    state: dict[str, Any] = dict(model.state_dict())
+    for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, _CUT):
+            raise InputError(
+                f"layer {name!r} is a {type(module).__name__}, which has no digital form to save: keep it "
+                "digital, or save with torch.save(model.state_dict(), file)"
+            )
+        if isinstance(module, AnalogLayer):
+            prefix = f"{name}." if name else ""
+            state[f"{prefix}weight"] = module.digital_weight()
+            del state[f"{prefix}out_scale"], state[f"{prefix}_extra_state"]
+    return state
+
+
+def save_digitally(model: nn.Module) -> None:
+    """Have save_pretrained of Hugging Face models, `model` or in it, save `digital_state`.
+
+    Their files hold tensors only, and their from_pretrained knows the digital layers only. `from_pretrained`
+    and `convert` then give a model that computes the same. Other models stay as they are.
+    """
+    base: Any = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", ())
+    for module in model.modules():
+        if isinstance(module, base):
+            # on the object, as the class is not ours; a partial is copied and pickled with its model
+            vars(module)["save_pretrained"] = functools.partial(_save, module)
+
+
+def _save(model: Any, *args: Any, state_dict: Any = None, **options: Any) -> Any:
+    """transformers' save_pretrained, with the digital state unless one is given."""
+    state = digital_state(model) if state_dict is None else state_dict
+    return type(model).save_pretrained(model, *args, state_dict=state, **options)
