@@ -212,12 +212,9 @@ class Hidden:
             self.show(tile, touched)
 
     def steps(self, tile: Tile, left: Tensor) -> Tensor:
-        """Size of the step of a pulse in the direction of `left` (rows, cols), in units of dw_min."""
-        plus, minus = self.sides[0], self.sides[-1]
-        up = plus.elements.q_plus(self.plane(tile, plus))
-        at = self.plane(tile, minus)
-        down = minus.elements.q_plus(at) if self.pair else minus.elements.q_minus(at)
-        return torch.where(left >= 0, up, down)
+        """Size of the step of a pulse towards `left` (rows, cols), in units of dw_min; not of pairs."""
+        elements, held = self.sides[0].elements, self.plane(tile, self.sides[0])
+        return torch.where(left >= 0, elements.q_plus(held), elements.q_minus(held))
 
     def wait(self, tile: Tile, steps: int) -> None:
         """Let time pass."""
@@ -242,11 +239,9 @@ class Hidden:
 
     # --- one-sided pairs ---------------------------------------------------------------------------
 
-    def _drive(
-        self, tile: Tile, up: Pulses, down: Pulses, step: int, fidelity: str, refresh: bool = False
-    ) -> None:
+    def _drive(self, tile: Tile, up: Pulses, down: Pulses, step: int, fidelity: str) -> None:
         for side, pulses in zip(self.sides, (up, down), strict=True):
-            drive(side, tile.memory[side.name], pulses, fidelity, step, self.backend, refresh)
+            drive(side, tile.memory[side.name], pulses, fidelity, step, self.backend)
 
     def _change(self, tile: Tile, x: Tensor, d: Tensor, lr: float) -> None:
         """The discrete-time dynamics: g' = g + |dw| q+(g), of G+ where dw > 0 and of G- where dw < 0."""
@@ -256,14 +251,14 @@ class Hidden:
                 g = side.clip(g + (sign * lr * torch.outer(db, xb)).clamp(min=0) * side.elements.q_plus(g))
             tile.memory[side.name].copy_(g)
 
-    def _pulsed(self, tile: Tile, up: Pulses, down: Pulses, refresh: bool = False) -> None:
+    def _pulsed(self, tile: Tile, up: Pulses, down: Pulses) -> None:
         """After pulses on the two elements of pairs: their ages, their write noise, the weights."""
         touched = None
         if self.minds_pulses:
             ups, downs = up.touched(tile.shape), down.touched(tile.shape)
             self._renew_ages(tile, ups, downs)
             touched = ups | downs
-        self.show(tile, touched, refresh)
+        self.show(tile, touched)
 
     def _renew_ages(self, tile: Tile, *touched: Tensor) -> None:
         for side, some in zip(self.sides, touched, strict=True):
@@ -278,31 +273,10 @@ class Hidden:
         beyond = (plus > top * self.sides[0].elements.upper) | (minus > top * self.sides[1].elements.upper)
         return (beyond & (torch.minimum(plus, minus) > self.device.dw_min)).flatten().nonzero().flatten()
 
-    def reset_pairs(self, tile: Tile, cells: Tensor) -> None:
-        """Both elements of some pairs (flat indices) back to 0."""
-        for side in self.sides:
-            tile.memory[side.name].view(-1)[cells] = 0.0
-        tile.memory["refreshes"] += 1
-        self._pulsed(tile, *[Pulses(cells, torch.ones_like(cells))] * 2, refresh=True)
-
-    def top_up(self, tile: Tile, cells: Tensor, goal: Tensor) -> Tensor:
-        """One round of write-verify on some pairs: returns the pulses sent, signed, int64 (k,).
-
-        Args:
-            cells: flat indices (k,), each once; goal: what plus - minus shall be there, (k,).
-        """
-        left = goal - self.held(tile).view(-1)[cells]
-        wanted = torch.zeros(tile.shape)
-        wanted.view(-1)[cells] = left
-        size = self.steps(tile, wanted).view(-1)[cells].clamp(min=0.01) * self.device.dw_min
-        n = (left / size).round().clamp(-1000, 1000).long()
-        up, down = n > 0, n < 0
-        step = tile.memory["refreshes"]
-        ups, downs = Pulses(cells[up], n[up]), Pulses(cells[down], -n[down])
-        self._drive(tile, ups, downs, step, tile.pulsing.fidelity, refresh=True)
-        tile.memory["refreshes"] += 1
-        self._pulsed(tile, ups, downs, refresh=True)
-        return n
+    def rewritten(self, tile: Tile, touched: Tensor) -> None:
+        """After a refresh or a programming of the pairs `touched`, bool (rows, cols)."""
+        self._renew_ages(tile, touched, touched)
+        self.show(tile, touched, refresh=True)
 
 
 def drawn_reference(reference: Reference, side: Side) -> Tensor:

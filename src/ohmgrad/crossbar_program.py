@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .crossbar_memory import Hidden
+from .crossbar_pairs import ResetPairs
 from .devices import Device, Measured
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ def program(tile: Tile, target: Tensor, rounds: int) -> None:
     hidden, e = tile.hidden, tile.elements
     if hidden is not None and hidden.pair:
         cells = torch.arange(target.numel())
-        _reset_pairs(tile, hidden, cells)
-        goal = hidden.reach(tile, target).flatten()
-        _top_up(tile, hidden, cells, goal, rounds)
+        _rewrite(tile, hidden, cells, hidden.reach(tile, target).flatten(), rounds)
         return
     goal = e.clip(target) if hidden is None else hidden.reach(tile, target)
     for _ in range(rounds):
@@ -52,30 +51,28 @@ def refresh(tile: Tile, hidden: Hidden) -> None:
     tile.count_events(read_columns=2 * cols, dac=2 * cols * cols, adc=2 * cols * rows)
     cells = hidden.full(tile)
     if len(cells):
-        goal = hidden.held(tile).view(-1)[cells]
-        _reset_pairs(tile, hidden, cells)
-        _top_up(tile, hidden, cells, goal, ROUNDS)
+        _rewrite(tile, hidden, cells, hidden.held(tile).view(-1)[cells], ROUNDS)
 
 
-def _reset_pairs(tile: Tile, hidden: Hidden, cells: Tensor) -> None:
-    hidden.reset_pairs(tile, cells)
-    k, slots = len(cells), len((cells % tile.shape[1]).unique())
-    tile.count_events(pulses_up=k, pulses_down=k, slots=slots, line_toggles=slots + 2 * k)
-
-
-def _top_up(tile: Tile, hidden: Hidden, cells: Tensor, goal: Tensor, rounds: int) -> None:
-    """Rounds of write-verify on pairs, column by column; ends early when no element needs a pulse."""
+def _rewrite(tile: Tile, hidden: Hidden, cells: Tensor, goal: Tensor, rounds: int) -> None:
+    """Reset pairs, then rounds of write-verify, column by column, until no element needs a pulse."""
+    pairs, columns = ResetPairs(tile, hidden, cells), cells % tile.shape[1]
+    one = torch.ones_like(cells)
+    _count_round(tile, columns, one, one)
     for _ in range(rounds):
-        n = hidden.top_up(tile, cells, goal)
+        n = pairs.write(goal)
         if not bool(n.any()):
             break
-        most = torch.zeros(tile.shape[1], dtype=torch.int64)
-        most.scatter_reduce_(0, cells % tile.shape[1], n.abs(), "amax")
-        slots, pulses = int(most.sum()), int(n.abs().sum())
-        up = int(n.clamp(min=0).sum())
-        tile.count_events(
-            pulses_up=up, pulses_down=pulses - up, slots=slots, line_toggles=slots + pulses
-        )  # fmt: skip
+        _count_round(tile, columns, n.clamp(min=0), (-n).clamp(min=0))
+    pairs.put_back()
+
+
+def _count_round(tile: Tile, columns: Tensor, up: Tensor, down: Tensor) -> None:
+    """Count pulses on G+ and G- of some pairs, written column by column."""
+    most = torch.zeros(tile.shape[1], dtype=torch.int64)
+    most.scatter_reduce_(0, columns, torch.maximum(up, down), "amax")
+    slots, ups, downs = int(most.sum()), int(up.sum()), int(down.sum())
+    tile.count_events(pulses_up=ups, pulses_down=downs, slots=slots, line_toggles=slots + ups + downs)
 
 
 def describe(device: Device) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .devices import Device, Elements, Retention, draw
+from .devices import PLANES, Device, Elements, Retention, draw
 from .pulses import apply_counts_
 from .pulses.counts import Pulses, normals
 from .rng import Key, Purpose, gaussians, words
 
-__all__ = ["Side", "draw_side", "drive", "minus_side", "pass_time", "refresh_key"]
+__all__ = ["Side", "draw_side", "drive", "few", "minus_side", "pass_time", "refresh_key"]
 
 #: array numbers of the second elements of pairs are apart from all tiles' own, and those that address the
 #: noise of a refresh apart from both
@@ -41,6 +42,13 @@ class Side:
     def clip(self, w: Tensor) -> Tensor:
         """`w` (rows, cols) kept inside what the elements can hold."""
         return torch.minimum(torch.maximum(w, self.floor), self.elements.upper)
+
+    def pinned(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each of `cells` (flat indices, (k,)) is stuck, and where those stand that are, float32."""
+        if not len(self.stuck):
+            return torch.zeros(len(cells), dtype=torch.bool), torch.zeros(len(cells))
+        at = torch.searchsorted(self.stuck, cells).clamp(max=len(self.stuck) - 1)
+        return self.stuck[at] == cells, self.stands[at]
 
     def pin(self, w: Tensor) -> None:
         """Put stuck elements of `w` (rows, cols) back where they stand."""
@@ -90,38 +98,50 @@ def _normal(std: float, shape: tuple[int, int], purpose: int, key: Key) -> Tenso
     return std * gaussians(shape[1], torch.arange(shape[0]), 0, purpose, key)
 
 
-def drive(
-    side: Side, w: Tensor, pulses: Pulses, fidelity: str, step: int, backend: str, refresh: bool = False
-) -> None:
+def drive(side: Side, w: Tensor, pulses: Pulses, fidelity: str, step: int, backend: str) -> None:
     """Pulses up on one-sided elements; where cells are listed, noise is addressed by place in the list.
 
     Args:
         w: their weights (rows, cols), changed in place.
-        step: of the noise's address; `refresh` is whether it counts rounds of refreshes, not updates.
+        step: number of the update, of the noise's address.
     """
-    key = refresh_key(side.key) if refresh else side.key
     cells, n = pulses
     if cells is None:
-        apply_counts_(w, side.elements, n, fidelity, key, step, backend)
+        apply_counts_(w, side.elements, n, fidelity, side.key, step, backend)
         w.clamp_(min=0.0)
         return
     if not len(cells):
         return
-    # as rows of a small array: kernels keep some planes of a row at hand. The last row is filled with cells
-    # that get no pulse
-    k, cols = len(cells), min(len(cells), WIDTH)
-    rows = -(-k // cols)
-    if rows * cols > k:
-        none = torch.zeros(rows * cols - k, dtype=torch.int64)
-        n, cells = torch.cat([n, none]), torch.cat([cells, none])
-    elements = side.elements.map(
-        lambda p: p if p.numel() == 1 else p.view(-1).index_select(0, cells).view(rows, cols)
-    )
-    flat = w.view(-1)
-    some = flat.index_select(0, cells).view(rows, cols)
-    elements = replace(elements, shape=(rows, cols))
-    apply_counts_(some, elements, n.view(rows, cols), fidelity, key, step, backend)
-    flat.index_copy_(0, cells[:k], some.clamp_(min=0.0).view(-1)[:k])
+    elements, flat = few([side.elements], cells), w.view(-1)
+    some, counts = torch.zeros(elements.shape), torch.zeros(elements.shape, dtype=torch.int64)
+    k = len(cells)
+    some.view(-1)[:k], counts.view(-1)[:k] = flat[cells], n
+    apply_counts_(some, elements, counts, fidelity, side.key, step, backend)
+    flat.index_copy_(0, cells, some.clamp_(min=0.0).view(-1)[:k])
+
+
+def few(arrays: Sequence[Elements], cells: Tensor) -> Elements:
+    """The listed cells of all `arrays`, which are of one device and shape, as a small array, row by row.
+
+    Rows, as kernels keep some planes of a row at hand; what the cells leave of the last one are others.
+
+    Args:
+        cells: flat indices, int64 (k,), k >= 1.
+    """
+    total = len(arrays) * len(cells)
+    cols = min(total, WIDTH)
+    rows = -(-total // cols)
+    fill = cells.new_zeros(rows * cols - total)
+
+    def gathered(name: str) -> Tensor:
+        planes: list[Tensor] = [getattr(elements, name) for elements in arrays]
+        if planes[0].numel() == 1:
+            return planes[0]
+        parts = [plane.view(-1).index_select(0, cells) for plane in planes]
+        return torch.cat([*parts, planes[0].view(-1).index_select(0, fill)]).view(rows, cols)
+
+    planes = {name: gathered(name) for name in PLANES}
+    return replace(arrays[0], shape=(rows, cols), packed={}, **planes)
 
 
 def pass_time(

@@ -1,7 +1,7 @@
 """The physics of one resistive element; knows no networks."""
 
 from .device import Device
-from .elements import Elements, draw
+from .elements import PLANES, Elements, draw
 from .families import (
     FAMILIES,
     AffineResponse,
@@ -22,6 +22,7 @@ from .variability import Noise, Spread
 
 __all__ = [
     "FAMILIES",
+    "PLANES",
     "AbstractResponse",
     "AffineResponse",
     "ConstantStep",

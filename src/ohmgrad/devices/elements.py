@@ -17,10 +17,12 @@ from .measured import Measured
 from .response import AbstractResponse, affine_symmetric_point
 from .table import Table, tabulate
 
-__all__ = ["NEAREST", "Elements", "draw"]
+__all__ = ["NEAREST", "PLANES", "Elements", "draw"]
 
 #: least drawn bound, as a part of the nominal one: responses divide by it
 NEAREST = 1e-3
+#: what differs from element to element
+PLANES = ("up", "down", "lower", "upper", "which")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class Elements:
 
     def map(self, move: Callable[[Tensor], Tensor]) -> Elements:
         """Apply `move` (such as `.to(device)`) to the planes."""
-        planes = {name: move(getattr(self, name)) for name in ("up", "down", "lower", "upper", "which")}
-        return replace(self, packed={}, **planes)
+        return replace(self, packed={}, **{name: move(getattr(self, name)) for name in PLANES})
 
     def at(self, row: Tensor, col: Tensor) -> Elements:
         """The single elements at (row, col), int64 of shape (k,): planes of shape (k,)."""
