@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -60,4 +62,28 @@ def test_a_restored_state_is_seen_by_the_next_product(name: str) -> None:
     train(layer, optimizer)
     twin.load_state_dict(layer.state_dict())
     other.load_state_dict(optimizer.state_dict())
+    assert torch.equal(output(layer), output(twin))
+
+
+@pytest.mark.parametrize(
+    "how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize("first", ["model", "optimizer"])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_copy_is_whole_at_once_whatever_was_copied_first(name: str, first: str, how: Any) -> None:
+    """Its arrays and events are there, and its very first backward pass hands factors over."""
+    layer = AnalogLinear(4, 3, DEVICE, seed=1)
+    optimizer = ALGORITHMS[name](layer.parameters())
+    train(layer, optimizer)
+    optimizer.zero_grad()  # copies have no gradients
+    if first == "model":
+        twin, other = how((layer, optimizer))
+    else:
+        other, twin = how((optimizer, layer))
+    assert len(other.arrays()) == len(optimizer.arrays())
+    for each, its in ((layer, optimizer), (twin, other)):
+        each(torch.ones(2, 4)).square().sum().backward()
+        its.step()
+        assert each.weight.grad is None
+    assert other.events() == optimizer.events()
     assert torch.equal(output(layer), output(twin))

@@ -105,9 +105,15 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             tile.companions = []  # an earlier optimizer's
             self.beside(tile, group, state)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles are made from: torch's, and the tiles, which a copy of the model shares."""
+        tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]
+        return {**super().__getstate__(), "tiles": tiles}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state, as `load_state_dict` and copies do; arrays are made from it when asked for."""
-        super().__setstate__(state)
+        """Take over a state, as `load_state_dict` and copies do; the arrays beside are made from it."""
+        # tiles of a copy hold its weights already, also where the model is copied after its optimizer
+        super().__setstate__({name: value for name, value in state.items() if name != "tiles"})
         self._arrays, self._looked_up = {}, {}
         if not hasattr(self, "_update_hooks"):  # a copy has none
             self._update_hooks = OrderedDict()
