@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cases import ALGORITHMS
-from ohmgrad import AnalogLinear, AnalogSGD, Device, Noise, SoftBounds, Spread, TikiTaka
+from ohmgrad import AnalogLinear, AnalogSGD, Device, InputError, Noise, SoftBounds, Spread, TikiTaka
 from ohmgrad.optim import calibrate_symmetric_points
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.01, Spread(up_down=0.2), Noise(0.3))
@@ -87,3 +87,30 @@ def test_a_copy_is_whole_at_once_whatever_was_copied_first(name: str, first: str
         assert each.weight.grad is None
     assert other.events() == optimizer.events()
     assert torch.equal(output(layer), output(twin))
+
+
+def test_an_optimizer_that_is_refused_leaves_the_one_before_as_it_was() -> None:
+    layers = [AnalogLinear(4, 3, DEVICE, seed=seed) for seed in (1, 2)]
+    model = nn.ModuleList(layers)
+    optimizer = TikiTaka(model.parameters(), lr=0.1, fast_lr=0.3, gamma=0.5)
+    for layer in layers:
+        train(layer, optimizer)
+    seen = [output(layer) for layer in layers]
+    bad = [{"params": layers[0].parameters()}, {"params": layers[1].parameters(), "fast_lr": -1.0}]
+    with pytest.raises(InputError, match="fast_lr is -1") as refused:
+        TikiTaka(bad, lr=0.1)
+    assert all(torch.equal(output(layer), was) for layer, was in zip(layers, seen, strict=True))
+    del optimizer
+    layers[0](torch.ones(1, 4)).sum().backward()  # no optimizer takes factors, the refused one neither
+    assert refused and layers[0].weight.grad is not None
+
+
+def test_a_restored_optimizer_without_arrays_ends_the_sight_of_others() -> None:
+    layer = AnalogLinear(4, 3, DEVICE, bias=False)
+    plain = AnalogSGD(layer.parameters(), lr=0.1)
+    own = output(layer)
+    other = TikiTaka(layer.parameters(), lr=0.1, fast_lr=0.3, gamma=0.5)
+    other.arrays()[0].pulse_counts(torch.full((3, 4), 20))
+    assert not torch.allclose(output(layer), own)
+    plain.load_state_dict(plain.state_dict())
+    assert torch.equal(output(layer), own)

@@ -51,7 +51,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
     model's state alone is another function: save and restore both. The network sees the arrays of one
-    optimizer, the latest that was made for its weights; they stay in sight when that one is gone.
+    optimizer, the latest that was made, restored or stepped for its weights; they stay in sight when that one
+    is gone. A gamma that is changed in `param_groups` is seen from the next step, or restored state, on.
 
     Args:
         params: parameters or groups, as for any torch optimizer.
@@ -81,12 +82,16 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._arrays: dict[tuple[int, str], Tile] = {}
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
+        self._made = False
         super().__init__(params, {**defaults, **digital})
         if not any(tiles_of(p) for g in self.param_groups for p in g["params"]):
             raise InputError(
                 "no parameter is analog: convert the model first, model = ohmgrad.convert(model, "
                 "device), and give the optimizer the converted model's parameters"
             )
+        self._made = True
+        for group in self.param_groups:  # now that no group is refused: an earlier optimizer stays whole
+            self._take_on(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; analog layers in it hand over factors from now on, and get their arrays beside."""
@@ -100,6 +105,11 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         except InputError:
             self.param_groups.pop()
             raise
+        if self._made:
+            self._take_on(group)
+
+    def _take_on(self, group: dict[str, Any]) -> None:
+        """Have the tiles of a group hand factors over, and their products see the arrays beside them."""
         self._ask_for_factors(group)
         for tile, state in self.tiles_in(group):
             tile.companions = []  # an earlier optimizer's
@@ -114,13 +124,11 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """Take over a state, as `load_state_dict` and copies do; the arrays beside are made from it."""
         # tiles of a copy hold its weights already, also where the model is copied after its optimizer
         super().__setstate__({name: value for name, value in state.items() if name != "tiles"})
-        self._arrays, self._looked_up = {}, {}
+        self._arrays, self._looked_up, self._made = {}, {}, True
         if not hasattr(self, "_update_hooks"):  # a copy has none
             self._update_hooks = OrderedDict()
         for group in self.param_groups:
-            self._ask_for_factors(group)
-            for tile, kept in self.tiles_in(group):
-                self.beside(tile, group, kept)  # the next product sees the restored arrays
+            self._take_on(group)  # the next product sees the restored arrays
 
     @abc.abstractmethod
     def analog_step(
