@@ -63,6 +63,11 @@ def test_a_restored_state_is_seen_by_the_next_product(name: str) -> None:
     twin.load_state_dict(layer.state_dict())
     other.load_state_dict(optimizer.state_dict())
     assert torch.equal(output(layer), output(twin))
+    kept = copy.deepcopy(optimizer.state_dict())
+    train(twin, other)  # it has a copy: the first stays as it is
+    assert other.events() != optimizer.events()
+    for array, was in zip(optimizer.arrays(), kept["state"][0][0].values(), strict=False):
+        assert torch.equal(array.weight, was["weight"])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from ..crossbar import EVENTS, Tile, tiles_of
 from ..errors import InputError, check_number
 
-__all__ = ["AnalogOptimizer", "Road"]
+__all__ = ["AnalogOptimizer", "Road", "check_plane"]
 
 
 class Road(NamedTuple):
@@ -130,6 +131,22 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         for group in self.param_groups:
             self._take_on(group)  # the next product sees the restored arrays
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a copy of what `state_dict` gave, of the same algorithm on layers of the same shapes.
+
+        Raises:
+            InputError: when a group lacks an option, or an array beside has another shape than its tile.
+        """
+        own = {*self.defaults} - {"differentiable"}  # which torch adds to a restored one's
+        for group in state_dict["param_groups"]:
+            if missing := sorted(own - {*group}):
+                raise InputError(
+                    f"the state has no option {missing[0]!r}, which {type(self).__name__} has: load it into "
+                    "the algorithm that saved it"
+                )
+        # torch's own would share the tensors, and both optimizers train one array
+        super().load_state_dict({**state_dict, "state": copy.deepcopy(state_dict["state"])})
+
     @abc.abstractmethod
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
@@ -232,12 +249,16 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
         Args:
             role: 1 to 255, one for each array of an algorithm; addresses its elements.
+
+        Raises:
+            InputError: when the one in `state` has another shape than the tile.
         """
         kept = state.setdefault(name, {})
         weight = kept.get("weight")
         known = self._arrays.get((id(tile), name))
         if known is None or known.owner is not weight:
             if weight is not None:
+                check_plane(tile, f"array {name!r}", weight)
                 weight = weight.contiguous()
             known = tile.sibling(role, weight, kept.get("memory"))
             known.events[:] = kept.get("events", known.events)
@@ -275,6 +296,15 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if group["momentum"]:
             for p, buffer in zip(params, buffers, strict=True):
                 self.state[p]["momentum_buffer"] = buffer
+
+
+def check_plane(tile: Tile, name: str, kept: Tensor) -> None:
+    """Raise InputError unless `kept`, from a tile's state, is of its shape: kernels do not look again."""
+    if tuple(kept.shape) != tile.shape:
+        raise InputError(
+            f"{name} in the state is {tuple(kept.shape)}, but its tile is {tile.shape}: load the state of "
+            "an optimizer of the same layers"
+        )
 
 
 def _number(value: Any) -> float:
