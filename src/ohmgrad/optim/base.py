@@ -190,11 +190,20 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
         Returns:
             What the closure returned, or None.
+
+        Raises:
+            InputError: when a parameter was not analog when it came here, and is now.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        for group in self.param_groups:
+            if any(not tiles and tiles_of(p) for p, tiles in self._places(group)):
+                raise InputError(
+                    "an analog layer got a new weight and was not called before this optimizer was made, "
+                    "which takes it for digital: call the model once and make the optimizer anew"
+                )
         for group in self.param_groups:
             for tile, state in self.tiles_in(group):
                 factors = tile.take_factors()
