@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cases import ALGORITHMS
-from ohmgrad import AnalogLinear, AnalogSGD, Device, Noise, SoftBounds, Spread, TikiTaka
+from ohmgrad import AnalogLinear, AnalogSGD, Device, InputError, Noise, SoftBounds, Spread, TikiTaka
 from ohmgrad.optim import calibrate_symmetric_points
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.01, Spread(up_down=0.2), Noise(0.3))
@@ -61,3 +63,60 @@ def test_a_restored_state_is_seen_by_the_next_product(name: str) -> None:
     twin.load_state_dict(layer.state_dict())
     other.load_state_dict(optimizer.state_dict())
     assert torch.equal(output(layer), output(twin))
+    kept = copy.deepcopy(optimizer.state_dict())
+    train(twin, other)  # it has a copy: the first stays as it is
+    assert other.events() != optimizer.events()
+    for array, was in zip(optimizer.arrays(), kept["state"][0][0].values(), strict=False):
+        assert torch.equal(array.weight, was["weight"])
+
+
+@pytest.mark.parametrize(
+    "how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["copy", "pickle"]
+)
+@pytest.mark.parametrize("first", ["model", "optimizer"])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_copy_is_whole_at_once_whatever_was_copied_first(name: str, first: str, how: Any) -> None:
+    """Its arrays and events are there, and its very first backward pass hands factors over."""
+    layer = AnalogLinear(4, 3, DEVICE, seed=1)
+    optimizer = ALGORITHMS[name](layer.parameters())
+    train(layer, optimizer)
+    optimizer.zero_grad()  # copies have no gradients
+    if first == "model":
+        twin, other = how((layer, optimizer))
+    else:
+        other, twin = how((optimizer, layer))
+    assert len(other.arrays()) == len(optimizer.arrays())
+    for each, its in ((layer, optimizer), (twin, other)):
+        each(torch.ones(2, 4)).square().sum().backward()
+        its.step()
+        assert each.weight.grad is None
+    assert other.events() == optimizer.events()
+    assert torch.equal(output(layer), output(twin))
+
+
+def test_an_optimizer_that_is_refused_leaves_the_one_before_as_it_was() -> None:
+    layers = [AnalogLinear(4, 3, DEVICE, seed=seed) for seed in (1, 2)]
+    model = nn.ModuleList(layers)
+    optimizer = TikiTaka(model.parameters(), lr=0.1, fast_lr=0.3, gamma=0.5)
+    for layer in layers:
+        train(layer, optimizer)
+    seen = [output(layer) for layer in layers]
+    bad = [{"params": layers[0].parameters()}, {"params": layers[1].parameters(), "fast_lr": -1.0}]
+    with pytest.raises(InputError, match="fast_lr is -1") as refused:
+        TikiTaka(bad, lr=0.1)
+    assert all(torch.equal(output(layer), was) for layer, was in zip(layers, seen, strict=True))
+    del optimizer
+    layers[0](torch.ones(1, 4)).sum().backward()  # no optimizer takes factors, the refused one neither
+    assert refused
+    assert layers[0].weight.grad is not None
+
+
+def test_a_restored_optimizer_without_arrays_ends_the_sight_of_others() -> None:
+    layer = AnalogLinear(4, 3, DEVICE, bias=False)
+    plain = AnalogSGD(layer.parameters(), lr=0.1)
+    own = output(layer)
+    other = TikiTaka(layer.parameters(), lr=0.1, fast_lr=0.3, gamma=0.5)
+    other.arrays()[0].pulse_counts(torch.full((3, 4), 20))
+    assert not torch.allclose(output(layer), own)
+    plain.load_state_dict(plain.state_dict())
+    assert torch.equal(output(layer), own)

@@ -177,6 +177,24 @@ def test_copies_have_an_optimizer_only_where_it_was_copied_too(copied: Any) -> N
         assert not any(map(torch.equal, before, analog_weights(other)))
 
 
+def test_a_weight_that_became_analog_after_the_optimizer_was_made_is_not_trained_digitally() -> None:
+    model: Any = network()
+    layer = model[0]
+    layer.weight = torch.nn.Parameter(layer.weight.detach().clone())  # on a tile from the next forward on
+    optimizer = AnalogSGD(model.parameters(), lr=0.1)
+    loss_of(model).backward()
+    before = [p.detach().clone() for p in model.parameters()]
+    with pytest.raises(InputError, match="call the model once and make the optimizer anew"):
+        optimizer.step()
+    assert all(map(torch.equal, before, model.parameters()))
+    optimizer = AnalogSGD(model.parameters(), lr=0.1)
+    optimizer.zero_grad()
+    loss_of(model).backward()
+    optimizer.step()
+    assert layer.weight.grad is None
+    assert layer.tiles[0].count("updates") == 1
+
+
 # --- digital training ----------------------------------------------------------------------------
 
 

@@ -177,6 +177,20 @@ def test_save_pretrained_and_convert_give_the_same_model(
         assert float((logits - digital(TOKENS).logits).abs().max()) > 1e-3
 
 
+def test_save_pretrained_takes_a_state_as_transformers_does(tmp_path: Path) -> None:
+    """By place or by name; that of the analog model is refused."""
+    make, patterns, _ = PATTERNS["gpt2"]
+    digital = make()
+    model: Any = convert(digital, DEVICE, **patterns)
+    zeros = {name: torch.zeros_like(value) for name, value in digital.state_dict().items()}
+    for i, given in enumerate([(True, None), (True, dict(zeros))]):  # transformers empties it
+        model.save_pretrained(tmp_path / f"{i}", *given)
+        saved = type(digital).from_pretrained(tmp_path / f"{i}").state_dict()
+        torch.testing.assert_close(dict(saved), [dict(digital.state_dict()), zeros][i])
+    with pytest.raises(InputError, match=r"_extra_state' of an analog layer, .* leave state_dict out, or"):
+        model.save_pretrained(tmp_path / "analog", state_dict=model.state_dict())
+
+
 def test_a_digital_state_has_what_products_see_and_no_layers_of_several_crossbars() -> None:
     model: Any = convert(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten()), DEVICE, max_tile=(2, 5))
     conv = model[0]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import ohmgrad
 from cases import MEMORIES, start
+from ohmgrad import AnalogLinear
 from ohmgrad.crossbar import Tile
 from ohmgrad.devices import Device, Noise, Reference, SoftBounds, Spread
 from ohmgrad.nn.convert import analog_layers
@@ -189,6 +190,17 @@ def test_a_calibration_is_restored_over_another_and_stays_with_weights_alone() -
     assert model[2].tiles[0].calibrated
     model.load_state_dict(saved)
     assert_same(model.state_dict(), saved)
+
+
+def test_a_calibration_of_one_tile_of_a_layer_is_restored_bit_for_bit() -> None:
+    """Over one of the other tile, which ends: its new weights say nothing of the first's elements."""
+    layers = [AnalogLinear(40, 30, device(), seed=7, max_tile=(30, 20)) for _ in range(2)]
+    for i in (0, 1):
+        layers[i].tiles[i].calibrate(50)
+        layers[i].tiles[i].pulse_counts(torch.full((30, 20), 7))
+    layers[1].load_state_dict(copy.deepcopy(layers[0].state_dict()))
+    assert [tile.calibrated for tile in layers[1].tiles] == [True, False]
+    assert_same(layers[0].state_dict(), layers[1].state_dict())
 
 
 @ALL

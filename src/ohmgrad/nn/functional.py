@@ -299,7 +299,9 @@ class AnalogLayer(nn.Module):
         if later and self.tiles[0].owner is not self.weight:
             self._keep_contiguous()
             self._bind()  # the weights follow from the memory, or are checked without a reference
-        for tile, planes in zip(self.tiles, memory or [{}] * len(self.tiles), strict=True):
+        each = list(zip(self.tiles, memory or [{}] * len(self.tiles), strict=True))
+        # tiles with a memory come last: they note that the weights, as all tiles left them, go with it
+        for tile, planes in sorted(each, key=lambda pair: bool(pair[1])):
             tile.restore(planes)
         for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
             tile.events[:] = events

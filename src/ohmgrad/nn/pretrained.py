@@ -55,7 +55,24 @@ def save_digitally(model: nn.Module) -> None:
             vars(module)["save_pretrained"] = functools.partial(_save, module)
 
 
-def _save(model: Any, *args: Any, state_dict: Any = None, **options: Any) -> Any:
-    """transformers' save_pretrained, with the digital state unless one is given."""
+def _save(
+    model: Any,
+    save_directory: Any,
+    is_main_process: bool = True,
+    state_dict: Any = None,
+    *args: Any,
+    **rest: Any,
+) -> Any:
+    """transformers' save_pretrained, with the digital state unless one is given.
+
+    Raises:
+        InputError: when the given one is that of the analog model, or as `digital_state`.
+    """
     state = digital_state(model) if state_dict is None else state_dict
-    return type(model).save_pretrained(model, *args, state_dict=state, **options)
+    for name, value in state.items():
+        if isinstance(value, dict):
+            raise InputError(
+                f"state_dict has {name!r} of an analog layer, but such files hold tensors only: "
+                "leave state_dict out, or save with torch.save(model.state_dict(), file)"
+            )
+    return type(model).save_pretrained(model, save_directory, is_main_process, state, *args, **rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from ..crossbar import EVENTS, Tile, tiles_of
 from ..errors import InputError, check_number
 
-__all__ = ["AnalogOptimizer", "Road"]
+__all__ = ["AnalogOptimizer", "Road", "check_plane"]
 
 
 class Road(NamedTuple):
@@ -51,7 +52,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
     model's state alone is another function: save and restore both. The network sees the arrays of one
-    optimizer, the latest that was made for its weights; they stay in sight when that one is gone.
+    optimizer, the latest that was made, restored or stepped for its weights; they stay in sight when that one
+    is gone. A gamma that is changed in `param_groups` is seen from the next step, or restored state, on.
 
     Args:
         params: parameters or groups, as for any torch optimizer.
@@ -81,12 +83,16 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._arrays: dict[tuple[int, str], Tile] = {}
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
+        self._made = False
         super().__init__(params, {**defaults, **digital})
         if not any(tiles_of(p) for g in self.param_groups for p in g["params"]):
             raise InputError(
                 "no parameter is analog: convert the model first, model = ohmgrad.convert(model, "
                 "device), and give the optimizer the converted model's parameters"
             )
+        self._made = True
+        for group in self.param_groups:  # now that no group is refused: an earlier optimizer stays whole
+            self._take_on(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group; analog layers in it hand over factors from now on, and get their arrays beside."""
@@ -100,21 +106,46 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         except InputError:
             self.param_groups.pop()
             raise
+        if self._made:
+            self._take_on(group)
+
+    def _take_on(self, group: dict[str, Any]) -> None:
+        """Have the tiles of a group hand factors over, and their products see the arrays beside them."""
         self._ask_for_factors(group)
         for tile, state in self.tiles_in(group):
             tile.companions = []  # an earlier optimizer's
             self.beside(tile, group, state)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles are made from: torch's, and the tiles, which a copy of the model shares."""
+        tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]
+        return {**super().__getstate__(), "tiles": tiles}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state, as `load_state_dict` and copies do; arrays are made from it when asked for."""
-        super().__setstate__(state)
-        self._arrays, self._looked_up = {}, {}
+        """Take over a state, as `load_state_dict` and copies do; the arrays beside are made from it."""
+        # tiles of a copy hold its weights already, also where the model is copied after its optimizer
+        super().__setstate__({name: value for name, value in state.items() if name != "tiles"})
+        self._arrays, self._looked_up, self._made = {}, {}, True
         if not hasattr(self, "_update_hooks"):  # a copy has none
             self._update_hooks = OrderedDict()
         for group in self.param_groups:
-            self._ask_for_factors(group)
-            for tile, kept in self.tiles_in(group):
-                self.beside(tile, group, kept)  # the next product sees the restored arrays
+            self._take_on(group)  # the next product sees the restored arrays
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a copy of what `state_dict` gave, of the same algorithm on layers of the same shapes.
+
+        Raises:
+            InputError: when a group lacks an option, or an array beside has another shape than its tile.
+        """
+        own = {*self.defaults} - {"differentiable"}  # which torch adds to a restored one's
+        for group in state_dict["param_groups"]:
+            if missing := sorted(own - {*group}):
+                raise InputError(
+                    f"the state has no option {missing[0]!r}, which {type(self).__name__} has: load it into "
+                    "the algorithm that saved it"
+                )
+        # torch's own would share the tensors, and both optimizers train one array
+        super().load_state_dict({**state_dict, "state": copy.deepcopy(state_dict["state"])})
 
     @abc.abstractmethod
     def analog_step(
@@ -159,11 +190,20 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
         Returns:
             What the closure returned, or None.
+
+        Raises:
+            InputError: when a parameter was not analog when it came here, and is now.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        for group in self.param_groups:
+            if any(not tiles and tiles_of(p) for p, tiles in self._places(group)):
+                raise InputError(
+                    "an analog layer got a new weight and was not called before this optimizer was made, "
+                    "which takes it for digital: call the model once and make the optimizer anew"
+                )
         for group in self.param_groups:
             for tile, state in self.tiles_in(group):
                 factors = tile.take_factors()
@@ -218,12 +258,16 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
         Args:
             role: 1 to 255, one for each array of an algorithm; addresses its elements.
+
+        Raises:
+            InputError: when the one in `state` has another shape than the tile.
         """
         kept = state.setdefault(name, {})
         weight = kept.get("weight")
         known = self._arrays.get((id(tile), name))
         if known is None or known.owner is not weight:
             if weight is not None:
+                check_plane(tile, f"array {name!r}", weight)
                 weight = weight.contiguous()
             known = tile.sibling(role, weight, kept.get("memory"))
             known.events[:] = kept.get("events", known.events)
@@ -261,6 +305,15 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if group["momentum"]:
             for p, buffer in zip(params, buffers, strict=True):
                 self.state[p]["momentum_buffer"] = buffer
+
+
+def check_plane(tile: Tile, name: str, kept: Tensor) -> None:
+    """Raise InputError unless `kept`, from a tile's state, is of its shape: kernels do not look again."""
+    if tuple(kept.shape) != tile.shape:
+        raise InputError(
+            f"{name} in the state is {tuple(kept.shape)}, but its tile is {tile.shape}: load the state of "
+            "an optimizer of the same layers"
+        )
 
 
 def _number(value: Any) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..pulses import rounding
+from .base import check_plane
 
 __all__ = ["round_to_pulses", "send_whole_pulses"]
 
@@ -26,8 +27,9 @@ def send_whole_pulses(
         rows: rows that may send; None for all, [] for none.
 
     Raises:
-        InputError: when a value of x or d is not finite; nothing is changed then.
+        InputError: when a value of x or d is not finite, or h has another shape; nothing is changed then.
     """
+    check_plane(tile, "the accumulator", h)
     x, d = _factors(x, d)
     whole = rows is None or bool(rows)
     if _fused(tile):
@@ -76,8 +78,10 @@ def round_to_pulses(
         look_ahead: send rate (d^T x + keep M') instead.
 
     Raises:
-        InputError: when a value of x or d is not finite; nothing is changed then.
+        InputError: when a value of x or d is not finite, or m has another shape; nothing is changed then.
     """
+    if m is not None:
+        check_plane(tile, "the momentum", m)
     x, d = _factors(x, d)
     pulses = rate / tile.device.dw_min
     if _fused(tile):

@@ -1,0 +1,51 @@
+"""States of other algorithms and of layers of other shapes are refused, before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cases import ALGORITHMS
+from ohmgrad import AnalogLinear, Device, InputError, SoftBounds, TikiTaka
+from ohmgrad.optim import MultiTile
+
+DEVICE = Device(SoftBounds.symmetric(0.6), 0.01)
+STATELESS = ("analog-sgd", "gradient-counts")
+
+
+def step(layer: AnalogLinear, optimizer: Any) -> None:
+    optimizer.zero_grad()
+    layer(torch.linspace(-1, 1, 2 * layer.in_features).view(2, -1)).square().sum().backward()
+    optimizer.step()
+
+
+def resume(layer: AnalogLinear, optimizer: Any, state: dict[str, Any]) -> None:
+    optimizer.load_state_dict(state)
+    step(layer, optimizer)
+
+
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in STATELESS])
+@pytest.mark.parametrize("max_tile", [None, (2, 3)])
+def test_a_state_of_layers_of_another_shape(name: str, max_tile: tuple[int, int] | None) -> None:
+    """When it is loaded, or at the first step where it has no arrays; kernels do not look at shapes."""
+    small = AnalogLinear(6, 5, DEVICE, max_tile=max_tile)
+    large = AnalogLinear(24, 20, DEVICE)
+    optimizer, other = (ALGORITHMS[name](layer.parameters()) for layer in (small, large))
+    step(small, optimizer)
+    before = large.weight.detach().clone()
+    with pytest.raises(InputError, match=r"in the state is \(., .\), but its tile is \(20, 24\): load the"):
+        resume(large, other, optimizer.state_dict())
+    assert torch.equal(large.weight, before)
+
+
+def test_a_state_of_another_algorithm() -> None:
+    layer = AnalogLinear(4, 3, DEVICE)
+    first, other = TikiTaka(layer.parameters(), lr=0.1), MultiTile(layer.parameters(), lr=0.1)
+    for optimizer, missing, name in ((other, "alpha", "MultiTile"), (first, "fast_lr", "TikiTaka")):
+        wrong = (first if optimizer is other else other).state_dict()
+        with pytest.raises(InputError, match=f"no option '{missing}', which {name} has: load it into the al"):
+            optimizer.load_state_dict(wrong)
+        optimizer.load_state_dict(optimizer.state_dict())  # its own, more than once
+        optimizer.load_state_dict(optimizer.state_dict())
