@@ -34,14 +34,14 @@ KNOWN = """\
    the way; and where an element's bounds differ from the mean, its response is scaled separately above and
    below zero here, by the whole range there.
 
-Seen in this comparison, and left: for x-lines of many values the clipping here is nearer to what was asked
-for (x = 0.3, d = 0.8, K = 3 BL: 22.3 pulses wanted, 15.9 here, 9.2 there).
+Seen in this comparison, and left:
 
 9. **More pulses than slots** (K > max_bl): both lines are clipped at probability 1 here, so that a pair of
    lines fires with min(1, sqrt(K/BL) x) min(1, sqrt(K/BL) d), x and d relative to the largest. There x is
    never clipped and d takes all of it: x min(1, d K/BL). A transfer has a single x-line on, x = 1: it gets
    fewer pulses than wanted here, by up to sqrt(K/BL), and all that the slots hold there. This slows TTv1 at
-   large rates; enough slots (max_bl) remove the difference.
+   large rates; enough slots (max_bl) remove the difference. For x-lines of many values the clipping here is
+   nearer to what was asked for (x = 0.3, d = 0.8, K = 3 BL: 22.3 pulses wanted, 15.9 here, 9.2 there).
 10. **Piecewise steps:** the number of pulses K counts in dw_min here, and there in the step up at the middle
    node (found by counting pulses). The rows below have the value 1 there."""
 
