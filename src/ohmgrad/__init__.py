@@ -47,7 +47,7 @@ from .optim import (
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
 
-__version__ = "0.3.0"
+__version__ = "0.3.1"
 
 __all__ = [
     "AGAD",
