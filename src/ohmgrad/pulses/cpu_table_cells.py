@@ -12,23 +12,50 @@ from numba import njit
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
 from .cpu_math import CONTRACT, kernel, lent, philox
 from .cpu_rows import AHEAD, gauss_pulses
-from .cpu_table import MEASURED, SIGMAS, Packed, advance, beyond, interval, run, single
+from .cpu_table import (
+    A_DOWN,
+    A_UP,
+    BASE,
+    BOTTOM,
+    CENTRE,
+    DOWN,
+    FAR,
+    HIGH,
+    LIMIT,
+    LOW,
+    LOWER,
+    MEASURED,
+    N_DOWN,
+    N_UP,
+    PEAK,
+    REACH,
+    SIGMAS,
+    TOP,
+    UP,
+    UPPER,
+    WORST,
+    M,
+    Packed,
+    U,
+    V,
+    advance,
+    interval,
+    single,
+)
 
 __all__ = [
-    "BASE",
-    "BOTTOM",
     "DRAWN",
-    "TOP",
     "TOUCHED",
-    "M",
-    "U",
     "draw",
     "enter",
+    "expand",
     "few_pulses",
     "first_draws",
+    "holds",
     "leave",
     "lend",
     "replay",
+    "take_runs",
     "visit",
 ]
 
@@ -44,9 +71,7 @@ MEASURED_STEP = 31  # ohmgrad.rng.Purpose
 def lend(e):
     return Packed(
         lent(e.up), lent(e.down), lent(e.lower), lent(e.upper), lent(e.which), lent(e.value), lent(e.rise),
-        lent(e.sd), lent(e.sd_rise), lent(e.line), lent(e.room), lent(e.reach), lent(e.need),
-        lent(e.steps), lent(e.cdf), e.top, e.bottom, e.origin, e.n, e.even, e.least_reach, e.most_value,
-        e.most_rise,
+        lent(e.need), lent(e.curve), lent(e.steps), lent(e.cdf), e.top, e.bottom, e.origin, e.n, e.even,
     )  # fmt: skip
 
 
@@ -135,63 +160,138 @@ def replay(w, r, j, todo, n, e, kind, std, step, k0, k1, z):
     return w
 
 
-# one cell of the sparse road: a line of the cache. U: its next four uniform numbers, if it is measured and
-# drawn pulse by pulse (until then its pulses); V is then the number of pulses it has had
-M, V, HIGH, LOW, PEAK, UP, DOWN, TOP, BOTTOM, LOWER, UPPER, BASE, U = range(13)
 TOUCHED, DRAWN = 1, 2
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def enter(r, j, w, e, cell):
-    """Parameters and state of cell j of row r before its first pulse."""
+    """Parameters and state of cell j of row r before its first pulse, but for the parabola."""
     row, c = (0, 0) if e.up.size == 1 else (r, j)
     lower, upper, now = e.lower[row, c], e.upper[row, c], w[r, j]
     cell[UP], cell[DOWN], cell[LOWER], cell[UPPER] = e.up[row, c], e.down[row, c], lower, upper
     cell[TOP], cell[BOTTOM], cell[BASE] = e.top / upper, e.bottom / lower, f32(e.which[row, c])
     cell[M], cell[HIGH], cell[LOW] = now, now, now
-    cell[V], cell[PEAK], cell[U] = f32(0), f32(0), f32(0)
+    cell[V], cell[PEAK], cell[WORST], cell[FAR], cell[U] = f32(0), f32(0), f32(0), f32(0), f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def visit(cell, k, down, kind, std, e):
-    """k pulses in one direction on one cell."""
-    top, bottom, m, v = cell[TOP], cell[BOTTOM], cell[M], cell[V]
-    size = -cell[DOWN] if down else cell[UP]
-    first = i32(i32(cell[BASE]) + (e.n + i32(1) if down else i32(0)))
-    noise = (std * size) * (std * size)
-    while True:
-        i, t, here = interval(m, top, bottom, e.origin, e.n)
-        at = u32(first + i)
-        rise = e.rise[at]
-        q, slope, jump = e.value[at] + t * rise, rise * here, rise * (top + bottom - here - here)
-        sd, sd_slope = f32(0), f32(0)
+def expand(cell, kind, std, e):
+    """The parabola of the interval where a cell is."""
+    i, _, _ = interval(cell[M], cell[TOP], cell[BOTTOM], e.origin, e.n)
+    values = e.curve[u32(i32(i32(cell[BASE]) >> i32(1)) + i)]
+    up, down = cell[UP], cell[DOWN]
+    cell[CENTRE], cell[REACH] = f32(i) + f32(0.5) - e.origin, values[6]
+    for q in range(3):
+        cell[A_UP + q], cell[A_DOWN + q] = up * values[q], down * values[3 + q]
         if kind == MEASURED:
-            sd, sd_slope = e.sd[at] + t * e.sd_rise[at], e.sd_rise[at] * here
-        if k == f32(1):
-            m, v = single(kind, std, size, m, v, noise, q, slope, jump, sd, sd_slope)
-            n = k
-        else:
-            n = min(k, run(kind, std, size * q, size * slope * f32(-1), e.room[at], max(top, bottom)))
-            m, v = advance(kind, std, n, size, m, v, noise, q, slope, jump, sd, sd_slope)
-        if kind == QUIET:
-            m = min(max(m, cell[LOWER]), cell[UPPER])
-        cell[HIGH], cell[LOW], cell[PEAK] = max(cell[HIGH], m), min(cell[LOW], m), max(cell[PEAK], v)
-        k -= n
-        if not k > f32(0):
-            break
-    cell[M], cell[V] = m, v
+            cell[N_UP + q], cell[N_DOWN + q] = up * values[8 + q], down * values[11 + q]
+    if kind != MEASURED:
+        cell[N_UP], cell[N_DOWN] = up * std, down * std
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def leave(cell, z, kind, e):
+def _way(kind, cell, down):
+    """Parabola of the step in one direction, with its sign, and of its standard deviation."""
+    at = A_DOWN if down else A_UP
+    a, b, c, n = cell[at], cell[at + 1], cell[at + 2], cell[at + 3]
+    o, p = (cell[at + 4], cell[at + 5]) if kind == MEASURED else (f32(0), f32(0))
+    return (-a, -b, -c, n, o, p) if down else (a, b, c, n, o, p)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def visit(cell, k, down, kind, std):
+    """k pulses in one direction on one cell, in one run: whether that was right `leave` will tell."""
+    a, b, c, n, o, p = _way(kind, cell, down)
+    top, bottom, centre = cell[TOP], cell[BOTTOM], cell[CENTRE]
+    if k == f32(1):
+        m, v = single(kind, std, cell[M], cell[V], a, b, c, n, o, p, top, bottom, centre)
+    else:
+        m, v, bend = advance(kind, std, k, cell[M], cell[V], a, b, c, n, o, p, top, bottom, centre)
+        cell[WORST] = max(cell[WORST], bend)
+    if kind == QUIET:
+        m = min(max(m, cell[LOWER]), cell[UPPER])
+    else:
+        cell[V], cell[PEAK] = v, max(cell[PEAK], v)
+    cell[M], cell[HIGH], cell[LOW] = m, max(cell[HIGH], m), min(cell[LOW], m)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def _away(m, cell):
+    """Distance of weight m from the middle of the parabola, in intervals."""
+    return abs(m * (cell[TOP] if m >= f32(0) else cell[BOTTOM]) - cell[CENTRE])
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def _near(m, cell):
+    """Whether the noise around m comes near a bound."""
+    spread = Z * np.sqrt(cell[PEAK])
+    return not (m + spread <= cell[UPPER] and m - spread >= cell[LOWER])
+
+
+@njit(inline="always")
+def _runs(cell, k, kind, std, e):
+    """k signed pulses on one cell, in as many runs and on as many parabolas as they take:
+    `reference._collapse_table`."""
+    left, down = f32(abs(k)), k < 0
+    k = left
+    steep = SIGMAS * max(cell[TOP], cell[BOTTOM])
+    while left > f32(0):
+        m, v = cell[M], cell[V]
+        a, b, c, n, o, p = _way(kind, cell, down)
+        new, var, bend = advance(
+            kind, std, k, m, v, a, b, c, n, o, p, cell[TOP], cell[BOTTOM], cell[CENTRE]
+        )
+        if kind == QUIET:
+            new = min(max(new, cell[LOWER]), cell[UPPER])
+        noise = steep * np.sqrt(max(cell[PEAK], var))
+        inside = _away(m, cell) + noise <= cell[REACH]
+        fits = inside and _away(new, cell) + noise <= cell[REACH] and bend <= LIMIT
+        i, _, _ = interval(m, cell[TOP], cell[BOTTOM], e.origin, e.n)
+        own = cell[CENTRE] == f32(i) + f32(0.5) - e.origin
+        if fits or (k <= f32(1) and own):
+            if not inside:
+                cell[FAR] = f32(1)
+            cell[M], cell[V], cell[PEAK] = new, var, max(cell[PEAK], var)
+            cell[HIGH], cell[LOW] = max(cell[HIGH], new), min(cell[LOW], new)
+            left -= k
+            k = min(left, k + k)
+            if kind != QUIET and (cell[FAR] != f32(0) or _near(new, cell)):
+                cell[FAR] = f32(1)  # what is to be replayed goes no further
+                break
+        elif own:
+            k = max(np.floor(f32(0.5) * k), f32(1))
+        else:
+            expand(cell, kind, std, e)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def holds(cell):
+    """Whether every visit of a cell was one run on the parabola where it started."""
+    noise = SIGMAS * np.sqrt(cell[PEAK]) * max(cell[TOP], cell[BOTTOM])
+    far = max(_away(cell[HIGH], cell), _away(cell[LOW], cell)) + noise
+    return far <= cell[REACH] and cell[WORST] <= LIMIT
+
+
+@kernel(fastmath=CONTRACT)
+def take_runs(r, j, w, todo, n, kind, std, e, cell):
+    """The signed counts of n samples on cell j of row r, from its start."""
+    e, cell, todo = lend(e), lent(cell), lent(todo)
+    enter(r, j, w, e, cell)
+    expand(cell, kind, std, e)
+    for q in range(n):
+        if cell[FAR] == f32(0):
+            _runs(cell, todo[q], kind, std, e)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def leave(cell, z, kind):
     """New weight of a cell, and whether it must be replayed instead."""
     if kind == QUIET:
         return cell[M], False
-    sd, top, bottom = np.sqrt(cell[PEAK]), cell[TOP], cell[BOTTOM]
+    sd = np.sqrt(cell[PEAK])
     again = not (cell[HIGH] + Z * sd <= cell[UPPER] and cell[LOW] - Z * sd >= cell[LOWER])
-    if not (again or SIGMAS * sd * max(top, bottom) <= e.least_reach):
-        again = beyond(cell[HIGH], cell[LOW], sd, top, bottom, cell[BASE], e.reach, e.origin, e.n)
-    return min(max(cell[M] + np.sqrt(cell[V]) * z, cell[LOWER]), cell[UPPER]), again
+    new = min(max(cell[M] + np.sqrt(cell[V]) * z, cell[LOWER]), cell[UPPER])
+    return new, again or cell[FAR] != f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -228,10 +328,10 @@ def draw(cell, r, j, k, e, step, k0, k1):
 
 
 @kernel()
-def first_draws(r, n, step, k0, k1, columns, rows, cells):
-    """Make the n listed cells ready to be drawn pulse by pulse."""
-    cells = lent(cells)
-    a, b, c, d = rows.part, rows.rate, rows.sd, rows.sd_slope
+def first_draws(r, step, k0, k1, columns, s, cells):
+    """Make the listed cells ready to be drawn pulse by pulse. s: scratch for four numbers each."""
+    n, cells, s, columns = columns.shape[0], lent(cells), lent(s), lent(columns)
+    a, b, c, d = s[:n], s[n : 2 * n], s[2 * n : 3 * n], s[3 * n : 4 * n]
     _uniform_list(r, n, step, k0, k1, columns, a, b, c, d)
     for i in range(n):
         cell = cells[columns[i]]

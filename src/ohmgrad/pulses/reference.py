@@ -39,7 +39,7 @@ A run holds if, with V the largest variance so far,
 
 u in intervals of the table and `BEND` where the few terms of a series end that fast backends take for
 (1 - e)^n. If it does not hold, the parabola of the interval of m is taken; if it is that already, the run is
-halved. A single pulse on the parabola of its own interval is always taken; where noise reaches beyond that
+halved, and the next is tried twice as long as the last that held. A single pulse on the parabola of its own interval is always taken; where noise reaches beyond that
 parabola then, the element is replayed. So is one of measured steps with fewer pulses in the update than
 `Table.gaussian` asks for where it starts: their sum is no Gaussian yet. (A replay draws each from the
 distribution; the collapse takes its mean, and its variance in the middle of each run.)
@@ -132,7 +132,7 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     spread = SAFETY * way.peak.sqrt()
     unsafe = (way.high + spread > elements.upper) | (way.low - spread < elements.lower)
     if elements.form == "table":
-        unsafe |= way.beyond | ~way.peak.isfinite() | _few_pulses(start, elements, counts)
+        unsafe |= way.beyond | _few_pulses(start, elements, counts)
     unsafe &= _noisy(elements)
     if elements.form == "affine":
         unsafe |= _coarse(elements)
@@ -147,16 +147,13 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
 
 class _Way(NamedTuple):
     """What a collapse passed, each (rows, cols): highest and lowest mean and largest variance, float64, before
-    and after every run; whether noise reached beyond the parabolas of a table, bool."""
+    and after every run; where noise reached beyond the parabola of a table or near a bound, bool: the way of
+    a tabulated element ends there."""
 
     high: Tensor
     low: Tensor
     peak: Tensor
     beyond: Tensor
-
-    def passed(self, m: Tensor, v: Tensor, beyond: Tensor | bool = False) -> _Way:
-        high, low = torch.maximum(self.high, m), torch.minimum(self.low, m)
-        return _Way(high, low, torch.maximum(self.peak, v), self.beyond | beyond)
 
 
 def _noisy(elements: Elements) -> bool:
@@ -171,16 +168,17 @@ def _coarse(elements: Elements) -> Tensor:
 
 def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, _Way]:
     """Mean and variance, (rows, cols) float64, and the way they took."""
-    m, v = w, torch.zeros_like(w)
-    way = _Way(w, w, torch.zeros_like(w), torch.zeros_like(w, dtype=torch.bool))
     if elements.form == "table":
-        return _collapse_table(m, v, way, elements, counts)
+        return _collapse_table(w, elements, counts)
+    m, v = w, torch.zeros_like(w)
+    way = _Way(w, w, v, torch.zeros_like(w, dtype=torch.bool))
     for n in counts:
         down, k = n < 0, n.abs().double()
         one, e = elements.tangent(m, down)
         std = elements.pulse_std(m, down) if elements.noise == "additive" else None
         m, v = _advance(m, v, k, one, e, std, elements)
-        way = way.passed(m, v)
+        high, low = torch.maximum(way.high, m), torch.minimum(way.low, m)
+        way = _Way(high, low, torch.maximum(way.peak, v), way.beyond)
     return m, v, way
 
 
@@ -201,33 +199,51 @@ def _advance(
     return (m if _noisy(elements) else elements.clip(m)), v
 
 
-def _collapse_table(
-    m: Tensor, v: Tensor, way: _Way, elements: Elements, counts: Tensor
-) -> tuple[Tensor, Tensor, _Way]:
+def _collapse_table(start: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, _Way]:
+    """`_collapse` by parabolas, of the elements that pulses reach, as one row."""
     table = elements.table
     assert table is not None
-    which, steep = elements.which.long().expand(m.shape), _steepest(elements) * table.per_weight
-    place, _ = table.place(elements.nominal(m))
-    for n in counts:
-        down, left = n < 0, n.abs().double()
-        k = left
-        while bool((left > 0).any()):
-            one, e, std, bend = _line(m, v, k, down, place, elements)
-            new, var = _advance(m, v, k, one, e, std, elements)
-            far = torch.maximum(*(table.away(place, elements.nominal(w)).abs() for w in (m, new)))
-            far = far + WIDE * steep * torch.maximum(way.peak, var).sqrt()
-            holds = (far <= table.reach[which, place]) & ((bend <= BEND) | (k <= 1))
-            own, _ = table.place(elements.nominal(m))
-            last = (k <= 1) & (place == own)  # there is no other way
-            take, busy = (holds | last) & (left > 0), left > 0
-            away = table.away(place, elements.nominal(m)).abs()
-            noise = away + WIDE * steep * torch.maximum(way.peak, var).sqrt()
-            m, v = torch.where(take, new, m), torch.where(take, var, v)
-            way = way.passed(m, v, take & ~holds & ~(noise <= table.reach[which, place]))
-            left = torch.where(take, left - k, left)
-            k = torch.where(take, left, torch.where(place == own, (k / 2).floor().clamp(min=1), k))
-            place = torch.where(busy & ~take, own, place)
-    return m, v, way
+    row, col = torch.nonzero((counts != 0).any(0), as_tuple=True)
+    every, which = elements.at(row, col), elements.which.long().expand(start.shape)[row, col]
+    m, none = start[row, col], torch.zeros(len(row), dtype=torch.float64)
+    state = torch.stack([m, none, m, m, none])  # mean, variance, highest, lowest, largest variance
+    place, _ = table.place(every.nominal(state[0]))
+    beyond, noisy = torch.zeros_like(place, dtype=torch.bool), _noisy(elements)
+    for n in counts[:, row, col]:
+        left = n.abs().double()
+        k = left.clone()
+        while True:
+            at = torch.nonzero((left > 0) & ~beyond).squeeze(1)
+            if not len(at):
+                break
+            cells = every.map(lambda plane, at=at: plane[at])
+            m, v, high, low, peak = state[:, at]
+            here, reach, run = place[at], table.reach[which[at], place[at]], k[at]
+            one, e, std, bend = _line(m, v, run, n[at] < 0, here, cells)
+            new, var = _advance(m, v, run, one, e, std, cells)
+            peak = torch.maximum(peak, var)
+            noise = WIDE * _steepest(cells) * table.per_weight * peak.sqrt()
+            inside = table.away(here, cells.nominal(m)).abs() + noise <= reach
+            holds = inside & (table.away(here, cells.nominal(new)).abs() + noise <= reach)
+            holds &= (bend <= BEND) | (run <= 1)
+            own, _ = table.place(cells.nominal(m))
+            take = holds | ((run <= 1) & (here == own))  # a single pulse there has no other way
+            after = torch.stack([new, var, torch.maximum(high, new), torch.minimum(low, new), peak])
+            state[:, at] = torch.where(take, after, state[:, at])
+            if noisy:  # what is to be replayed goes no further
+                spread = SAFETY * peak.sqrt()
+                fine = inside & (new + spread <= cells.upper) & (new - spread >= cells.lower)
+                beyond[at] = take & ~fine
+            left[at] = torch.where(take, left[at] - run, left[at])
+            shorter = torch.where(here == own, (run / 2).floor().clamp(min=1), run)
+            k[at] = torch.where(take, torch.minimum(left[at], 2 * run), shorter)
+            place[at] = torch.where(take, here, own)
+    m, v, high, low, peak = start.unsqueeze(0) * torch.tensor([1.0, 0, 1, 1, 0]).view(-1, 1, 1)
+    for plane, value in zip((m, v, high, low, peak), state, strict=True):
+        plane[row, col] = value
+    flag = torch.zeros_like(start, dtype=torch.bool)
+    flag[row, col] = beyond
+    return m, v, _Way(high, low, peak, flag)
 
 
 def _line(
@@ -265,7 +281,7 @@ def _over_the_kink(
 
 def _steepest(elements: Elements) -> Tensor:
     """Largest stretch on either side of zero, of the planes' shape."""
-    return torch.maximum(elements.stretch(torch.ones(1, 1)), elements.stretch(-torch.ones(1, 1)))
+    return torch.maximum(elements.stretch(torch.ones(())), elements.stretch(-torch.ones(())))
 
 
 def _measured(elements: Elements) -> bool:
