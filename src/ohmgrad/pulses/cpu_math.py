@@ -55,6 +55,7 @@ SOURCES = (
     "cpu_table.py",
     "cpu_table_dense.py",
     "cpu_table_cells.py",
+    "cpu_table_runs.py",
     "cpu_table_rows.py",
     "cpu_table_update.py",
 )

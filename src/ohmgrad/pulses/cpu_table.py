@@ -25,10 +25,13 @@ __all__ = [
     "A_UP",
     "BASE",
     "BOTTOM",
+    "B_DOWN",
+    "B_UP",
     "CENTRE",
     "COUNT",
+    "C_DOWN",
+    "C_UP",
     "DOWN",
-    "FAR",
     "HIGH",
     "LIMIT",
     "LOW",
@@ -36,7 +39,11 @@ __all__ = [
     "MEASURED",
     "N_DOWN",
     "N_UP",
+    "O_DOWN",
+    "O_UP",
     "PEAK",
+    "P_DOWN",
+    "P_UP",
     "REACH",
     "SIGMAS",
     "TOP",
@@ -68,8 +75,8 @@ M, V, HIGH, LOW, PEAK, WORST = range(6)
 TOP, BOTTOM, CENTRE = range(6, 9)
 A_UP, B_UP, C_UP, N_UP, O_UP, P_UP, A_DOWN, B_DOWN, C_DOWN, N_DOWN, O_DOWN, P_DOWN = range(9, 21)
 REACH, UP, DOWN, LOWER, UPPER, BASE = range(21, 27)
-# The signed pulses of the present sample (dense); whether noise reached beyond a parabola (sparse).
-COUNT = FAR = 27
+# The signed pulses of the present sample.
+COUNT = 27
 # The next four uniform numbers of a measured cell that is drawn pulse by pulse; V is then the number of pulses
 # it has had. Until then the first of them is the number of its pulses.
 U = 28
@@ -118,19 +125,20 @@ def interval(m, top, bottom, origin, n):
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _terms(k, e):
     """sum_{i<k} (1 - e)^i by five terms, for k |e| <= BEND; exact for k <= 5."""
-    s = f32(1) - (k - f32(4)) * (e * f32(1 / 5))
-    s = f32(1) - (k - f32(3)) * (e * f32(1 / 4)) * s
-    s = f32(1) - (k - f32(2)) * (e * f32(1 / 3)) * s
-    s = f32(1) - (k - f32(1)) * (e * f32(1 / 2)) * s
+    y = k * e
+    s = f32(1) - (y - f32(4) * e) * f32(1 / 5)
+    s = f32(1) - (y - f32(3) * e) * f32(1 / 4) * s
+    s = f32(1) - (y - f32(2) * e) * f32(1 / 3) * s
+    s = f32(1) - (y - e) * f32(1 / 2) * s
     return k * s
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _root(v):
-    """1/sqrt(v) to 5 in a million, without a division; v times it is 0 at v = 0."""
+    """1/sqrt(v) to 2 in 10,000, without a division; v times it is 0 at v = 0."""
     y = as_float(i32(i32(0x5F3759DF) - i32(as_int(v) >> i32(1))))
-    y = y * (f32(1.5) - f32(0.5) * v * y * y)
-    return y * (f32(1.5) - f32(0.5) * v * y * y)
+    r = v * y * y
+    return y * (f32(15 / 8) - r * (f32(5 / 4) - f32(3 / 8) * r))
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -170,10 +178,10 @@ def advance(kind, std, k, m, v, a, b, c, n, o, p, top, bottom, centre):
         noise = sd * sd
     spread = v + half * half * f32(1 / 3) + before * noise
     beyond, share = _kink(middle, spread)
-    jump = rise * (top + bottom - here - here)
-    shift = jump * beyond
-    at += c * here * here * spread - (shift if above else -shift)
-    e = -(rise * here + jump * share)
+    jump = rise * (top - bottom)  # of the slope, from below w = 0 to above
+    at += (c * here) * (here * spread) + jump * beyond
+    jump *= share
+    e = (jump if above else -jump) - rise * here
     one = at + e * half
     bend = max(abs(start), abs(e))
     terms = _terms(k, e)
@@ -185,13 +193,15 @@ def advance(kind, std, k, m, v, a, b, c, n, o, p, top, bottom, centre):
         sums = terms * (f32(1) - f32(0.5) * gone) * more
         v = v * (keep * keep) + noise * (sums if k > f32(1) else terms)  # one pulse may bend beyond BEND
     elif kind == MULTIPLICATIVE:
-        r = std * e / (f32(1) - e)
-        bend = max(bend, r * r)
         r = std / (f32(1) - e)
-        r = r * r
-        grown = _terms(k, -r * e * e) * r
-        many = (keep * keep) * (v + grown * (e * e * v + one * one))
-        once = v * (keep * keep) + (std * std * terms) * (e * e * v + one * one)
+        r, square = r * r, e * e
+        grows = r * square
+        bend = max(bend, grows * f32(1 / BEND))
+        y = k * grows  # of (1 + grows)^k - 1 over grows three terms are enough
+        grown = (r * k) * (f32(1) + (y - grows) * f32(1 / 2) * (f32(1) + (y - f32(2) * grows) * f32(1 / 3)))
+        step = square * v + one * one
+        many = (keep * keep) * (v + grown * step)
+        once = v * (keep * keep) + (std * std * terms) * step
         v = many if k > f32(1) else once
     return m + one * terms, v, bend * k if k > f32(1) else f32(0)
 
@@ -213,10 +223,10 @@ def single(kind, std, m, v, a, b, c, n, o, p, top, bottom, centre):
     one = at + c * here * here * v
     if m * m < v * f32(KINK_END * KINK_END):
         beyond, share = _kink(m, v)
-        jump = rise * (top + bottom - here - here)
-        shift = jump * beyond
-        one -= shift if above else -shift
-        slope += jump * share
+        jump = rise * (top - bottom)
+        one += jump * beyond
+        jump *= share
+        slope += -jump if above else jump
     keep = f32(1) + slope
     if kind == MULTIPLICATIVE:
         v = v * (keep * keep + std * std * slope * slope) + std * std * one * one

@@ -19,7 +19,6 @@ from .cpu_table import (
     BOTTOM,
     CENTRE,
     DOWN,
-    FAR,
     HIGH,
     LIMIT,
     LOW,
@@ -55,7 +54,6 @@ __all__ = [
     "leave",
     "lend",
     "replay",
-    "take_runs",
     "visit",
 ]
 
@@ -171,7 +169,7 @@ def enter(r, j, w, e, cell):
     cell[UP], cell[DOWN], cell[LOWER], cell[UPPER] = e.up[row, c], e.down[row, c], lower, upper
     cell[TOP], cell[BOTTOM], cell[BASE] = e.top / upper, e.bottom / lower, f32(e.which[row, c])
     cell[M], cell[HIGH], cell[LOW] = now, now, now
-    cell[V], cell[PEAK], cell[WORST], cell[FAR], cell[U] = f32(0), f32(0), f32(0), f32(0), f32(0)
+    cell[V], cell[PEAK], cell[WORST], cell[U] = f32(0), f32(0), f32(0), f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -222,65 +220,11 @@ def _away(m, cell):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _near(m, cell):
-    """Whether the noise around m comes near a bound."""
-    spread = Z * np.sqrt(cell[PEAK])
-    return not (m + spread <= cell[UPPER] and m - spread >= cell[LOWER])
-
-
-@njit(inline="always")
-def _runs(cell, k, kind, std, e):
-    """k signed pulses on one cell, in as many runs and on as many parabolas as they take:
-    `reference._collapse_table`."""
-    left, down = f32(abs(k)), k < 0
-    k = left
-    steep = SIGMAS * max(cell[TOP], cell[BOTTOM])
-    while left > f32(0):
-        m, v = cell[M], cell[V]
-        a, b, c, n, o, p = _way(kind, cell, down)
-        new, var, bend = advance(
-            kind, std, k, m, v, a, b, c, n, o, p, cell[TOP], cell[BOTTOM], cell[CENTRE]
-        )
-        if kind == QUIET:
-            new = min(max(new, cell[LOWER]), cell[UPPER])
-        noise = steep * np.sqrt(max(cell[PEAK], var))
-        inside = _away(m, cell) + noise <= cell[REACH]
-        fits = inside and _away(new, cell) + noise <= cell[REACH] and bend <= LIMIT
-        i, _, _ = interval(m, cell[TOP], cell[BOTTOM], e.origin, e.n)
-        own = cell[CENTRE] == f32(i) + f32(0.5) - e.origin
-        if fits or (k <= f32(1) and own):
-            if not inside:
-                cell[FAR] = f32(1)
-            cell[M], cell[V], cell[PEAK] = new, var, max(cell[PEAK], var)
-            cell[HIGH], cell[LOW] = max(cell[HIGH], new), min(cell[LOW], new)
-            left -= k
-            k = min(left, k + k)
-            if kind != QUIET and (cell[FAR] != f32(0) or _near(new, cell)):
-                cell[FAR] = f32(1)  # what is to be replayed goes no further
-                break
-        elif own:
-            k = max(np.floor(f32(0.5) * k), f32(1))
-        else:
-            expand(cell, kind, std, e)
-
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def holds(cell):
     """Whether every visit of a cell was one run on the parabola where it started."""
     noise = SIGMAS * np.sqrt(cell[PEAK]) * max(cell[TOP], cell[BOTTOM])
     far = max(_away(cell[HIGH], cell), _away(cell[LOW], cell)) + noise
     return far <= cell[REACH] and cell[WORST] <= LIMIT
-
-
-@kernel(fastmath=CONTRACT)
-def take_runs(r, j, w, todo, n, kind, std, e, cell):
-    """The signed counts of n samples on cell j of row r, from its start."""
-    e, cell, todo = lend(e), lent(cell), lent(todo)
-    enter(r, j, w, e, cell)
-    expand(cell, kind, std, e)
-    for q in range(n):
-        if cell[FAR] == f32(0):
-            _runs(cell, todo[q], kind, std, e)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -291,7 +235,7 @@ def leave(cell, z, kind):
     sd = np.sqrt(cell[PEAK])
     again = not (cell[HIGH] + Z * sd <= cell[UPPER] and cell[LOW] - Z * sd >= cell[LOWER])
     new = min(max(cell[M] + np.sqrt(cell[V]) * z, cell[LOWER]), cell[UPPER])
-    return new, again or cell[FAR] != f32(0)
+    return new, again
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)

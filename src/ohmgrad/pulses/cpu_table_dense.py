@@ -14,12 +14,16 @@ import numpy as np
 from numba import njit
 
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
-from .cpu_math import CONTRACT, kernel
+from .cpu_math import CONTRACT, kernel, lent
 from .cpu_table import (
     A_DOWN,
     A_UP,
+    B_DOWN,
+    B_UP,
     BASE,
     BOTTOM,
+    C_DOWN,
+    C_UP,
     CENTRE,
     COUNT,
     DOWN,
@@ -30,6 +34,10 @@ from .cpu_table import (
     MEASURED,
     N_DOWN,
     N_UP,
+    O_DOWN,
+    O_UP,
+    P_DOWN,
+    P_UP,
     PEAK,
     REACH,
     SIGMAS,
@@ -44,7 +52,21 @@ from .cpu_table import (
     interval,
 )
 
-__all__ = ["BLOCK", "LANES", "REDO", "REPLAY", "STRIDE", "block", "collapse", "finish", "row", "start"]
+__all__ = [
+    "AT",
+    "BLOCK",
+    "LANES",
+    "REDO",
+    "REPLAY",
+    "STRIDE",
+    "block",
+    "collapse",
+    "finish",
+    "row",
+    "start",
+    "start_list",
+    "way",
+]
 
 i32, u32, u64, f32 = np.int32, np.uint32, np.uint64, np.float32
 
@@ -86,10 +108,10 @@ def _places(s, n, origin, last, places):
 def _gather(s, n, places, curve):
     for jj in range(n):
         j, at = u64(jj), u32(places[jj])
-        s[j + AT[A_UP]], s[j + AT[A_UP + 1]], s[j + AT[A_UP + 2]] = curve[at, 0], curve[at, 1], curve[at, 2]
+        s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]] = curve[at, 0], curve[at, 1], curve[at, 2]
         s[j + AT[A_DOWN]] = curve[at, 3]
-        s[j + AT[A_DOWN + 1]] = curve[at, 4]
-        s[j + AT[A_DOWN + 2]] = curve[at, 5]
+        s[j + AT[B_DOWN]] = curve[at, 4]
+        s[j + AT[C_DOWN]] = curve[at, 5]
         s[j + AT[REACH]] = curve[at, 6]
 
 
@@ -97,24 +119,25 @@ def _gather(s, n, places, curve):
 def _gather_sd(s, n, places, curve):
     for jj in range(n):
         j, at = u64(jj), u32(places[jj])
-        s[j + AT[N_UP]], s[j + AT[N_UP + 1]], s[j + AT[N_UP + 2]] = curve[at, 8], curve[at, 9], curve[at, 10]
+        s[j + AT[N_UP]], s[j + AT[O_UP]], s[j + AT[P_UP]] = curve[at, 8], curve[at, 9], curve[at, 10]
         s[j + AT[N_DOWN]] = curve[at, 11]
-        s[j + AT[N_DOWN + 1]] = curve[at, 12]
-        s[j + AT[N_DOWN + 2]] = curve[at, 13]
+        s[j + AT[O_DOWN]] = curve[at, 12]
+        s[j + AT[P_DOWN]] = curve[at, 13]
 
 
 @kernel(fastmath=CONTRACT)
-def _scale(s, n, std):
+def _scale(s, n, kind, std):
     for jj in range(n):
         j = u64(jj)
         up, down = s[j + AT[UP]], s[j + AT[DOWN]]
         s[j + AT[A_UP]] *= up
-        s[j + AT[A_UP + 1]] *= up
-        s[j + AT[A_UP + 2]] *= up
+        s[j + AT[B_UP]] *= up
+        s[j + AT[C_UP]] *= up
         s[j + AT[A_DOWN]] *= down
-        s[j + AT[A_DOWN + 1]] *= down
-        s[j + AT[A_DOWN + 2]] *= down
-        s[j + AT[N_UP]], s[j + AT[N_DOWN]] = std * up, std * down
+        s[j + AT[B_DOWN]] *= down
+        s[j + AT[C_DOWN]] *= down
+        if kind != MEASURED:
+            s[j + AT[N_UP]], s[j + AT[N_DOWN]] = std * up, std * down
 
 
 @kernel(fastmath=CONTRACT)
@@ -123,11 +146,11 @@ def _scale_sd(s, n):
         j = u64(jj)
         up, down = s[j + AT[UP]], s[j + AT[DOWN]]
         s[j + AT[N_UP]] *= up
-        s[j + AT[N_UP + 1]] *= up
-        s[j + AT[N_UP + 2]] *= up
+        s[j + AT[O_UP]] *= up
+        s[j + AT[P_UP]] *= up
         s[j + AT[N_DOWN]] *= down
-        s[j + AT[N_DOWN + 1]] *= down
-        s[j + AT[N_DOWN + 2]] *= down
+        s[j + AT[O_DOWN]] *= down
+        s[j + AT[P_DOWN]] *= down
 
 
 @kernel(fastmath=CONTRACT)
@@ -162,31 +185,59 @@ def start(r, first, weights, e, kind, std, s, places):
         for q in (UP, DOWN, LOWER, UPPER, TOP, BOTTOM, BASE):
             row(s, q, n)[:] = s[q * STRIDE]
     _state(weights, s)
-    _places(s, n, e.origin, e.n, places)
-    _gather(s, n, places, e.curve)
-    _scale(s, n, std)
+    _expand(s, n, kind, std, e.curve, e.origin, e.n, places)
+
+
+@njit(inline="always")
+def start_list(r, columns, w, e, kind, std, s, places):
+    """`start` of the listed cells of row r."""
+    uniform, n = e.up.size == 1, columns.shape[0]
+    for q in range(n):
+        j = np.int64(columns[q])
+        i, c = (0, 0) if uniform else (r, j)
+        _parameters(
+            e.up[i, c : c + 1], e.down[i, c : c + 1], e.lower[i, c : c + 1], e.upper[i, c : c + 1],
+            e.which[i, c : c + 1], e.top, e.bottom, s[q:],
+        )  # fmt: skip
+        _state(w[r, j : j + 1], s[q:])
+    _expand(s, n, kind, std, e.curve, e.origin, e.n, places)
+
+
+@kernel()
+def _expand(s, n, kind, std, curve, origin, last, places):
+    """The parabolas of the intervals where the cells are."""
+    curve, s, places = lent(curve), lent(s), lent(places)
+    _places(s, n, origin, last, places)
+    _gather(s, n, places, curve)
     if kind == MEASURED:
-        _gather_sd(s, n, places, e.curve)
+        _gather_sd(s, n, places, curve)
         _scale_sd(s, n)
+    _scale(s, n, kind, std)
+
+
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def way(kind, s, j, down):
+    """Parabola of the step in one direction, with its sign, and of its standard deviation. Values are negated
+    as they are selected: two loads and nothing else would become a gather."""
+    a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]], s[j + AT[N_UP]]
+    a1, b1, c1, n1 = s[j + AT[A_DOWN]], s[j + AT[B_DOWN]], s[j + AT[C_DOWN]], s[j + AT[N_DOWN]]
+    a, b, c = -a1 if down else a0, -b1 if down else b0, -c1 if down else c0
+    n, o, p = f32(0), f32(0), f32(0)
+    if kind == ADDITIVE:
+        n = -n1 if down else n0
+    elif kind == MEASURED:
+        o0, p0, o1, p1 = s[j + AT[O_UP]], s[j + AT[P_UP]], s[j + AT[O_DOWN]], s[j + AT[P_DOWN]]
+        n, o, p = -n1 if down else n0, -o1 if down else o0, -p1 if down else p0
+    return a, b, c, n, o, p
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _loop(kind, std, s, n):
-    """A run of every cell. Values are negated or squared as they are selected: two loads and nothing else
-    would become a gather."""
+    """A run of every cell."""
     for jj in range(n):
         j = u64(jj)
         count = s[j + AT[COUNT]]
-        down = count < f32(0)
-        a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[A_UP + 1]], s[j + AT[A_UP + 2]], s[j + AT[N_UP]]
-        a1, b1, c1, n1 = s[j + AT[A_DOWN]], s[j + AT[A_DOWN + 1]], s[j + AT[A_DOWN + 2]], s[j + AT[N_DOWN]]
-        a, b, c = -a1 if down else a0, -b1 if down else b0, -c1 if down else c0
-        sd, o, p = f32(0), f32(0), f32(0)
-        if kind == ADDITIVE:
-            sd = -n1 if down else n0
-        elif kind == MEASURED:
-            o0, p0, o1, p1 = s[j + AT[N_UP + 1]], s[j + AT[N_UP + 2]], s[j + AT[N_DOWN + 1]], s[j + AT[N_DOWN + 2]]
-            sd, o, p = -n1 if down else n0, -o1 if down else o0, -p1 if down else p0
+        a, b, c, sd, o, p = way(kind, s, j, count < f32(0))
         top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
         m, v, bend = advance(
             kind, std, abs(count), s[j + AT[M]], s[j + AT[V]], a, b, c, sd, o, p, top, bottom, centre
@@ -223,7 +274,8 @@ def _measured(std, s, n):
 def collapse(kind, std, s, n):
     """One sample of a block of n cells, its signed counts in row `COUNT`."""
     full = n + (-n) % LANES
-    s[COUNT * STRIDE + n : COUNT * STRIDE + full] = f32(0)
+    for j in range(n, full):
+        s[COUNT * STRIDE + j] = f32(0)
     if kind == ADDITIVE:
         _additive(std, s, full)
     elif kind == MULTIPLICATIVE:

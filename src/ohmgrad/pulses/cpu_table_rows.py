@@ -26,10 +26,10 @@ from .cpu_table_cells import (
     leave,
     lend,
     replay,
-    take_runs,
     visit,
 )
 from .cpu_table_dense import BLOCK, REDO, STRIDE, block, collapse, finish, row, start
+from .cpu_table_runs import take_runs
 
 __all__ = ["counts_rows", "rows_chunk"]
 
@@ -44,21 +44,24 @@ DENSE_SAMPLE, DENSE_ROW, DEARER, DEARER_MEASURED = 1.0, 6.0, 1.3, 4.5
 def _lent_own(own):
     return (
         lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3]), lent(own[4]), lent(own[5]), lent(own[6]),
-        lent(own[7]), lent(own[8]), lent(own[9]), lent(own[10]),
+        lent(own[7]), lent(own[8]), lent(own[9]), lent(own[10]), lent(own[11]),
     )  # fmt: skip
 
 
 @kernel()
-def _finish_cell(r, j, w, todo, n, anew, z, kind, std, e, step, k0, k1, ahead, cell):
-    """New weight of a cell whose pulses, the signed counts `todo` of its n samples, are to be taken `anew`
-    run by run, or else one by one."""
-    w, e, todo, ahead, cell = lent(w), lend(e), lent(todo), lent(ahead), lent(cell)
-    if anew:
-        take_runs(r, j, w, todo, n, kind, std, e, cell)
-        new, again = leave(cell, z, kind)
-        if not again:
-            return new
-    return replay(w[r, j], r, j, todo, n, e, kind, std, step, k0, k1, ahead)
+def _run_by_run(r, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, own):
+    """The first few listed cells of `again`, their normal numbers the first of z."""
+    w, xs, ds, mine, e = lent(w), lent(xs), lent(ds), lent(mine), lend(e)
+    z, ahead, _, _, places, _, todo, counts, _, _, s, again = _lent_own(own)
+    for first in range(0, few, BLOCK):
+        n = min(few - first, BLOCK)
+        for b in range(n_mine):
+            for i in range(n):
+                counts[b, i] = f32(train_count(xs, ds, mine[b], r, again[first + i]))
+        take_runs(
+            r, again[first : first + n], counts[:n_mine, :n], z[first:], w, e, kind, std, step, k0, k1,
+            places, todo, ahead, s,
+        )  # fmt: skip
 
 
 @kernel(fastmath=CONTRACT)
@@ -67,7 +70,8 @@ def _sparse_row(
 ):  # fmt: skip
     """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
     w, xs, ds, lines, e, cells = lent(w), lent(xs), lent(ds), lent(lines), lend(e), lent(cells)
-    z, ahead, seen, columns, drawn, _, todo, _, event_cell, event_count, s = _lent_own(own)
+    z, ahead, seen, columns, drawn, _, todo, _, event_cell, event_count, s, again = _lent_own(own)
+    few = 0
     one_word = xs.shape[0] == 1
     touched, events = 0, 0
     for i in range(n_mine):
@@ -95,7 +99,6 @@ def _sparse_row(
                 else:
                     visit(cells[j], f32(n), down, kind, std)
     if kind == MEASURED:
-        few = 0
         for i in range(touched):
             j = columns[i]
             cell = cells[j]
@@ -120,21 +123,24 @@ def _sparse_row(
             j = columns[i]
             columns[rest] = j
             rest += 1 if seen[j] != 0 else 0
-        touched = rest
+        touched, few = rest, 0
     if kind != QUIET:
         gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(touched):
         j = columns[i]
         seen[j] = 0
-        anew = not holds(cells[j])
-        new, again = leave(cells[j], z[i], kind)
-        if anew or again:
+        if not holds(cells[j]):
+            again[few], z[few] = j, z[i]
+            few += 1
+            continue
+        new, replayed = leave(cells[j], z[i], kind)
+        if replayed:
             for q in range(n_mine):
                 todo[q] = train_count(xs, ds, mine[q], r, j)
-            new = _finish_cell(
-                r, np.int64(j), w, todo, n_mine, anew, z[i], kind, std, e, step, k0, k1, ahead, cells[j]
-            )
+            new = replay(w[r, j], r, np.int64(j), todo, n_mine, e, kind, std, step, k0, k1, ahead)
         w[r, j] = new
+    if few > 0:
+        _run_by_run(r, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, own)
 
 
 @kernel()
@@ -165,16 +171,22 @@ def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, ow
     z = own[0]
     if kind != QUIET:
         gauss_row(r, step, k0, k1, z)
+    few = 0
     for first in range(0, w.shape[1], BLOCK):
         n = min(BLOCK, w.shape[1] - first)
-        _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own)
+        few = _dense_block(
+            r, first, n, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own
+        )  # fmt: skip
+    if few > 0:
+        _run_by_run(r, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, own)
 
 
 @kernel()
-def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own):
+def _dense_block(r, first, n, anew, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own):
+    """A block of a row; returns how many cells `again` lists now, `anew` before."""
     w, xs, ds, mine, e, cells = lent(w), lent(xs), lent(ds), lent(mine), lend(e), lent(cells)
-    z, ahead, _, columns, places, _, todo, counts, _, _, s = _lent_own(own)
-    z, few, many = z[first:], 0, 0
+    z, ahead, _, columns, places, _, todo, counts, _, _, s, again = _lent_own(own)
+    few, many = 0, 0
     weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, M, n)
     start(r, first, weights, e, kind, std, s, places)
     if kind == MEASURED:
@@ -192,25 +204,30 @@ def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k
     if kind != MEASURED or many > 0:
         for i in range(n_mine):
             if kind == MEASURED:
-                count[:] = counts[i, :n]
+                one = counts[i]
+                for j in range(n):
+                    count[j] = one[j]
             else:
                 _count_block(xs, ds, mine[i], r, first, count)
             collapse(kind, std, s, n)
-    again = finish(kind, s, n, z)
+    some = finish(kind, s, n, z[first:])
     for i in range(few):
         j = columns[i] - first
         mean[j], count[j] = cells[columns[i], M], f32(0)
-    if again:
+    if some:
         for j in range(n):
-            if count[j] != f32(0):
-                at = first + j
+            if count[j] == REDO:
+                again[anew], z[anew], mean[j] = first + j, z[first + j], weights[j]
+                anew += 1
+            elif count[j] != f32(0):
                 for q in range(n_mine):
-                    todo[q] = train_count(xs, ds, mine[q], r, at)
-                mean[j] = _finish_cell(
-                    r, at, w, todo, n_mine, count[j] == REDO, z[j], kind, std, e, step, k0, k1, ahead, cells[at]
-                )
+                    todo[q] = train_count(xs, ds, mine[q], r, first + j)
+                mean[j] = replay(
+                    weights[j], r, first + j, todo, n_mine, e, kind, std, step, k0, k1, ahead
+                )  # fmt: skip
     for j in range(n):
         weights[j] = mean[j]
+    return anew
 
 
 @kernel()
@@ -234,10 +251,10 @@ def _scratch(n, samples, kind):
     z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
     seen, columns, places = np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
     mine, todo = np.empty(samples, np.int64), np.empty(samples, np.int64)
-    most = n * samples if kind == MEASURED else 0
-    counts = np.empty((most // n, min(n, BLOCK)), np.float32)
+    most, again = n * samples if kind == MEASURED else 0, np.empty(n, np.int32)
+    counts = np.empty((samples, min(n, BLOCK)), np.float32)
     event_cell, event_count = np.empty(most, np.int32), np.empty(most, np.int32)
-    own = (z, ahead, seen, columns, places, mine, todo, counts, event_cell, event_count, block())
+    own = (z, ahead, seen, columns, places, mine, todo, counts, event_cell, event_count, block(), again)
     return np.empty((n, VALUES), np.float32), own
 
 
@@ -294,67 +311,83 @@ def counts_rows(w, e, kind, std, by_pulse, counts, step, key):
 @kernel()
 def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, cells, own):
     w, counts, e, cells, one = lent(w), lent(counts), lend(e), lent(cells), np.int64(1)
-    z, ahead, _, columns, places, _, _, _, _, _, s = _lent_own(own)
+    z, ahead, _, columns, places, _, todo, pulses, _, _, s, again = _lent_own(own)
     n = w.shape[1]
     for r in range(w.shape[0]):
-        busy = 0
+        busy, few = 0, 0
         for j in range(n):
-            busy += 1 if counts[r, j] != 0 else 0
+            if counts[r, j] != 0:
+                columns[busy] = j
+                busy += 1
         if busy == 0:
             continue
         if by_pulse:
             for j in range(n):
                 w[r, j] = replay(w[r, j], r, j, counts[r, j : j + 1], one, e, kind, std, step, k0, k1, ahead)
         elif busy * FEW_COUNTS < n:
-            touched = 0
-            for j in range(n):
-                if counts[r, j] != 0:
-                    columns[touched] = j
-                    touched += 1
             if kind != QUIET:
-                gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
-            for i in range(touched):
+                gauss_list(r, busy, z.shape[0] // 4, step, k0, k1, columns, z)
+            for i in range(busy):
                 j = np.int64(columns[i])
                 cell, k = cells[j], counts[r, j]
                 enter(r, j, w, e, cell)
-                expand(cell, kind, std, e)
-                visit(cell, f32(abs(k)), k < 0, kind, std)
-                anew = not holds(cell)
-                new, again = leave(cell, z[i], kind)
-                if kind == MEASURED and few_pulses(abs(k), w[r, j], cell[TOP], cell[BOTTOM], cell[BASE], e):
-                    anew, again = False, True
-                if anew or again:
-                    todo = counts[r, j : j + 1]
-                    new = _finish_cell(
-                        r, j, w, todo, one, anew, z[i], kind, std, e, step, k0, k1, ahead, cell
+                drawn = kind == MEASURED and few_pulses(
+                    abs(k), cell[M], cell[TOP], cell[BOTTOM], cell[BASE], e
+                )  # fmt: skip
+                if not drawn:
+                    expand(cell, kind, std, e)
+                    visit(cell, f32(abs(k)), k < 0, kind, std)
+                    if not holds(cell):
+                        again[few], z[few] = j, z[i]
+                        few += 1
+                        continue
+                    new, drawn = leave(cell, z[i], kind)
+                if drawn:
+                    new = replay(
+                        w[r, j], r, j, counts[r, j : j + 1], one, e, kind, std, step, k0, k1, ahead
                     )  # fmt: skip
                 w[r, j] = new
         else:
             if kind != QUIET:
                 gauss_row(r, step, k0, k1, z)
             for first in range(0, n, BLOCK):
-                last = min(first + BLOCK, n)
-                _counts_block(r, first, last, w, e, kind, std, counts, step, k0, k1, z, ahead, places, s, cells)
+                few = _counts_block(
+                    r, first, min(BLOCK, n - first), few, w, e, kind, std, counts, step, k0, k1, own
+                )  # fmt: skip
+        for first in range(0, few, BLOCK):
+            number = min(few - first, BLOCK)
+            for i in range(number):
+                pulses[0, i] = f32(counts[r, again[first + i]])
+            take_runs(
+                r, again[first : first + number], pulses[:1, :number], z[first:], w, e, kind, std, step, k0,
+                k1, places, todo, ahead, s,
+            )  # fmt: skip
 
 
 @kernel()
-def _counts_block(r, first, last, w, e, kind, std, counts, step, k0, k1, z, ahead, places, s, cells):
-    w, counts, e, cells, one = lent(w), lent(counts), lend(e), lent(cells), np.int64(1)
-    z, ahead, places, s, n = lent(z), lent(ahead), lent(places), lent(s), last - first
-    weights, count, mean, base = w[r, first:last], row(s, COUNT, n), row(s, M, n), row(s, BASE, n)
+def _counts_block(r, first, n, anew, w, e, kind, std, counts, step, k0, k1, own):
+    """As `_dense_block`."""
+    w, counts, e, one = lent(w), lent(counts), lend(e), np.int64(1)
+    z, ahead, _, _, places, _, _, _, _, _, s, again = _lent_own(own)
+    weights, count, mean, base = w[r, first : first + n], row(s, COUNT, n), row(s, M, n), row(s, BASE, n)
+    top, bottom = row(s, TOP, n), row(s, BOTTOM, n)
     start(r, first, weights, e, kind, std, s, places)
     for j in range(n):
         count[j] = f32(counts[r, first + j])
     collapse(kind, std, s, n)
     finish(kind, s, n, z[first:])
-    top, bottom = row(s, TOP, n), row(s, BOTTOM, n)
     for j in range(n):
-        at, anew, again = first + j, count[j] == REDO, count[j] != f32(0)
-        if kind == MEASURED and few_pulses(abs(counts[r, at]), weights[j], top[j], bottom[j], base[j], e):
-            anew, again = False, True
-        if anew or again:
-            mean[j] = _finish_cell(
-                r, at, w, counts[r, at : at + 1], one, anew, z[at], kind, std, e, step, k0, k1, ahead, cells[at]
-            )
+        at = first + j
+        drawn = kind == MEASURED and few_pulses(
+            abs(counts[r, at]), weights[j], top[j], bottom[j], base[j], e
+        )  # fmt: skip
+        if count[j] == REDO and not drawn:
+            again[anew], z[anew], mean[j] = at, z[at], weights[j]
+            anew += 1
+        elif drawn or count[j] != f32(0):
+            mean[j] = replay(
+                weights[j], r, at, counts[r, at : at + 1], one, e, kind, std, step, k0, k1, ahead
+            )  # fmt: skip
     for j in range(n):
         weights[j] = mean[j]
+    return anew

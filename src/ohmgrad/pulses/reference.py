@@ -35,7 +35,7 @@ by g v is in it.
 A run holds if, with V the largest variance so far,
 
     |u(m) - middle| + `WIDE` sqrt(V) <= reach  before and after it,  n |e| <= `BEND`,
-    n s^2 e^2/(1 - e)^2 <= `BEND` with multiplicative noise,
+    n s^2 e^2/(1 - e)^2 <= `BEND`^2 with multiplicative noise,
 
 u in intervals of the table and `BEND` where the few terms of a series end that fast backends take for
 (1 - e)^n. If it does not hold, the parabola of the interval of m is taken; if it is that already, the run is
@@ -262,7 +262,7 @@ def _line(
     at, mean_e = _over_the_kink(middle, spread, at + g * spread, bent, elements)
     bend = k * torch.maximum(e.abs(), mean_e.abs())
     if multiplicative:
-        bend = torch.maximum(bend, k * (elements.noise_std * mean_e / (1 - mean_e)).square())
+        bend = torch.maximum(bend, k * (elements.noise_std * mean_e / (1 - mean_e)).square() / BEND)
     return at + mean_e * half, mean_e, None if multiplicative else std, bend
 
 
