@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .cpu_dense import QUIET, Z
-from .cpu_math import CONTRACT, kernel, lent
+from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
+from .cpu_math import CONTRACT, kernel, lent, select
 from .cpu_table import (
     A_DOWN,
     A_UP,
@@ -80,24 +80,55 @@ def _try(kind, std, forced, s, j):
         fine &= inside
         fine |= not take
         fine |= k == f32(0)
-        lost = lost if fine else f32(1)
-    after = left - k if take else left
-    after = after if lost == f32(0) else f32(0)
-    s[j + AT[FAILED]] = f32(0) if take else f32(1)
-    s[j + AT[LEFT]], s[j + AT[TRIED]] = after, min(after, k + k) if take else k
-    s[j + AT[M]], s[j + AT[V]] = new if take else m, var if take else v
-    s[j + AT[HIGH]] = max(high, new) if take else high
-    s[j + AT[LOW]] = min(low, new) if take else low
-    s[j + AT[PEAK]], s[j + AT[LOST]] = most if take else peak, lost
+        lost = select(fine, lost, f32(1))
+    after = select(take, left - k, left)
+    after = select(lost == f32(0), after, f32(0))
+    s[j + AT[FAILED]] = select(take, f32(0), f32(1))
+    s[j + AT[LEFT]], s[j + AT[TRIED]] = after, select(take, min(after, k + k), k)
+    s[j + AT[M]], s[j + AT[V]] = select(take, new, m), select(take, var, v)
+    s[j + AT[HIGH]] = select(take, max(high, new), high)
+    s[j + AT[LOW]] = select(take, min(low, new), low)
+    s[j + AT[PEAK]], s[j + AT[LOST]] = select(take, most, peak), lost
     return after != f32(0)
 
 
-@kernel(fastmath=CONTRACT)
-def _try_all(kind, std, s, n):
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def _loop(kind, std, s, n):
     some = i32(0)
     for jj in range(n):
         some |= i32(_try(kind, std, False, s, u64(jj)))
     return some != i32(0)
+
+
+@kernel(fastmath=CONTRACT)
+def _additive(std, s, n):
+    return _loop(ADDITIVE, std, s, n)
+
+
+@kernel(fastmath=CONTRACT)
+def _multiplicative(std, s, n):
+    return _loop(MULTIPLICATIVE, std, s, n)
+
+
+@kernel(fastmath=CONTRACT)
+def _quiet(std, s, n):
+    return _loop(QUIET, std, s, n)
+
+
+@kernel(fastmath=CONTRACT)
+def _measured(std, s, n):
+    return _loop(MEASURED, std, s, n)
+
+
+@njit(inline="always")
+def _try_all(kind, std, s, n):
+    if kind == ADDITIVE:
+        return _additive(std, s, n)
+    if kind == MULTIPLICATIVE:
+        return _multiplicative(std, s, n)
+    if kind == QUIET:
+        return _quiet(std, s, n)
+    return _measured(std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
