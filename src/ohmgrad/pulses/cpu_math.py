@@ -36,7 +36,6 @@ __all__ = [
     "log2_1p",
     "philox",
     "popcount",
-    "select",
 ]
 
 
@@ -54,9 +53,9 @@ SOURCES = (
     "cpu_counts.py",
     "cpu_rounding.py",
     "cpu_table.py",
+    "cpu_table_runs.py",
     "cpu_table_dense.py",
     "cpu_table_cells.py",
-    "cpu_table_runs.py",
     "cpu_table_rows.py",
     "cpu_table_update.py",
 )
@@ -133,17 +132,6 @@ def as_int(typingctx: Any, value: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
 
     return types.int32(types.float32), codegen
-
-
-@intrinsic
-def select(typingctx: Any, condition: Any, one: Any, other: Any) -> Any:
-    """`one if condition else other` of two float32 without a branch: many of those on one condition become
-    branches again, and the loop no vectors."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(args[0], args[1], args[2])
-
-    return types.float32(types.boolean, types.float32, types.float32), codegen
 
 
 @intrinsic

@@ -28,12 +28,12 @@ __all__ = [
     "B_DOWN",
     "B_UP",
     "CENTRE",
-    "COUNT",
     "C_DOWN",
     "C_UP",
     "DOWN",
     "HIGH",
     "LIMIT",
+    "LOST",
     "LOW",
     "LOWER",
     "MEASURED",
@@ -50,7 +50,6 @@ __all__ = [
     "UP",
     "UPPER",
     "VALUES",
-    "WORST",
     "M",
     "Packed",
     "U",
@@ -67,19 +66,17 @@ LIMIT, SIGMAS = f32(BEND), f32(WIDE)
 HEIGHT, END, SLOPE = f32(KINK_HEIGHT), f32(1 / KINK_END), f32(3 * KINK_HEIGHT / KINK_END)
 
 # The values of a cell: columns of its record on the sparse road, rows of a block on the dense one.
-# State: mean, variance, highest and lowest mean, largest variance, largest bend of a run.
-M, V, HIGH, LOW, PEAK, WORST = range(6)
+# State: mean, variance, highest and lowest mean, largest variance, whether the cell is to be replayed.
+M, V, HIGH, LOW, PEAK, LOST = range(6)
 # Parameters: intervals per weight above and below zero; middle of the interval whose parabola is in use, in
 # intervals from w = 0; the parabola up and down, three values times the step at w = 0, and the standard
 # deviation of a pulse, of measured steps also a parabola; reach.
 TOP, BOTTOM, CENTRE = range(6, 9)
 A_UP, B_UP, C_UP, N_UP, O_UP, P_UP, A_DOWN, B_DOWN, C_DOWN, N_DOWN, O_DOWN, P_DOWN = range(9, 21)
 REACH, UP, DOWN, LOWER, UPPER, BASE = range(21, 27)
-# The signed pulses of the present sample.
-COUNT = 27
 # The next four uniform numbers of a measured cell that is drawn pulse by pulse; V is then the number of pulses
 # it has had. Until then the first of them is the number of its pulses.
-U = 28
+U = 27
 VALUES = 32
 
 

@@ -13,26 +13,22 @@ from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
 from .cpu_math import CONTRACT, kernel, lent, philox
 from .cpu_rows import AHEAD, gauss_pulses
 from .cpu_table import (
-    A_DOWN,
-    A_UP,
     BASE,
     BOTTOM,
     CENTRE,
     DOWN,
     HIGH,
     LIMIT,
+    LOST,
     LOW,
     LOWER,
     MEASURED,
-    N_DOWN,
-    N_UP,
     PEAK,
     REACH,
     SIGMAS,
     TOP,
     UP,
     UPPER,
-    WORST,
     M,
     Packed,
     U,
@@ -41,16 +37,15 @@ from .cpu_table import (
     interval,
     single,
 )
+from .cpu_table_runs import one_way, take_runs
 
 __all__ = [
     "DRAWN",
     "TOUCHED",
     "draw",
     "enter",
-    "expand",
     "few_pulses",
     "first_draws",
-    "holds",
     "leave",
     "lend",
     "replay",
@@ -169,62 +164,33 @@ def enter(r, j, w, e, cell):
     cell[UP], cell[DOWN], cell[LOWER], cell[UPPER] = e.up[row, c], e.down[row, c], lower, upper
     cell[TOP], cell[BOTTOM], cell[BASE] = e.top / upper, e.bottom / lower, f32(e.which[row, c])
     cell[M], cell[HIGH], cell[LOW] = now, now, now
-    cell[V], cell[PEAK], cell[WORST], cell[U] = f32(0), f32(0), f32(0), f32(0)
+    cell[V], cell[PEAK], cell[LOST], cell[U] = f32(0), f32(0), f32(0), f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def expand(cell, kind, std, e):
-    """The parabola of the interval where a cell is."""
-    i, _, _ = interval(cell[M], cell[TOP], cell[BOTTOM], e.origin, e.n)
-    values = e.curve[u32(i32(i32(cell[BASE]) >> i32(1)) + i)]
-    up, down = cell[UP], cell[DOWN]
-    cell[CENTRE], cell[REACH] = f32(i) + f32(0.5) - e.origin, values[6]
-    for q in range(3):
-        cell[A_UP + q], cell[A_DOWN + q] = up * values[q], down * values[3 + q]
-        if kind == MEASURED:
-            cell[N_UP + q], cell[N_DOWN + q] = up * values[8 + q], down * values[11 + q]
-    if kind != MEASURED:
-        cell[N_UP], cell[N_DOWN] = up * std, down * std
-
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _way(kind, cell, down):
-    """Parabola of the step in one direction, with its sign, and of its standard deviation."""
-    at = A_DOWN if down else A_UP
-    a, b, c, n = cell[at], cell[at + 1], cell[at + 2], cell[at + 3]
-    o, p = (cell[at + 4], cell[at + 5]) if kind == MEASURED else (f32(0), f32(0))
-    return (-a, -b, -c, n, o, p) if down else (a, b, c, n, o, p)
-
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def visit(cell, k, down, kind, std):
-    """k pulses in one direction on one cell, in one run: whether that was right `leave` will tell."""
-    a, b, c, n, o, p = _way(kind, cell, down)
-    top, bottom, centre = cell[TOP], cell[BOTTOM], cell[CENTRE]
+def visit(cell, k, down, kind, std, e):
+    """k pulses in one direction on one cell."""
+    a, b, c, n, o, p = one_way(kind, cell, 0, 1, down)
+    top, bottom, centre, bend = cell[TOP], cell[BOTTOM], cell[CENTRE], f32(0)
     if k == f32(1):
         m, v = single(kind, std, cell[M], cell[V], a, b, c, n, o, p, top, bottom, centre)
     else:
         m, v, bend = advance(kind, std, k, cell[M], cell[V], a, b, c, n, o, p, top, bottom, centre)
-        cell[WORST] = max(cell[WORST], bend)
     if kind == QUIET:
-        m = min(max(m, cell[LOWER]), cell[UPPER])
+        m, v = min(max(m, cell[LOWER]), cell[UPPER]), f32(0)
+    peak = max(cell[PEAK], v)
+    slack = cell[REACH] - abs(m * (top if m >= f32(0) else bottom) - centre)
+    wide = SIGMAS * max(top, bottom)
+    if slack >= f32(0) and slack * slack >= (wide * wide) * peak and bend <= LIMIT:
+        cell[V], cell[PEAK], cell[M], cell[HIGH], cell[LOW] = (
+            v,
+            peak,
+            m,
+            max(cell[HIGH], m),
+            min(cell[LOW], m),
+        )
     else:
-        cell[V], cell[PEAK] = v, max(cell[PEAK], v)
-    cell[M], cell[HIGH], cell[LOW] = m, max(cell[HIGH], m), min(cell[LOW], m)
-
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _away(m, cell):
-    """Distance of weight m from the middle of the parabola, in intervals."""
-    return abs(m * (cell[TOP] if m >= f32(0) else cell[BOTTOM]) - cell[CENTRE])
-
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def holds(cell):
-    """Whether every visit of a cell was one run on the parabola where it started."""
-    noise = SIGMAS * np.sqrt(cell[PEAK]) * max(cell[TOP], cell[BOTTOM])
-    far = max(_away(cell[HIGH], cell), _away(cell[LOW], cell)) + noise
-    return far <= cell[REACH] and cell[WORST] <= LIMIT
+        take_runs(kind, std, -k if down else k, cell, 0, 1, e.curve, e.origin, e.n)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -235,7 +201,7 @@ def leave(cell, z, kind):
     sd = np.sqrt(cell[PEAK])
     again = not (cell[HIGH] + Z * sd <= cell[UPPER] and cell[LOW] - Z * sd >= cell[LOWER])
     new = min(max(cell[M] + np.sqrt(cell[V]) * z, cell[LOWER]), cell[UPPER])
-    return new, again
+    return new, again or cell[LOST] != f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)

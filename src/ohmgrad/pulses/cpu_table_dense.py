@@ -25,10 +25,10 @@ from .cpu_table import (
     C_DOWN,
     C_UP,
     CENTRE,
-    COUNT,
     DOWN,
     HIGH,
     LIMIT,
+    LOST,
     LOW,
     LOWER,
     MEASURED,
@@ -45,27 +45,22 @@ from .cpu_table import (
     UP,
     UPPER,
     VALUES,
-    WORST,
     M,
     V,
     advance,
     interval,
 )
+from .cpu_table_runs import take_runs
 
 __all__ = [
-    "AT",
     "BLOCK",
-    "LANES",
-    "REDO",
-    "REPLAY",
+    "COUNT",
     "STRIDE",
     "block",
     "collapse",
     "finish",
     "row",
     "start",
-    "start_list",
-    "way",
 ]
 
 i32, u32, u64, f32 = np.int32, np.uint32, np.uint64, np.float32
@@ -74,18 +69,20 @@ i32, u32, u64, f32 = np.int32, np.uint32, np.uint64, np.float32
 BLOCK, STRIDE = 256, 256 + 64
 #: cells of a vector: blocks are filled up to a multiple
 LANES = 16
-#: flags of `finish`
-REPLAY, REDO = f32(1), f32(2)
+#: rows of a block besides the values of `cpu_table`: signed pulses of the present sample, mean and variance
+#: before it, whether its run does not hold (if positive), and square of `WIDE` times the steepest stretch
+COUNT, OLD_M, OLD_V, BAD, WIDTH = range(VALUES, VALUES + 5)
+ROWS = VALUES + 5
 #: place of each row
-AT = tuple(u64(STRIDE * q) for q in range(VALUES))
+AT = tuple(u64(STRIDE * q) for q in range(ROWS))
 
 
 @kernel()
 def block():
     """Scratch for one block, on cache lines of its own."""
-    flat = np.zeros(VALUES * STRIDE + 16, np.float32)
+    flat = np.zeros(ROWS * STRIDE + 16, np.float32)
     first = (-(flat.ctypes.data // 4)) % 16
-    return flat[first : first + VALUES * STRIDE]
+    return flat[first : first + ROWS * STRIDE]
 
 
 @njit(inline="always")
@@ -129,7 +126,8 @@ def _gather_sd(s, n, places, curve):
 def _scale(s, n, kind, std):
     for jj in range(n):
         j = u64(jj)
-        up, down = s[j + AT[UP]], s[j + AT[DOWN]]
+        up, down, wide = s[j + AT[UP]], s[j + AT[DOWN]], SIGMAS * max(s[j + AT[TOP]], s[j + AT[BOTTOM]])
+        s[j + AT[WIDTH]] = wide * wide
         s[j + AT[A_UP]] *= up
         s[j + AT[B_UP]] *= up
         s[j + AT[C_UP]] *= up
@@ -169,7 +167,7 @@ def _state(weights, s):
     for jj in range(weights.shape[0]):
         j, now = u64(jj), weights[jj]
         s[j + AT[M]], s[j + AT[HIGH]], s[j + AT[LOW]] = now, now, now
-        s[j + AT[V]], s[j + AT[PEAK]], s[j + AT[WORST]] = f32(0), f32(0), f32(0)
+        s[j + AT[V]], s[j + AT[PEAK]], s[j + AT[LOST]] = f32(0), f32(0), f32(0)
 
 
 @njit(inline="always")
@@ -188,21 +186,6 @@ def start(r, first, weights, e, kind, std, s, places):
     _expand(s, n, kind, std, e.curve, e.origin, e.n, places)
 
 
-@njit(inline="always")
-def start_list(r, columns, w, e, kind, std, s, places):
-    """`start` of the listed cells of row r."""
-    uniform, n = e.up.size == 1, columns.shape[0]
-    for q in range(n):
-        j = np.int64(columns[q])
-        i, c = (0, 0) if uniform else (r, j)
-        _parameters(
-            e.up[i, c : c + 1], e.down[i, c : c + 1], e.lower[i, c : c + 1], e.upper[i, c : c + 1],
-            e.which[i, c : c + 1], e.top, e.bottom, s[q:],
-        )  # fmt: skip
-        _state(w[r, j : j + 1], s[q:])
-    _expand(s, n, kind, std, e.curve, e.origin, e.n, places)
-
-
 @kernel()
 def _expand(s, n, kind, std, curve, origin, last, places):
     """The parabolas of the intervals where the cells are."""
@@ -216,7 +199,7 @@ def _expand(s, n, kind, std, curve, origin, last, places):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def way(kind, s, j, down):
+def _way(kind, s, j, down):
     """Parabola of the step in one direction, with its sign, and of its standard deviation. Values are negated
     as they are selected: two loads and nothing else would become a gather."""
     a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]], s[j + AT[N_UP]]
@@ -233,80 +216,96 @@ def way(kind, s, j, down):
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _loop(kind, std, s, n):
-    """A run of every cell."""
+    """A run of every cell; whether there are any whose run does not hold. Extremes are those before it."""
+    some = i32(0)
     for jj in range(n):
         j = u64(jj)
-        count = s[j + AT[COUNT]]
-        a, b, c, sd, o, p = way(kind, s, j, count < f32(0))
+        count, mean, var = s[j + AT[COUNT]], s[j + AT[M]], s[j + AT[V]]
+        a, b, c, sd, o, p = _way(kind, s, j, count < f32(0))
         top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
-        m, v, bend = advance(
-            kind, std, abs(count), s[j + AT[M]], s[j + AT[V]], a, b, c, sd, o, p, top, bottom, centre
-        )
+        m, v, bend = advance(kind, std, abs(count), mean, var, a, b, c, sd, o, p, top, bottom, centre)
+        slack, bad = s[j + AT[REACH]], bend - LIMIT
         if kind == QUIET:
             m = min(max(m, s[j + AT[LOWER]]), s[j + AT[UPPER]])
+            slack -= abs(m * (top if m >= f32(0) else bottom) - centre)
         else:
-            s[j + AT[V]], s[j + AT[PEAK]] = v, max(s[j + AT[PEAK]], v)
-        s[j + AT[M]], s[j + AT[HIGH]], s[j + AT[LOW]] = m, max(s[j + AT[HIGH]], m), min(s[j + AT[LOW]], m)
-        s[j + AT[WORST]] = max(s[j + AT[WORST]], bend)
+            peak = max(s[j + AT[PEAK]], var)
+            s[j + AT[PEAK]], s[j + AT[OLD_V]], s[j + AT[V]] = peak, var, v
+            slack -= abs(m * (top if m >= f32(0) else bottom) - centre)
+            bad = max(bad, s[j + AT[WIDTH]] * max(peak, v) - slack * slack)
+        s[j + AT[OLD_M]], s[j + AT[M]], s[j + AT[BAD]] = mean, m, max(bad, -slack)
+        s[j + AT[HIGH]], s[j + AT[LOW]] = max(s[j + AT[HIGH]], mean), min(s[j + AT[LOW]], mean)
+        some = i32(some | i32(max(bad, -slack) > f32(0)))
+    return some != i32(0)
 
 
 @kernel(fastmath=CONTRACT)
 def _additive(std, s, n):
-    _loop(ADDITIVE, std, s, n)
+    return _loop(ADDITIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _multiplicative(std, s, n):
-    _loop(MULTIPLICATIVE, std, s, n)
+    return _loop(MULTIPLICATIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _quiet(std, s, n):
-    _loop(QUIET, std, s, n)
+    return _loop(QUIET, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _measured(std, s, n):
-    _loop(MEASURED, std, s, n)
+    return _loop(MEASURED, std, s, n)
 
 
 @njit(inline="always")
-def collapse(kind, std, s, n):
+def collapse(kind, std, s, n, e):
     """One sample of a block of n cells, its signed counts in row `COUNT`."""
     full = n + (-n) % LANES
     for j in range(n, full):
         s[COUNT * STRIDE + j] = f32(0)
     if kind == ADDITIVE:
-        _additive(std, s, full)
+        some = _additive(std, s, full)
     elif kind == MULTIPLICATIVE:
-        _multiplicative(std, s, full)
+        some = _multiplicative(std, s, full)
     elif kind == QUIET:
-        _quiet(std, s, full)
+        some = _quiet(std, s, full)
     else:
-        _measured(std, s, full)
+        some = _measured(std, s, full)
+    if some:
+        _mend(kind, std, s, n, e.curve, e.origin, e.n)
+
+
+@kernel()
+def _mend(kind, std, s, n, curve, origin, last):
+    """The cells whose run does not hold, one by one."""
+    s, curve = lent(s), lent(curve)
+    for first in range(0, n, LANES):
+        some = f32(0)
+        for jj in range(first, first + LANES):
+            some = max(some, s[u64(jj) + AT[BAD]])
+        if some == f32(0):
+            continue
+        for j in range(first, min(first + LANES, n)):
+            if s[BAD * STRIDE + j] > f32(0) and s[COUNT * STRIDE + j] != f32(0):
+                s[M * STRIDE + j], s[V * STRIDE + j] = s[OLD_M * STRIDE + j], s[OLD_V * STRIDE + j]
+                take_runs(kind, std, s[COUNT * STRIDE + j], s, j, STRIDE, curve, origin, last)
 
 
 @kernel(fastmath=CONTRACT)
-def _check(kind, s, n):
-    """Flag in row `COUNT` the cells that need `REDO` or `REPLAY`; whether there are any."""
+def _check(s, n):
+    """Flag in row `COUNT` the cells that must be replayed; whether there are any."""
     some = i32(0)
     for jj in range(n):
         j = u64(jj)
-        sd, top, bottom, centre = np.sqrt(s[j + AT[PEAK]]), s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
-        high, low = s[j + AT[HIGH]], s[j + AT[LOW]]
-        right = high * (top if high >= f32(0) else bottom) - centre
-        left = centre - low * (top if low >= f32(0) else bottom)
-        far = max(right, left) + SIGMAS * sd * max(top, bottom)
-        flag = f32(0)
-        if kind != QUIET:
-            inside = high + Z * sd <= s[j + AT[UPPER]]
-            inside &= low - Z * sd >= s[j + AT[LOWER]]
-            flag = f32(0) if inside else REPLAY
-        fits = far <= s[j + AT[REACH]]
-        fits &= s[j + AT[WORST]] <= LIMIT
-        flag = flag if fits else REDO
+        m, high, low, lost = s[j + AT[M]], s[j + AT[HIGH]], s[j + AT[LOW]], s[j + AT[LOST]]
+        spread = Z * np.sqrt(max(s[j + AT[PEAK]], s[j + AT[V]]))
+        inside = max(high, m) + spread <= s[j + AT[UPPER]]
+        inside &= min(low, m) - spread >= s[j + AT[LOWER]]
+        flag = lost if inside else f32(1)
         s[j + AT[COUNT]] = flag
-        some |= i32(flag != f32(0))
+        some = i32(some | i32(flag != f32(0)))
     return some != i32(0)
 
 
@@ -320,8 +319,9 @@ def _noise(s, z):
 
 @kernel()
 def finish(kind, s, n, z):
-    """Flag the cells to be done anew, in row `COUNT`, and add the noise; returns whether there are any."""
-    some = _check(kind, s, n)
-    if kind != QUIET:
-        _noise(s, z[:n])
+    """Flag the cells to be replayed, in row `COUNT`, and add the noise; returns whether there are any."""
+    if kind == QUIET:
+        return False
+    some = _check(s, n)
+    _noise(s, z[:n])
     return some

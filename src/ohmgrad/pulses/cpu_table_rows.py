@@ -13,23 +13,21 @@ from .cpu_dense import LOW31, QUIET, gauss_row
 from .cpu_given import FEW_COUNTS
 from .cpu_math import CONTRACT, kernel, lent, popcount
 from .cpu_rows import AHEAD, gauss_list, sparse_cost, train_count
-from .cpu_table import BASE, BOTTOM, COUNT, MEASURED, TOP, VALUES, M, U
+from .cpu_table import BASE, BOTTOM, MEASURED, TOP, VALUES, M, U
 from .cpu_table_cells import (
     DRAWN,
     TOUCHED,
     draw,
     enter,
-    expand,
     few_pulses,
     first_draws,
-    holds,
     leave,
     lend,
     replay,
     visit,
 )
-from .cpu_table_dense import BLOCK, REDO, STRIDE, block, collapse, finish, row, start
-from .cpu_table_runs import take_runs
+from .cpu_table_dense import BLOCK, COUNT, STRIDE, block, collapse, finish, row, start
+from .cpu_table_runs import expand
 
 __all__ = ["counts_rows", "rows_chunk"]
 
@@ -44,24 +42,8 @@ DENSE_SAMPLE, DENSE_ROW, DEARER, DEARER_MEASURED = 1.0, 6.0, 1.3, 4.5
 def _lent_own(own):
     return (
         lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3]), lent(own[4]), lent(own[5]), lent(own[6]),
-        lent(own[7]), lent(own[8]), lent(own[9]), lent(own[10]), lent(own[11]),
+        lent(own[7]), lent(own[8]), lent(own[9]), lent(own[10]),
     )  # fmt: skip
-
-
-@kernel()
-def _run_by_run(r, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, own):
-    """The first few listed cells of `again`, their normal numbers the first of z."""
-    w, xs, ds, mine, e = lent(w), lent(xs), lent(ds), lent(mine), lend(e)
-    z, ahead, _, _, places, _, todo, counts, _, _, s, again = _lent_own(own)
-    for first in range(0, few, BLOCK):
-        n = min(few - first, BLOCK)
-        for b in range(n_mine):
-            for i in range(n):
-                counts[b, i] = f32(train_count(xs, ds, mine[b], r, again[first + i]))
-        take_runs(
-            r, again[first : first + n], counts[:n_mine, :n], z[first:], w, e, kind, std, step, k0, k1,
-            places, todo, ahead, s,
-        )  # fmt: skip
 
 
 @kernel(fastmath=CONTRACT)
@@ -70,8 +52,7 @@ def _sparse_row(
 ):  # fmt: skip
     """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
     w, xs, ds, lines, e, cells = lent(w), lent(xs), lent(ds), lent(lines), lend(e), lent(cells)
-    z, ahead, seen, columns, drawn, _, todo, _, event_cell, event_count, s, again = _lent_own(own)
-    few = 0
+    z, ahead, seen, columns, drawn, _, todo, _, event_cell, event_count, s = _lent_own(own)
     one_word = xs.shape[0] == 1
     touched, events = 0, 0
     for i in range(n_mine):
@@ -91,14 +72,15 @@ def _sparse_row(
                     touched += 1
                     enter(r, j, w, e, cells[j])
                     if kind != MEASURED:
-                        expand(cells[j], kind, std, e)
+                        expand(cells[j], 0, 1, kind, std, e.curve, e.origin, e.n)
                 if kind == MEASURED:  # how they are made depends on how many they are
                     event_cell[events], event_count[events] = j, -n if down else n
                     cells[j, U] += f32(n)
                     events += 1
                 else:
-                    visit(cells[j], f32(n), down, kind, std)
+                    visit(cells[j], f32(n), down, kind, std, e)
     if kind == MEASURED:
+        few = 0
         for i in range(touched):
             j = columns[i]
             cell = cells[j]
@@ -107,7 +89,7 @@ def _sparse_row(
                 few += 1
                 seen[j] = DRAWN
             else:
-                expand(cell, kind, std, e)
+                expand(cell, 0, 1, kind, std, e.curve, e.origin, e.n)
         for i in range(0, few, STRIDE):
             first_draws(r, step, k0, k1, drawn[i : min(i + STRIDE, few)], s[U * STRIDE :], cells)
         for i in range(events):
@@ -115,7 +97,7 @@ def _sparse_row(
             if seen[j] == DRAWN:
                 draw(cells[j], r, j, k, e, step, k0, k1)
             else:
-                visit(cells[j], f32(abs(k)), k < 0, kind, std)
+                visit(cells[j], f32(abs(k)), k < 0, kind, std, e)
         for i in range(few):
             w[r, drawn[i]], seen[drawn[i]] = cells[drawn[i], M], 0
         rest = 0
@@ -123,24 +105,18 @@ def _sparse_row(
             j = columns[i]
             columns[rest] = j
             rest += 1 if seen[j] != 0 else 0
-        touched, few = rest, 0
+        touched = rest
     if kind != QUIET:
         gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
     for i in range(touched):
         j = columns[i]
         seen[j] = 0
-        if not holds(cells[j]):
-            again[few], z[few] = j, z[i]
-            few += 1
-            continue
-        new, replayed = leave(cells[j], z[i], kind)
-        if replayed:
+        new, again = leave(cells[j], z[i], kind)
+        if again:
             for q in range(n_mine):
                 todo[q] = train_count(xs, ds, mine[q], r, j)
             new = replay(w[r, j], r, np.int64(j), todo, n_mine, e, kind, std, step, k0, k1, ahead)
         w[r, j] = new
-    if few > 0:
-        _run_by_run(r, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, own)
 
 
 @kernel()
@@ -171,21 +147,15 @@ def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, ow
     z = own[0]
     if kind != QUIET:
         gauss_row(r, step, k0, k1, z)
-    few = 0
     for first in range(0, w.shape[1], BLOCK):
         n = min(BLOCK, w.shape[1] - first)
-        few = _dense_block(
-            r, first, n, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own
-        )  # fmt: skip
-    if few > 0:
-        _run_by_run(r, few, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, own)
+        _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own)
 
 
 @kernel()
-def _dense_block(r, first, n, anew, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own):
-    """A block of a row; returns how many cells `again` lists now, `anew` before."""
+def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own):
     w, xs, ds, mine, e, cells = lent(w), lent(xs), lent(ds), lent(mine), lend(e), lent(cells)
-    z, ahead, _, columns, places, _, todo, counts, _, _, s, again = _lent_own(own)
+    z, ahead, _, columns, places, _, todo, counts, _, _, s = _lent_own(own)
     few, many = 0, 0
     weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, M, n)
     start(r, first, weights, e, kind, std, s, places)
@@ -209,17 +179,14 @@ def _dense_block(r, first, n, anew, w, e, kind, std, xs, ds, mine, n_mine, step,
                     count[j] = one[j]
             else:
                 _count_block(xs, ds, mine[i], r, first, count)
-            collapse(kind, std, s, n)
+            collapse(kind, std, s, n, e)
     some = finish(kind, s, n, z[first:])
     for i in range(few):
         j = columns[i] - first
         mean[j], count[j] = cells[columns[i], M], f32(0)
     if some:
         for j in range(n):
-            if count[j] == REDO:
-                again[anew], z[anew], mean[j] = first + j, z[first + j], weights[j]
-                anew += 1
-            elif count[j] != f32(0):
+            if count[j] != f32(0):
                 for q in range(n_mine):
                     todo[q] = train_count(xs, ds, mine[q], r, first + j)
                 mean[j] = replay(
@@ -227,7 +194,6 @@ def _dense_block(r, first, n, anew, w, e, kind, std, xs, ds, mine, n_mine, step,
                 )  # fmt: skip
     for j in range(n):
         weights[j] = mean[j]
-    return anew
 
 
 @kernel()
@@ -251,10 +217,10 @@ def _scratch(n, samples, kind):
     z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
     seen, columns, places = np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
     mine, todo = np.empty(samples, np.int64), np.empty(samples, np.int64)
-    most, again = n * samples if kind == MEASURED else 0, np.empty(n, np.int32)
-    counts = np.empty((samples, min(n, BLOCK)), np.float32)
+    most = n * samples if kind == MEASURED else 0
+    counts = np.empty((most // n, min(n, BLOCK)), np.float32)
     event_cell, event_count = np.empty(most, np.int32), np.empty(most, np.int32)
-    own = (z, ahead, seen, columns, places, mine, todo, counts, event_cell, event_count, block(), again)
+    own = (z, ahead, seen, columns, places, mine, todo, counts, event_cell, event_count, block())
     return np.empty((n, VALUES), np.float32), own
 
 
@@ -311,10 +277,10 @@ def counts_rows(w, e, kind, std, by_pulse, counts, step, key):
 @kernel()
 def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, cells, own):
     w, counts, e, cells, one = lent(w), lent(counts), lend(e), lent(cells), np.int64(1)
-    z, ahead, _, columns, places, _, todo, pulses, _, _, s, again = _lent_own(own)
+    z, ahead, _, columns, _, _, _, _, _, _, _ = _lent_own(own)
     n = w.shape[1]
     for r in range(w.shape[0]):
-        busy, few = 0, 0
+        busy = 0
         for j in range(n):
             if counts[r, j] != 0:
                 columns[busy] = j
@@ -335,12 +301,8 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, cells, own):
                     abs(k), cell[M], cell[TOP], cell[BOTTOM], cell[BASE], e
                 )  # fmt: skip
                 if not drawn:
-                    expand(cell, kind, std, e)
-                    visit(cell, f32(abs(k)), k < 0, kind, std)
-                    if not holds(cell):
-                        again[few], z[few] = j, z[i]
-                        few += 1
-                        continue
+                    expand(cell, 0, 1, kind, std, e.curve, e.origin, e.n)
+                    visit(cell, f32(abs(k)), k < 0, kind, std, e)
                     new, drawn = leave(cell, z[i], kind)
                 if drawn:
                     new = replay(
@@ -351,43 +313,29 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, cells, own):
             if kind != QUIET:
                 gauss_row(r, step, k0, k1, z)
             for first in range(0, n, BLOCK):
-                few = _counts_block(
-                    r, first, min(BLOCK, n - first), few, w, e, kind, std, counts, step, k0, k1, own
-                )  # fmt: skip
-        for first in range(0, few, BLOCK):
-            number = min(few - first, BLOCK)
-            for i in range(number):
-                pulses[0, i] = f32(counts[r, again[first + i]])
-            take_runs(
-                r, again[first : first + number], pulses[:1, :number], z[first:], w, e, kind, std, step, k0,
-                k1, places, todo, ahead, s,
-            )  # fmt: skip
+                n_block = min(BLOCK, n - first)
+                _counts_block(r, first, n_block, w, e, kind, std, counts, step, k0, k1, own)
 
 
 @kernel()
-def _counts_block(r, first, n, anew, w, e, kind, std, counts, step, k0, k1, own):
-    """As `_dense_block`."""
+def _counts_block(r, first, n, w, e, kind, std, counts, step, k0, k1, own):
     w, counts, e, one = lent(w), lent(counts), lend(e), np.int64(1)
-    z, ahead, _, _, places, _, _, _, _, _, s, again = _lent_own(own)
+    z, ahead, _, _, places, _, _, _, _, _, s = _lent_own(own)
     weights, count, mean, base = w[r, first : first + n], row(s, COUNT, n), row(s, M, n), row(s, BASE, n)
     top, bottom = row(s, TOP, n), row(s, BOTTOM, n)
     start(r, first, weights, e, kind, std, s, places)
     for j in range(n):
         count[j] = f32(counts[r, first + j])
-    collapse(kind, std, s, n)
-    finish(kind, s, n, z[first:])
+    collapse(kind, std, s, n, e)
+    some = finish(kind, s, n, z[first:])
     for j in range(n):
         at = first + j
         drawn = kind == MEASURED and few_pulses(
             abs(counts[r, at]), weights[j], top[j], bottom[j], base[j], e
         )  # fmt: skip
-        if count[j] == REDO and not drawn:
-            again[anew], z[anew], mean[j] = at, z[at], weights[j]
-            anew += 1
-        elif drawn or count[j] != f32(0):
+        if drawn or (some and count[j] != f32(0)):
             mean[j] = replay(
                 weights[j], r, at, counts[r, at : at + 1], one, e, kind, std, step, k0, k1, ahead
             )  # fmt: skip
     for j in range(n):
         weights[j] = mean[j]
-    return anew

@@ -34,15 +34,16 @@ to the mean is off in the third order of the path: over a path of a tenth of the
 by g v is in it.
 A run holds if, with V the largest variance so far,
 
-    |u(m) - middle| + `WIDE` sqrt(V) <= reach  before and after it,  n |e| <= `BEND`,
+    |u(m) - middle| + `WIDE` sqrt(V) <= reach  after it,  n |e| <= `BEND`,
     n s^2 e^2/(1 - e)^2 <= `BEND`^2 with multiplicative noise,
 
 u in intervals of the table and `BEND` where the few terms of a series end that fast backends take for
 (1 - e)^n. If it does not hold, the parabola of the interval of m is taken; if it is that already, the run is
-halved, and the next is tried twice as long as the last that held. A single pulse on the parabola of its own interval is always taken; where noise reaches beyond that
-parabola then, the element is replayed. So is one of measured steps with fewer pulses in the update than
-`Table.gaussian` asks for where it starts: their sum is no Gaussian yet. (A replay draws each from the
-distribution; the collapse takes its mean, and its variance in the middle of each run.)
+halved, and the next is tried twice as long as the last that held. A single pulse on the parabola of its own
+interval is always taken, and then that of the next; where the noise around m reached beyond the former, the
+element is replayed. So is one of measured steps with fewer pulses in the update than `Table.gaussian` asks for
+where it starts: their sum is no Gaussian yet. (A replay draws each from the distribution; the collapse takes
+its mean, and its variance in the middle of each run.)
 
 **The kink.** An element with unequally spread bounds stretches its table differently on the two sides of
 w = 0: the slope jumps there by J. What a run spreads over is taken as one Gaussian around the middle of the
@@ -146,9 +147,9 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
 
 
 class _Way(NamedTuple):
-    """What a collapse passed, each (rows, cols): highest and lowest mean and largest variance, float64, before
-    and after every run; where noise reached beyond the parabola of a table or near a bound, bool: the way of
-    a tabulated element ends there."""
+    """What a collapse passed, each (rows, cols): highest and lowest mean and largest variance, float64,
+    before and after every run; where noise reached beyond the parabola of a table or near a bound, bool: the
+    way of a tabulated element ends there."""
 
     high: Tensor
     low: Tensor
@@ -223,21 +224,21 @@ def _collapse_table(start: Tensor, elements: Elements, counts: Tensor) -> tuple[
             new, var = _advance(m, v, run, one, e, std, cells)
             peak = torch.maximum(peak, var)
             noise = WIDE * _steepest(cells) * table.per_weight * peak.sqrt()
-            inside = table.away(here, cells.nominal(m)).abs() + noise <= reach
-            holds = inside & (table.away(here, cells.nominal(new)).abs() + noise <= reach)
+            holds = table.away(here, cells.nominal(new)).abs() + noise <= reach
             holds &= (bend <= BEND) | (run <= 1)
-            own, _ = table.place(cells.nominal(m))
+            (own, _), (ahead, _) = (table.place(cells.nominal(w)) for w in (m, new))
             take = holds | ((run <= 1) & (here == own))  # a single pulse there has no other way
             after = torch.stack([new, var, torch.maximum(high, new), torch.minimum(low, new), peak])
             state[:, at] = torch.where(take, after, state[:, at])
             if noisy:  # what is to be replayed goes no further
+                fine = holds | (table.away(here, cells.nominal(m)).abs() + noise <= reach)
                 spread = SAFETY * peak.sqrt()
-                fine = inside & (new + spread <= cells.upper) & (new - spread >= cells.lower)
+                fine &= (new + spread <= cells.upper) & (new - spread >= cells.lower)
                 beyond[at] = take & ~fine
             left[at] = torch.where(take, left[at] - run, left[at])
             shorter = torch.where(here == own, (run / 2).floor().clamp(min=1), run)
             k[at] = torch.where(take, torch.minimum(left[at], 2 * run), shorter)
-            place[at] = torch.where(take, here, own)
+            place[at] = torch.where(holds, here, torch.where(take, ahead, own))
     m, v, high, low, peak = start.unsqueeze(0) * torch.tensor([1.0, 0, 1, 1, 0]).view(-1, 1, 1)
     for plane, value in zip((m, v, high, low, peak), state, strict=True):
         plane[row, col] = value
