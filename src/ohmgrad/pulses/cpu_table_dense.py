@@ -50,14 +50,17 @@ from .cpu_table import (
     advance,
     interval,
 )
-from .cpu_table_runs import take_runs
 
 __all__ = [
     "BLOCK",
+    "CHUNK",
     "COUNT",
     "STRIDE",
+    "bad_cell",
+    "begin",
     "block",
     "collapse",
+    "end",
     "finish",
     "row",
     "start",
@@ -69,10 +72,13 @@ i32, u32, u64, f32 = np.int32, np.uint32, np.uint64, np.float32
 BLOCK, STRIDE = 256, 256 + 64
 #: cells of a vector: blocks are filled up to a multiple
 LANES = 16
-#: rows of a block besides the values of `cpu_table`: signed pulses of the present sample, mean and variance
-#: before it, whether its run does not hold (if positive), and square of `WIDE` times the steepest stretch
-COUNT, OLD_M, OLD_V, BAD, WIDTH = range(VALUES, VALUES + 5)
-ROWS = VALUES + 5
+#: samples that are taken before a block is looked at
+CHUNK = 4
+#: rows of a block besides the values of `cpu_table`: signed pulses of the present sample; of a chunk the mean,
+#: variance and largest variance before it, highest and lowest mean and largest bend, and whether some run does
+#: not hold; square of `WIDE` times the steepest stretch
+COUNT, OLD_M, OLD_V, OLD_PEAK, CREST, TROUGH, WORST, BAD, WIDTH = range(VALUES, VALUES + 9)
+ROWS = VALUES + 9
 #: place of each row
 AT = tuple(u64(STRIDE * q) for q in range(ROWS))
 
@@ -216,81 +222,99 @@ def _way(kind, s, j, down):
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _loop(kind, std, s, n):
-    """A run of every cell; whether there are any whose run does not hold. Extremes are those before it."""
-    some = i32(0)
+    """A run of every cell."""
     for jj in range(n):
         j = u64(jj)
-        count, mean, var = s[j + AT[COUNT]], s[j + AT[M]], s[j + AT[V]]
+        count = s[j + AT[COUNT]]
         a, b, c, sd, o, p = _way(kind, s, j, count < f32(0))
         top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
-        m, v, bend = advance(kind, std, abs(count), mean, var, a, b, c, sd, o, p, top, bottom, centre)
-        slack, bad = s[j + AT[REACH]], bend - LIMIT
+        m, v, bend = advance(
+            kind, std, abs(count), s[j + AT[M]], s[j + AT[V]], a, b, c, sd, o, p, top, bottom, centre
+        )
         if kind == QUIET:
             m = min(max(m, s[j + AT[LOWER]]), s[j + AT[UPPER]])
-            slack -= abs(m * (top if m >= f32(0) else bottom) - centre)
         else:
-            peak = max(s[j + AT[PEAK]], var)
-            s[j + AT[PEAK]], s[j + AT[OLD_V]], s[j + AT[V]] = peak, var, v
-            slack -= abs(m * (top if m >= f32(0) else bottom) - centre)
-            bad = max(bad, s[j + AT[WIDTH]] * max(peak, v) - slack * slack)
-        s[j + AT[OLD_M]], s[j + AT[M]], s[j + AT[BAD]] = mean, m, max(bad, -slack)
-        s[j + AT[HIGH]], s[j + AT[LOW]] = max(s[j + AT[HIGH]], mean), min(s[j + AT[LOW]], mean)
-        some = i32(some | i32(max(bad, -slack) > f32(0)))
-    return some != i32(0)
+            s[j + AT[V]], s[j + AT[PEAK]] = v, max(s[j + AT[PEAK]], v)
+        s[j + AT[M]], s[j + AT[CREST]] = m, max(s[j + AT[CREST]], m)
+        s[j + AT[TROUGH]], s[j + AT[WORST]] = min(s[j + AT[TROUGH]], m), max(s[j + AT[WORST]], bend)
 
 
 @kernel(fastmath=CONTRACT)
 def _additive(std, s, n):
-    return _loop(ADDITIVE, std, s, n)
+    _loop(ADDITIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _multiplicative(std, s, n):
-    return _loop(MULTIPLICATIVE, std, s, n)
+    _loop(MULTIPLICATIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _quiet(std, s, n):
-    return _loop(QUIET, std, s, n)
+    _loop(QUIET, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _measured(std, s, n):
-    return _loop(MEASURED, std, s, n)
+    _loop(MEASURED, std, s, n)
 
 
 @njit(inline="always")
-def collapse(kind, std, s, n, e):
+def collapse(kind, std, s, n):
     """One sample of a block of n cells, its signed counts in row `COUNT`."""
     full = n + (-n) % LANES
     for j in range(n, full):
         s[COUNT * STRIDE + j] = f32(0)
     if kind == ADDITIVE:
-        some = _additive(std, s, full)
+        _additive(std, s, full)
     elif kind == MULTIPLICATIVE:
-        some = _multiplicative(std, s, full)
+        _multiplicative(std, s, full)
     elif kind == QUIET:
-        some = _quiet(std, s, full)
+        _quiet(std, s, full)
     else:
-        some = _measured(std, s, full)
-    if some:
-        _mend(kind, std, s, n, e.curve, e.origin, e.n)
+        _measured(std, s, full)
 
 
 @kernel()
-def _mend(kind, std, s, n, curve, origin, last):
-    """The cells whose run does not hold, one by one."""
-    s, curve = lent(s), lent(curve)
-    for first in range(0, n, LANES):
-        some = f32(0)
-        for jj in range(first, first + LANES):
-            some = max(some, s[u64(jj) + AT[BAD]])
-        if some == f32(0):
-            continue
-        for j in range(first, min(first + LANES, n)):
-            if s[BAD * STRIDE + j] > f32(0) and s[COUNT * STRIDE + j] != f32(0):
-                s[M * STRIDE + j], s[V * STRIDE + j] = s[OLD_M * STRIDE + j], s[OLD_V * STRIDE + j]
-                take_runs(kind, std, s[COUNT * STRIDE + j], s, j, STRIDE, curve, origin, last)
+def begin(s, n):
+    """Before a chunk of samples."""
+    for jj in range(n):
+        j = u64(jj)
+        m = s[j + AT[M]]
+        s[j + AT[OLD_M]], s[j + AT[OLD_V]], s[j + AT[OLD_PEAK]] = m, s[j + AT[V]], s[j + AT[PEAK]]
+        s[j + AT[CREST]], s[j + AT[TROUGH]], s[j + AT[WORST]] = m, m, f32(0)
+
+
+@kernel(fastmath=CONTRACT)
+def end(s, n):
+    """After a chunk of samples: mark in row `BAD` the cells of which some run did not hold; whether there are
+    any."""
+    some = i32(0)
+    for jj in range(n):
+        j = u64(jj)
+        top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
+        crest, trough, high, low = s[j + AT[CREST]], s[j + AT[TROUGH]], s[j + AT[HIGH]], s[j + AT[LOW]]
+        right = crest * (top if crest >= f32(0) else bottom) - centre
+        left = centre - trough * (top if trough >= f32(0) else bottom)
+        slack = s[j + AT[REACH]] - max(right, left)
+        fits = slack >= f32(0)
+        fits &= s[j + AT[WIDTH]] * s[j + AT[PEAK]] <= slack * slack
+        fits &= s[j + AT[WORST]] <= LIMIT  # all written so that what is no number does not fit
+        s[j + AT[BAD]] = f32(0) if fits else f32(1)
+        s[j + AT[HIGH]] = max(high, crest) if fits else high
+        s[j + AT[LOW]] = min(low, trough) if fits else low
+        some = i32(some | i32(not fits))
+    return some != i32(0)
+
+
+@njit(inline="always")
+def bad_cell(s, j):
+    """Whether cell j is marked; if so it is put back to before the chunk."""
+    if s[BAD * STRIDE + j] == f32(0):
+        return False
+    s[M * STRIDE + j], s[V * STRIDE + j] = s[OLD_M * STRIDE + j], s[OLD_V * STRIDE + j]
+    s[PEAK * STRIDE + j] = s[OLD_PEAK * STRIDE + j]
+    return True
 
 
 @kernel(fastmath=CONTRACT)
@@ -299,10 +323,9 @@ def _check(s, n):
     some = i32(0)
     for jj in range(n):
         j = u64(jj)
-        m, high, low, lost = s[j + AT[M]], s[j + AT[HIGH]], s[j + AT[LOW]], s[j + AT[LOST]]
-        spread = Z * np.sqrt(max(s[j + AT[PEAK]], s[j + AT[V]]))
-        inside = max(high, m) + spread <= s[j + AT[UPPER]]
-        inside &= min(low, m) - spread >= s[j + AT[LOWER]]
+        spread, lost = Z * np.sqrt(s[j + AT[PEAK]]), s[j + AT[LOST]]
+        inside = s[j + AT[HIGH]] + spread <= s[j + AT[UPPER]]
+        inside &= s[j + AT[LOW]] - spread >= s[j + AT[LOWER]]
         flag = lost if inside else f32(1)
         s[j + AT[COUNT]] = flag
         some = i32(some | i32(flag != f32(0)))

@@ -26,8 +26,21 @@ from .cpu_table_cells import (
     replay,
     visit,
 )
-from .cpu_table_dense import BLOCK, COUNT, STRIDE, block, collapse, finish, row, start
-from .cpu_table_runs import expand
+from .cpu_table_dense import (
+    BLOCK,
+    CHUNK,
+    COUNT,
+    STRIDE,
+    bad_cell,
+    begin,
+    block,
+    collapse,
+    end,
+    finish,
+    row,
+    start,
+)
+from .cpu_table_runs import expand, take_runs
 
 __all__ = ["counts_rows", "rows_chunk"]
 
@@ -179,7 +192,12 @@ def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k
                     count[j] = one[j]
             else:
                 _count_block(xs, ds, mine[i], r, first, count)
-            collapse(kind, std, s, n, e)
+            if i % CHUNK == 0:
+                begin(s, n)
+            collapse(kind, std, s, n)
+            if (i % CHUNK == CHUNK - 1 or i == n_mine - 1) and end(s, n):
+                done = i - i % CHUNK
+                _mend(r, first, n, e, kind, std, xs, ds, mine[done : i + 1], s)
     some = finish(kind, s, n, z[first:])
     for i in range(few):
         j = columns[i] - first
@@ -194,6 +212,17 @@ def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k
                 )  # fmt: skip
     for j in range(n):
         weights[j] = mean[j]
+
+
+@kernel()
+def _mend(r, first, n, e, kind, std, xs, ds, mine, s):
+    """Take anew, run by run, the chunk `mine` of samples on the cells of a block that need it."""
+    xs, ds, mine, e, s = lent(xs), lent(ds), lent(mine), lend(e), lent(s)
+    for j in range(n):
+        if bad_cell(s, j):
+            for q in range(mine.shape[0]):
+                k = f32(train_count(xs, ds, mine[q], r, first + j))
+                take_runs(kind, std, k, s, j, STRIDE, e.curve, e.origin, e.n)
 
 
 @kernel()
@@ -326,7 +355,13 @@ def _counts_block(r, first, n, w, e, kind, std, counts, step, k0, k1, own):
     start(r, first, weights, e, kind, std, s, places)
     for j in range(n):
         count[j] = f32(counts[r, first + j])
-    collapse(kind, std, s, n, e)
+    begin(s, n)
+    collapse(kind, std, s, n)
+    if end(s, n):
+        for j in range(n):
+            if bad_cell(s, j):
+                k = f32(counts[r, first + j])
+                take_runs(kind, std, k, s, j, STRIDE, e.curve, e.origin, e.n)
     some = finish(kind, s, n, z[first:])
     for j in range(n):
         at = first + j
