@@ -185,6 +185,7 @@ def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k
                 many += 0 if one else 1
         _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, columns[:few], s[U * STRIDE :], cells)
     if kind != MEASURED or many > 0:
+        chunk = 1 if kind == MEASURED else CHUNK  # whose reach is short
         for i in range(n_mine):
             if kind == MEASURED:
                 one = counts[i]
@@ -192,11 +193,11 @@ def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k
                     count[j] = one[j]
             else:
                 _count_block(xs, ds, mine[i], r, first, count)
-            if i % CHUNK == 0:
+            if i % chunk == 0:
                 begin(s, n)
             collapse(kind, std, s, n)
-            if (i % CHUNK == CHUNK - 1 or i == n_mine - 1) and end(s, n):
-                done = i - i % CHUNK
+            if (i % chunk == chunk - 1 or i == n_mine - 1) and end(s, n):
+                done = i - i % chunk
                 _mend(r, first, n, e, kind, std, xs, ds, mine[done : i + 1], s)
     some = finish(kind, s, n, z[first:])
     for i in range(few):
