@@ -27,7 +27,7 @@ KNOWN = """\
 6. **Rounding.** Here means and variances are accumulated over a minibatch and rounded to float32 at its end,
    there after every pulse.
 7. **AGAD's first phase** only measures its reference here; there the reference starts at zero.
-8. **Non-affine responses** run on tables here, the pulses of a sample along the tangent, to about 2e-4 of
+8. **Non-affine responses** run on tables here, the pulses of a sample along a parabola, to about 2e-4 of
    the way; and where an element's bounds differ from the mean, its response is scaled separately above and
    below zero here, by the whole range there.
 

@@ -54,9 +54,9 @@ class Table:
 
     A measured table has the distribution of the step too:
 
-    - `sd`: (devices, 2, n + 1), standard deviation of one pulse; `sd_curve`, as `curve`; `steps`: (devices, 2, levels, n + 1), its
-      quantiles at the probabilities `cdf` (levels,); `gaussian`: (devices, n), pulses from which their sum
-      is taken as Gaussian, by the interval of the first (see `Measured`).
+    - `sd`: (devices, 2, n + 1), standard deviation of one pulse; `sd_curve`, as `curve`; `steps`: (devices,
+      2, levels, n + 1), its quantiles at the probabilities `cdf` (levels,); `gaussian`: (devices, n), pulses
+      from which their sum is taken as Gaussian, by the interval of the first (see `Measured`).
     """
 
     low: float

@@ -1,7 +1,7 @@
 """Tabulated elements in Numba: their tables, and a run of one cell's pulses on a parabola of its table.
 
-The affine kernels know their contraction beforehand; here it depends on where a cell is. At its first pulse in
-an update a cell looks up the parabola around it, and what a sample does then takes no look-up any more.
+The affine kernels know their contraction beforehand; here it depends on where a cell is. At its first pulse
+in an update a cell looks up the parabola around it; then samples take no look-ups any more.
 `reference` has the mathematics, with the conditions under which a parabola holds.
 """
 
@@ -74,8 +74,8 @@ M, V, HIGH, LOW, PEAK, LOST = range(6)
 TOP, BOTTOM, CENTRE = range(6, 9)
 A_UP, B_UP, C_UP, N_UP, O_UP, P_UP, A_DOWN, B_DOWN, C_DOWN, N_DOWN, O_DOWN, P_DOWN = range(9, 21)
 REACH, UP, DOWN, LOWER, UPPER, BASE = range(21, 27)
-# The next four uniform numbers of a measured cell that is drawn pulse by pulse; V is then the number of pulses
-# it has had. Until then the first of them is the number of its pulses.
+# The next four uniform numbers of a measured cell that is drawn pulse by pulse; V is then the number of
+# pulses it has had. Until then the first of them is the number of its pulses.
 U = 27
 VALUES = 32
 

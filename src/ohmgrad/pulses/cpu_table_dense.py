@@ -1,7 +1,7 @@
 """Blocks of tabulated elements in Numba: a run of every cell as vectors, and the noise.
 
 A block is one array, a row of `STRIDE` floats for each of the values that `cpu_table` numbers. The compiler
-then knows that rows are apart, and makes vectors without testing for it, which would take as long as the work.
+then knows that rows are apart, and makes vectors without testing for it, which takes as long as the work.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -74,9 +74,9 @@ BLOCK, STRIDE = 256, 256 + 64
 LANES = 16
 #: samples that are taken before a block is looked at
 CHUNK = 4
-#: rows of a block besides the values of `cpu_table`: signed pulses of the present sample; of a chunk the mean,
-#: variance and largest variance before it, highest and lowest mean and largest bend, and whether some run does
-#: not hold; square of `WIDE` times the steepest stretch
+#: rows of a block besides the values of `cpu_table`: signed pulses of the present sample; of a chunk the
+#: mean, variance and largest variance before it, highest and lowest mean and largest bend, and whether some
+#: run does not hold; square of `WIDE` times the steepest stretch
 COUNT, OLD_M, OLD_V, OLD_PEAK, CREST, TROUGH, WORST, BAD, WIDTH = range(VALUES, VALUES + 9)
 ROWS = VALUES + 9
 #: place of each row

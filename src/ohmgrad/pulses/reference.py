@@ -28,10 +28,9 @@ noise. Around the middle of the path, `half` away, they have the variance S,
     S = v + (n - 1)/2 s^2 + half^2/3,         with s the noise of one pulse there,
 
 and the line has the parabola's slope in the middle, and its value there and g S more, where the parabola is
-step(w + x) = one - e x + g x^2. So e and one of this line, at m, enter the sums above, and what n pulses add
-to the mean is off in the third order of the path: over a path of a tenth of the range and n e = `BEND` by
-10^-4 of the path (measured; a tangent at m would be off by some per cent). Noise that shifts the mean step
-by g v is in it.
+step(w + x) = one - e x + g x^2. So e and one of this line, at m, enter the sums above. Measured against single
+pulses, on exponential and power responses of 60 to 1200 states, the mean is off by 0.2 to 3 in 10,000 of the
+way (rms; 6 samples of up to 31 pulses), the variance by less than 1 %.
 A run holds if, with V the largest variance so far,
 
     |u(m) - middle| + `WIDE` sqrt(V) <= reach  after it,  n |e| <= `BEND`,
@@ -41,9 +40,9 @@ u in intervals of the table and `BEND` where the few terms of a series end that 
 (1 - e)^n. If it does not hold, the parabola of the interval of m is taken; if it is that already, the run is
 halved, and the next is tried twice as long as the last that held. A single pulse on the parabola of its own
 interval is always taken, and then that of the next; where the noise around m reached beyond the former, the
-element is replayed. So is one of measured steps with fewer pulses in the update than `Table.gaussian` asks for
-where it starts: their sum is no Gaussian yet. (A replay draws each from the distribution; the collapse takes
-its mean, and its variance in the middle of each run.)
+element is replayed. So is one of measured steps with fewer pulses in the update than `Table.gaussian` asks
+for where it starts: their sum is no Gaussian yet. (A replay draws each from the distribution; the collapse
+takes its mean, and its variance in the middle of each run.)
 
 **The kink.** An element with unequally spread bounds stretches its table differently on the two sides of
 w = 0: the slope jumps there by J. What a run spreads over is taken as one Gaussian around the middle of the
