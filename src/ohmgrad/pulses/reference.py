@@ -28,9 +28,9 @@ noise. Around the middle of the path, `half` away, they have the variance S,
     S = v + (n - 1)/2 s^2 + half^2/3,         with s the noise of one pulse there,
 
 and the line has the parabola's slope in the middle, and its value there and g S more, where the parabola is
-step(w + x) = one - e x + g x^2. So e and one of this line, at m, enter the sums above. Measured against single
-pulses, on exponential and power responses of 60 to 1200 states, the mean is off by 0.2 to 3 in 10,000 of the
-way (rms; 6 samples of up to 31 pulses), the variance by less than 1 %.
+step(w + x) = one - e x + g x^2. So e and one of this line, at m, enter the sums above. Measured against
+single pulses, on exponential and power responses of 60 to 1200 states, the mean is off by 0.2 to 3 in 10,000
+of the way (rms; 6 samples of up to 31 pulses), the variance by less than 1 %.
 A run holds if, with V the largest variance so far,
 
     |u(m) - middle| + `WIDE` sqrt(V) <= reach  after it,  n |e| <= `BEND`,
