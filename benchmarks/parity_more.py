@@ -67,7 +67,7 @@ def response_rows() -> list[Row]:
         found.append(("piecewise", r, "PiecewiseStepDevice", 1.0, own))
     rows: list[Row] = []
     scaled = "the response is scaled separately above and below zero; theirs by the whole range"
-    tangents = "the collapse follows tangents of a table, to about 2e-4 of the way"
+    tangents = "the collapse follows parabolas of a table, to about 2e-4 of the way"
     for name, response, kind, factor, own in found:
         for noise, spread, updates, why in (
             (og.Noise(), og.Spread(), UPDATES[2:3], tangents),

@@ -30,7 +30,7 @@ KNOWN = """\
    reference starts at zero, and nothing is written until a sweep over the columns after the first flip. That
    makes the short training of part B slower there: over 20 other seeds its loss was 0.321 ± 0.012 here,
    0.335 ± 0.011 there, and 0.330 ± 0.014 here with writes held back likewise.
-8. **Non-affine responses** run on tables here, the pulses of a sample along the tangent, to about 2e-4 of
+8. **Non-affine responses** run on tables here, the pulses of a sample along a parabola, to about 2e-4 of
    the way; and where an element's bounds differ from the mean, its response is scaled separately above and
    below zero here, by the whole range there.
 

@@ -1,4 +1,4 @@
-"""Runs of pulses on tangents of a table: the kink at w = 0, long runs, and steps that are far too large."""
+"""Runs of pulses on parabolas of a table: the kink at w = 0, long runs, and steps that are far too large."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_the_kink_at_zero_has_the_moments_of_single_pulses(way: list[int]) -> No
 def test_a_kink_that_is_left_out_is_caught(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     true = reference._over_the_kink
 
-    def without(m: Tensor, v: Tensor, k: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Any:
-        with_kink = true(m, v, k, one, e, elements)
+    def without(middle: Tensor, spread: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Any:
+        with_kink = true(middle, spread, one, e, elements)
         return (with_kink[0], e) if part == "slope" else (one, with_kink[1])
 
     monkeypatch.setattr(reference, "_over_the_kink", without)

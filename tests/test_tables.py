@@ -31,6 +31,7 @@ from ohmgrad import (
 )
 from ohmgrad.devices import Elements, Table, draw, tabulate
 from ohmgrad.devices.measured import MOST_PLACES
+from ohmgrad.devices.parabolas import CURVED
 from ohmgrad.devices.table import ERROR, TOLERANCE
 from ohmgrad.pulses import FIDELITIES, apply_counts_, pulsed_update_, reference
 from ohmgrad.rng import Key
@@ -78,24 +79,29 @@ def test_the_stated_error_is_met(name: str) -> None:
     assert coarser < 64 or table.error > ERROR / 8  # half as many intervals would not do: 4 times the error
 
 
-def test_a_tangent_predicts_within_its_reach() -> None:
-    """From random places, as far as the reach says, the step is known to TOLERANCE of q(0)."""
+def test_a_parabola_predicts_within_its_reach() -> None:
+    """From random places, as far as the reach says, the step is known to TOLERANCE of q(0), and what the
+    curvature adds to the tangent is at most CURVED of it."""
     for response in TABULATED.values():
         table = table_of(response)
         g = torch.Generator().manual_seed(1)
         w = (torch.rand(4000, generator=g, dtype=torch.float64) * 0.98 + 0.01) * 1.1 - 0.6
         none = torch.zeros(4000, dtype=torch.int64)
-        reach = table.least(table.levels, none, w, w) / table.per_weight
+        place, _ = table.place(w)
+        middle = w - table.away(place, w) / table.per_weight
+        reach = table.reach[0, place] / table.per_weight
+        assert float(reach.min()) >= 0.5 / table.per_weight
         for side, down in itertools.product((-1, 1), (0, 1)):
-            to = w + side * reach.clamp(max=2.0) * torch.rand(4000, generator=g, dtype=torch.float64)
+            away = reach.clamp(max=2.0) * torch.rand(4000, generator=g, dtype=torch.float64)
+            to = middle + side * away
             inside = (to > response.w_min) & (to < response.w_max)
-            value, slope = table.tangent(table.q, none, none + down, w)
+            value, _, half = table.parabola(table.curve, none, none + down, place, to)
             there, _ = table.tangent(table.q, none, none + down, to)
             unit = float((response.q_minus if down else response.q_plus)(torch.zeros(1)))
-            off = ((there - value - slope * (to - w)).abs() / unit)[inside]
-            assert float(off.max()) <= 1.0001 * TOLERANCE
+            assert float(((there - value).abs() / unit)[inside].max()) <= 1.0001 * TOLERANCE
+            assert float((half.abs() * away**2 / unit).max()) <= 1.0001 * CURVED
     flat = table_of(Custom(lambda w: 1 - w, lambda w: 1 + w))
-    assert bool(torch.isinf(flat.levels).all())
+    assert bool(torch.isinf(flat.reach).all())
 
 
 def test_what_has_no_table_says_why() -> None:
@@ -140,8 +146,7 @@ def test_yaml_round_trip(name: str) -> None:
 @pytest.mark.parametrize("name", DEVICES)
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.name)
 def test_an_update_is_the_reference(name: str, setting: Setting) -> None:
-    """Events exactly, weights to a few roundings of float32 per pulse: a chord changes from interval to
-    interval, and what of its change (at most 8 ERROR) a mean within rounding of a node may see."""
+    """Events exactly, weights to a few roundings of float32 per pulse."""
     shape, device = (37, 53), DEVICES[name]
     elements = draw(device, shape, KEY)
     assert elements.form == "table"
@@ -241,19 +246,19 @@ def _deviations(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", LAWS)
 def test_the_collapse_has_the_moments_of_single_pulses(name: str) -> None:
-    """2 x 10^4 chains each. The tangents' part, at most TOLERANCE/3 of a sample's move, is below 1.3 s.e."""
+    """2 x 10^4 chains each. The parabolas' part, at most TOLERANCE/4 of a sample's move, is below 1 s.e."""
     assert_all_within(_deviations(name), 1e-3 / len(LAWS))
 
 
 def test_a_wrong_slope_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The planted bug: tangents that are flat."""
-    true = Table.tangent
+    """The planted bug: parabolas that are flat."""
+    true = Table.parabola
 
-    def flat(self: Table, *args: Any) -> tuple[Tensor, Tensor]:
-        value, slope = true(self, *args)
-        return value, 0 * slope
+    def flat(self: Table, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
+        value, slope, half = true(self, *args)
+        return value, 0 * slope, half
 
-    monkeypatch.setattr(Table, "tangent", flat)
+    monkeypatch.setattr(Table, "parabola", flat)
     with pytest.raises(AssertionError):
         assert_all_within(_deviations("pow"), 1e-3 / len(LAWS))
 

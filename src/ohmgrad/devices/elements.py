@@ -109,9 +109,9 @@ class Elements:
         return torch.where(self.q_plus(zero) == self.q_minus(zero), zero, (low + high) / 2)
 
     def tangent(self, w: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean step of one pulse at `w` (float64), signed, and by how much one pulse contracts distances.
+        """Step of one pulse of affine elements at `w` (float64), signed, and how it contracts distances.
 
-        step(w + x) = one - e x around w: exactly for affine elements, by the table's chord for others.
+        step(w + x) = one - e x around w.
 
         Args:
             w: of the planes' shape; down: bool, true where the pulse goes down.
@@ -120,25 +120,45 @@ class Elements:
             one (weight units) and e (dimensionless), float64.
         """
         size = torch.where(down, -self.down, self.up).double()
-        if self.table is None:
-            bound = torch.where(down, self.lower, self.upper).double()
-            e = torch.where(down, self.slope_down, self.slope_up) * size / bound
-            return size - e * w, e
-        unit = torch.where(down, self.unit_down, self.unit_up)
-        value, slope = self.table.tangent(self.table.q, self.which.long(), down.long(), self.nominal(w))
-        return size / unit * value, -size / unit * slope * self.stretch(w)
+        bound = torch.where(down, self.lower, self.upper).double()
+        e = torch.where(down, self.slope_down, self.slope_up) * size / bound
+        return size - e * w, e
 
-    def pulse_std(self, w: Tensor, down: Tensor) -> tuple[Tensor, Tensor | float]:
-        """Standard deviation of one pulse at `w` that does not scale with its step, and its slope, float64.
+    def parabola(self, w: Tensor, down: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean step of one pulse of tabulated elements, as the parabola of an interval has it.
 
-        Arguments as for `tangent`; of additive noise, whose slope is 0, and of measured steps.
+        step(w + x) = one - e x + g x^2 around w, on its side of zero.
+
+        Args:
+            w: of the planes' shape; down: bool, true where the pulse goes down.
+            place: interval of the table, int64 of the same shape.
+
+        Returns:
+            one (weight units), e (dimensionless) and g (1/weight units), float64.
+        """
+        assert self.table is not None
+        size = torch.where(down, -self.down / self.unit_down, self.up / self.unit_up).double()
+        value, slope, half = self.table.parabola(
+            self.table.curve, self.which.long(), down.long(), place, self.nominal(w)
+        )
+        stretch = self.stretch(w)
+        return size * value, -size * slope * stretch, size * half * stretch**2
+
+    def pulse_std(self, w: Tensor, down: Tensor, place: Tensor | None = None) -> Tensor:
+        """Standard deviation of one pulse at `w` that does not scale with its step, float64.
+
+        Arguments as for `parabola`; of additive noise, and of measured steps: the table's own, or as the
+        parabola of the interval `place` has it.
         """
         size = torch.where(down, self.down, self.up).double()
-        if self.table is None or self.table.sd is None:
-            return self.noise_std * size, 0.0
-        unit = torch.where(down, self.unit_down, self.unit_up)
-        sd, slope = self.table.tangent(self.table.sd, self.which.long(), down.long(), self.nominal(w))
-        return size / unit * sd, size / unit * slope * self.stretch(w)
+        table, which = self.table, self.which.long()
+        if table is None or table.sd is None:
+            return self.noise_std * size
+        size = size / torch.where(down, self.unit_down, self.unit_up)
+        if place is None:
+            return size * table.tangent(table.sd, which, down.long(), self.nominal(w))[0]
+        assert table.sd_curve is not None
+        return size * table.parabola(table.sd_curve, which, down.long(), place, self.nominal(w))[0]
 
     def nominal(self, w: Tensor) -> Tensor:
         """`w` scaled to the nominal range: each side of zero by its bound."""

@@ -1,4 +1,4 @@
-"""The tabulated form: responses sampled on an even grid, and how far a tangent can be trusted on it.
+"""The tabulated form: responses sampled on an even grid, with a parabola around every interval of it.
 
 Kernels know no family but the affine ones. Everything else becomes a table: q+ and q- at the nodes of an
 even grid over [w_min, w_max], linear in between. The number of intervals is the smallest of 64, 128, ...
@@ -6,10 +6,10 @@ even grid over [w_min, w_max], linear in between. The number of intervals is the
 between the nodes, is at most `ERROR` of the step at w = 0. A response that no grid meets, because it
 jumps or has an infinite slope, has no table and stays a callable.
 
-**Reach.** The collapse replaces the table by its tangent, the line through the two nodes around the mean.
-For every interval `reach` is the distance, from anywhere in it and to either side, within which that line
+**Reach.** The collapse replaces the table by a parabola around the interval of the mean (see `parabolas`).
+For every interval `reach` is the distance from its middle, to either side, within which the parabola
 predicts both steps to within `TOLERANCE` of the step at w = 0. For a smooth response it is about
-sqrt(2 TOLERANCE q(0)/|q''|); a linear one has no limit.
+(6 TOLERANCE q(0)/|q'''|)^(1/3), but at most (2 `CURVED` q(0)/|q''|)^(1/2); a linear one has no limit.
 """
 
 from __future__ import annotations
@@ -24,15 +24,18 @@ from torch import Tensor
 
 from .families import AffineResponse
 from .measured import Measured
+from .parabolas import parabolas
 from .response import AbstractResponse
 
 __all__ = ["ERROR", "TOLERANCE", "Table", "tabulate"]
 
 #: largest error of interpolation, as a part of the step at w = 0
 ERROR = 1e-4
-#: largest error of a step that a tangent predicts, as a part of the step at w = 0. Over the pulses of a
-#: sample the error grows from 0 to this, as the square of the distance: the sample's move is off by a third
+#: largest error of a step that a parabola predicts, as a part of the step at w = 0. On the way there the
+#: error grows from 0 to this, as the third power of the distance: the move is off by a quarter
 TOLERANCE = 2e-3
+#: likewise of the standard deviation of a measured step
+_SD_TOLERANCE = 0.02
 _FIRST, _LAST = 64, 8192
 #: points between two nodes where the error is measured
 _BETWEEN = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
@@ -46,22 +49,24 @@ class Table:
       in the direction of the pulse, in units of dw_min;
     - `error`: largest error between nodes, as a part of the step at w = 0 (0 for a measured table, which
       is its own meaning);
-    - `levels`: (devices, L, n), in intervals: `levels[d, l, i]` is the least reach in the 2^l intervals
-      from i on, so that two of them give the least between any two places.
+    - `curve`: (devices, 2, 3, n), a parabola around every interval: a, b, c of `parabolas`, in the units of
+      q; `reach`: (devices, n), how far from the middle of the interval it serves, in intervals.
 
     A measured table has the distribution of the step too:
 
-    - `sd`: (devices, 2, n + 1), standard deviation of one pulse; `steps`: (devices, 2, levels, n + 1), its
-      quantiles at the probabilities `cdf` (levels,); `gaussian`: (devices, n), pulses from which their sum
-      is taken as Gaussian, by the interval of the first (see `Measured`).
+    - `sd`: (devices, 2, n + 1), standard deviation of one pulse; `sd_curve`, as `curve`; `steps`: (devices,
+      2, levels, n + 1), its quantiles at the probabilities `cdf` (levels,); `gaussian`: (devices, n), pulses
+      from which their sum is taken as Gaussian, by the interval of the first (see `Measured`).
     """
 
     low: float
     high: float
     q: Tensor
     error: float
-    levels: Tensor
+    curve: Tensor
+    reach: Tensor
     sd: Tensor | None = None
+    sd_curve: Tensor | None = None
     steps: Tensor | None = None
     cdf: Tensor | None = None
     gaussian: Tensor | None = None
@@ -101,12 +106,22 @@ class Table:
         left, right = values[which, down, i], values[which, down, i + 1]
         return left + t * (right - left), (right - left) * self.per_weight
 
-    def least(self, levels: Tensor, which: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """Least value of `levels` between `low` and `high` (weights, one shape)."""
-        (i, _), (j, _) = self.place(low), self.place(high)
-        level = (j - i + 1).double().log2().floor().long()
-        which = which.expand(i.shape)
-        return torch.minimum(levels[which, level, i], levels[which, level, j + 1 - (1 << level)])
+    def parabola(
+        self, curve: Tensor, which: Tensor, down: Tensor, place: Tensor, w: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What the parabolas `curve` (as `curve` or `sd_curve`) of the intervals `place` say of `w`.
+
+        Returns:
+            Value, slope per unit of weight, and half the second derivative.
+        """
+        which, down = which.expand(place.shape), down.expand(place.shape)
+        a, b, c = curve[which, down, :, place].unbind(-1)
+        t, rate = self.away(place, w), self.per_weight
+        return a + t * (b + t * c), rate * (b + 2 * c * t), rate**2 * c
+
+    def away(self, place: Tensor, w: Tensor) -> Tensor:
+        """Distance of `w` from the middle of the interval `place`, in intervals, to the right positive."""
+        return (w.double() - self.low) * self.per_weight - place - 0.5
 
     def draw(self, which: Tensor, down: Tensor, w: Tensor, u: Tensor) -> Tensor:
         """Step of one pulse by its probability `u` in (0, 1): bilinear between levels and nodes."""
@@ -155,8 +170,8 @@ def _make(response: AbstractResponse) -> Table | str:
             f"w = 0, more than {ERROR:g} (they jump, or their slope is infinite somewhere)"
         )
     q = q.unsqueeze(0)
-    tolerance = torch.tensor([TOLERANCE], dtype=torch.float64)
-    return Table(low, high, q, error, _trust(q, unit.squeeze(-1), tolerance))
+    curve, reach = _trust(q, unit.view(1, 2), torch.tensor([TOLERANCE], dtype=torch.float64), False)
+    return Table(low, high, q, error, curve, reach)
 
 
 _kept = functools.lru_cache(maxsize=64)(_make)
@@ -176,51 +191,26 @@ def _error(response: AbstractResponse, grid: Tensor, q: Tensor, unit: Tensor) ->
 
 
 def _measured(response: Measured) -> Table:
-    q, sd = response.mean, response.sd
-    # a tangent need not be better than the table, whose means scatter from node to node: the second
-    # differences of independent errors of standard deviation s have one of s sqrt(6)
-    second = q[..., 2:] - 2 * q[..., 1:-1] + q[..., :-2]
-    rough = (second.square().mean(-1) / 6).sqrt() / response.unit.view(1, 2)
-    tolerance = (3 * rough.amax(1)).clamp(min=TOLERANCE)
-    trust = _trust(q, response.unit, tolerance)
+    q, sd, unit = response.mean, response.sd, response.unit.view(1, 2)
+    curve, reach = _trust(q, unit, _rough(q / unit.unsqueeze(-1), TOLERANCE), True)
+    scale = sd.mean(-1).clamp(min=1e-6)
+    sd_curve, sd_reach = _trust(sd, scale, _rough(sd / scale.unsqueeze(-1), _SD_TOLERANCE), True)
     need = torch.maximum(response.gaussian_from[..., 1:], response.gaussian_from[..., :-1]).amax(1)
-    return Table(-1.0, 1.0, q, 0.0, trust, sd, response.steps, response.cdf, need)
+    return Table(
+        -1.0, 1.0, q, 0.0, curve, torch.minimum(reach, sd_reach), sd, sd_curve, response.steps, response.cdf,
+        need,
+    )  # fmt: skip
 
 
-def _trust(q: Tensor, unit: Tensor, tolerance: Tensor) -> Tensor:
-    """`levels` of a table; tolerance: (devices,), in units of `unit` (2,)."""
-    part = q / unit.view(1, 2, 1)
-    bound = tolerance.view(-1, 1, 1)
-    right, left = _right_reach(part, bound), _right_reach(part.flip(-1), bound).flip(-1)
-    return _levels(torch.minimum(right, left).amin(1))
+def _rough(part: Tensor, least: float) -> Tensor:
+    """Tolerance of measured values (devices, 2, n + 1), (devices,). A parabola need not be better than the
+    table, whose values scatter from node to node: the second differences of independent errors of standard
+    deviation s have one of s sqrt(6)."""
+    second = part[..., 2:] - 2 * part[..., 1:-1] + part[..., :-2]
+    return (3 * (second.square().mean(-1) / 6).sqrt().amax(1)).clamp(min=least)
 
 
-def _levels(values: Tensor) -> Tensor:
-    """Least of the 2^l values from each place on, (devices, L, n) from (devices, n)."""
-    levels = [values]
-    while 2 ** len(levels) <= values.shape[-1]:
-        half = 2 ** (len(levels) - 1)
-        last = levels[-1]
-        levels.append(torch.minimum(last, torch.cat([last[:, half:], last[:, -1:].expand(-1, half)], 1)))
-    return torch.stack(levels, 1)
-
-
-def _right_reach(q: Tensor, tolerance: Tensor) -> Tensor:
-    """Intervals beyond the right end of each interval up to which its line is good to `tolerance`."""
-    n = q.shape[-1] - 1
-    slope = q[..., 1:] - q[..., :-1]
-    reach = torch.full_like(slope, math.inf)
-    before = torch.zeros_like(slope)
-    for d in range(2, n + 1):
-        count = n + 1 - d  # intervals that have a node d to the right of their left one
-        off = q[..., d:] - q[..., :count] - d * slope[..., :count]
-        out = (off.abs() > tolerance) & torch.isinf(reach[..., :count])
-        edge = tolerance * off.sign()
-        part = (edge - before[..., :count]) / torch.where(
-            out, off - before[..., :count], torch.ones_like(off)
-        )
-        reach[..., :count] = torch.where(out, d - 2 + part, reach[..., :count])
-        if not bool(torch.isinf(reach[..., : max(count - 1, 0)]).any()):
-            break
-        before = off
-    return reach
+def _trust(q: Tensor, unit: Tensor, tolerance: Tensor, scatter: bool) -> tuple[Tensor, Tensor]:
+    """`curve` and `reach` of values (devices, 2, n + 1); tolerance: (devices,), in units of `unit` (., 2)."""
+    curve, reach = parabolas(q / unit.unsqueeze(-1), tolerance.unsqueeze(-1).expand(-1, 2), scatter)
+    return curve * unit.unsqueeze(-1).unsqueeze(-1), reach.amin(1)

@@ -53,6 +53,7 @@ SOURCES = (
     "cpu_counts.py",
     "cpu_rounding.py",
     "cpu_table.py",
+    "cpu_table_runs.py",
     "cpu_table_dense.py",
     "cpu_table_cells.py",
     "cpu_table_rows.py",

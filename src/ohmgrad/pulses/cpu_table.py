@@ -1,7 +1,8 @@
-"""Tabulated elements in Numba: their tables, and one cell's pulses on a tangent of its own.
+"""Tabulated elements in Numba: their tables, and a run of one cell's pulses on a parabola of its table.
 
-The affine kernels know their contraction beforehand; here it is looked up at the mean, for every run of
-pulses. `reference` has the mathematics, with the conditions under which a tangent holds.
+The affine kernels know their contraction beforehand; here it depends on where a cell is. At its first pulse
+in an update a cell looks up the parabola around it; then samples take no look-ups any more.
+`reference` has the mathematics, with the conditions under which a parabola holds.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -16,10 +17,47 @@ import numpy as np
 from numba import njit
 
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET
-from .cpu_math import CONTRACT, as_float, as_int, kernel
+from .cpu_math import CONTRACT, as_float, as_int
 from .reference import BEND, KINK_END, KINK_HEIGHT, WIDE
 
-__all__ = ["MEASURED", "SIGMAS", "Packed", "Rows", "advance", "beyond", "interval", "run", "single"]
+__all__ = [
+    "A_DOWN",
+    "A_UP",
+    "BASE",
+    "BOTTOM",
+    "B_DOWN",
+    "B_UP",
+    "CENTRE",
+    "C_DOWN",
+    "C_UP",
+    "DOWN",
+    "HIGH",
+    "LIMIT",
+    "LOST",
+    "LOW",
+    "LOWER",
+    "MEASURED",
+    "N_DOWN",
+    "N_UP",
+    "O_DOWN",
+    "O_UP",
+    "PEAK",
+    "P_DOWN",
+    "P_UP",
+    "REACH",
+    "SIGMAS",
+    "TOP",
+    "UP",
+    "UPPER",
+    "VALUES",
+    "M",
+    "Packed",
+    "U",
+    "V",
+    "advance",
+    "interval",
+    "single",
+]
 
 i32, f32 = np.int32, np.float32
 
@@ -27,17 +65,31 @@ MEASURED = 3  # a kind of noise, beside those of cpu_dense
 LIMIT, SIGMAS = f32(BEND), f32(WIDE)
 HEIGHT, END, SLOPE = f32(KINK_HEIGHT), f32(1 / KINK_END), f32(3 * KINK_HEIGHT / KINK_END)
 
+# The values of a cell: columns of its record on the sparse road, rows of a block on the dense one.
+# State: mean, variance, highest and lowest mean, largest variance, whether the cell is to be replayed.
+M, V, HIGH, LOW, PEAK, LOST = range(6)
+# Parameters: intervals per weight above and below zero; middle of the interval whose parabola is in use, in
+# intervals from w = 0; the parabola up and down, three values times the step at w = 0, and the standard
+# deviation of a pulse, of measured steps also a parabola; reach.
+TOP, BOTTOM, CENTRE = range(6, 9)
+A_UP, B_UP, C_UP, N_UP, O_UP, P_UP, A_DOWN, B_DOWN, C_DOWN, N_DOWN, O_DOWN, P_DOWN = range(9, 21)
+REACH, UP, DOWN, LOWER, UPPER, BASE = range(21, 27)
+# The next four uniform numbers of a measured cell that is drawn pulse by pulse; V is then the number of
+# pulses it has had. Until then the first of them is the number of its pulses.
+U = 27
+VALUES = 32
+
 
 class Packed(NamedTuple):
-    """Elements and their table, as the kernels take them; float32 but for `which` (int32), `line` and n.
+    """Elements and their table, as the kernels take them; float32 but for `which` (int32) and n.
 
     up, down, lower, upper: planes (1, 1) or (rows, cols); which: first place of the element's device in the
     tables, of the same shape. value, rise: at 2 (n + 1) places a device, up and then down, q at a node over
-    its value at w = 0, and the increase to the next; sd, sd_rise: likewise; line: value and rise as one
-    uint64; room: likewise, how far a run may move, in intervals; need: likewise, measured pulses that the
-    collapse needs. reach: (devices, L, n). steps: (devices, 2, levels, n + 1), as one row; cdf: (levels,);
-    even: whether its levels are. top, bottom: intervals per unit of weight, times w_max and w_min; origin:
-    place of w = 0 in intervals; n: intervals. least_reach, most_value, most_rise: over the whole table.
+    its value at w = 0, and the increase to the next; need: likewise, measured pulses that the collapse needs.
+    curve: at n + 1 places a device one row each, the parabola up and down, reach, and of measured steps from
+    the 8th on the parabolas of the standard deviation. steps: (devices, 2, levels, n + 1), as one row; cdf:
+    (levels,); even: whether its levels are. top, bottom: intervals per unit of weight, times w_max and w_min;
+    origin: place of w = 0 in intervals; n: intervals.
     """
 
     up: np.ndarray
@@ -47,12 +99,8 @@ class Packed(NamedTuple):
     which: np.ndarray
     value: np.ndarray
     rise: np.ndarray
-    sd: np.ndarray
-    sd_rise: np.ndarray
-    line: np.ndarray
-    room: np.ndarray
-    reach: np.ndarray
     need: np.ndarray
+    curve: np.ndarray
     steps: np.ndarray
     cdf: np.ndarray
     top: np.float32
@@ -60,37 +108,6 @@ class Packed(NamedTuple):
     origin: np.float32
     n: np.int32
     even: bool
-    least_reach: np.float32
-    most_value: np.float32
-    most_rise: np.float32
-
-
-class Rows(NamedTuple):
-    """Scratch rows, one value a cell. Parameters: steps up and down, intervals per weight above and below
-    zero, bounds, place in the tables, pulses that one run takes wherever the cell may be. State: mean,
-    variance, highest and lowest mean, largest variance. Of the present sample: counts, of which runs leave
-    the rest; part of the interval, intervals per weight, room of a run, a measured step's standard
-    deviation and its slope."""
-
-    up: np.ndarray
-    down: np.ndarray
-    top: np.ndarray
-    bottom: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    base: np.ndarray
-    sure: np.ndarray
-    m: np.ndarray
-    v: np.ndarray
-    high: np.ndarray
-    low: np.ndarray
-    peak: np.ndarray
-    counts: np.ndarray
-    part: np.ndarray
-    rate: np.ndarray
-    room: np.ndarray
-    sd: np.ndarray
-    sd_slope: np.ndarray
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -104,9 +121,10 @@ def interval(m, top, bottom, origin, n):
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _terms(k, e):
-    """sum_{i<k} (1 - e)^i by four terms, for k |e| <= BEND; exact for k <= 4."""
+    """sum_{i<k} (1 - e)^i by five terms, for k |e| <= BEND; exact for k <= 5."""
     y = k * e
-    s = f32(1) - (y - f32(3) * e) * f32(1 / 4)
+    s = f32(1) - (y - f32(4) * e) * f32(1 / 5)
+    s = f32(1) - (y - f32(3) * e) * f32(1 / 4) * s
     s = f32(1) - (y - f32(2) * e) * f32(1 / 3) * s
     s = f32(1) - (y - e) * f32(1 / 2) * s
     return k * s
@@ -114,101 +132,101 @@ def _terms(k, e):
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _root(v):
-    """1/sqrt(v) to 5 in a million, without a division; v times it is 0 at v = 0."""
+    """1/sqrt(v) to 2 in 10,000, without a division; v times it is 0 at v = 0."""
     y = as_float(i32(i32(0x5F3759DF) - i32(as_int(v) >> i32(1))))
-    y = y * (f32(1.5) - f32(0.5) * v * y * y)
-    return y * (f32(1.5) - f32(0.5) * v * y * y)
+    r = v * y * y
+    return y * (f32(15 / 8) - r * (f32(5 / 4) - f32(3 / 8) * r))
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def run(kind, std, one, e, room, steep):
-    """Pulses that a tangent serves, at least 1: `reference._run`. steep: largest intervals per weight."""
-    bend = abs(e)
-    if kind == MULTIPLICATIVE:
-        more = std * e / (f32(1) - e)
-        bend = max(bend, more * more)
-    reach = f32(1) + room / max(abs(one) * steep, f32(1e-30))
-    most = min(reach, LIMIT / max(bend, f32(1e-30)))
-    most = most if most >= f32(1) else f32(1)  # so too where nothing is finite any more
-    return np.floor(min(most, f32(1e6)))
+def _kink(middle, spread):
+    """How far on the other side of w = 0 a run is in the mean, and for which part:
+    `reference._over_the_kink`."""
+    root = _root(spread)
+    near = max(f32(1) - abs(middle) * root * END, f32(0))
+    square = near * near
+    return (spread * root) * (HEIGHT * near * square), SLOPE * square
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _kink(m, halfway, v):
-    """How far on the other side of w = 0 a run is in the mean, with its sign seen from m, and for which
-    part: `reference._over_the_kink`."""
-    root = _root(v)
-    middle = m + halfway
-    a = middle * root if m >= f32(0) else -middle * root
-    near = max(f32(1) - abs(a) * END, f32(0))
-    beyond = (v * root) * (HEIGHT * near * near * near + max(-a, f32(0)))
-    share = SLOPE * near * near
-    return beyond if m >= f32(0) else -beyond, share if a >= f32(0) else f32(1) - share
+def advance(kind, std, k, m, v, a, b, c, n, o, p, top, bottom, centre):
+    """Mean and variance of a cell after a run of k pulses of one direction, and the bend of the run.
 
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def advance(kind, std, k, size, m, v, noise, q, slope, jump, sd, sd_slope):
-    """Mean and variance of a cell after a run of k pulses of one direction.
-
-    size: step at w = 0, with the sign of the pulse; noise: its variance; q: the table at m; slope: its slope
-    per unit of weight; jump: by how much that differs across w = 0; sd, sd_slope: of a measured step; all
-    over q(0).
+    a, b, c: parabola of the step, with the sign of the pulse; n, o, p: of its standard deviation, or n alone;
+    top, bottom: intervals per weight above and below zero; centre: where the parabolas have their middle.
     """
-    path = max(k - f32(1), f32(0)) * (size * q)
-    shift, share = _kink(m, f32(0.5) * path, v + path * path * f32(1 / 12))
-    one, e = size * (q - jump * shift), -(size * slope)
+    first = top if m >= f32(0) else bottom
+    d = m * first - centre
+    start = first * (b + c * (d + d))
+    before = max(k - f32(1), f32(0)) * f32(0.5)
+    half = before * (a + d * (b + c * d)) * (f32(1) + (before - f32(0.5)) * start)
+    middle = m + half
+    above = middle >= f32(0)
+    here = top if above else bottom
+    d = middle * here - centre
+    at, rise = a + d * (b + c * d), b + c * (d + d)
+    noise = f32(0)
+    if kind == ADDITIVE:
+        noise = n * n
+    elif kind == MULTIPLICATIVE:
+        noise = (std * at) * (std * at)
+    elif kind == MEASURED:
+        sd = n + d * (o + p * d)
+        noise = sd * sd
+    spread = v + half * half * f32(1 / 3) + before * noise
+    beyond, share = _kink(middle, spread)
+    jump = rise * (top - bottom)  # of the slope, from below w = 0 to above
+    at += (c * here) * (here * spread) + jump * beyond
+    jump *= share
+    e = (jump if above else -jump) - rise * here
+    one = at + e * half
+    bend = max(abs(start), abs(e))
     terms = _terms(k, e)
-    new = m + one * terms
-    e -= size * jump * share
+    gone = e * terms
+    keep = f32(1) - gone
     if kind in (ADDITIVE, MEASURED):
-        if kind == MEASURED:
-            halfway = size * (sd + sd_slope * (f32(0.5) * one * max(terms - f32(1), f32(0))))
-            noise = halfway * halfway
-        gone = e * terms
-        keep = f32(1) - gone
-        h = f32(0.5) * e  # 2/(2 - e) = 1 + h + h^2 + ..., good to 10^-5 up to |e| = BEND
+        h = f32(0.5) * e  # 2/(2 - e) = 1 + h + h^2 + ..., good to 3 10^-5 for |e| <= BEND/2
         more = f32(1) + h * (f32(1) + h * (f32(1) + h))
         sums = terms * (f32(1) - f32(0.5) * gone) * more
         v = v * (keep * keep) + noise * (sums if k > f32(1) else terms)  # one pulse may bend beyond BEND
     elif kind == MULTIPLICATIVE:
-        keep = f32(1) - e * terms
-        c = std * std / ((f32(1) - e) * (f32(1) - e))
-        grown = _terms(k, -c * e * e) * c
-        many = (keep * keep) * (v + grown * (e * e * v + one * one))
-        once = v * (keep * keep) + (std * std * terms) * (e * e * v + one * one)
+        r = std / (f32(1) - e)
+        r, square = r * r, e * e
+        grows = r * square
+        bend = max(bend, grows * f32(1 / BEND))
+        y = k * grows  # of (1 + grows)^k - 1 over grows three terms are enough
+        grown = (r * k) * (f32(1) + (y - grows) * f32(1 / 2) * (f32(1) + (y - f32(2) * grows) * f32(1 / 3)))
+        step = square * v + one * one
+        many = (keep * keep) * (v + grown * step)
+        once = v * (keep * keep) + (std * std * terms) * step
         v = many if k > f32(1) else once
-    return new, v
+    return m + one * terms, v, bend * k if k > f32(1) else f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def single(kind, std, size, m, v, noise, q, slope, jump, sd, sd_slope):
-    """`advance` by one pulse."""
-    share = f32(0)
-    if jump != f32(0) and kind != QUIET:
-        shift, share = _kink(m, f32(0), v)
-        q -= jump * shift
-    one, keep = size * q, f32(1) + size * (slope + jump * share)
+def single(kind, std, m, v, a, b, c, n, o, p, top, bottom, centre):
+    """`advance` by one pulse, of one cell by itself."""
+    above = m >= f32(0)
+    here = top if above else bottom
+    d = m * here - centre
+    at, rise = a + d * (b + c * d), b + c * (d + d)
+    if kind == QUIET:
+        return m + at, v
+    noise = n * n
+    if kind == MEASURED:
+        noise = n + d * (o + p * d)
+        noise *= noise
+    slope = rise * here
+    one = at + c * here * here * v
+    if m * m < v * f32(KINK_END * KINK_END):
+        beyond, share = _kink(m, v)
+        jump = rise * (top - bottom)
+        one += jump * beyond
+        jump *= share
+        slope += -jump if above else jump
+    keep = f32(1) + slope
     if kind == MULTIPLICATIVE:
-        e = f32(1) - keep
-        v = v * (keep * keep + std * std * e * e) + std * std * one * one
-    elif kind != QUIET:
-        if kind == MEASURED:
-            noise = size * (sd + sd_slope * (f32(0.5) * one))
-            noise *= noise
+        v = v * (keep * keep + std * std * slope * slope) + std * std * one * one
+    else:
         v = v * (keep * keep) + noise
     return m + one, v
-
-
-@njit(forceinline=True, error_model="numpy")
-def _least(levels, device, i, j):
-    level = i32(i32(as_int(f32(j - i + 1)) >> i32(23)) - i32(127))  # log2 of a whole number, rounded down
-    return min(levels[device, level, i], levels[device, level, j + 1 - (1 << level)])
-
-
-@kernel(fastmath=CONTRACT)
-def beyond(high, low, sd, top, bottom, base, reach, origin, n):
-    """Whether noise needs more than the tangents on a cell's way. sd: largest standard deviation there."""
-    device = i32(base) // (2 * (n + 1))
-    i, _, _ = interval(low, top, bottom, origin, n)
-    last, _, _ = interval(high, top, bottom, origin, n)
-    return not SIGMAS * sd * max(top, bottom) <= _least(reach, device, i, last)

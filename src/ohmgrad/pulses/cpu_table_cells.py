@@ -12,16 +12,36 @@ from numba import njit
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
 from .cpu_math import CONTRACT, kernel, lent, philox
 from .cpu_rows import AHEAD, gauss_pulses
-from .cpu_table import MEASURED, SIGMAS, Packed, advance, beyond, interval, run, single
+from .cpu_table import (
+    BASE,
+    BOTTOM,
+    CENTRE,
+    DOWN,
+    HIGH,
+    LIMIT,
+    LOST,
+    LOW,
+    LOWER,
+    MEASURED,
+    PEAK,
+    REACH,
+    SIGMAS,
+    TOP,
+    UP,
+    UPPER,
+    M,
+    Packed,
+    U,
+    V,
+    advance,
+    interval,
+    single,
+)
+from .cpu_table_runs import one_way, take_runs
 
 __all__ = [
-    "BASE",
-    "BOTTOM",
     "DRAWN",
-    "TOP",
     "TOUCHED",
-    "M",
-    "U",
     "draw",
     "enter",
     "few_pulses",
@@ -44,9 +64,7 @@ MEASURED_STEP = 31  # ohmgrad.rng.Purpose
 def lend(e):
     return Packed(
         lent(e.up), lent(e.down), lent(e.lower), lent(e.upper), lent(e.which), lent(e.value), lent(e.rise),
-        lent(e.sd), lent(e.sd_rise), lent(e.line), lent(e.room), lent(e.reach), lent(e.need),
-        lent(e.steps), lent(e.cdf), e.top, e.bottom, e.origin, e.n, e.even, e.least_reach, e.most_value,
-        e.most_rise,
+        lent(e.need), lent(e.curve), lent(e.steps), lent(e.cdf), e.top, e.bottom, e.origin, e.n, e.even,
     )  # fmt: skip
 
 
@@ -135,63 +153,55 @@ def replay(w, r, j, todo, n, e, kind, std, step, k0, k1, z):
     return w
 
 
-# one cell of the sparse road: a line of the cache. U: its next four uniform numbers, if it is measured and
-# drawn pulse by pulse (until then its pulses); V is then the number of pulses it has had
-M, V, HIGH, LOW, PEAK, UP, DOWN, TOP, BOTTOM, LOWER, UPPER, BASE, U = range(13)
 TOUCHED, DRAWN = 1, 2
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def enter(r, j, w, e, cell):
-    """Parameters and state of cell j of row r before its first pulse."""
+    """Parameters and state of cell j of row r before its first pulse, but for the parabola."""
     row, c = (0, 0) if e.up.size == 1 else (r, j)
     lower, upper, now = e.lower[row, c], e.upper[row, c], w[r, j]
     cell[UP], cell[DOWN], cell[LOWER], cell[UPPER] = e.up[row, c], e.down[row, c], lower, upper
     cell[TOP], cell[BOTTOM], cell[BASE] = e.top / upper, e.bottom / lower, f32(e.which[row, c])
     cell[M], cell[HIGH], cell[LOW] = now, now, now
-    cell[V], cell[PEAK], cell[U] = f32(0), f32(0), f32(0)
+    cell[V], cell[PEAK], cell[LOST], cell[U] = f32(0), f32(0), f32(0), f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def visit(cell, k, down, kind, std, e):
     """k pulses in one direction on one cell."""
-    top, bottom, m, v = cell[TOP], cell[BOTTOM], cell[M], cell[V]
-    size = -cell[DOWN] if down else cell[UP]
-    first = i32(i32(cell[BASE]) + (e.n + i32(1) if down else i32(0)))
-    noise = (std * size) * (std * size)
-    while True:
-        i, t, here = interval(m, top, bottom, e.origin, e.n)
-        at = u32(first + i)
-        rise = e.rise[at]
-        q, slope, jump = e.value[at] + t * rise, rise * here, rise * (top + bottom - here - here)
-        sd, sd_slope = f32(0), f32(0)
-        if kind == MEASURED:
-            sd, sd_slope = e.sd[at] + t * e.sd_rise[at], e.sd_rise[at] * here
-        if k == f32(1):
-            m, v = single(kind, std, size, m, v, noise, q, slope, jump, sd, sd_slope)
-            n = k
-        else:
-            n = min(k, run(kind, std, size * q, size * slope * f32(-1), e.room[at], max(top, bottom)))
-            m, v = advance(kind, std, n, size, m, v, noise, q, slope, jump, sd, sd_slope)
-        if kind == QUIET:
-            m = min(max(m, cell[LOWER]), cell[UPPER])
-        cell[HIGH], cell[LOW], cell[PEAK] = max(cell[HIGH], m), min(cell[LOW], m), max(cell[PEAK], v)
-        k -= n
-        if not k > f32(0):
-            break
-    cell[M], cell[V] = m, v
+    a, b, c, n, o, p = one_way(kind, cell, 0, 1, down)
+    top, bottom, centre, bend = cell[TOP], cell[BOTTOM], cell[CENTRE], f32(0)
+    if k == f32(1):
+        m, v = single(kind, std, cell[M], cell[V], a, b, c, n, o, p, top, bottom, centre)
+    else:
+        m, v, bend = advance(kind, std, k, cell[M], cell[V], a, b, c, n, o, p, top, bottom, centre)
+    if kind == QUIET:
+        m, v = min(max(m, cell[LOWER]), cell[UPPER]), f32(0)
+    peak = max(cell[PEAK], v)
+    slack = cell[REACH] - abs(m * (top if m >= f32(0) else bottom) - centre)
+    wide = SIGMAS * max(top, bottom)
+    if slack >= f32(0) and slack * slack >= (wide * wide) * peak and bend <= LIMIT:
+        cell[V], cell[PEAK], cell[M], cell[HIGH], cell[LOW] = (
+            v,
+            peak,
+            m,
+            max(cell[HIGH], m),
+            min(cell[LOW], m),
+        )
+    else:
+        take_runs(kind, std, -k if down else k, cell, 0, 1, e.curve, e.origin, e.n)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def leave(cell, z, kind, e):
+def leave(cell, z, kind):
     """New weight of a cell, and whether it must be replayed instead."""
     if kind == QUIET:
         return cell[M], False
-    sd, top, bottom = np.sqrt(cell[PEAK]), cell[TOP], cell[BOTTOM]
+    sd = np.sqrt(cell[PEAK])
     again = not (cell[HIGH] + Z * sd <= cell[UPPER] and cell[LOW] - Z * sd >= cell[LOWER])
-    if not (again or SIGMAS * sd * max(top, bottom) <= e.least_reach):
-        again = beyond(cell[HIGH], cell[LOW], sd, top, bottom, cell[BASE], e.reach, e.origin, e.n)
-    return min(max(cell[M] + np.sqrt(cell[V]) * z, cell[LOWER]), cell[UPPER]), again
+    new = min(max(cell[M] + np.sqrt(cell[V]) * z, cell[LOWER]), cell[UPPER])
+    return new, again or cell[LOST] != f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -228,10 +238,10 @@ def draw(cell, r, j, k, e, step, k0, k1):
 
 
 @kernel()
-def first_draws(r, n, step, k0, k1, columns, rows, cells):
-    """Make the n listed cells ready to be drawn pulse by pulse."""
-    cells = lent(cells)
-    a, b, c, d = rows.part, rows.rate, rows.sd, rows.sd_slope
+def first_draws(r, step, k0, k1, columns, s, cells):
+    """Make the listed cells ready to be drawn pulse by pulse. s: scratch for four numbers each."""
+    n, cells, s, columns = columns.shape[0], lent(cells), lent(s), lent(columns)
+    a, b, c, d = s[:n], s[n : 2 * n], s[2 * n : 3 * n], s[3 * n : 4 * n]
     _uniform_list(r, n, step, k0, k1, columns, a, b, c, d)
     for i in range(n):
         cell = cells[columns[i]]

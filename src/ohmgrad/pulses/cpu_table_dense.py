@@ -1,4 +1,8 @@
-"""Whole rows of tabulated elements in Numba: runs of pulses as vectors, and the noise."""
+"""Blocks of tabulated elements in Numba: a run of every cell as vectors, and the noise.
+
+A block is one array, a row of `STRIDE` floats for each of the values that `cpu_table` numbers. The compiler
+then knows that rows are apart, and makes vectors without testing for it, which takes as long as the work.
+"""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
@@ -10,307 +14,337 @@ import numpy as np
 from numba import njit
 
 from .cpu_dense import ADDITIVE, MULTIPLICATIVE, QUIET, Z
-from .cpu_math import CONTRACT, kernel
-from .cpu_table import MEASURED, SIGMAS, advance, beyond, interval, run
+from .cpu_math import CONTRACT, kernel, lent
+from .cpu_table import (
+    A_DOWN,
+    A_UP,
+    B_DOWN,
+    B_UP,
+    BASE,
+    BOTTOM,
+    C_DOWN,
+    C_UP,
+    CENTRE,
+    DOWN,
+    HIGH,
+    LIMIT,
+    LOST,
+    LOW,
+    LOWER,
+    MEASURED,
+    N_DOWN,
+    N_UP,
+    O_DOWN,
+    O_UP,
+    P_DOWN,
+    P_UP,
+    PEAK,
+    REACH,
+    SIGMAS,
+    TOP,
+    UP,
+    UPPER,
+    VALUES,
+    M,
+    V,
+    advance,
+    interval,
+)
 
-__all__ = ["collapse", "finish_row", "prepare_row", "start_row"]
+__all__ = [
+    "BLOCK",
+    "CHUNK",
+    "COUNT",
+    "STRIDE",
+    "bad_cell",
+    "begin",
+    "block",
+    "collapse",
+    "end",
+    "finish",
+    "row",
+    "start",
+]
 
-i32, u32, f32 = np.int32, np.uint32, np.float32
+i32, u32, u64, f32 = np.int32, np.uint32, np.uint64, np.float32
 
-#: where at most one cell in so many has pulses left after a run, they are finished one by one
-FEW_LEFT = 32
-#: cells that are looked at together
-SKIP = 16
+#: cells of a row that are taken at a time; rows in step would share the sets of the cache
+BLOCK, STRIDE = 256, 256 + 64
+#: cells of a vector: blocks are filled up to a multiple
+LANES = 16
+#: samples that are taken before a block is looked at
+CHUNK = 4
+#: rows of a block besides the values of `cpu_table`: signed pulses of the present sample; of a chunk the
+#: mean, variance and largest variance before it, highest and lowest mean and largest bend, and whether some
+#: run does not hold; square of `WIDE` times the steepest stretch
+COUNT, OLD_M, OLD_V, OLD_PEAK, CREST, TROUGH, WORST, BAD, WIDTH = range(VALUES, VALUES + 9)
+ROWS = VALUES + 9
+#: place of each row
+AT = tuple(u64(STRIDE * q) for q in range(ROWS))
 
 
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _sure(kind, std, size, steep, least_reach, most_value, most_rise):
-    """Pulses that one run takes wherever the cell may be; a little less, so that no rounding of its own
-    limit is below."""
-    far = f32(1.001) * size * steep
-    pulses = run(kind, std, far * most_value, min(far * most_rise, f32(0.5)), least_reach, f32(1))
-    return pulses if far * most_rise < f32(0.5) else f32(1)
+@kernel()
+def block():
+    """Scratch for one block, on cache lines of its own."""
+    flat = np.zeros(ROWS * STRIDE + 16, np.float32)
+    first = (-(flat.ctypes.data // 4)) % 16
+    return flat[first : first + ROWS * STRIDE]
+
+
+@njit(inline="always")
+def row(s, q, n):
+    """Row q of a block of n cells."""
+    return s[q * STRIDE : q * STRIDE + n]
 
 
 @kernel(fastmath=CONTRACT)
-def prepare_row(r, first, e, kind, std, rows):
-    """Parameters of the cells of a row from cell `first` on."""
-    uniform, n = e.up.size == 1, rows.m.shape[0]
-    row, end = (0, 1) if uniform else (r, first + n)
-    begin = 0 if uniform else first
-    up, down, which = e.up[row, begin:end], e.down[row, begin:end], e.which[row, begin:end]
-    lower, upper = e.lower[row, begin:end], e.upper[row, begin:end]
-    reach, value, rise = e.least_reach, e.most_value, e.most_rise
-    for j in range(up.shape[0]):
-        a, b, top, bottom = up[j], down[j], e.top / upper[j], e.bottom / lower[j]
-        rows.up[j], rows.down[j], rows.top[j], rows.bottom[j] = a, b, top, bottom
-        rows.lower[j], rows.upper[j], rows.base[j] = lower[j], upper[j], f32(which[j])
-        rows.sure[j] = _sure(kind, std, max(a, b), max(top, bottom), reach, value, rise)
+def _places(s, n, origin, last, places):
+    """Where the cells start in the table; the middle of their interval."""
+    for jj in range(n):
+        j = u64(jj)
+        i, _, _ = interval(s[j + AT[M]], s[j + AT[TOP]], s[j + AT[BOTTOM]], origin, last)
+        places[jj] = i32(i32(i32(s[j + AT[BASE]]) >> i32(1)) + i)
+        s[j + AT[CENTRE]] = f32(i) + f32(0.5) - origin
+
+
+@kernel()
+def _gather(s, n, places, curve):
+    for jj in range(n):
+        j, at = u64(jj), u32(places[jj])
+        s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]] = curve[at, 0], curve[at, 1], curve[at, 2]
+        s[j + AT[A_DOWN]] = curve[at, 3]
+        s[j + AT[B_DOWN]] = curve[at, 4]
+        s[j + AT[C_DOWN]] = curve[at, 5]
+        s[j + AT[REACH]] = curve[at, 6]
+
+
+@kernel()
+def _gather_sd(s, n, places, curve):
+    for jj in range(n):
+        j, at = u64(jj), u32(places[jj])
+        s[j + AT[N_UP]], s[j + AT[O_UP]], s[j + AT[P_UP]] = curve[at, 8], curve[at, 9], curve[at, 10]
+        s[j + AT[N_DOWN]] = curve[at, 11]
+        s[j + AT[O_DOWN]] = curve[at, 12]
+        s[j + AT[P_DOWN]] = curve[at, 13]
+
+
+@kernel(fastmath=CONTRACT)
+def _scale(s, n, kind, std):
+    for jj in range(n):
+        j = u64(jj)
+        up, down, wide = s[j + AT[UP]], s[j + AT[DOWN]], SIGMAS * max(s[j + AT[TOP]], s[j + AT[BOTTOM]])
+        s[j + AT[WIDTH]] = wide * wide
+        s[j + AT[A_UP]] *= up
+        s[j + AT[B_UP]] *= up
+        s[j + AT[C_UP]] *= up
+        s[j + AT[A_DOWN]] *= down
+        s[j + AT[B_DOWN]] *= down
+        s[j + AT[C_DOWN]] *= down
+        if kind != MEASURED:
+            s[j + AT[N_UP]], s[j + AT[N_DOWN]] = std * up, std * down
+
+
+@kernel(fastmath=CONTRACT)
+def _scale_sd(s, n):
+    for jj in range(n):
+        j = u64(jj)
+        up, down = s[j + AT[UP]], s[j + AT[DOWN]]
+        s[j + AT[N_UP]] *= up
+        s[j + AT[O_UP]] *= up
+        s[j + AT[P_UP]] *= up
+        s[j + AT[N_DOWN]] *= down
+        s[j + AT[O_DOWN]] *= down
+        s[j + AT[P_DOWN]] *= down
+
+
+@kernel(fastmath=CONTRACT)
+def _parameters(up, down, lower, upper, which, top, bottom, s):
+    for jj in range(up.shape[0]):
+        j = u64(jj)
+        s[j + AT[UP]], s[j + AT[DOWN]], s[j + AT[LOWER]], s[j + AT[UPPER]] = (
+            up[jj], down[jj], lower[jj], upper[jj],
+        )  # fmt: skip
+        s[j + AT[TOP]], s[j + AT[BOTTOM]] = top / upper[jj], bottom / lower[jj]
+        s[j + AT[BASE]] = f32(which[jj])
+
+
+@kernel()
+def _state(weights, s):
+    for jj in range(weights.shape[0]):
+        j, now = u64(jj), weights[jj]
+        s[j + AT[M]], s[j + AT[HIGH]], s[j + AT[LOW]] = now, now, now
+        s[j + AT[V]], s[j + AT[PEAK]], s[j + AT[LOST]] = f32(0), f32(0), f32(0)
+
+
+@njit(inline="always")
+def start(r, first, weights, e, kind, std, s, places):
+    """Parameters and state of the cells of row r from `first` on, with these weights; places: scratch."""
+    uniform, n = e.up.size == 1, weights.shape[0]
+    i, begin, end = (0, 0, 1) if uniform else (r, first, first + n)
+    _parameters(
+        e.up[i, begin:end], e.down[i, begin:end], e.lower[i, begin:end], e.upper[i, begin:end],
+        e.which[i, begin:end], e.top, e.bottom, s,
+    )  # fmt: skip
     if uniform:
-        for j in range(n):
-            rows.up[j], rows.down[j] = rows.up[0], rows.down[0]
-            rows.top[j], rows.bottom[j] = rows.top[0], rows.bottom[0]
-            rows.lower[j], rows.upper[j], rows.base[j] = rows.lower[0], rows.upper[0], rows.base[0]
-            rows.sure[j] = rows.sure[0]
+        for q in (UP, DOWN, LOWER, UPPER, TOP, BOTTOM, BASE):
+            row(s, q, n)[:] = s[q * STRIDE]
+    _state(weights, s)
+    _expand(s, n, kind, std, e.curve, e.origin, e.n, places)
 
 
 @kernel()
-def start_row(row, rows):
-    m, v, high, low, peak = rows.m, rows.v, rows.high, rows.low, rows.peak
-    for j in range(row.shape[0]):
-        m[j], high[j], low[j] = row[j], row[j], row[j]
-        v[j], peak[j] = f32(0), f32(0)
-
-
-@kernel(fastmath=CONTRACT)
-def _places(rows, places, origin, n):
-    """Where each cell stands in the tables of its direction."""
-    m, count, top, bottom, base = rows.m, rows.counts, rows.top, rows.bottom, rows.base
-    part, rate = rows.part, rows.rate
-    nodes = i32(n + i32(1))
-    for j in range(m.shape[0]):
-        a, b, first = top[j], bottom[j], i32(base[j])
-        i, t, scale = interval(m[j], a, b, origin, n)
-        places[j] = i32(first + i32(i + (nodes if count[j] < f32(0) else i32(0))))
-        part[j], rate[j] = t, scale
-
-
-@kernel()
-def _gather(places, line, pairs):
-    """Value and slope there, as one word of 64 bits. A loop of its own: what is looked up may lie anywhere,
-    so that the compiler cannot prove that nothing written before changes it, and makes no vectors."""
-    for j in range(places.shape[0]):
-        pairs[j] = line[u32(places[j])]
-
-
-@kernel()
-def _gather_room(places, room, out):
-    for j in range(places.shape[0]):
-        out[j] = room[u32(places[j])]
-
-
-@kernel(fastmath=CONTRACT)
-def _gather_sd(rows, places, sd, sd_rise):
-    part, rate, out, slope = rows.part, rows.rate, rows.sd, rows.sd_slope
-    for j in range(out.shape[0]):
-        at = u32(places[j])
-        out[j], slope[j] = sd[at] + part[j] * sd_rise[at], sd_rise[at] * rate[j]
+def _expand(s, n, kind, std, curve, origin, last, places):
+    """The parabolas of the intervals where the cells are."""
+    curve, s, places = lent(curve), lent(s), lent(places)
+    _places(s, n, origin, last, places)
+    _gather(s, n, places, curve)
+    if kind == MEASURED:
+        _gather_sd(s, n, places, curve)
+        _scale_sd(s, n)
+    _scale(s, n, kind, std)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _loop(kind, split, std, rows, pair):
-    """A run of every cell; returns how many have pulses left (none unless `split`)."""
-    up, fall, count = rows.up, rows.down, rows.counts
-    lower, upper, sd, sd_slope = rows.lower, rows.upper, rows.sd, rows.sd_slope
-    part, rate, top, bottom, room = rows.part, rows.rate, rows.top, rows.bottom, rows.room
-    m, v, high, low, peak = rows.m, rows.v, rows.high, rows.low, rows.peak
-    some = i32(0)
-    for j in range(count.shape[0]):
-        k = count[j]
-        ups, falls, q, rise = up[j], fall[j], pair[2 * j], pair[2 * j + 1]
-        here, a, b, mean = rate[j], top[j], bottom[j], m[j]
-        q, slope, jump = q + part[j] * rise, rise * here, rise * (a + b - here - here)
-        down = k < f32(0)
-        size, n = -falls if down else ups, abs(k)
-        noise = (std * size) * (std * size)
-        if split:
-            most = run(kind, std, size * q, size * slope * f32(-1), room[j], max(a, b))
-            left = max(n - most, f32(0))
-            some = i32(some + i32(left != f32(0)))
-            count[j] = -left if down else left
-            n = min(n, most)
-        sdj, sdsj = (sd[j], sd_slope[j]) if kind == MEASURED else (f32(0), f32(0))
-        new, var = advance(kind, std, n, size, mean, v[j], noise, q, slope, jump, sdj, sdsj)
-        if kind == QUIET:
-            new = min(max(new, lower[j]), upper[j])
-        else:
-            v[j] = var
-            peak[j] = max(peak[j], var)
-        m[j] = new
-        high[j] = max(high[j], new)
-        low[j] = min(low[j], new)
-    return some
-
-
-@kernel(fastmath=CONTRACT)
-def _additive(std, rows, pair):
-    _loop(ADDITIVE, False, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _multiplicative(std, rows, pair):
-    _loop(MULTIPLICATIVE, False, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _quiet(std, rows, pair):
-    _loop(QUIET, False, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _measured(std, rows, pair):
-    _loop(MEASURED, False, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _additive_run(std, rows, pair):
-    return _loop(ADDITIVE, True, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _multiplicative_run(std, rows, pair):
-    return _loop(MULTIPLICATIVE, True, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _quiet_run(std, rows, pair):
-    return _loop(QUIET, True, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _measured_run(std, rows, pair):
-    return _loop(MEASURED, True, std, rows, pair)
-
-
-@kernel(fastmath=CONTRACT)
-def _finish_cells(kind, std, rows, e):
-    """All further runs of the few cells that have pulses left."""
-    n, counts, j = rows.m.shape[0], rows.counts, 0
-    while j < n:
-        if j % SKIP == 0 and j + SKIP <= n:
-            some = i32(0)
-            for q in range(SKIP):
-                some |= i32(counts[j + q] != f32(0))
-            if some == i32(0):
-                j += SKIP
-                continue
-        k = counts[j]
-        j += 1
-        if k != f32(0):
-            _finish_cell(kind, std, rows, e, j - 1, k)
+def _way(kind, s, j, down):
+    """Parabola of the step in one direction, with its sign, and of its standard deviation. Values are negated
+    as they are selected: two loads and nothing else would become a gather."""
+    a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]], s[j + AT[N_UP]]
+    a1, b1, c1, n1 = s[j + AT[A_DOWN]], s[j + AT[B_DOWN]], s[j + AT[C_DOWN]], s[j + AT[N_DOWN]]
+    a, b, c = -a1 if down else a0, -b1 if down else b0, -c1 if down else c0
+    n, o, p = f32(0), f32(0), f32(0)
+    if kind == ADDITIVE:
+        n = -n1 if down else n0
+    elif kind == MEASURED:
+        o0, p0, o1, p1 = s[j + AT[O_UP]], s[j + AT[P_UP]], s[j + AT[O_DOWN]], s[j + AT[P_DOWN]]
+        n, o, p = -n1 if down else n0, -o1 if down else o0, -p1 if down else p0
+    return a, b, c, n, o, p
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _finish_cell(kind, std, rows, e, j, k):
-    down, left, m, v = k < f32(0), abs(k), rows.m[j], rows.v[j]
-    top, bottom = rows.top[j], rows.bottom[j]
-    size = -rows.down[j] if down else rows.up[j]
-    noise = (std * size) * (std * size)
-    first = i32(i32(rows.base[j]) + (e.n + i32(1) if down else i32(0)))
-    while left > f32(0):
-        i, t, here = interval(m, top, bottom, e.origin, e.n)
-        at = u32(first + i)
-        rise = e.rise[at]
-        q, slope, jump = e.value[at] + t * rise, rise * here, rise * (top + bottom - here - here)
-        n = min(left, run(kind, std, size * q, size * slope * f32(-1), e.room[at], max(top, bottom)))
-        left -= n
-        sd, sd_slope = f32(0), f32(0)
-        if kind == MEASURED:
-            sd, sd_slope = e.sd[at] + t * e.sd_rise[at], e.sd_rise[at] * here
-        m, v = advance(kind, std, n, size, m, v, noise, q, slope, jump, sd, sd_slope)
+def _loop(kind, std, s, n):
+    """A run of every cell."""
+    for jj in range(n):
+        j = u64(jj)
+        count = s[j + AT[COUNT]]
+        a, b, c, sd, o, p = _way(kind, s, j, count < f32(0))
+        top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
+        m, v, bend = advance(
+            kind, std, abs(count), s[j + AT[M]], s[j + AT[V]], a, b, c, sd, o, p, top, bottom, centre
+        )
         if kind == QUIET:
-            m = min(max(m, rows.lower[j]), rows.upper[j])
-        rows.high[j], rows.low[j] = max(rows.high[j], m), min(rows.low[j], m)
-        rows.peak[j] = max(rows.peak[j], v)
-    rows.m[j], rows.v[j] = m, v
-
-
-@kernel()
-def _exceeds(counts, sure):
-    """Whether the pulses of any cell may need more than one run."""
-    some = i32(0)
-    for j in range(counts.shape[0]):
-        some |= i32(abs(counts[j]) > sure[j])
-    return some != i32(0)
-
-
-@njit(forceinline=True, error_model="numpy")
-def collapse(kind, std, rows, places, pairs, pair, e):
-    """One sample of a row, its signed counts in `rows.counts`.
-
-    Scratch: places int32 (n,); pairs uint64 (n,), and `pair`, float32 (2 n,), the same memory.
-    """
-    left, split = rows.m.shape[0], _exceeds(rows.counts, rows.sure)
-    while left:
-        _places(rows, places, e.origin, e.n)
-        _gather(places, e.line, pairs)
-        if kind == MEASURED:
-            _gather_sd(rows, places, e.sd, e.sd_rise)
-        if split:
-            _gather_room(places, e.room, rows.room)
-            if kind == ADDITIVE:
-                left = _additive_run(std, rows, pair)
-            elif kind == MULTIPLICATIVE:
-                left = _multiplicative_run(std, rows, pair)
-            elif kind == QUIET:
-                left = _quiet_run(std, rows, pair)
-            else:
-                left = _measured_run(std, rows, pair)
-            if left != 0 and left * FEW_LEFT <= rows.m.shape[0]:
-                _finish_cells(kind, std, rows, e)
-                left = 0
+            m = min(max(m, s[j + AT[LOWER]]), s[j + AT[UPPER]])
         else:
-            if kind == ADDITIVE:
-                _additive(std, rows, pair)
-            elif kind == MULTIPLICATIVE:
-                _multiplicative(std, rows, pair)
-            elif kind == QUIET:
-                _quiet(std, rows, pair)
-            else:
-                _measured(std, rows, pair)
-            left = 0
+            s[j + AT[V]], s[j + AT[PEAK]] = v, max(s[j + AT[PEAK]], v)
+        s[j + AT[M]], s[j + AT[CREST]] = m, max(s[j + AT[CREST]], m)
+        s[j + AT[TROUGH]], s[j + AT[WORST]] = min(s[j + AT[TROUGH]], m), max(s[j + AT[WORST]], bend)
 
 
 @kernel(fastmath=CONTRACT)
-def _check(rows, least_reach):
-    """Flag a cell in `rows.counts` with 1 that must be replayed, with 2 that `beyond` has to look at: those
-    that are not fine even where the table is worst."""
-    m, high, low, peak = rows.m, rows.high, rows.low, rows.peak
-    upper, lower, top, bottom, count = rows.upper, rows.lower, rows.top, rows.bottom, rows.counts
-    some = i32(0)
-    for j in range(m.shape[0]):
-        sd = np.sqrt(peak[j])
-        h, w, t, b = high[j], low[j], top[j], bottom[j]
-        fine = h + Z * sd <= upper[j]
-        fine &= w - Z * sd >= lower[j]
-        flag = f32(0) if SIGMAS * sd * max(t, b) <= least_reach else f32(2)
-        flag = flag if fine else f32(1)
-        count[j] = flag
-        some |= i32(flag != f32(0))
-    return some != i32(0)
+def _additive(std, s, n):
+    _loop(ADDITIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
-def _noise(rows, z):
-    m, v, lower, upper = rows.m, rows.v, rows.lower, rows.upper
-    for j in range(m.shape[0]):
-        m[j] = min(max(m[j] + np.sqrt(v[j]) * z[j], lower[j]), upper[j])
+def _multiplicative(std, s, n):
+    _loop(MULTIPLICATIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
-def _look(rows, reach, origin, n):
-    high, low, peak = rows.high, rows.low, rows.peak
-    top, bottom, base, count = rows.top, rows.bottom, rows.base, rows.counts
-    some = False
-    for j in range(count.shape[0]):
-        if count[j] == f32(2):
-            again = beyond(
-                high[j], low[j], np.sqrt(peak[j]), top[j], bottom[j], base[j], reach, origin, n
-            )  # fmt: skip
-            count[j] = f32(1) if again else f32(0)
-        some |= count[j] != f32(0)
-    return some
+def _quiet(std, s, n):
+    _loop(QUIET, std, s, n)
+
+
+@kernel(fastmath=CONTRACT)
+def _measured(std, s, n):
+    _loop(MEASURED, std, s, n)
+
+
+@njit(inline="always")
+def collapse(kind, std, s, n):
+    """One sample of a block of n cells, its signed counts in row `COUNT`."""
+    full = n + (-n) % LANES
+    for j in range(n, full):
+        s[COUNT * STRIDE + j] = f32(0)
+    if kind == ADDITIVE:
+        _additive(std, s, full)
+    elif kind == MULTIPLICATIVE:
+        _multiplicative(std, s, full)
+    elif kind == QUIET:
+        _quiet(std, s, full)
+    else:
+        _measured(std, s, full)
 
 
 @kernel()
-def finish_row(kind, rows, z, e):
-    """Flag the cells to be replayed, in `rows.counts`, then add the noise; returns whether there are any."""
-    if kind == QUIET:
-        for j in range(rows.m.shape[0]):
-            rows.counts[j] = f32(0)
+def begin(s, n):
+    """Before a chunk of samples."""
+    for jj in range(n):
+        j = u64(jj)
+        m = s[j + AT[M]]
+        s[j + AT[OLD_M]], s[j + AT[OLD_V]], s[j + AT[OLD_PEAK]] = m, s[j + AT[V]], s[j + AT[PEAK]]
+        s[j + AT[CREST]], s[j + AT[TROUGH]], s[j + AT[WORST]] = m, m, f32(0)
+
+
+@kernel(fastmath=CONTRACT)
+def end(s, n):
+    """After a chunk of samples: mark in row `BAD` the cells of which some run did not hold; whether there are
+    any."""
+    some = i32(0)
+    for jj in range(n):
+        j = u64(jj)
+        top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
+        crest, trough, high, low = s[j + AT[CREST]], s[j + AT[TROUGH]], s[j + AT[HIGH]], s[j + AT[LOW]]
+        right = crest * (top if crest >= f32(0) else bottom) - centre
+        left = centre - trough * (top if trough >= f32(0) else bottom)
+        slack = s[j + AT[REACH]] - max(right, left)
+        fits = slack >= f32(0)
+        fits &= s[j + AT[WIDTH]] * s[j + AT[PEAK]] <= slack * slack
+        fits &= s[j + AT[WORST]] <= LIMIT  # all written so that what is no number does not fit
+        s[j + AT[BAD]] = f32(0) if fits else f32(1)
+        s[j + AT[HIGH]] = max(high, crest) if fits else high
+        s[j + AT[LOW]] = min(low, trough) if fits else low
+        some = i32(some | i32(not fits))
+    return some != i32(0)
+
+
+@njit(inline="always")
+def bad_cell(s, j):
+    """Whether cell j is marked; if so it is put back to before the chunk."""
+    if s[BAD * STRIDE + j] == f32(0):
         return False
-    some = _check(rows, e.least_reach)
-    if some:
-        some = _look(rows, e.reach, e.origin, e.n)
-    _noise(rows, z)
+    s[M * STRIDE + j], s[V * STRIDE + j] = s[OLD_M * STRIDE + j], s[OLD_V * STRIDE + j]
+    s[PEAK * STRIDE + j] = s[OLD_PEAK * STRIDE + j]
+    return True
+
+
+@kernel(fastmath=CONTRACT)
+def _check(s, n):
+    """Flag in row `COUNT` the cells that must be replayed; whether there are any."""
+    some = i32(0)
+    for jj in range(n):
+        j = u64(jj)
+        spread, lost = Z * np.sqrt(s[j + AT[PEAK]]), s[j + AT[LOST]]
+        inside = s[j + AT[HIGH]] + spread <= s[j + AT[UPPER]]
+        inside &= s[j + AT[LOW]] - spread >= s[j + AT[LOWER]]
+        flag = lost if inside else f32(1)
+        s[j + AT[COUNT]] = flag
+        some = i32(some | i32(flag != f32(0)))
+    return some != i32(0)
+
+
+@kernel(fastmath=CONTRACT)
+def _noise(s, z):
+    for jj in range(z.shape[0]):
+        j = u64(jj)
+        new = s[j + AT[M]] + np.sqrt(s[j + AT[V]]) * z[jj]
+        s[j + AT[M]] = min(max(new, s[j + AT[LOWER]]), s[j + AT[UPPER]])
+
+
+@kernel()
+def finish(kind, s, n, z):
+    """Flag the cells to be replayed, in row `COUNT`, and add the noise; returns whether there are any."""
+    if kind == QUIET:
+        return False
+    some = _check(s, n)
+    _noise(s, z[:n])
     return some

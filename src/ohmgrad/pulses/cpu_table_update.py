@@ -122,23 +122,28 @@ def _tables(table: Table, up: float, down: float) -> dict[str, Any]:
             return np.tile(np.append(values, values[:, -1:], 1)[:, None], (1, 2, 1)).ravel()
 
         value, rise = line(table.q)
-        sd, sd_rise = (value, rise) if table.sd is None else line(table.sd)
         steps = np.zeros((1, 1, 1, 1)) if table.steps is None else table.steps.numpy() / unit[..., None]
-        pairs = np.stack([value, rise], 1)
         table.packed["numba"] = {
-            "line": pairs.view(np.uint64).ravel(),
-            "value": value, "rise": rise, "sd": sd, "sd_rise": sd_rise,
-            "room": places(_array(table.levels[:, 0])),
-            "reach": _array(table.levels),
+            "value": value, "rise": rise,
             "need": np.zeros(1, np.float32) if table.gaussian is None else places(_array(table.gaussian)),
+            "curve": _curve(table, unit[..., None]),
             "steps": steps.astype(np.float32).ravel(),
             "cdf": np.zeros(1, np.float32) if table.cdf is None else _array(table.cdf),
             "even": table.cdf is not None and bool((table.cdf.diff().diff().abs() < 1e-6).all()),
             "origin": f32(-table.low * table.per_weight), "n": np.int32(table.intervals),
-            "least_reach": f32(table.levels.min()), "most_value": np.abs(value).max(),
-            "most_rise": np.abs(rise).max(),
         }  # fmt: skip
     return table.packed["numba"]
+
+
+def _curve(table: Table, unit: np.ndarray) -> np.ndarray:
+    """Parabolas and reach, n + 1 rows a device, as `Packed` has them."""
+    devices, _, _, n = table.curve.shape
+    rows = np.zeros((devices, n + 1, 8 if table.sd_curve is None else 16), np.float32)
+    rows[:, :n, :6] = (table.curve.numpy() / unit).reshape(devices, 6, n).transpose(0, 2, 1)
+    rows[:, :n, 6] = table.reach.numpy()
+    if table.sd_curve is not None:
+        rows[:, :n, 8:14] = (table.sd_curve.numpy() / unit).reshape(devices, 6, n).transpose(0, 2, 1)
+    return rows.reshape(-1, rows.shape[-1])
 
 
 def pack(elements: Elements) -> tuple[Packed, int, np.float32]:

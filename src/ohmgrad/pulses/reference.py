@@ -18,27 +18,37 @@ With noise, an element is replayed pulse by pulse if the highest or the lowest m
 within `SAFETY` standard deviations of a bound. The standard deviation is the largest on the way, not
 the last: a direction that contracts makes v small again, but not what was clipped before undone.
 
-**Tables.** For a tabulated element one and e are those of its tangent, taken anew at the mean of every
-sample: one = +-step q(m), e = -+step q'(m), with q' the chord of the table around m; an affine element is
-the case in which that holds everywhere. Over a distance D a tangent is wrong by about q''/2 D^2, which the
-table keeps below a tolerance within its reach (`ohmgrad.devices.table`). A sample's pulses are therefore
-cut into runs, with a new tangent at the mean of each: a run of n pulses has
+**Tables.** The response of a tabulated element bends. Around an interval of its table it is a parabola, good
+up to a distance that the table knows, its reach (`ohmgrad.devices.table`); an element takes that of the
+interval where it starts, and another only where its mean leaves the reach. The pulses of a sample are then
+one run on one line, the parabola's best for what the run spreads over: its path, taken as straight, and the
+noise. Around the middle of the path, `half` away, they have the variance S,
 
-    (n - 1) |one| <= reach,  n |e| <= `BEND`,  n s^2 e^2/(1 - e)^2 <= `BEND`   (or n = 1),
+    half = (n - 1)/2 one (1 - (n - 2)/2 e),   with one and e of the parabola at m,
+    S = v + (n - 1)/2 s^2 + half^2/3,         with s the noise of one pulse there,
 
-where `BEND` is where the few terms of a series end that fast backends take for (1 - e)^n. Noise makes
-the mean step wrong by q''/2 v: where `WIDE` sqrt(largest v) exceeds the least reach where the mean has
-been, the element is replayed. So is one of measured steps with fewer pulses in the update than
-`Table.gaussian` asks for where it starts: their sum is no Gaussian yet. (A replay draws each from the
-distribution; the collapse takes its mean, and its variance where the middle pulse of each run starts.)
+and the line has the parabola's slope in the middle, and its value there and g S more, where the parabola is
+step(w + x) = one - e x + g x^2. So e and one of this line, at m, enter the sums above. Measured against
+single pulses, on exponential and power responses of 60 to 1200 states, the mean is off by 0.2 to 3 in 10,000
+of the way (rms; 6 samples of up to 31 pulses), the variance by less than 1 %.
+A run holds if, with V the largest variance so far,
+
+    |u(m) - middle| + `WIDE` sqrt(V) <= reach  after it,  n |e| <= `BEND`,
+    n s^2 e^2/(1 - e)^2 <= `BEND`^2 with multiplicative noise,
+
+u in intervals of the table and `BEND` where the few terms of a series end that fast backends take for
+(1 - e)^n. If it does not hold, the parabola of the interval of m is taken; if it is that already, the run is
+halved, and the next is tried twice as long as the last that held. A single pulse on the parabola of its own
+interval is always taken, and then that of the next; where the noise around m reached beyond the former, the
+element is replayed. So is one of measured steps with fewer pulses in the update than `Table.gaussian` asks
+for where it starts: their sum is no Gaussian yet. (A replay draws each from the distribution; the collapse
+takes its mean, and its variance in the middle of each run.)
 
 **The kink.** An element with unequally spread bounds stretches its table differently on the two sides of
-w = 0: the slope jumps there by J. What a run spreads over, its path of (n - 1) one and the noise, is taken
-as one Gaussian around the middle of the path, with variance v + path^2/12. With the distance a of the middle
-from w = 0 in standard deviations s of it, positive on the side of m, the mean step is q + J s psi(a) away
-from it, psi(a) = phi(a) - a (1 - Phi(a)), and noise sees the mean slope, with J (1 - Phi(a)) more. Of psi
-the constants `KINK_HEIGHT` and `KINK_END` name a polynomial, and its derivative serves for 1 - Phi. So in
-v above e is that of the mean slope, and (1 - e)^n is 1 - e times the sum for m.
+w = 0: the slope jumps there by J. What a run spreads over is taken as one Gaussian around the middle of the
+path, with variance S. With the distance a of the middle from w = 0 in its standard deviations, the mean step
+is J sqrt(S) psi(a) away, psi(a) = phi(a) - a (1 - Phi(a)), and the mean slope J (1 - Phi(a)). Of psi the
+constants `KINK_HEIGHT` and `KINK_END` name a polynomial, and its derivative serves for 1 - Phi.
 
 Both the collapse and every single pulse exist here; responses given as callables use the latter.
 """
@@ -73,11 +83,10 @@ SAFETY = 5.0
 #: largest |e| of an affine element that is collapsed: two steps from zero to the bound, with room for the
 #: rounding of a bound at exactly two steps
 COARSE = 0.5 * (1 + 1e-6)
-#: standard deviations that a tangent must reach: the mean step is then wrong by a quarter of the tolerance
+#: standard deviations that a parabola must reach
 WIDE = 2.0
-#: largest n |e| of a run on a tangent: the fifth term of the series for (1 - e)^n is then below 10^-6 of
-#: the move, which itself is at most a tenth of the range
-BEND = 0.1
+#: largest n |e| of a run on a line: the sixth term of the series for the move is then 3 10^-6 of it
+BEND = 0.3
 #: psi(a) is within 0.006 of KINK_HEIGHT (1 - a/KINK_END)^3, and of 0 beyond KINK_END
 KINK_HEIGHT, KINK_END = 0.3989, 2.5
 
@@ -122,10 +131,10 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     mean, var, way = _collapse(start, elements, counts)
     spread = SAFETY * way.peak.sqrt()
     unsafe = (way.high + spread > elements.upper) | (way.low - spread < elements.lower)
-    unsafe &= _noisy(elements)
     if elements.form == "table":
-        unsafe |= _beyond_tangents(start, elements, way)
-    else:
+        unsafe |= way.beyond | _few_pulses(start, elements, counts)
+    unsafe &= _noisy(elements)
+    if elements.form == "affine":
         unsafe |= _coarse(elements)
     unsafe &= touched
     rows, cols = elements.shape
@@ -137,17 +146,18 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
 
 
 class _Way(NamedTuple):
-    """What a collapse passed, each (rows, cols) float64: highest and lowest mean and largest variance,
-    before and after every run; pulses."""
+    """What a collapse passed, each (rows, cols): highest and lowest mean and largest variance, float64,
+    before and after every run; where noise reached beyond the parabola of a table or near a bound, bool: the
+    way of a tabulated element ends there."""
 
     high: Tensor
     low: Tensor
     peak: Tensor
-    pulses: Tensor
+    beyond: Tensor
 
 
 def _noisy(elements: Elements) -> bool:
-    return elements.noise_std > 0 or (elements.table is not None and elements.table.sd is not None)
+    return elements.noise_std > 0 or _measured(elements)
 
 
 def _coarse(elements: Elements) -> Tensor:
@@ -158,84 +168,134 @@ def _coarse(elements: Elements) -> Tensor:
 
 def _collapse(w: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, _Way]:
     """Mean and variance, (rows, cols) float64, and the way they took."""
-    m, v, s = w, torch.zeros_like(w), elements.noise_std
-    way = _Way(w, w, torch.zeros_like(w), torch.zeros_like(w))
-    measured = elements.table is not None and elements.table.sd is not None
+    if elements.form == "table":
+        return _collapse_table(w, elements, counts)
+    m, v = w, torch.zeros_like(w)
+    way = _Way(w, w, v, torch.zeros_like(w, dtype=torch.bool))
     for n in counts:
-        down, left = n < 0, n.abs().double()
-        way = way._replace(pulses=way.pulses + left)
-        while bool((left > 0).any()):
-            one, e = elements.tangent(m, down)
-            k, mean_e = left, e
-            if elements.form == "table":
-                k = torch.minimum(left, _run(m, one, e, elements))
-                one, mean_e = _over_the_kink(m, v, k, one, e, elements)
-            left = left - k
-            moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
-            keep = 1 - mean_e * moves  # (1-e)^k
-            if elements.noise == "additive" or measured:
-                std, slope = elements.pulse_std(m, down)
-                # where the middle pulse starts, if it changes on the way
-                std = std + slope * one * (moves - 1).clamp(min=0) / 2
-                v = v * keep**2 + std**2 * moves * (1 + keep) / (2 - mean_e)
-            else:
-                # r = (1-e)^2 (1 + c e^2), so that e = 0 is no special case
-                c = (s / (1 - mean_e)) ** 2
-                grown = c * _geometric(c * mean_e**2, k)
-                v = keep**2 * (v + grown * (mean_e**2 * v + one**2))
-            m = m + one * moves
-            if not _noisy(elements):
-                m = elements.clip(m)
-            way = _Way(
-                torch.maximum(way.high, m), torch.minimum(way.low, m), torch.maximum(way.peak, v), way.pulses
-            )
+        down, k = n < 0, n.abs().double()
+        one, e = elements.tangent(m, down)
+        std = elements.pulse_std(m, down) if elements.noise == "additive" else None
+        m, v = _advance(m, v, k, one, e, std, elements)
+        high, low = torch.maximum(way.high, m), torch.minimum(way.low, m)
+        way = _Way(high, low, torch.maximum(way.peak, v), way.beyond)
     return m, v, way
 
 
-def _run(m: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Tensor:
-    """Pulses that the tangent at m serves, at least 1; float64 (rows, cols)."""
+def _advance(
+    m: Tensor, v: Tensor, k: Tensor, one: Tensor, e: Tensor, std: Tensor | None, elements: Elements
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance after k pulses of step one - e x at m + x; std: of one pulse, None if it scales."""
+    moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
+    keep = 1 - e * moves  # (1-e)^k
+    if std is not None:
+        v = v * keep**2 + std**2 * moves * (1 + keep) / (2 - e)
+    else:
+        # r = (1-e)^2 (1 + c e^2), so that e = 0 is no special case
+        c = (elements.noise_std / (1 - e)) ** 2
+        grown = c * _geometric(c * e**2, k)
+        v = keep**2 * (v + grown * (e**2 * v + one**2))
+    m = m + one * moves
+    return (m if _noisy(elements) else elements.clip(m)), v
+
+
+def _collapse_table(start: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor, Tensor, _Way]:
+    """`_collapse` by parabolas, of the elements that pulses reach, as one row."""
     table = elements.table
     assert table is not None
-    room = table.least(table.levels, elements.which.long(), *[elements.nominal(m)] * 2)
-    far = one.abs() * _steepest(elements) * table.per_weight  # in intervals
-    bend = e.abs()
-    if elements.noise == "multiplicative":
-        bend = torch.maximum(bend, (elements.noise_std * e / (1 - e)).square())
-    most = torch.minimum(1 + room / far.clamp(min=1e-30), BEND / bend.clamp(min=1e-30))
-    return most.nan_to_num(1.0).clamp(1, 1e6).floor()
+    row, col = torch.nonzero((counts != 0).any(0), as_tuple=True)
+    every, which = elements.at(row, col), elements.which.long().expand(start.shape)[row, col]
+    m, none = start[row, col], torch.zeros(len(row), dtype=torch.float64)
+    state = torch.stack([m, none, m, m, none])  # mean, variance, highest, lowest, largest variance
+    place, _ = table.place(every.nominal(state[0]))
+    beyond, noisy = torch.zeros_like(place, dtype=torch.bool), _noisy(elements)
+    for n in counts[:, row, col]:
+        left = n.abs().double()
+        k = left.clone()
+        while True:
+            at = torch.nonzero((left > 0) & ~beyond).squeeze(1)
+            if not len(at):
+                break
+            cells = every.map(lambda plane, at=at: plane[at])
+            m, v, high, low, peak = state[:, at]
+            here, reach, run = place[at], table.reach[which[at], place[at]], k[at]
+            one, e, std, bend = _line(m, v, run, n[at] < 0, here, cells)
+            new, var = _advance(m, v, run, one, e, std, cells)
+            peak = torch.maximum(peak, var)
+            noise = WIDE * _steepest(cells) * table.per_weight * peak.sqrt()
+            holds = table.away(here, cells.nominal(new)).abs() + noise <= reach
+            holds &= (bend <= BEND) | (run <= 1)
+            (own, _), (ahead, _) = (table.place(cells.nominal(w)) for w in (m, new))
+            take = holds | ((run <= 1) & (here == own))  # a single pulse there has no other way
+            after = torch.stack([new, var, torch.maximum(high, new), torch.minimum(low, new), peak])
+            state[:, at] = torch.where(take, after, state[:, at])
+            if noisy:  # what is to be replayed goes no further
+                fine = holds | (table.away(here, cells.nominal(m)).abs() + noise <= reach)
+                spread = SAFETY * peak.sqrt()
+                fine &= (new + spread <= cells.upper) & (new - spread >= cells.lower)
+                beyond[at] = take & ~fine
+            left[at] = torch.where(take, left[at] - run, left[at])
+            shorter = torch.where(here == own, (run / 2).floor().clamp(min=1), run)
+            k[at] = torch.where(take, torch.minimum(left[at], 2 * run), shorter)
+            place[at] = torch.where(holds, here, torch.where(take, ahead, own))
+    m, v, high, low, peak = start.unsqueeze(0) * torch.tensor([1.0, 0, 1, 1, 0]).view(-1, 1, 1)
+    for plane, value in zip((m, v, high, low, peak), state, strict=True):
+        plane[row, col] = value
+    flag = torch.zeros_like(start, dtype=torch.bool)
+    flag[row, col] = beyond
+    return m, v, _Way(high, low, peak, flag)
+
+
+def _line(
+    m: Tensor, v: Tensor, k: Tensor, down: Tensor, place: Tensor, elements: Elements
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """The line of a run of k pulses: one and e at m, standard deviation of a pulse if it does not scale with
+    its step, and what must be at most `BEND`."""
+    multiplicative = elements.noise == "multiplicative" and not _measured(elements)
+    one, e, _ = elements.parabola(m, down, place)
+    before = ((k - 1) / 2).clamp(min=0)  # pulses before the middle
+    half = before * one * (1 - (before - 0.5) * e)
+    middle = m + half
+    at, bent, g = elements.parabola(middle, down, place)
+    std = elements.noise_std * at if multiplicative else elements.pulse_std(middle, down, place)
+    spread = v + before * std.square() + half.square() / 3
+    at, mean_e = _over_the_kink(middle, spread, at + g * spread, bent, elements)
+    bend = k * torch.maximum(e.abs(), mean_e.abs())
+    if multiplicative:
+        bend = torch.maximum(bend, k * (elements.noise_std * mean_e / (1 - mean_e)).square() / BEND)
+    return at + mean_e * half, mean_e, None if multiplicative else std, bend
+
+
+def _over_the_kink(
+    middle: Tensor, spread: Tensor, one: Tensor, e: Tensor, elements: Elements
+) -> tuple[Tensor, Tensor]:
+    """Mean step and mean e around the middle of a run, with the kink at w = 0 within what it spreads over."""
+    here, sign = elements.stretch(middle), torch.where(middle >= 0, 1.0, -1.0)
+    jump = e * (elements.stretch(-sign) / here - 1)  # of e, to the other side
+    s = spread.sqrt()
+    near = (1 - middle.abs() / s.clamp(min=1e-30) / KINK_END).clamp(min=0)
+    beyond = s * KINK_HEIGHT * near**3  # mean distance on the other side
+    share = 3 * KINK_HEIGHT / KINK_END * near**2
+    return one + sign * jump * beyond, e + jump * share
 
 
 def _steepest(elements: Elements) -> Tensor:
     """Largest stretch on either side of zero, of the planes' shape."""
-    return torch.maximum(elements.stretch(torch.ones(1, 1)), elements.stretch(-torch.ones(1, 1)))
+    return torch.maximum(elements.stretch(torch.ones(())), elements.stretch(-torch.ones(())))
 
 
-def _over_the_kink(
-    m: Tensor, v: Tensor, k: Tensor, one: Tensor, e: Tensor, elements: Elements
-) -> tuple[Tensor, Tensor]:
-    """Mean step and mean e of a run of k pulses, with the kink at w = 0 on its way and in its noise."""
-    here, sign = elements.stretch(m), torch.where(m >= 0, 1.0, -1.0)
-    jump = e * (elements.stretch(-sign) / here - 1)  # of e, to the other side
-    path = (k - 1).clamp(min=0) * one
-    s = (v + path.square() / 12).sqrt()
-    a = sign * (m + path / 2) / s.clamp(min=1e-30)
-    near = (1 - a.abs() / KINK_END).clamp(min=0)
-    beyond = s * (KINK_HEIGHT * near**3 + (-a).clamp(min=0))  # mean distance on the other side
-    share = 3 * KINK_HEIGHT / KINK_END * near**2
-    return one + sign * jump * beyond, e + jump * torch.where(a >= 0, share, 1 - share)
+def _measured(elements: Elements) -> bool:
+    return elements.table is not None and elements.table.sd is not None
 
 
-def _beyond_tangents(w: Tensor, elements: Elements, way: _Way) -> Tensor:
-    """Where noise needs more than the tangents of a table, or a Gaussian more pulses; bool (rows, cols)."""
+def _few_pulses(w: Tensor, elements: Elements, counts: Tensor) -> Tensor:
+    """Where measured elements at w have too few pulses for a Gaussian; bool (rows, cols)."""
     table = elements.table
     assert table is not None
-    which = elements.which.long()
-    reach = table.least(table.levels, which, elements.nominal(way.low), elements.nominal(way.high))
-    fine = WIDE * way.peak.sqrt() * _steepest(elements) * table.per_weight <= reach
-    if table.gaussian is not None:
-        place, _ = table.place(elements.nominal(w))
-        fine &= way.pulses >= table.gaussian[which.expand(place.shape), place]
-    return ~fine  # written so that what is not finite is replayed
+    if table.gaussian is None:
+        return torch.zeros_like(w, dtype=torch.bool)
+    place, _ = table.place(elements.nominal(w))
+    return counts.abs().sum(0) < table.gaussian[elements.which.long().expand(place.shape), place]
 
 
 def _geometric(minus_e: Tensor, k: Tensor) -> Tensor:
