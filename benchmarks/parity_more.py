@@ -67,10 +67,10 @@ def response_rows() -> list[Row]:
         found.append(("piecewise", r, "PiecewiseStepDevice", 1.0, own))
     rows: list[Row] = []
     scaled = "the response is scaled separately above and below zero; theirs by the whole range"
-    tangents = "the collapse follows parabolas of a table, to about 2e-4 of the way"
+    tables = "the collapse follows parabolas of a table, to about 2e-4 of the way"
     for name, response, kind, factor, own in found:
         for noise, spread, updates, why in (
-            (og.Noise(), og.Spread(), UPDATES[2:3], tangents),
+            (og.Noise(), og.Spread(), UPDATES[2:3], tables),
             (og.Noise(0.3, "multiplicative"), og.Spread(), UPDATES, ""),
             (og.Noise(0.3, "multiplicative"), og.Spread(dw_min=0.3), UPDATES, ""),
             (og.Noise(), og.Spread(w_max=0.3, w_min=0.3), UPDATES[1:2], scaled),

@@ -35,7 +35,7 @@ def collapse(device: Device) -> Finding:
     more, where bounds are far; what the noise adds to the end without noise is compared over 3072 elements,
     in 3 groups (net pulses up, down, and all): mean and variance, each within Bonferroni's bound on 12
     comparisons at a false alarm of 10^-5. Without noise the ends agree to rounding, and where responses are
-    tabulated to the tolerance of their tangents for every pulse. Where steps are random
+    tabulated to the tolerance of their parabolas for every pulse. Where steps are random
     without a `Noise`, as measured ones are, the end of the mean dynamics stands for the end without noise.
     """
     bare, off = plain(device)
@@ -56,7 +56,7 @@ def collapse(device: Device) -> Finding:
             start = spread_over(tile, shares(tile))
             tile.pulse(*factors(tile), lr=-3 * grain.dw_min)
             ends[name], top = tile.weight.double(), float(tile.elements.upper.abs().max())
-            if tile.elements.form == "table":  # tangents are off by so much of a step, for every pulse
+            if tile.elements.form == "table":  # parabolas are off by so much of a step, for every pulse
                 slack = max(slack, TOLERANCE * grain.dw_min * MOST_PULSES)
         gap = max(gap, float((ends["one"] - ends["all"]).abs().max()))
         moved = ends["still"] - start
@@ -67,7 +67,7 @@ def collapse(device: Device) -> Finding:
                 worst = max(worst, abs(float(z_mean_pair(a, b))), abs(float(z_variance_pair(a, b))))
     if not random:
         note = "without noise: largest difference of 3072 elements"
-        allowed, what = 1e-5 * top + slack, "rounding and tangents" if slack else "rounding"
+        allowed, what = 1e-5 * top + slack, "rounding and tables" if slack else "rounding"
         return found(gap <= allowed, f"{gap:.2g}", f"{allowed:.2g} ({what})", _with(note, off))
     if gap == 0:
         return skipped("both fidelities take every pulse of such a device one by one, with the same noise")
