@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cpu_dense import QUIET, UPDATE_NOISE, Z, is_coarse
-from .cpu_math import CONTRACT, gauss2, kernel, philox
+from .cpu_dense import QUIET, Z, is_coarse
+from .cpu_math import CONTRACT, UPDATE_NOISE, gauss2, kernel, philox
 from .cpu_rows import (
     AHEAD,
     DENSE_ROW,
@@ -73,7 +73,7 @@ def columns_chunk(w, planes, slopes, kind, std, xs, ds, lines, live, n_live, ste
         block = u32(j - lane * group)
         if kind != QUIET:
             for q in range(touched):
-                a, c, d, e = philox(block, u32(rows[q]), step, u32(UPDATE_NOISE), k0, k1)
+                a, c, d, e = philox(block, u32(rows[q]), step, UPDATE_NOISE, k0, k1)
                 one, two = gauss2(d if lane >= 2 else a, e if lane >= 2 else c)
                 z[q] = two if lane & 1 else one
         c = np.int64(0) if uniform else j

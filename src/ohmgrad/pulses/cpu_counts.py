@@ -13,7 +13,7 @@ from torch import Tensor
 from ..devices import Elements
 from ..rng import Key
 from .counts import dense
-from .cpu_math import CONTRACT, gauss2, kernel, lent, philox, popcount
+from .cpu_math import gauss_list, gauss_row, kernel, lent, popcount
 from .cpu_trains import trains_chunk
 from .trains import Pulsing
 
@@ -167,35 +167,12 @@ def _mark_row(r, xs, ds, lines, n_lines, seen):
     return fires
 
 
-@kernel(fastmath=CONTRACT)
-def _row_normals(r, step, purpose, k0, k1, z):
-    """The numbers of all cells of row r, in the order of `rng.gaussians`."""
-    group = z.shape[0] // 4
-    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
-    for g in range(group):
-        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
-        za[g], zb[g] = gauss2(a, b)
-        zc[g], zd[g] = gauss2(c, d)
-
-
-@kernel(fastmath=CONTRACT)
-def _some_normals(r, n, columns, group, step, purpose, k0, k1, z):
-    """The numbers of `_row_normals` of the first n listed cells."""
-    for i in range(n):
-        j = columns[i]
-        lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
-        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)
-        late = lane >= i32(2)
-        one, two = gauss2(c if late else a, d if late else b)
-        z[i] = two if (lane & i32(1)) != i32(0) else one
-
-
 @kernel()
 def _normals(out, step, purpose, k0, k1):
     rows, cols = out.shape
     z = np.empty(4 * ((cols + 3) // 4), np.float32)
     for r in range(rows):
-        _row_normals(r, step, purpose, k0, k1, z)
+        gauss_row(r, step, purpose, k0, k1, z)
         for j in range(cols):
             out[r, j] = z[j]
 
@@ -211,11 +188,11 @@ def _renew_normals(out, touched, std, step, purpose, k0, k1):
             columns[n] = j
             n += np.int64(hit[j])
         if n > WHOLE_FROM * cols:
-            _row_normals(r, step, purpose, k0, k1, z)
+            gauss_row(r, step, purpose, k0, k1, z)
             for j in range(cols):
                 row[j] = std * z[j] if hit[j] else row[j]
         elif n > 0:
-            _some_normals(r, n, columns, group, step, purpose, k0, k1, z)
+            gauss_list(r, n, group, step, purpose, k0, k1, columns, z)
             for i in range(n):
                 row[columns[i]] = std * z[i]
 

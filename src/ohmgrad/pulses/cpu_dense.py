@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, log2_1p, philox, popcount
+from .cpu_math import CONTRACT, exp2m1, kernel, log2_1p, popcount
 from .reference import COARSE, SAFETY
 
 __all__ = [
@@ -18,14 +18,12 @@ __all__ = [
     "LOW31",
     "MULTIPLICATIVE",
     "QUIET",
-    "UPDATE_NOISE",
     "Z",
     "collapse",
     "count_row",
     "far_bound",
     "finish_row",
     "flag_coarse",
-    "gauss_row",
     "growth",
     "is_coarse",
     "prepare_row",
@@ -37,7 +35,6 @@ __all__ = [
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
 ADDITIVE, MULTIPLICATIVE, QUIET = 0, 1, 2
-UPDATE_NOISE = 3  # ohmgrad.rng.Purpose
 LOW31 = u32(0x7FFFFFFF)
 Z = f32(SAFETY)
 #: slopes nearer zero are taken as this: its error is below float32 rounding
@@ -193,17 +190,6 @@ def collapse(count, coef, kind, m, v, high, low, peak):
         _collapse_multiplicative(count, coef, m, v, high, low, peak)
     else:
         _collapse_quiet(count, coef, m)
-
-
-@kernel(fastmath=CONTRACT)
-def gauss_row(r, step, k0, k1, z):
-    """Standard normal numbers of all cells of row r (z is padded to a multiple of four)."""
-    group = z.shape[0] // 4
-    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
-    for g in range(group):
-        a, b, c, d = philox(u32(g), u32(r), step, u32(UPDATE_NOISE), k0, k1)
-        za[g], zb[g] = gauss2(a, b)
-        zc[g], zd[g] = gauss2(c, d)
 
 
 @kernel()

@@ -14,14 +14,13 @@ from .cpu_dense import (
     collapse,
     finish_row,
     flag_coarse,
-    gauss_row,
     is_coarse,
     prepare_row,
     scratch_rows,
     start_row,
 )
-from .cpu_math import CONTRACT, kernel
-from .cpu_rows import AHEAD, event, gauss_list, moments, replay
+from .cpu_math import CONTRACT, UPDATE_NOISE, gauss_list, gauss_row, kernel
+from .cpu_rows import AHEAD, event, moments, replay
 
 __all__ = ["FEW_COUNTS", "counts_rows"]
 
@@ -37,7 +36,7 @@ def _few_counts(r, w, planes, slopes, kind, std, counts, busy, columns, step, k0
     uniform, one = planes[0].size == 1, np.int64(1)
     up, down = f32(slopes[0]), f32(slopes[1])
     if kind != QUIET:
-        gauss_list(r, busy, z.shape[0] // 4, step, k0, k1, columns, z)
+        gauss_list(r, busy, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
     for i in range(busy):
         j = np.int64(columns[i])
         row, c = (0, 0) if uniform else (r, j)
@@ -86,7 +85,7 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
                 count[j] = f32(counts[r, j])
             collapse(count, coef, kind, m, v, high, low, peak)
             if kind != QUIET:
-                gauss_row(r, step, k0, k1, z)
+                gauss_row(r, step, UPDATE_NOISE, k0, k1, z)
                 finish_row(coef, m, v, high, low, peak, z, count)
             else:
                 flag_coarse(coef, count)

@@ -27,10 +27,13 @@ from numba.extending import intrinsic
 
 __all__ = [
     "CONTRACT",
+    "UPDATE_NOISE",
     "as_float",
     "as_int",
     "exp2m1",
     "gauss2",
+    "gauss_list",
+    "gauss_row",
     "kernel",
     "lent",
     "log2_1p",
@@ -62,6 +65,8 @@ SOURCES = (
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
+
+UPDATE_NOISE = u32(3)  # ohmgrad.rng.Purpose
 
 
 def _cache_folder() -> str:
@@ -231,3 +236,26 @@ def gauss2(a, b):
     c = -c if u32(u32(quarter + u32(1)) & u32(2)) != u32(0) else c
     d = -d if u32(quarter & u32(2)) != u32(0) else d
     return radius * c, radius * d
+
+
+@kernel(fastmath=CONTRACT)
+def gauss_row(r, step, purpose, k0, k1, z):
+    """The standard normal numbers of `rng.gaussians` of all cells of row r; z is padded to fours."""
+    group = z.shape[0] // 4
+    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
+    for g in range(group):
+        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
+        za[g], zb[g] = gauss2(a, b)
+        zc[g], zd[g] = gauss2(c, d)
+
+
+@kernel(fastmath=CONTRACT)
+def gauss_list(r, n, group, step, purpose, k0, k1, columns, z):
+    """The numbers of `gauss_row` of the first n listed cells of row r; group: a quarter of the padded row."""
+    for i in range(n):
+        j = columns[i]
+        lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
+        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)
+        late = lane >= i32(2)
+        one, two = gauss2(c if late else a, d if late else b)
+        z[i] = two if (lane & i32(1)) != i32(0) else one

@@ -19,8 +19,8 @@ from ..devices import Elements
 from ..rng import Key
 from .cpu import PARALLEL_FROM, _key, _pack
 from .cpu_dense import QUIET, Z, is_coarse
-from .cpu_math import as_int, kernel, philox, threads
-from .cpu_rows import AHEAD, event, gauss_list, replay
+from .cpu_math import UPDATE_NOISE, as_int, gauss_list, kernel, philox, threads
+from .cpu_rows import AHEAD, event, replay
 from .rounding import MOST, check_factors
 
 __all__ = ["digital_update", "gradient"]
@@ -120,7 +120,7 @@ def _apply_listed(r, w, planes, slopes, kind, std, k, columns, count, step, k0, 
     row = 0 if uniform else r
     up, down = f32(slopes[0]), f32(slopes[1])
     if kind != QUIET:
-        gauss_list(r, k, z.shape[0] // 4, step, k0, k1, columns, z)
+        gauss_list(r, k, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
     for i in range(k):
         j = np.int64(columns[i])
         c = 0 if uniform else j

@@ -14,14 +14,12 @@ from .cpu_dense import (
     LOW31,
     MULTIPLICATIVE,
     QUIET,
-    UPDATE_NOISE,
     Z,
     collapse,
     count_row,
     far_bound,
     finish_row,
     flag_coarse,
-    gauss_row,
     growth,
     is_coarse,
     prepare_row,
@@ -29,13 +27,24 @@ from .cpu_dense import (
     start_row,
     stationary,
 )
-from .cpu_math import CONTRACT, exp2m1, gauss2, kernel, lent, log2_1p, philox, popcount
+from .cpu_math import (
+    CONTRACT,
+    UPDATE_NOISE,
+    exp2m1,
+    gauss2,
+    gauss_list,
+    gauss_row,
+    kernel,
+    lent,
+    log2_1p,
+    philox,
+    popcount,
+)
 
 __all__ = [
     "AHEAD",
     "apply_row",
     "event",
-    "gauss_list",
     "gauss_pulses",
     "lend_scratch",
     "moments",
@@ -55,18 +64,6 @@ AHEAD = 64
 # measured costs in ns: of a cell and sample on the dense road, and of a cell once per row on it; of
 # an x-line that fires on the sparse road, and of one that meets the d-line there
 DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
-
-
-@kernel(fastmath=CONTRACT)
-def gauss_list(r, n, group, step, k0, k1, columns, z):
-    """Standard normal numbers of the first n listed cells of row r."""
-    for i in range(n):
-        j = columns[i]
-        lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
-        a, b, c, d = philox(u32(j - lane * group), u32(r), step, u32(UPDATE_NOISE), k0, k1)
-        late = lane >= i32(2)
-        one, two = gauss2(c if late else a, d if late else b)
-        z[i] = two if (lane & i32(1)) != i32(0) else one
 
 
 @kernel()
@@ -196,7 +193,7 @@ def _sparse_row(
             low[j] = min(low[j], mean)
             peak[j] = max(peak[j], var)
     if kind != QUIET:
-        gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
+        gauss_list(r, touched, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
     for i in range(touched):
         j = columns[i]
         seen[j] = 0
@@ -231,7 +228,7 @@ def _dense_row(
     if kind == QUIET:
         again = flag_coarse(coef, count)
     else:
-        gauss_row(r, step, k0, k1, z)
+        gauss_row(r, step, UPDATE_NOISE, k0, k1, z)
         again = finish_row(coef, m, v, high, low, peak, z, count)
     if again:
         for j in range(n):

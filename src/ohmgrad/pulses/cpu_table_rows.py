@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .cpu_dense import LOW31, QUIET, gauss_row
+from .cpu_dense import LOW31, QUIET
 from .cpu_given import FEW_COUNTS
-from .cpu_math import CONTRACT, kernel, lent, popcount
-from .cpu_rows import AHEAD, gauss_list, sparse_cost, train_count
+from .cpu_math import CONTRACT, UPDATE_NOISE, gauss_list, gauss_row, kernel, lent, popcount
+from .cpu_rows import AHEAD, sparse_cost, train_count
 from .cpu_table import BASE, BOTTOM, MEASURED, TOP, VALUES, M, U
 from .cpu_table_cells import (
     DRAWN,
@@ -120,7 +120,7 @@ def _sparse_row(
             rest += 1 if seen[j] != 0 else 0
         touched = rest
     if kind != QUIET:
-        gauss_list(r, touched, z.shape[0] // 4, step, k0, k1, columns, z)
+        gauss_list(r, touched, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
     for i in range(touched):
         j = columns[i]
         seen[j] = 0
@@ -159,7 +159,7 @@ def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, ow
     """The dense road: stream the row for every sample, so many cells at a time as the cache holds."""
     z = own[0]
     if kind != QUIET:
-        gauss_row(r, step, k0, k1, z)
+        gauss_row(r, step, UPDATE_NOISE, k0, k1, z)
     for first in range(0, w.shape[1], BLOCK):
         n = min(BLOCK, w.shape[1] - first)
         _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own)
@@ -322,7 +322,7 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, cells, own):
                 w[r, j] = replay(w[r, j], r, j, counts[r, j : j + 1], one, e, kind, std, step, k0, k1, ahead)
         elif busy * FEW_COUNTS < n:
             if kind != QUIET:
-                gauss_list(r, busy, z.shape[0] // 4, step, k0, k1, columns, z)
+                gauss_list(r, busy, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
             for i in range(busy):
                 j = np.int64(columns[i])
                 cell, k = cells[j], counts[r, j]
@@ -341,7 +341,7 @@ def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, cells, own):
                 w[r, j] = new
         else:
             if kind != QUIET:
-                gauss_row(r, step, k0, k1, z)
+                gauss_row(r, step, UPDATE_NOISE, k0, k1, z)
             for first in range(0, n, BLOCK):
                 n_block = min(BLOCK, n - first)
                 _counts_block(r, first, n_block, w, e, kind, std, counts, step, k0, k1, own)
