@@ -77,11 +77,11 @@ def take_runs(kind, std, k, s, at, stride, curve, origin, last):
     """k signed pulses on one cell: `reference._collapse_table`. A cell that is to be replayed is marked as
     `LOST`, and moves no more."""
     s, curve = lent(s), lent(curve)
-    left, down = abs(k), k < f32(0)
+    left, down = np.float64(abs(k)), k < f32(0)  # float32 would lose single pulses of 2^24 and more
     top, bottom = s[at + TOP * stride], s[at + BOTTOM * stride]
     lower, upper = s[at + LOWER * stride], s[at + UPPER * stride]
-    k, steep, fresh = left, SIGMAS * max(top, bottom), False
-    while left > f32(0):
+    k, steep, fresh = f32(left), SIGMAS * max(top, bottom), False
+    while left > 0.0:
         m, v, peak = s[at + M * stride], s[at + V * stride], s[at + PEAK * stride]
         centre, reach = s[at + CENTRE * stride], s[at + REACH * stride]
         a, b, c, n, o, p = one_way(kind, s, at, stride, down)
@@ -102,7 +102,9 @@ def take_runs(kind, std, k, s, at, stride, curve, origin, last):
             s[at + HIGH * stride] = max(s[at + HIGH * stride], new)
             s[at + LOW * stride] = min(s[at + LOW * stride], new)
             left -= k
-            k = min(left, k + k)
+            k = f32(min(left, np.float64(k + k)))
+            if kind == QUIET and new == m and not lower < new < upper:
+                break  # at a bound: so do all further pulses
             if kind != QUIET and lost:
                 s[at + LOST * stride], s[at + REACH * stride] = f32(1), f32(np.inf)
                 for q in range(3):

@@ -189,12 +189,14 @@ def _advance(
     moves = _geometric(-e, k)  # sum_{i<k} (1-e)^i, which tends to k as e -> 0
     keep = 1 - e * moves  # (1-e)^k
     if std is not None:
-        v = v * keep**2 + std**2 * moves * (1 + keep) / (2 - e)
+        sums = moves * (1 + keep) / (2 - e)
+        v = v * keep**2 + std**2 * torch.where(k == 1, moves, sums)
     else:
         # r = (1-e)^2 (1 + c e^2), so that e = 0 is no special case
         c = (elements.noise_std / (1 - e)) ** 2
         grown = c * _geometric(c * e**2, k)
-        v = keep**2 * (v + grown * (e**2 * v + one**2))
+        step = e**2 * v + one**2
+        v = torch.where(k == 1, keep**2 * v + elements.noise_std**2 * step, keep**2 * (v + grown * step))
     m = m + one * moves
     return (m if _noisy(elements) else elements.clip(m)), v
 
@@ -299,10 +301,13 @@ def _few_pulses(w: Tensor, elements: Elements, counts: Tensor) -> Tensor:
 
 
 def _geometric(minus_e: Tensor, k: Tensor) -> Tensor:
-    """sum_{i<k} (1 + minus_e)^i = ((1 + minus_e)^k - 1) / minus_e, and k at minus_e = 0."""
+    """sum_{i<k} (1 + minus_e)^i = ((1 + minus_e)^k - 1) / minus_e, and k at minus_e = 0.
+
+    One pulse may contract by any e, also beyond 1; more only where e is below 1.
+    """
     safe = torch.where(minus_e == 0, torch.ones_like(minus_e), minus_e)
     value = torch.expm1(k * torch.log1p(minus_e.clamp(min=-1 + 1e-15))) / safe
-    return torch.where(minus_e == 0, k, value)
+    return torch.where((minus_e == 0) | (k == 1), k, value)
 
 
 def _replay(w: Tensor, elements: Elements, counts: Tensor, which: Tensor, key: Key, step: int) -> Tensor:
