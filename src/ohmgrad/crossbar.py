@@ -88,36 +88,6 @@ class Tile(AbstractArray):
         if pair is not None and self.hidden is not None and self.count("updates") % pair.refresh_every == 0:
             refresh(self, self.hidden)
 
-    # --- hand-over of factors ----------------------------------------------------------------------
-
-    def give_factors_to(self, optimizer: object) -> None:
-        """As long as `optimizer` lives, backward passes hand over factors and give no gradient."""
-        self._waiting.takers.add(optimizer)
-
-    @property
-    def wants_factors(self) -> bool:
-        """Whether an analog optimizer trains this tile."""
-        return bool(self._waiting.takers)
-
-    def hand_over(self, x: Tensor, d: Tensor) -> None:
-        """Keep the factors of a backward pass, x (samples, cols) and d (samples, rows).
-
-        Raises:
-            InputError: when the weights were set to values that the elements cannot hold.
-        """
-        if self.owner._version != self._waiting.checked_version:  # torch has written; kernels leave it
-            self.check_held()
-            self._waiting.checked_version = self.owner._version
-        self._waiting.add(x, d)
-
-    def take_factors(self) -> tuple[Tensor, Tensor] | None:
-        """The factors of all backward passes since the last call, in order, and forget them."""
-        return self._waiting.take()
-
-    def count_gradient(self) -> None:
-        """Note a backward pass that gave a gradient; warns, looking now and then, of weights out of range."""
-        self._waiting.count_gradient(self.check_held)
-
     # --- primitives that change weights ------------------------------------------------------------
 
     def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None) -> None:

@@ -13,7 +13,6 @@ from torch import Tensor
 from .crossbar_memory import Hidden
 from .devices import Device, Elements, draw
 from .errors import InputError
-from .handover import HandOver
 from .periphery import Periphery
 from .pulses import Pulsing, ops
 from .rng import Key
@@ -82,7 +81,6 @@ class AbstractArray(abc.ABC):
         self.events: list[int] = [0] * len(EVENTS)
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile]] = []
-        self._waiting = HandOver()
         self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
         self.backend_name = ops.backend_for(self.owner, self.elements, backend)
         #: what the elements hold where that is not the weights, see `crossbar_memory`; empty if it is
@@ -191,7 +189,7 @@ class AbstractArray(abc.ABC):
     def wrote(self) -> None:
         """Note that the weights go with what the elements hold, of all tiles of one parameter."""
         for tile in (self._tile,) if self.block is None else tiles_of(self.owner):
-            tile._settled = tile._waiting.checked_version = self.owner._version
+            tile._settled = self.owner._version
 
     def _take_over(self) -> None:
         """Have the elements hold the weights as they are now."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .functional import AnalogLayer, first_order, layer_product, weight_is_asked_for
+from ..gradient import FactoredGradient, Part
+from .functional import AnalogLayer, as_float32, first_order, full_precision, layer_product
 
 __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
 
@@ -19,10 +20,11 @@ __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
 class _Convolution(torch.autograd.Function):
     """conv(x, W) * scale + bias by torch's own convolution, for a perfect periphery; x is padded already.
 
-    Backward hands the patches over, or returns the gradient.
+    The gradient of the weight keeps input and output gradient, and makes patches of them when asked for.
     """
 
     @staticmethod
+    @full_precision
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, layer: _Convolving
     ) -> Tensor:
@@ -39,25 +41,18 @@ class _Convolution(torch.autograd.Function):
         (g,) = grads
         x, y, scale = ctx.saved_tensors
         layer: _Convolving = ctx.layer
-        need_x, _, need_scale, need_bias, _ = ctx.needs_input_grad
-        hand_over, need_gradient = weight_is_asked_for(ctx, layer.tiles[0])
+        need_x, need_weight, need_scale, need_bias, _ = ctx.needs_input_grad
         d = g * scale.view(-1, *[1] * layer.dims)
-        if hand_over:
-            layer.hand_over(x, d)
-        elif need_gradient:
-            for tile in layer.tiles:
-                tile.count_gradient()
-        grad_x = grad_weight = None
-        if need_x or need_gradient:
-            grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-                d, x, layer.effective_weight(), None, *layer.geometry, [need_x, need_gradient, False]
-            )
+        grad_x = None
         if need_x:
+            grad_x, _, _ = torch.ops.aten.convolution_backward(
+                d, x, layer.effective_weight(), None, *layer.geometry, [True, False, False]
+            )
             layer.count_products(d, "backward")
         others = (0, *range(2, g.dim()))
         return (
             grad_x,
-            grad_weight,
+            FactoredGradient(ctx.weight, x, d, layer.patch_parts) if need_weight else None,
             (g * y).sum(others) if need_scale else None,
             g.sum(others) if need_bias else None,
             None,
@@ -129,14 +124,14 @@ class _Convolving(AnalogLayer):
         mine = self.patches(x).narrow(1 + self.dims, group * channels, channels)
         return mine.reshape(-1, self.lines // self.groups)
 
-    def hand_over(self, x: Tensor, d: Tensor) -> None:
-        """Give the patches of a padded input, and d (N, out_channels, *places), to the tiles."""
+    def patch_parts(self, x: Tensor, d: Tensor) -> list[Part]:
+        """What the tiles take of a gradient: of a padded input, and d (N, out_channels, *places)."""
         lines = d.movedim(1, -1).reshape(-1, self.out_channels)
         each = len(self.tiles) // self.groups
-        for group in range(self.groups):
-            vectors = self.vectors(x, group)
-            for i in range(group * each, (group + 1) * each):
-                self.tiles[i].hand_over(vectors, lines[:, self.blocks[i].rows])
+        vectors = [self.vectors(x, group) for group in range(self.groups)]
+        return [
+            Part(vectors[i // each], lines[:, b.rows], (b.rows, b.cols)) for i, b in enumerate(self.blocks)
+        ]
 
     def count_products(self, y: Tensor, direction: str) -> None:
         """Count the products of a whole convolution with outputs y (N, out_channels, *places)."""
@@ -149,6 +144,7 @@ class _Convolving(AnalogLayer):
         if not (alone or x.dim() == 2 + self.dims) or x.shape[-1 - self.dims] != self.in_channels:
             sizes = ", ".join((str(self.in_channels), *(["L"] if self.dims == 1 else "DHW"[-self.dims :])))
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (N, {sizes}) or ({sizes})")
+        x = as_float32(x)
         self._bound_tiles()
         batch = x.unsqueeze(0) if alone else x
         if any(self.pads):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +12,13 @@ from torch import Tensor, nn
 from ..crossbar import Tile, describe
 from ..devices import Device
 from ..errors import InputError
+from ..gradient import FactoredGradient, Part
 from .blocks import Block, layout
 
-__all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped", "weight_is_asked_for"]
+__all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped"]
 
-#: whether the running backward pass goes on to a node of the graph; torch.autograd.graph uses it too
-_will_run = torch._C._will_engine_execute_node
-
+P = ParamSpec("P")
+R = TypeVar("R")
 Backward = Callable[..., tuple[Tensor | None, ...]]
 
 
@@ -36,12 +37,44 @@ class _NoSecondDerivative(torch.autograd.Function):
         )
 
 
+def full_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """Run a pass in float32 also where torch.autocast is on, as elements know nothing else."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        kind = next(a.device.type for a in args if isinstance(a, Tensor))
+        if not torch.is_autocast_enabled(kind):
+            return function(*args, **kwargs)
+        with torch.autocast(kind, enabled=False):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def as_float32(x: Tensor) -> Tensor:
+    """The input of an analog layer, cast where torch.autocast is on.
+
+    Raises:
+        InputError: when it is not float32 and autocast is off.
+    """
+    if x.dtype == torch.float32:
+        return x
+    if x.dtype in (torch.bfloat16, torch.float16) and torch.is_autocast_enabled(x.device.type):
+        return x.float()
+    raise InputError(
+        f"input is {x.dtype}, but crossbars compute in torch.float32: keep model and input in float32, and "
+        "use torch.autocast for mixed precision"
+    )
+
+
 def first_order(backward: Backward) -> Backward:
     """Make every second derivative through `backward` an error, at no cost where none is taken.
 
     torch's own `once_differentiable` costs microseconds in every pass, and gives None or a part in silence
     where torch.autograd.grad finds another way to the input, or none. `ctx.weight` must be the weight.
     """
+
+    backward = full_precision(backward)
 
     def wrapped(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         if not torch.is_grad_enabled():  # it is with create_graph=True only
@@ -54,22 +87,11 @@ def first_order(backward: Backward) -> Backward:
     return wrapped
 
 
-def weight_is_asked_for(ctx: Any, tile: Tile) -> tuple[bool, bool]:
-    """What a backward pass asks of input 1, the weight: (factors for an optimizer, a gradient)."""
-    if not ctx.needs_input_grad[1]:
-        return False, False
-    try:  # false in autograd.grad(loss, x): nobody wants the weight's gradient
-        asked = _will_run(ctx.next_functions[1][0])
-    except RuntimeError:  # autograd.grad(loss, weight) returns it
-        return False, True
-    factors = asked and tile.wants_factors
-    return factors, asked and not factors
-
-
 class _Product(torch.autograd.Function):
-    """y = (x W^T) * scale + bias through a tile; backward hands the factors over or returns a gradient."""
+    """y = (x W^T) * scale + bias through a tile; the gradient of the weight keeps its factors."""
 
     @staticmethod
+    @full_precision
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, tile: Tile
     ) -> Tensor:
@@ -84,18 +106,11 @@ class _Product(torch.autograd.Function):
         (g,) = grads
         x, y, scale = ctx.saved_tensors
         tile: Tile = ctx.tile
-        need_x, _, need_scale, need_bias, _ = ctx.needs_input_grad
-        need_factors, need_gradient = weight_is_asked_for(ctx, tile)
+        need_x, need_weight, need_scale, need_bias, _ = ctx.needs_input_grad
         d = g * scale
-        grad_weight = None
-        if need_factors:
-            tile.hand_over(x, d)
-        elif need_gradient:
-            tile.count_gradient()
-            grad_weight = (d.t() @ x).view_as(ctx.weight)
         return (
             tile.backward(d) if need_x else None,
-            grad_weight,
+            FactoredGradient(ctx.weight, x, d) if need_weight else None,
             (g * y).sum(0) if need_scale else None,
             g.sum(0) if need_bias else None,
             None,
@@ -112,8 +127,8 @@ def analog_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None
         tile: the crossbar that holds the weights.
 
     Returns:
-        (samples, rows). In backward the tile gets the factors x and d, with d the gradient with
-        respect to x W^T, if an analog optimizer asked for them; `weight` gets d^T x otherwise.
+        (samples, rows). The gradient of `weight` is d^T x, a `FactoredGradient`, with d the gradient with
+        respect to x W^T.
     """
     return _Product.apply(x, weight, scale, bias, tile)  # pyright: ignore[reportReturnType]
 
@@ -122,6 +137,7 @@ class _SplitProduct(torch.autograd.Function):
     """y = sum_j (x_j W_j^T) * scale_j + bias through many tiles, x_j the inputs of the blocks of band j."""
 
     @staticmethod
+    @full_precision
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, layer: AnalogLayer
     ) -> Tensor:
@@ -139,23 +155,15 @@ class _SplitProduct(torch.autograd.Function):
         (g,) = grads
         x, y, scale = ctx.saved_tensors
         layer: AnalogLayer = ctx.layer
-        need_x, _, need_scale, need_bias, _ = ctx.needs_input_grad
-        need_factors, need_gradient = weight_is_asked_for(ctx, layer.tiles[0])
+        need_x, need_weight, need_scale, need_bias, _ = ctx.needs_input_grad
         d = g * scale.view(layer.bands, 1, -1)
         grad_x = torch.zeros_like(x) if need_x else None
-        grad_weight = torch.empty_like(ctx.weight) if need_gradient else None
-        for tile, (rows, _, lines, band) in layer.placed():
-            part = d[band, :, rows]
-            if need_factors:
-                tile.hand_over(x[:, lines], part)
-            elif grad_weight is not None:
-                tile.count_gradient()
-                tile.part_of(grad_weight).copy_(part.t() @ x[:, lines])
-            if grad_x is not None:
-                grad_x[:, lines] += tile.backward(part)
+        if grad_x is not None:
+            for tile, block in layer.placed():
+                grad_x[:, block.lines] += tile.backward(d[block.band, :, block.rows])
         return (
             grad_x,
-            grad_weight,
+            FactoredGradient(ctx.weight, x, d, layer.parts) if need_weight else None,
             (g * y).sum(1).view_as(scale) if need_scale else None,
             g.sum(0) if need_bias else None,
             None,
@@ -221,6 +229,10 @@ class AnalogLayer(nn.Module):
     def placed(self) -> Iterator[tuple[Tile, Block]]:
         """Every tile and where it lies."""
         return zip(self.tiles, self.blocks, strict=True)
+
+    def parts(self, x: Tensor, d: Tensor) -> list[Part]:
+        """What the tiles take of a gradient: x as in `layer_product`, d (bands, samples, outputs)."""
+        return [Part(x[:, b.lines], d[b.band, :, b.rows], (b.rows, b.cols)) for b in self.blocks]
 
     def effective_weight(self) -> Tensor:
         """What products see, in the shape of `weight`."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..devices import Device
 from ..errors import InputError
-from .functional import AnalogLayer, layer_product
+from .functional import AnalogLayer, as_float32, layer_product
 
 __all__ = ["AnalogLinear"]
 
@@ -85,6 +85,7 @@ class AnalogLinear(AnalogLayer):
         dims = x.dim()
         if not dims or x.shape[-1] != self.in_features:
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})")
+        x = as_float32(x)
         self._bound_tiles()
         y = layer_product(x if dims == 2 else x.reshape(-1, self.in_features), self)
         return y if dims == 2 else y.view(*x.shape[:-1], self.out_features)

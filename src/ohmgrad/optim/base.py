@@ -6,7 +6,7 @@ import abc
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from torch.utils.hooks import RemovableHandle
 
 from ..crossbar import EVENTS, Tile, tiles_of
 from ..errors import InputError, check_number
+from ..gradient import FactoredGradient
+from .surroundings import refuse_process_group, watch_other_optimizers
 
 __all__ = ["AnalogOptimizer", "Road", "check_plane"]
 
@@ -40,15 +42,13 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     `dampening`, `nesterov` and `weight_decay`; these have no meaning for analog parameters, which have
     no digital copy to decay or to remember.
 
-    Backward passes hand the factors (x, d) of all analog layers over; `step` uses them up. They add up
-    over several backward passes as gradients do, and the optimizer's `zero_grad` forgets them.
+    The gradient of an analog weight is a `FactoredGradient`: it adds up over backward passes, is scaled,
+    clipped by norm and cleared as any gradient, and keeps the factors (x, d) that pulses are made from, in
+    the order of the backward passes. `step` uses it up and leaves `weight.grad` None. A gradient that was
+    changed as a matrix, by a mask in a hook for instance, has no factors: algorithms that pulse from factors
+    refuse it, and those with `takes_matrix` take it.
 
-    Call zero_grad() of the OPTIMIZER, not of the model: `model.zero_grad()` clears gradients only, and
-    factors of backward passes that no step has used would still go into the next step.
-
-    As long as the optimizer lives, its analog weights have no gradient (`weight.grad` is None), so that
-    clipping by norm does not see them and no other torch optimizer trains them; `torch.autograd.grad` gives
-    theirs. Copies of a model start without an optimizer and without factors.
+    A process group of several ranks is refused, since the ranks' weights would drift apart.
 
     Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
     model's state alone is another function: save and restore both. The network sees the arrays of one
@@ -63,6 +63,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     Raises:
         InputError: when an option is out of range, or no parameter is analog.
     """
+
+    #: whether the algorithm works from d^T x, so that any dense gradient will do
+    takes_matrix: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -95,7 +98,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             self._take_on(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; analog layers in it hand over factors from now on, and get their arrays beside."""
+        """Add a group; analog layers in it get their arrays beside."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
@@ -110,8 +113,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             self._take_on(group)
 
     def _take_on(self, group: dict[str, Any]) -> None:
-        """Have the tiles of a group hand factors over, and their products see the arrays beside them."""
-        self._ask_for_factors(group)
+        """Have the products of a group's tiles see the arrays beside them."""
         for tile, state in self.tiles_in(group):
             tile.companions = []  # an earlier optimizer's
             self.beside(tile, group, state)
@@ -204,26 +206,49 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                     "an analog layer got a new weight and was not called before this optimizer was made, "
                     "which takes it for digital: call the model once and make the optimizer anew"
                 )
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                factors = tile.take_factors()
+        refuse_process_group()
+        analog = [
+            (p, tiles, group) for group in self.param_groups for p, tiles in self._places(group) if tiles
+        ]
+        for p, _, _ in analog:  # before anything is changed
+            self._check_gradient(p)
+        for p, tiles, group in analog:
+            factors = self._factors_of(p, tiles)
+            for i, tile in enumerate(tiles):
+                state = self.state[p].setdefault(i, {})
                 if factors is not None:
                     for hook in self._update_hooks.values():
-                        hook(tile, *factors, group, state)
-                    self.analog_step(tile, *factors, group, state)
+                        hook(tile, *factors[i], group, state)
+                    self.analog_step(tile, *factors[i], group, state)
                 tile.wait()
+            p.grad = None  # used up: what it keeps is as large as the activations
+        for group in self.param_groups:
             self._digital_step(group)
         for array in self._arrays.values():
             array.wait()
         return loss
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget gradients, and factors that no step has used."""
-        super().zero_grad(set_to_none)
-        for group in self.param_groups:
-            for _, tiles in self._places(group):
-                for tile in tiles:
-                    tile.take_factors()
+    def _check_gradient(self, p: Tensor) -> None:
+        """Raise InputError for a gradient without factors, unless the algorithm takes a matrix."""
+        factored = isinstance(p.grad, FactoredGradient) and p.grad.is_factored
+        if p.grad is not None and not factored and not self.takes_matrix:
+            raise InputError(
+                f"the gradient of an analog weight, {tuple(p.shape)}, was changed as a matrix, and "
+                f"{type(self).__name__} pulses from its factors: scale it by numbers only, or train with "
+                "MixedPrecision, GradientCounts or AnalogMomentum, which take a matrix"
+            )
+
+    def _factors_of(self, p: Tensor, tiles: list[Tile]) -> list[tuple[Tensor, Tensor]] | None:
+        """x (samples, cols) and d (samples, rows) for every tile of a parameter; None without a gradient."""
+        gradient = p.grad
+        if gradient is None:
+            return None
+        if isinstance(gradient, FactoredGradient):
+            if gradient.is_factored:
+                return gradient.factors() or None
+            gradient = gradient.to_dense()
+        parts = [tile.part_of(gradient.contiguous()) for tile in tiles]
+        return [(part, torch.eye(len(part))) for part in parts]  # d^T x is the part, exactly
 
     def tiles_in(self, group: dict[str, Any]) -> list[tuple[Tile, dict[str, Any]]]:
         """The tiles of a parameter group, each with its part of `optimizer.state`."""
@@ -233,18 +258,11 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             for i, tile in enumerate(tiles)
         ]
 
-    def _ask_for_factors(self, group: dict[str, Any]) -> None:
-        """Have backward passes hand factors over, as long as this optimizer lives."""
-        for p in group["params"]:
-            for tile in tiles_of(p):
-                tile.give_factors_to(self)
-
     def _places(self, group: dict[str, Any]) -> list[tuple[Tensor, list[Tile]]]:
         """Parameters of a group with their tiles (none for digital ones), looked up once."""
         params = group["params"]
         known = self._looked_up.get(id(params))
         if known is None or len(known) != len(params):
-            self._ask_for_factors(group)
             known = [(p, tiles_of(p)) for p in params]
             if any(tiles for _, tiles in known):  # a copy may be here before the copy of its model is
                 self._looked_up[id(params)] = known
@@ -318,3 +336,6 @@ def check_plane(tile: Tile, name: str, kept: Tensor) -> None:
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, Tensor) else value
+
+
+watch_other_optimizers(AnalogOptimizer)

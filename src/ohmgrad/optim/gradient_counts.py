@@ -45,6 +45,8 @@ class GradientCounts(AnalogOptimizer):
         >>> optimizer.step()
     """
 
+    takes_matrix = True
+
     def __init__(self, params: Iterable[Any], lr: float, **digital: Any) -> None:
         super().__init__(params, {"lr": lr}, **digital)
 

@@ -55,6 +55,8 @@ class MixedPrecision(AnalogOptimizer):
         >>> optimizer.step()
     """
 
+    takes_matrix = True
+
     def __init__(
         self,
         params: Iterable[Any],

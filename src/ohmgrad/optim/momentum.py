@@ -49,6 +49,8 @@ class AnalogMomentum(AnalogOptimizer):
         >>> optimizer.step()
     """
 
+    takes_matrix = True
+
     def __init__(self, params: Iterable[Any], lr: float, *, momentum: float = 0.9, **digital: Any) -> None:
         super().__init__(params, {"lr": lr}, momentum=momentum, **digital)
 

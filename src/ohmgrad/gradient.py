@@ -1,0 +1,430 @@
+"""The gradient of an analog weight: an ordinary `weight.grad` that keeps its factors.
+
+The gradient of a product x W^T is d^T x. Pulses are made from x and d, sample by sample, and the matrix
+itself is needed only by whoever asks for it. `FactoredGradient` therefore holds the factors, as torch's
+sparse gradients hold theirs. What keeps a gradient a sum of products is done on the factors: adding two
+gradients, scaling by a number, emptying, norms, the check for infinities. Every other operation gets the
+dense matrix.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+
+__all__ = ["MANY_PASSES", "FactoredGradient", "Part", "Source", "whole"]
+
+#: backward passes without a step after which it is worth a warning
+MANY_PASSES = 64
+
+aten: Any = torch.ops.aten
+
+
+class Part(NamedTuple):
+    """What one tile takes of a gradient: its block is d^T x."""
+
+    #: (samples, cols)
+    x: Tensor
+    #: (samples, rows)
+    d: Tensor
+    #: rows and columns of the weight, flattened to two dimensions; None for all
+    block: tuple[slice, slice] | None = None
+
+
+class Source(Protocol):
+    """A layer's way from what its backward pass has to the factors of its tiles."""
+
+    def parts(self, x: Tensor, d: Tensor) -> list[Part]:
+        """The parts of all tiles, in order; linear in d."""
+        ...
+
+
+def whole(x: Tensor, d: Tensor) -> list[Part]:
+    """The one part of a weight on a single tile, x (samples, cols) and d (samples, rows)."""
+    return [Part(x, d)]
+
+
+class _Pass(NamedTuple):
+    """What one backward pass left."""
+
+    x: Tensor
+    d: Tensor
+    parts: Callable[[Tensor, Tensor], list[Part]]
+
+
+class _Store:
+    """What aliases of one gradient share.
+
+    Once somebody has looked at the matrix through a view, or has written to it, there is a dense matrix
+    too. It is compared with a copy before the factors are used again, as a write through a view leaves no
+    other trace.
+    """
+
+    def __init__(self, passes: list[_Pass]) -> None:
+        self.passes = passes
+        #: times that a pass was added in place, as torch's accumulation does
+        self.added = 0
+        self.dense: Tensor | None = None
+        self.untouched: Tensor | None = None
+
+    @property
+    def factored(self) -> bool:
+        """Whether the factors still give the gradient."""
+        if self.dense is None:
+            return True
+        if self.untouched is None:
+            return False
+        # bits, as NaN differs from itself
+        return torch.equal(self.dense.view(torch.int32), self.untouched.view(torch.int32))
+
+
+class FactoredGradient(Tensor):
+    """d^T x of an analog weight, as its factors x and d.
+
+    A layer makes it in its backward pass. `weight.grad` behaves as a dense gradient does, and
+    an analog optimizer takes the factors: `factors()`. `to_dense()` gives the matrix by name.
+
+    Args:
+        weight: whose gradient it is.
+        x: of all samples, as the source takes it; d: gradient with respect to the outputs of the products.
+        parts: how tiles see x and d.
+    """
+
+    _store: _Store
+
+    @staticmethod
+    def __new__(
+        cls, weight: Tensor, x: Tensor, d: Tensor, parts: Callable[[Tensor, Tensor], list[Part]] = whole
+    ) -> FactoredGradient:
+        # without their graph; .data, as a detach() costs twice the time, and nobody writes to factors
+        x, d = x.data if x.requires_grad else x, d.data if d.requires_grad else d
+        return _wrap(weight, _Store([_Pass(x, d, parts)]))
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        handler = _HANDLERS.get(func)
+        if handler is not None:
+            result = handler(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        return _densely(func, args, kwargs)
+
+    # --- what optimizers take ----------------------------------------------------------------------
+
+    @property
+    def is_factored(self) -> bool:
+        """Whether the factors still give the gradient: nobody has changed the matrix itself."""
+        return self._store.factored
+
+    def factors(self) -> list[tuple[Tensor, Tensor]]:
+        """x (samples, cols) and d (samples, rows) of every tile, in the order of the backward passes.
+
+        Raises:
+            InputError: when the matrix itself was changed, so that it has no factors any more.
+        """
+        if not self._store.factored:
+            raise InputError(f"the gradient {tuple(self.shape)} was changed as a matrix and has no factors")
+        passes = [p.parts(p.x, p.d) for p in self._store.passes]
+        if len(passes) == 1:
+            return [(part.x, part.d) for part in passes[0]]
+        return [
+            (torch.cat([p.x for p in of_tile]), torch.cat([p.d for p in of_tile]))
+            for of_tile in zip(*passes, strict=True)
+        ]
+
+    def to_dense(self, dtype: torch.dtype | None = None, *, masked_grad: bool | None = None) -> Tensor:
+        """The gradient as an ordinary tensor of the weight's shape, d^T x."""
+        dense = self._store.dense
+        made = _matrix(self) if dense is None else dense.clone()
+        return made if dtype is None else made.to(dtype)
+
+    # --- what needs a plain tensor outside of torch's operators ------------------------------------
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        state = f"{len(self._store.passes)} products" if self._store.factored else "changed as a matrix"
+        return f"FactoredGradient({' x '.join(map(str, self.shape))}, {state})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FactoredGradient:
+        return memo.setdefault(id(self), _clone(self))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.to_dense().__reduce_ex__(protocol)
+
+    def __array__(self, dtype: Any = None) -> Any:
+        return self.to_dense().__array__(dtype)
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The matrix as a NumPy array."""
+        return self.to_dense().numpy(force=force)
+
+    def tolist(self) -> Any:
+        """The matrix as nested lists."""
+        return self.to_dense().tolist()
+
+
+def _wrap(like: Tensor, store: _Store) -> FactoredGradient:
+    made: Any = Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]
+        FactoredGradient, like.shape, dtype=like.dtype, device=like.device
+    )
+    made._store = store
+    return made
+
+
+def _matrix(gradient: FactoredGradient) -> Tensor:
+    """The sum of d^T x over all passes, in the weight's shape; zeros where there is none."""
+    shape = gradient.shape
+    total: Tensor | None = None
+    for x, d, parts in gradient._store.passes:
+        for part in parts(x, d):
+            product = part.d.t() @ part.x
+            if part.block is None:
+                total = product if total is None else total.add_(product)
+                continue
+            if total is None:
+                total = torch.zeros(shape[0], math.prod(shape[1:]), dtype=d.dtype, device=d.device)
+            total[part.block] += product
+    if total is None:
+        return torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
+    return total.view(shape)
+
+
+# --- operations on factors -----------------------------------------------------------------------
+
+
+def _alias(g: FactoredGradient, *_: Any, **__: Any) -> FactoredGradient:
+    return _wrap(g, g._store)
+
+
+def _itself(g: FactoredGradient, *_: Any, **__: Any) -> FactoredGradient:
+    return g
+
+
+def _view(g: FactoredGradient, size: Sequence[int]) -> Any:
+    return _alias(g) if tuple(size) == tuple(g.shape) else NotImplemented
+
+
+def _clone(g: FactoredGradient, **_: Any) -> Any:
+    store = g._store
+    return _wrap(g, _Store(list(store.passes))) if store.factored else NotImplemented
+
+
+def _both_factored(a: Any, b: Any, alpha: Any) -> bool:
+    both = isinstance(a, FactoredGradient) and isinstance(b, FactoredGradient)
+    return both and alpha == 1 and a._store.factored and b._store.factored and a.shape == b.shape
+
+
+def _add(a: Any, b: Any, *, alpha: Any = 1) -> Any:
+    if not _both_factored(a, b, alpha):
+        return NotImplemented
+    return _wrap(a, _Store([*a._store.passes, *b._store.passes]))
+
+
+def _add_(a: Any, b: Any, *, alpha: Any = 1) -> Any:
+    if not _both_factored(a, b, alpha) or a._store.dense is not None:
+        return NotImplemented
+    store = a._store
+    store.passes.extend(b._store.passes)
+    store.added += 1
+    if store.added == MANY_PASSES - 1:
+        warnings.warn(
+            f"gradients of {MANY_PASSES} backward passes wait for a step: call step() and zero_grad(), or "
+            "give the analog weights to an analog optimizer",
+            stacklevel=2,
+        )
+    return a
+
+
+def _is_number(value: Any) -> bool:
+    plain = isinstance(value, Tensor) and type(value) is not FactoredGradient
+    return isinstance(value, (int, float)) or (plain and value.dim() == 0)
+
+
+def _scaled(g: FactoredGradient, scale: Callable[[Tensor], Tensor]) -> list[_Pass]:
+    # d is copied: others may hold it
+    return [p._replace(d=scale(p.d)) for p in g._store.passes]
+
+
+def _scaled_copy(g: FactoredGradient, scale: Callable[[Tensor], Tensor]) -> Any:
+    return _wrap(g, _Store(_scaled(g, scale))) if g._store.factored else NotImplemented
+
+
+def _scale_(g: FactoredGradient, scale: Callable[[Tensor], Tensor]) -> Any:
+    store = g._store
+    if not store.factored:
+        return NotImplemented
+    store.passes = _scaled(g, scale)
+    if store.dense is not None:
+        store.dense.copy_(scale(store.dense))
+        store.untouched = store.dense.clone()
+    return g
+
+
+def _mul(a: Any, b: Any) -> Any:
+    g, factor = (a, b) if isinstance(a, FactoredGradient) else (b, a)
+    return _scaled_copy(g, lambda d: d * factor) if _is_number(factor) else NotImplemented
+
+
+def _div(g: Any, divisor: Any) -> Any:
+    return _scaled_copy(g, lambda d: d / divisor) if _is_number(divisor) else NotImplemented
+
+
+def _mul_(g: Any, factor: Any) -> Any:
+    good = isinstance(g, FactoredGradient) and _is_number(factor)
+    return _scale_(g, lambda d: d * factor) if good else NotImplemented
+
+
+def _div_(g: Any, divisor: Any) -> Any:
+    good = isinstance(g, FactoredGradient) and _is_number(divisor)
+    return _scale_(g, lambda d: d / divisor) if good else NotImplemented
+
+
+def _neg(g: FactoredGradient) -> Any:
+    return _scaled_copy(g, torch.neg)
+
+
+def _zero_(g: FactoredGradient) -> FactoredGradient:
+    store = g._store
+    store.passes, store.added = [], 0
+    if store.dense is not None:
+        store.dense.zero_()
+        store.untouched = store.dense.clone()
+    return g
+
+
+def _norm(g: Any, order: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """||d^T x|| from the Gram matrices: its square is sum_ab (x_a x_b)(d_a d_b), over samples a and b.
+
+    Where there are more samples than that is worth, from the matrix. In float64, as the terms cancel.
+    """
+    plain = order == 2 and not dim and not keepdim and dtype is None
+    if not plain or not g._store.factored:
+        return NotImplemented
+    square: Any = 0.0
+    for x, d in g.factors() if g._store.passes else []:
+        samples, size = len(x), x.shape[1] * d.shape[1]
+        if samples * (x.shape[1] + d.shape[1]) <= size:
+            x, d = x.double(), d.double()
+            square = square + ((x @ x.t()) * (d @ d.t())).sum()
+        else:
+            square = square + (d.t() @ x).double().square().sum()
+    return torch.as_tensor(square, dtype=torch.float64, device=g.device).clamp(min=0).sqrt().to(g.dtype)
+
+
+def _is_finite(g: FactoredGradient) -> bool:
+    """Whether every entry is a number, from the factors: a bound, so that a product beyond float32 counts."""
+    return all(
+        bool(torch.isfinite(p.x.abs().amax() * p.d.abs().amax())) for p in g._store.passes if p.d.numel()
+    )
+
+
+def _unscale_(grads: list[Tensor], found_inf: Tensor, inverse: Tensor) -> Any:
+    """What torch.amp.GradScaler does to all gradients before a step."""
+    plain = []
+    for g in grads:
+        if not isinstance(g, FactoredGradient):
+            plain.append(g)
+        elif not g._store.factored:
+            plain.append(_matrix_to_write(g))
+        else:
+            if not _is_finite(g):
+                found_inf.fill_(1.0)
+            _mul_(g, inverse)
+    if plain:
+        aten._amp_foreach_non_finite_check_and_unscale_.default(plain, found_inf, inverse)
+
+
+def _each(one: Callable[..., Any], func: Any) -> Callable[..., Any]:
+    """A list operation, done on each tensor alone: by `one` on a gradient with factors, else by `func`."""
+
+    def every(tensors: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
+        found = []
+        for i, t in enumerate(tensors):
+            mine = [a[i] if isinstance(a, (list, tuple)) else a for a in args]
+            result = one(t, *mine, **kwargs) if isinstance(t, FactoredGradient) else NotImplemented
+            found.append(func(t, *mine, **kwargs) if result is NotImplemented else result)
+        return found
+
+    return every
+
+
+def _each_(one: Callable[..., Any], func: Any) -> Callable[..., None]:
+    """As `_each`, for operations in place, which return nothing."""
+    every = _each(one, func)
+
+    def in_place(*args: Any, **kwargs: Any) -> None:
+        every(*args, **kwargs)
+
+    return in_place
+
+
+_HANDLERS: dict[Any, Callable[..., Any]] = {
+    aten.detach.default: _alias,
+    aten.alias.default: _alias,
+    aten.view.default: _view,
+    aten.detach_.default: _itself,
+    aten.clone.default: _clone,
+    aten.add.Tensor: _add,
+    aten.add_.Tensor: _add_,
+    aten.mul.Tensor: _mul,
+    aten.mul.Scalar: _mul,
+    aten.mul_.Tensor: _mul_,
+    aten.mul_.Scalar: _mul_,
+    aten.div.Tensor: _div,
+    aten.div.Scalar: _div,
+    aten.div_.Tensor: _div_,
+    aten.div_.Scalar: _div_,
+    aten.neg.default: _neg,
+    aten.zero_.default: _zero_,
+    aten.linalg_vector_norm.default: _norm,
+    aten._amp_foreach_non_finite_check_and_unscale_.default: _unscale_,
+    aten._foreach_norm.Scalar: _each(_norm, torch.linalg.vector_norm),
+    aten._foreach_zero_.default: _each_(_zero_, Tensor.zero_),
+    aten._foreach_mul_.Scalar: _each_(_mul_, Tensor.mul_),
+    aten._foreach_mul_.Tensor: _each_(_mul_, Tensor.mul_),
+    aten._foreach_mul_.ScalarList: _each_(_mul_, Tensor.mul_),
+    aten._foreach_div_.Scalar: _each_(_div_, Tensor.div_),
+    aten._foreach_div_.Tensor: _each_(_div_, Tensor.div_),
+}
+
+
+# --- every other operation -----------------------------------------------------------------------
+
+
+def _matrix_to_write(g: FactoredGradient) -> Tensor:
+    """The dense matrix, kept from now on: it may be written to, at once or through a view."""
+    store = g._store
+    if store.dense is None:
+        store.dense = _matrix(g)
+        store.untouched = store.dense.clone()
+    return store.dense
+
+
+def _densely(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run an operator on dense matrices; where it writes to one or gives a view of it, the matrix is kept."""
+    schema = func._schema
+    keeps = any(a.alias_info is not None for a in (*schema.arguments, *schema.returns))
+    matrices: dict[int, FactoredGradient] = {}
+
+    def dense(value: Any) -> Any:
+        if isinstance(value, FactoredGradient):
+            if not keeps:
+                return value._store.dense if value._store.dense is not None else _matrix(value)
+            matrix = _matrix_to_write(value)
+            matrices[id(matrix)] = value
+            return matrix
+        return [dense(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+    result = func(*map(dense, args), **{name: dense(value) for name, value in kwargs.items()})
+    return matrices.get(id(result), result)
