@@ -95,8 +95,6 @@ def check_twin(
     twin: Any = convert(layer, IDEAL, omega=omega, periphery=periphery)
     layer.zero_grad()
     parts = [twin.q_proj, twin.k_proj, twin.v_proj, twin.out_proj]
-    for part in parts:
-        part.tiles[0].give_factors_to(twin)
     for mine, torchs in zip(run(twin, qkv, options), run(layer, qkv, options), strict=True):
         assert len(mine) == len(torchs)
         for a, b in zip(mine, torchs, strict=True):
@@ -105,7 +103,7 @@ def check_twin(
     own = [getattr(layer, f"{n}_proj_weight") for n in "qkv"]
     grads = layer.in_proj_weight.grad.chunk(3) if packed else [w.grad for w in own]
     for part, gradient in zip(parts, [*grads, layer.out_proj.weight.grad], strict=True):
-        x, d = part.tiles[0].take_factors()
+        ((x, d),) = part.weight.grad.factors()
         close(d.t() @ x, gradient * part.out_scale.detach().unsqueeze(1))
     if layer.in_proj_bias is not None:
         close(torch.cat([part.bias.grad for part in parts[:3]]), layer.in_proj_bias.grad)

@@ -11,6 +11,7 @@ from torch import Tensor
 from cases import ALGORITHMS, PROMISES, SKIPPED_LAWS
 from ohmgrad import AnalogOptimizer, AnalogSGD, TikiTaka
 from ohmgrad.conformance import ALGORITHM_LAWS, check_algorithm
+from ohmgrad.gradient import FactoredGradient
 from ohmgrad.optim.registry import ALGORITHMS as REGISTRY
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
@@ -120,8 +121,9 @@ class LastPassOnly(Wrong):
 
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
-            for tile, _ in self.tiles_in(group):
-                tile._waiting._factors = tile._waiting._factors[-1:]
+            for p in group["params"]:
+                if isinstance(p.grad, FactoredGradient):
+                    p.grad._store.passes = p.grad._store.passes[-1:]
         return super().step(closure)
 
 

@@ -27,7 +27,7 @@ FLOORS = {
             {"rng", "resnets", "yaml"},
             {"devices"},
             {"pulses", "theory", "data", "models"},
-            {"periphery", "handover", "text", "gpt"},
+            {"periphery", "gradient", "text", "gpt"},
             {"crossbar"},
             {"nn", "optim", "cost", "ensemble"},
             {"monitor", "conformance"},

@@ -84,20 +84,17 @@ def check_twin(layer: Any, batch: int | None, omega: float | None, periphery: Pe
     twin: Any = convert(layer, IDEAL, omega=omega, periphery=periphery)
     x, hx = sequence(layer, batch), states(layer, batch)
     parts = [part for _, part in analog_layers(twin)]
-    for part in parts:
-        part.tiles[0].give_factors_to(twin)
     for mine, torchs in zip(run(twin, x, hx), run(layer, x, hx), strict=True):
         for a, b in zip(mine, torchs, strict=True):
             close(a, b)
     for key in twin.input:
         for kind, linear in (("ih", twin.input[key]), ("hh", twin.hidden[key])):
             gradient = getattr(layer, f"weight_{kind}_{key}").grad
-            x_all, d_all = linear.tiles[0].take_factors()
+            ((x_all, d_all),) = linear.weight.grad.factors()
             assert len(x_all) == 4 * (batch or 1)
             close(d_all.t() @ x_all, gradient * linear.out_scale.detach().unsqueeze(1))
             if layer.bias:
                 close(linear.bias.grad, getattr(layer, f"bias_{kind}_{key}").grad)
-            assert linear.weight.grad is None
     assert len(parts) == 2 * len(twin.input)
     for a, b in zip(flat(twin(x)), flat(layer(x)), strict=True):
         close(a, b)  # without first states

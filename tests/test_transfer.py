@@ -27,6 +27,7 @@ from ohmgrad import (
     TTv2,
     convert,
 )
+from ohmgrad.gradient import FactoredGradient
 from ohmgrad.optim import ALGORITHMS
 from ohmgrad.optim.moves import next_columns, next_transfer, to_flip, write_pulses
 from ohmgrad.rng import Key, Purpose, word, words
@@ -248,7 +249,8 @@ def rest_error(make: Any, **options: Any) -> Tensor:
     for t in range(4000):
         error = tile.weight - goal
         total += error if t >= 2000 else 0
-        tile.hand_over(lines, error.t() + SIGMA * torch.randn(4, 64, generator=g))
+        d = error.t() + SIGMA * torch.randn(4, 64, generator=g)
+        layer.weight.grad = FactoredGradient(layer.weight, lines, d)
         optimizer.step()
     return total.flatten() / 2000
 

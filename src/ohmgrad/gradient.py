@@ -110,16 +110,16 @@ class FactoredGradient(Tensor):
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # pyright: ignore[reportAssignmentType]
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        handler = _HANDLERS.get(func)
-        if handler is not None:
+        result = NotImplemented
+        if (handler := _HANDLERS.get(func)) is not None:
             result = handler(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
-        return _densely(func, args, kwargs)
+        elif func._schema.name.startswith("aten::_foreach_"):
+            result = _for_each(func, args, kwargs)
+        return _densely(func, args, kwargs) if result is NotImplemented else result
 
     # --- what optimizers take ----------------------------------------------------------------------
 
@@ -220,6 +220,18 @@ def _clone(g: FactoredGradient, **_: Any) -> Any:
     return _wrap(g, _Store(list(store.passes))) if store.factored else NotImplemented
 
 
+def _empty(g: FactoredGradient, size: Sequence[int], stride: Sequence[int], **_: Any) -> Any:
+    return _wrap(g, _Store([])) if tuple(size) == tuple(g.shape) else NotImplemented
+
+
+def _copy_(g: Any, other: Any, non_blocking: bool = False) -> Any:
+    """With `_empty`, how torch copies a gradient that has a graph of its own."""
+    if not _both_factored(g, other, 1) or g._store.dense is not None:
+        return NotImplemented
+    g._store.passes = list(other._store.passes)
+    return g
+
+
 def _both_factored(a: Any, b: Any, alpha: Any) -> bool:
     both = isinstance(a, FactoredGradient) and isinstance(b, FactoredGradient)
     return both and alpha == 1 and a._store.factored and b._store.factored and a.shape == b.shape
@@ -251,47 +263,25 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) or (plain and value.dim() == 0)
 
 
-def _scaled(g: FactoredGradient, scale: Callable[[Tensor], Tensor]) -> list[_Pass]:
-    # d is copied: others may hold it
-    return [p._replace(d=scale(p.d)) for p in g._store.passes]
+def _scaling(scale: Callable[[Tensor, Any], Tensor], in_place: bool = False) -> Callable[[Any, Any], Any]:
+    """Times a number, or divided by one."""
 
+    def handler(g: Any, number: Any) -> Any:
+        if scale is torch.mul and not isinstance(g, FactoredGradient):
+            g, number = number, g
+        if not isinstance(g, FactoredGradient) or not _is_number(number) or not g._store.factored:
+            return NotImplemented
+        store = g._store
+        passes = [p._replace(d=scale(p.d, number)) for p in store.passes]  # a copy: others may hold d
+        if not in_place:
+            return _wrap(g, _Store(passes))
+        store.passes = passes
+        if store.dense is not None:
+            store.dense.copy_(scale(store.dense, number))
+            store.untouched = store.dense.clone()
+        return g
 
-def _scaled_copy(g: FactoredGradient, scale: Callable[[Tensor], Tensor]) -> Any:
-    return _wrap(g, _Store(_scaled(g, scale))) if g._store.factored else NotImplemented
-
-
-def _scale_(g: FactoredGradient, scale: Callable[[Tensor], Tensor]) -> Any:
-    store = g._store
-    if not store.factored:
-        return NotImplemented
-    store.passes = _scaled(g, scale)
-    if store.dense is not None:
-        store.dense.copy_(scale(store.dense))
-        store.untouched = store.dense.clone()
-    return g
-
-
-def _mul(a: Any, b: Any) -> Any:
-    g, factor = (a, b) if isinstance(a, FactoredGradient) else (b, a)
-    return _scaled_copy(g, lambda d: d * factor) if _is_number(factor) else NotImplemented
-
-
-def _div(g: Any, divisor: Any) -> Any:
-    return _scaled_copy(g, lambda d: d / divisor) if _is_number(divisor) else NotImplemented
-
-
-def _mul_(g: Any, factor: Any) -> Any:
-    good = isinstance(g, FactoredGradient) and _is_number(factor)
-    return _scale_(g, lambda d: d * factor) if good else NotImplemented
-
-
-def _div_(g: Any, divisor: Any) -> Any:
-    good = isinstance(g, FactoredGradient) and _is_number(divisor)
-    return _scale_(g, lambda d: d / divisor) if good else NotImplemented
-
-
-def _neg(g: FactoredGradient) -> Any:
-    return _scaled_copy(g, torch.neg)
+    return handler
 
 
 def _zero_(g: FactoredGradient) -> FactoredGradient:
@@ -345,29 +335,8 @@ def _unscale_(grads: list[Tensor], found_inf: Tensor, inverse: Tensor) -> Any:
         aten._amp_foreach_non_finite_check_and_unscale_.default(plain, found_inf, inverse)
 
 
-def _each(one: Callable[..., Any], func: Any) -> Callable[..., Any]:
-    """A list operation, done on each tensor alone: by `one` on a gradient with factors, else by `func`."""
-
-    def every(tensors: list[Any], *args: Any, **kwargs: Any) -> list[Any]:
-        found = []
-        for i, t in enumerate(tensors):
-            mine = [a[i] if isinstance(a, (list, tuple)) else a for a in args]
-            result = one(t, *mine, **kwargs) if isinstance(t, FactoredGradient) else NotImplemented
-            found.append(func(t, *mine, **kwargs) if result is NotImplemented else result)
-        return found
-
-    return every
-
-
-def _each_(one: Callable[..., Any], func: Any) -> Callable[..., None]:
-    """As `_each`, for operations in place, which return nothing."""
-    every = _each(one, func)
-
-    def in_place(*args: Any, **kwargs: Any) -> None:
-        every(*args, **kwargs)
-
-    return in_place
-
+_mul, _mul_ = _scaling(torch.mul), _scaling(torch.mul, in_place=True)
+_div, _div_ = _scaling(torch.div), _scaling(torch.div, in_place=True)
 
 _HANDLERS: dict[Any, Callable[..., Any]] = {
     aten.detach.default: _alias,
@@ -375,6 +344,8 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     aten.view.default: _view,
     aten.detach_.default: _itself,
     aten.clone.default: _clone,
+    aten.new_empty_strided.default: _empty,
+    aten.copy_.default: _copy_,
     aten.add.Tensor: _add,
     aten.add_.Tensor: _add_,
     aten.mul.Tensor: _mul,
@@ -385,18 +356,24 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     aten.div.Scalar: _div,
     aten.div_.Tensor: _div_,
     aten.div_.Scalar: _div_,
-    aten.neg.default: _neg,
+    aten.neg.default: lambda g: _mul(g, -1.0),
     aten.zero_.default: _zero_,
     aten.linalg_vector_norm.default: _norm,
     aten._amp_foreach_non_finite_check_and_unscale_.default: _unscale_,
-    aten._foreach_norm.Scalar: _each(_norm, torch.linalg.vector_norm),
-    aten._foreach_zero_.default: _each_(_zero_, Tensor.zero_),
-    aten._foreach_mul_.Scalar: _each_(_mul_, Tensor.mul_),
-    aten._foreach_mul_.Tensor: _each_(_mul_, Tensor.mul_),
-    aten._foreach_mul_.ScalarList: _each_(_mul_, Tensor.mul_),
-    aten._foreach_div_.Scalar: _each_(_div_, Tensor.div_),
-    aten._foreach_div_.Tensor: _each_(_div_, Tensor.div_),
 }
+
+
+def _for_each(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operator on lists of tensors, `_foreach_mul_` for instance, on each tensor alone."""
+    name = func._schema.name.removeprefix("aten::_foreach_")
+    single = getattr(aten, {"norm": "linalg_vector_norm"}.get(name, name), None)
+    if single is None:
+        return NotImplemented
+    found = [
+        single(t, *(a[i] if isinstance(a, (list, tuple)) else a for a in args[1:]), **kwargs)
+        for i, t in enumerate(args[0])
+    ]
+    return None if name.endswith("_") else found
 
 
 # --- every other operation -----------------------------------------------------------------------
