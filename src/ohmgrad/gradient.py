@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["MANY_PASSES", "FactoredGradient", "Part", "Source", "whole"]
+__all__ = ["MANY_PASSES", "FactoredGradient", "Part", "whole"]
 
 #: backward passes without a step after which it is worth a warning
 MANY_PASSES = 64
@@ -36,14 +36,6 @@ class Part(NamedTuple):
     d: Tensor
     #: rows and columns of the weight, flattened to two dimensions; None for all
     block: tuple[slice, slice] | None = None
-
-
-class Source(Protocol):
-    """A layer's way from what its backward pass has to the factors of its tiles."""
-
-    def parts(self, x: Tensor, d: Tensor) -> list[Part]:
-        """The parts of all tiles, in order; linear in d."""
-        ...
 
 
 def whole(x: Tensor, d: Tensor) -> list[Part]:
@@ -207,10 +199,6 @@ def _alias(g: FactoredGradient, *_: Any, **__: Any) -> FactoredGradient:
     return _wrap(g, g._store)
 
 
-def _itself(g: FactoredGradient, *_: Any, **__: Any) -> FactoredGradient:
-    return g
-
-
 def _view(g: FactoredGradient, size: Sequence[int]) -> Any:
     return _alias(g) if tuple(size) == tuple(g.shape) else NotImplemented
 
@@ -342,7 +330,7 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     aten.detach.default: _alias,
     aten.alias.default: _alias,
     aten.view.default: _view,
-    aten.detach_.default: _itself,
+    aten.detach_.default: lambda g: g,
     aten.clone.default: _clone,
     aten.new_empty_strided.default: _empty,
     aten.copy_.default: _copy_,
@@ -365,8 +353,8 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
 
 def _for_each(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An operator on lists of tensors, `_foreach_mul_` for instance, on each tensor alone."""
-    name = func._schema.name.removeprefix("aten::_foreach_")
-    single = getattr(aten, {"norm": "linalg_vector_norm"}.get(name, name), None)
+    name: str = func._schema.name.removeprefix("aten::_foreach_")
+    single = getattr(aten, "linalg_vector_norm" if name == "norm" else name, None)
     if single is None:
         return NotImplemented
     found = [
