@@ -99,10 +99,10 @@ class FactoredGradient(Tensor):
         x, d = x.data if x.requires_grad else x, d.data if d.requires_grad else d
         return _wrap(weight, _Store([_Pass(x, d, parts)]))
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @classmethod
-    def __torch_dispatch__(  # pyright: ignore[reportAssignmentType]
+    def __torch_dispatch__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}

@@ -87,6 +87,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._made = False
+        refuse_process_group()
         super().__init__(params, {**defaults, **digital})
         if not any(tiles_of(p) for g in self.param_groups for p in g["params"]):
             raise InputError(
