@@ -3,8 +3,8 @@
     python benchmarks/golden.py write before.json      # on the old version
     python benchmarks/golden.py check before.json      # on the new one, on the same machine
 
-Each case trains a small network for 50 steps. Bits depend on the processor and on torch's build, so the
-file is made anew on each machine and is not kept.
+Each case trains a small network for 50 steps; measured devices need their data (OHMGRAD_DATA). Bits depend
+on the processor and on torch's build, so the file is made anew on each machine and is not kept.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def _flat() -> nn.Module:
 
 
 def _conv() -> nn.Module:
-    return nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv2d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(18, 4))
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 3)), nn.Conv2d(1, 3, 2), nn.Tanh(), nn.Flatten(), nn.Linear(18, 4)
+    )
 
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
@@ -78,12 +80,18 @@ def cases() -> Iterator[tuple[str, Callable[[], nn.Module], str, str, dict[str, 
             yield f"{device} {algorithm} reference", _flat, device, algorithm, {"backend": "reference"}
             for name, make in LAYERS.items():
                 yield f"{device} {algorithm} {name}", make, device, algorithm, {}
-                yield f"{device} {algorithm} {name} noisy", make, device, algorithm, {
-                    "periphery": og.NOISY_PERIPHERY
-                }
+                yield (
+                    f"{device} {algorithm} {name} noisy",
+                    make,
+                    device,
+                    algorithm,
+                    {"periphery": og.NOISY_PERIPHERY},
+                )
 
 
-def run(make: Callable[[], nn.Module], device: str, algorithm: str, settings: dict[str, Any]) -> dict[str, Any]:
+def run(
+    make: Callable[[], nn.Module], device: str, algorithm: str, settings: dict[str, Any]
+) -> dict[str, Any]:
     """Hashes of all weights, and the events, after the training."""
     torch.manual_seed(0)
     settings = dict(settings)
@@ -127,6 +135,8 @@ def main() -> None:
         odd += [f"{k} {events.get(k)} -> {others.get(k)}" for k in events if events[k] != others.get(k)]
         if odd:
             apart += 1
+            if apart > 40:
+                continue
             print(f"{name}: {', '.join(odd)}")
     print(f"{len(kept) - apart} of {len(kept)} cases equal")
     sys.exit(bool(apart))

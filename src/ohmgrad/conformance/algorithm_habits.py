@@ -32,16 +32,17 @@ def gradients(make: Make) -> Finding:
         optimizer.step()
         if not same((weights(model), optimizer.events()), before):
             broken.append(f"a step without gradient, after {after}")
-        optimizer.zero_grad()
+        for owner, clears in (("the optimizer", optimizer), ("the model", model)):
+            model(torch.ones(2, 6)).sum().backward()
+            before = _state(model, optimizer)  # the products of that pass are counted
+            clears.zero_grad()
+            optimizer.step()
+            if not same(_state(model, optimizer), before):
+                broken.append(f"zero_grad of {owner} and a step, after {after}")
         model(torch.ones(2, 6)).sum().backward()
-        for layer in (model[0], model[2]):
-            if layer.weight.grad is not None:
-                broken.append("an analog weight has a gradient")
-        before = _state(model, optimizer)  # the products of that pass are counted
-        optimizer.zero_grad()
         optimizer.step()
-        if not same(_state(model, optimizer), before):
-            broken.append(f"zero_grad and a step, after {after}")
+        if any(layer.weight.grad is not None for layer in (model[0], model[2])):
+            broken.append(f"a step keeps the gradient of an analog weight, after {after}")
     said = ", ".join(broken) or "nothing changes"
     return found(not broken, said, "nothing changes", "weights, arrays and counters, bit for bit")
 
