@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from ohmgrad import AnalogLinear, AnalogSGD, Device, InputError, SoftBounds, TikiTaka, convert
+from ohmgrad import AnalogLinear, AnalogSGD, Device, InputError, SoftBounds, TikiTaka, convert, to_digital
 from ohmgrad.nn import analog_layers
 from ohmgrad.nn.pretrained import digital_state
 from test_layers import IDEAL, close, gradients
@@ -191,7 +191,7 @@ def test_save_pretrained_takes_a_state_as_transformers_does(tmp_path: Path) -> N
         model.save_pretrained(tmp_path / "analog", state_dict=model.state_dict())
 
 
-def test_a_digital_state_has_what_products_see_and_no_layers_of_several_crossbars() -> None:
+def test_a_digital_state_has_what_products_see() -> None:
     model: Any = convert(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten()), DEVICE, max_tile=(2, 5))
     conv = model[0]
     digital = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten())
@@ -205,6 +205,71 @@ def test_a_digital_state_has_what_products_see_and_no_layers_of_several_crossbar
     digital.load_state_dict(digital_state(model))
     close(digital(x), model(x))
     assert not torch.equal(digital(x), before)
-    for layer in (nn.LSTM(3, 4), nn.MultiheadAttention(4, 2)):
-        with pytest.raises(InputError, match=r"layer '0' is a Analog.* torch.save\(model.state_dict"):
-            digital_state(convert(nn.Sequential(layer), DEVICE))
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0], ids=["fits", "mapped"])
+@pytest.mark.parametrize("max_tile", [None, (16, 12)], ids=["whole", "split"])
+@pytest.mark.parametrize("name", PATTERNS)
+def test_to_digital_gives_the_model_of_transformers_back(
+    name: str, max_tile: Any, scale: float, tmp_path: Path
+) -> None:
+    make, patterns, _ = PATTERNS[name]
+    model = make(scale)
+    twin: Any = convert(model, DEVICE, max_tile=max_tile, **patterns)
+    plain: Any = to_digital(twin)
+    assert [type(m) for m in plain.modules()] == [type(m) for m in model.modules()]
+    assert plain.state_dict().keys() == model.state_dict().keys() == digital_state(twin).keys()
+    for key, value in model.state_dict().items():
+        assert plain.state_dict()[key].shape == digital_state(twin)[key].shape == value.shape
+    with torch.no_grad():
+        logits = twin(TOKENS).logits
+        torch.testing.assert_close(plain(TOKENS).logits, logits, atol=3e-5 * scale, rtol=1e-4)
+    if name.startswith("gpt2"):
+        assert plain.lm_head.weight is plain.transformer.wte.weight
+    assert "save_pretrained" in vars(twin)
+    assert "save_pretrained" not in vars(plain)
+    plain.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert all(torch.equal(v, plain.state_dict()[k]) for k, v in again.state_dict().items())
+
+
+class Config(transformers.PretrainedConfig):
+    model_type = "tagger_of_the_tests"
+
+
+class Tagger(transformers.PreTrainedModel):
+    """A model with layers of several crossbars each."""
+
+    config_class = Config
+    base_model_prefix = ""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.embed, self.rnn = nn.Embedding(50, 8), nn.LSTM(8, 4, 2, bidirectional=True, batch_first=True)
+        self.attn = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Sequential(nn.Conv1d(12, 12, 3, padding="same", groups=3), nn.Linear(8, 3))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        pass
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.rnn(self.embed(x))[0]
+        return self.head(self.attn(x, x, x)[0])
+
+
+@pytest.mark.parametrize("exclude", [[], ["*.out_proj", "rnn.input.*"]], ids=str)
+def test_save_pretrained_with_layers_of_several_crossbars(exclude: list[str], tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    model = scaled(Tagger(Config()), 4)
+    twin: Any = convert(model, DEVICE, omega=0.5, max_tile=(8, 8), exclude=exclude)
+    with torch.no_grad():
+        for _, layer in analog_layers(twin):
+            layer.weight.mul_(0.5)
+    twin.save_pretrained(tmp_path)
+    again: Any = Tagger.from_pretrained(tmp_path)
+    assert again.state_dict().keys() == model.state_dict().keys()
+    with torch.no_grad():
+        close(again.eval()(TOKENS), twin(TOKENS))
+        close(to_digital(twin)(TOKENS), twin(TOKENS))
+        assert float((twin(TOKENS) - model(TOKENS)).abs().max()) > 1e-3

@@ -220,10 +220,10 @@ def test_what_is_refused() -> None:
     layer = AnalogLSTM(IN, H, IDEAL, batch_first=True)
     rnn = AnalogRNN(IN, H, IDEAL)
     x = torch.zeros(2, 4, IN)
-    packed: Any = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([4, 2]), batch_first=True)
+    packed: Any = nn.utils.rnn.pack_padded_sequence(x[..., :2], torch.tensor([4, 2]), batch_first=True)
     h = torch.zeros(1, 2, H)
     for call, message in (
-        (lambda: layer(packed), "input is a PackedSequence, but must be a tensor"),
+        (lambda: layer(packed), r"data of the PackedSequence is \(6, 2\), but this layer needs \(..., 3\)"),
         (lambda: layer(x[..., :2]), r"input is \(2, 4, 2\), but this layer needs \(N, T, 3\) or \(T, 3\)"),
         (lambda: rnn(x[0, 0]), r"input is \(3,\), but this layer needs \(T, N, 3\)"),
         (lambda: rnn(torch.zeros(0, 2, IN)), "a sequence needs at least one time step"),

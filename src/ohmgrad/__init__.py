@@ -26,7 +26,9 @@ from .nn import (
     AnalogLSTM,
     AnalogMultiheadAttention,
     AnalogRNN,
+    LeftDigitalWarning,
     convert,
+    to_digital,
 )
 from .optim import (
     AGAD,
@@ -71,6 +73,7 @@ __all__ = [
     "ExpStep",
     "GradientCounts",
     "InputError",
+    "LeftDigitalWarning",
     "LinearStep",
     "Measured",
     "MixedPrecision",
@@ -92,4 +95,5 @@ __all__ = [
     "__version__",
     "convert",
     "data",
+    "to_digital",
 ]

@@ -2,10 +2,12 @@
 
 from .attention import AnalogMultiheadAttention
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
-from .convert import analog_layers, convert
+from .convert import analog_layers, convert, left_digital
 from .functional import AnalogLayer, analog_product
+from .left_digital import LeftDigitalWarning
 from .linear import AnalogLinear
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
+from .to_digital import to_digital
 
 __all__ = [
     "AnalogConv1d",
@@ -17,7 +19,10 @@ __all__ = [
     "AnalogLinear",
     "AnalogMultiheadAttention",
     "AnalogRNN",
+    "LeftDigitalWarning",
     "analog_layers",
     "analog_product",
     "convert",
+    "left_digital",
+    "to_digital",
 ]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..devices import Device
 from ..errors import InputError
-from .parts import linears, pieces, torch_layer
+from .parts import linears, part_names, pieces, torch_layer
 
 __all__ = ["AnalogMultiheadAttention"]
 
@@ -34,7 +34,8 @@ class AnalogMultiheadAttention(nn.Module):
         device: specification of the elements.
         omega: mapping of the initial weights into the device's range, see `convert`.
         settings: `dropout`, `bias`, `kdim`, `vdim`, `batch_first` with torch's meaning; `pulsing`,
-            `periphery`, `seed`, `array`, `backend` of the `Tile`.
+            `periphery`, `seed`, `array`, `backend` of the `Tile`; `digital`, names of projections that
+            stay `nn.Linear`.
 
     Shape:
         query (L, N, embed_dim), key (S, N, kdim), value (S, N, vdim), N first with `batch_first`, or
@@ -92,7 +93,7 @@ class AnalogMultiheadAttention(nn.Module):
         biases = pieces(layer.in_proj_bias, 3)
         weights.append(layer.out_proj.weight)
         biases.append(layer.out_proj.bias)
-        made = linears(zip(weights, biases, strict=True), omega, settings)
+        made = linears(zip(part_names(layer), weights, biases, strict=True), omega, settings)
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = made
 
     def forward(

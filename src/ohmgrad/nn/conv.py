@@ -94,6 +94,7 @@ class _Convolving(AnalogLayer):
         self.kernel_size, self.stride, self.dilation = conv.kernel_size, conv.stride, conv.dilation
         self.groups, self.dims = conv.groups, len(conv.kernel_size)
         self.padding_mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+        self.padding = conv.padding
         # the amounts on all sides, as torch.nn.functional.pad takes them; covers 'same' too
         self.pads = tuple(conv._reversed_padding_repeated_twice)
         self._place(conv.weight, omega, settings, self.groups)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from collections.abc import Callable, Iterable
-from fnmatch import fnmatch
 from typing import Any
 
 from torch import nn
@@ -15,14 +15,17 @@ from ..errors import InputError, check_number
 from ..periphery import Periphery
 from ..pulses import Pulsing
 from .attention import AnalogMultiheadAttention
+from .choice import choose, patterns
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from .fast_path import call_all_layers
 from .functional import AnalogLayer
+from .left_digital import LeftDigitalWarning, layers_left, listed, told
 from .linear import AnalogLinear
 from .parts import freeze_as
 from .pretrained import save_digitally
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 
-__all__ = ["CONVERTERS", "analog_layers", "convert"]
+__all__ = ["CONVERTERS", "analog_layers", "convert", "left_digital"]
 
 #: gives an analog layer, or a module of several
 Converter = Callable[[Any, float | None, dict[str, Any]], nn.Module]
@@ -79,6 +82,9 @@ def convert(
     `save_pretrained` of a model of Hugging Face's transformers saves the digital model that computes the
     same: `from_pretrained` and this function make it analog again. To resume a training, keep `state_dict()`.
 
+    A LeftDigitalWarning names the layers with weight matrices that the patterns match and that cannot be
+    converted, with the reason. `exclude` says that this is meant; `left_digital` lists them later.
+
     Args:
         model: any module; it is not changed.
         device: specification of the elements.
@@ -87,7 +93,9 @@ def convert(
         types: layer types to convert; default all that can be, the keys of `CONVERTERS` and the
             Conv1D of Hugging Face's transformers. Exact types: subclasses keep their own behaviour, and
             stay digital.
-        include, exclude: patterns of layer names as in `model.named_modules()`, with * and ?.
+        include, exclude: patterns of layer names as in `model.named_modules()`, with * and ?. Attention has
+            parts `q_proj`, `k_proj`, `v_proj`, `out_proj`, recurrent layers `input.l0`, `hidden.l0`, ...:
+            exclude=["*.out_proj"] keeps these digital within analog layers.
         omega: largest |W_analog| of every output as a fraction of the range, in (0, 1]; None keeps
             scale 1 where the weights fit, and else maps the largest to 0.9.
         max_tile: largest (rows, cols) of a physical tile. A larger weight is cut into near-equal blocks,
@@ -114,19 +122,25 @@ def convert(
         if not isinstance(value, kind | None):
             raise InputError(f"{what} is {value!r}, but must be a {kind.__name__} or None")
     wanted = _types(types)
-    include, exclude = _patterns("include", include), _patterns("exclude", exclude)
-    chosen = _chosen(model, wanted, include, exclude)
-    _check_own_weights(model, chosen)
-    model = copy.deepcopy(model)
     known = _converters()
+    chosen, left = choose(model, wanted, tuple(known), patterns(include, exclude))
+    _check_own_weights(model, [choice.name for choice in chosen])
+    if left:
+        warnings.warn(
+            f"layers with weight matrices stay digital: {told(left)}. Exclude them by name if this is meant",
+            LeftDigitalWarning,
+            stacklevel=2,
+        )
+    model = copy.deepcopy(model)
     shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "max_tile": max_tile}
     shared["backend"] = backend
     twins: dict[nn.Module, nn.Module] = {}
     # a second conversion goes on after the arrays of the first
     array = max((t.key.array + 256 for _, m in analog_layers(model) for t in m.tiles), default=0)
-    for name in chosen:
+    for name, digital in chosen:
         layer = model.get_submodule(name)
-        twin = known[type(layer)](layer, omega, {**shared, "seed": seed, "array": array})
+        settings = {**shared, "seed": seed, "array": array, **({"digital": digital} if digital else {})}
+        twin = known[type(layer)](layer, omega, settings)
         twin.train(layer.training)
         if isinstance(twin, AnalogLayer):
             freeze_as(layer, twin)
@@ -138,40 +152,9 @@ def convert(
         for name, child in list(parent._modules.items()):  # named_children() skips a second name
             if child is not None and child in twins:
                 setattr(parent, name, twins[child])
-    _call_all_layers(model)
+    call_all_layers(model)
     save_digitally(model)
     return model
-
-
-def _chosen(
-    model: nn.Module, wanted: tuple[type[nn.Module], ...], include: list[str], exclude: list[str]
-) -> list[str]:
-    """The first names of the layers to convert; patterns see all names of a layer that has several."""
-    names: dict[nn.Module, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if type(module) in wanted:
-            names.setdefault(module, []).append(name)
-    every = [name for several in names.values() for name in several]
-    analog = _listed(name or "the model" for name, _ in analog_layers(model))
-    if not names and analog:
-        raise InputError(f"no layer is left to convert; analog already: {analog}")
-    for pattern in (*include, *exclude):
-        if not any(fnmatch(name, pattern) for name in every):
-            hint = f"; analog already: {analog}" if analog else ""
-            raise InputError(
-                f"pattern {pattern!r} matches no layer: the candidates are {_listed(every) or 'none'}{hint}"
-            )
-
-    def matches(several: list[str], patterns: list[str]) -> bool:
-        return any(fnmatch(name, p) for name in several for p in patterns)
-
-    chosen = [n[0] for n in names.values() if matches(n, include) and not matches(n, exclude)]
-    if not chosen:
-        raise InputError(
-            "no layer is left to convert: give other patterns, or another model; "
-            "convertible are " + ", ".join(t.__name__ for t in wanted)
-        )
-    return chosen
 
 
 def _check_own_weights(model: nn.Module, chosen: list[str]) -> None:
@@ -191,8 +174,8 @@ def _check_own_weights(model: nn.Module, chosen: list[str]) -> None:
             tied = list(owners[parameter].values())
             if len(tied) > 1:
                 raise InputError(
-                    f"layers {_listed(tied)} share one parameter, and a crossbar holds its own: keep them "
-                    f"digital with exclude=[{_listed(n for n in tied if n in chosen)}], or untie them"
+                    f"layers {listed(tied)} share one parameter, and a crossbar holds its own: keep them "
+                    f"digital with exclude=[{listed(n for n in tied if n in chosen)}], or untie them"
                 )
 
 
@@ -206,31 +189,29 @@ def _weights(layer: nn.Module) -> list[tuple[nn.Module, str]]:
     return [(layer, "weight")]
 
 
-def _call_all_layers(model: nn.Module) -> None:
-    """In evaluation torch's Transformer encoders read the weights of their layers without calling them.
-
-    They do so no more in an encoder layer that has a hook, and without nested tensors.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.TransformerEncoderLayer) and analog_layers(module):
-            module.register_forward_pre_hook(_no_fast_path)
-        if isinstance(module, nn.TransformerEncoder) and analog_layers(module):
-            module.use_nested_tensor = False
-
-
-def _no_fast_path(module: nn.Module, args: Any) -> None:
-    """A hook that does nothing."""
-
-
 def analog_layers(model: nn.Module) -> list[tuple[str, AnalogLayer]]:
     """Names and analog layers of a model, in order."""
     return [(n, m) for n, m in model.named_modules() if isinstance(m, AnalogLayer)]
 
 
-def _patterns(what: str, patterns: Iterable[str]) -> list[str]:
-    if isinstance(patterns, str):
-        raise InputError(f"{what} is {patterns!r}, but must be a list of patterns: [{patterns!r}]")
-    return list(patterns)
+def left_digital(model: nn.Module) -> dict[str, str]:
+    """Names of the layers with weight matrices that are on no crossbar, and the reason of each.
+
+    Look-ups, norms, and matrices of modules that are no layers of a known kind are not among them.
+
+    Example:
+        >>> left_digital(nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.LSTMCell(2, 2)))
+        {'0': 'left out by name or type', '2': 'no analog layer of this type'}
+    """
+    known = tuple(_converters())
+    found = {id(each.layer): each.reason for each in layers_left(model, known, known) if each.product}
+    reasons = {}
+    for name, module in model.named_modules():
+        if type(module) in known:
+            reasons[name] = "left out by name or type"
+        elif id(module) in found:
+            reasons[name] = found[id(module)]
+    return reasons
 
 
 def _types(types: Iterable[type[nn.Module]] | None) -> tuple[type[nn.Module], ...]:
@@ -245,7 +226,3 @@ def _types(types: Iterable[type[nn.Module]] | None) -> tuple[type[nn.Module], ..
             names = ", ".join(t.__name__ for t in known)
             raise InputError(f"{kind!r} cannot be converted: the types that can are {names}")
     return wanted
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)

@@ -11,7 +11,18 @@ from ..errors import InputError
 from .functional import AnalogLayer
 from .linear import AnalogLinear
 
-__all__ = ["freeze_as", "linears", "pieces", "torch_layer"]
+__all__ = ["freeze_as", "linears", "part_names", "pieces", "torch_layer"]
+
+
+def part_names(layer: nn.Module) -> list[str]:
+    """Names of the crossbars that one torch layer becomes, below the analog layer; none if it becomes one."""
+    if isinstance(layer, nn.MultiheadAttention):
+        return ["q_proj", "k_proj", "v_proj", "out_proj"]
+    if isinstance(layer, nn.RNNBase):
+        ends = ("", "_reverse") if layer.bidirectional else ("",)
+        keys = [f"l{i}{end}" for i in range(layer.num_layers) for end in ends]
+        return [f"{kind}.{key}" for key in keys for kind in ("input", "hidden")]
+    return []
 
 
 def torch_layer(
@@ -46,24 +57,37 @@ def pieces(parameter: nn.Parameter | None, count: int) -> list[nn.Parameter | No
 
 
 def linears(
-    weights: Iterable[tuple[Tensor, Tensor | None]], omega: float | None, settings: dict[str, Any]
-) -> list[AnalogLinear]:
+    weights: Iterable[tuple[str, Tensor, Tensor | None]], omega: float | None, settings: dict[str, Any]
+) -> list[nn.Module]:
     """Analog linear layers with given weights and biases, their arrays 256 apart.
 
     Args:
-        weights: pairs of a weight (rows, cols) and a bias (rows,) or None; they are copied.
+        weights: name, weight (rows, cols), and bias (rows,) or None, of each; they are copied.
         omega: mapping of the weights into the device's range, see `convert`.
-        settings: `device` and those of the `Tile`; `array` is that of the first layer.
+        settings: `device` and those of the `Tile`; `array` is that of the first layer. And `digital`, names
+            of those that stay `nn.Linear`.
+
+    Raises:
+        InputError: when `digital` has other names, or all of them.
     """
-    made: list[AnalogLinear] = []
+    settings = dict(settings)
+    digital = settings.pop("digital", ())
+    weights = list(weights)
+    names = [name for name, _, _ in weights]
+    if isinstance(digital, str) or not set(digital) < set(names):
+        raise InputError(f"digital is {digital!r}, but must be a list of some of {', '.join(names)}")
+    made: list[nn.Module] = []
     array = settings.get("array", 0)
-    for weight, bias in weights:
+    for name, weight, bias in weights:
         rows, cols = weight.shape
         # draws no numbers
         plain: Any = nn.utils.skip_init(nn.Linear, cols, rows, bias=bias is not None)
-        plain.weight = nn.Parameter(weight.detach(), weight.requires_grad)
+        plain.weight = nn.Parameter(weight.detach().clone(), weight.requires_grad)
         if bias is not None:
-            plain.bias = nn.Parameter(bias.detach(), bias.requires_grad)
+            plain.bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
+        if name in digital:
+            made.append(plain)
+            continue
         twin = AnalogLinear.from_digital(plain, omega, {**settings, "array": array})
         freeze_as(plain, twin)
         array += 256 * len(twin.tiles)

@@ -9,36 +9,28 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .attention import AnalogMultiheadAttention
-from .functional import AnalogLayer
-from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
+from .plain_layers import outermost_analog, plain_layer
 
-__all__ = ["digital_state", "save_digitally"]
-
-#: layers whose digital parameters have other names, or are cut into several crossbars
-_CUT = (AnalogMultiheadAttention, AnalogRNN, AnalogLSTM, AnalogGRU)
+__all__ = ["digital_state", "save_as_before", "save_digitally"]
 
 
 def digital_state(model: nn.Module) -> dict[str, Tensor]:
     """The state of the digital model that computes what `model` does, under its names.
 
-    A weight is what products see, times the output scales; event counts, and what elements hold beside the
-    weights, are left out.
+    That of `to_digital(model)`, without a copy of what is digital already.
 
     Raises:
-        InputError: when the model has analog recurrent or attention layers.
+        InputError: as `to_digital`.
     """
     state: dict[str, Any] = dict(model.state_dict())
-    for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, _CUT):
-            raise InputError(
-                f"layer {name!r} is a {type(module).__name__}, which has no digital form to save: keep it "
-                "digital, or save with torch.save(model.state_dict(), file)"
-            )
-        if isinstance(module, AnalogLayer):
-            prefix = f"{name}." if name else ""
-            state[f"{prefix}weight"] = module.digital_weight()
-            del state[f"{prefix}out_scale"], state[f"{prefix}_extra_state"]
+    plain: dict[nn.Module, nn.Module] = {}
+    for name, layer in outermost_analog(model):
+        if layer not in plain:
+            plain[layer] = plain_layer(layer)
+        prefix = f"{name}." if name else ""
+        for key in [key for key in state if key.startswith(prefix)]:
+            del state[key]
+        state.update({prefix + key: value for key, value in plain[layer].state_dict().items()})
     return state
 
 
@@ -53,6 +45,14 @@ def save_digitally(model: nn.Module) -> None:
         if isinstance(module, base):
             # on the object, as the class is not ours; a partial is copied and pickled with its model
             vars(module)["save_pretrained"] = functools.partial(_save, module)
+
+
+def save_as_before(model: nn.Module) -> None:
+    """Undo `save_digitally`."""
+    for module in model.modules():
+        own = vars(module).get("save_pretrained")
+        if isinstance(own, functools.partial) and own.func is _save:
+            del vars(module)["save_pretrained"]
 
 
 def _save(

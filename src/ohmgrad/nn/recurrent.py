@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ..devices import Device
 from ..errors import InputError
-from .parts import linears, torch_layer
+from .parts import linears, part_names, torch_layer
 
 __all__ = ["AbstractRecurrent", "AnalogGRU", "AnalogLSTM", "AnalogRNN"]
 
@@ -33,15 +33,17 @@ class AbstractRecurrent(nn.Module, abc.ABC):
         device: specification of the elements.
         omega: mapping of the initial weights into the device's range, see `convert`.
         settings: `num_layers`, `bias`, `batch_first`, `dropout`, `bidirectional` (and `nonlinearity` of
-            an RNN) with torch's meaning; `pulsing`, `periphery`, `seed`, `array`, `backend` of the `Tile`.
+            an RNN) with torch's meaning; `pulsing`, `periphery`, `seed`, `array`, `backend` of the `Tile`;
+            `digital`, names of parts that stay `nn.Linear`: "input.l0", "hidden.l0", ...
 
     Shape:
         (T, N, input_size), (N, T, input_size) with `batch_first`, or (T, input_size) without a batch ->
-        (T, N, D hidden_size) likewise, with D = 2 if bidirectional; states (D num_layers, N, hidden_size)
+        (T, N, D hidden_size) likewise, with D = 2 if bidirectional; states (D num_layers, N, hidden_size).
+        A PackedSequence gives a PackedSequence; only its own time steps are products and samples.
 
     Raises:
-        InputError: for sizes or options that torch refuses, a projection of the state (`proj_size`), a
-            packed sequence, and inputs or states of a wrong shape.
+        InputError: for sizes or options that torch refuses, a projection of the state (`proj_size`), and
+            inputs or states of a wrong shape.
     """
 
     #: torch's layer; names of its states
@@ -79,12 +81,12 @@ class AbstractRecurrent(nn.Module, abc.ABC):
         self.batch_first, self.dropout = layer.batch_first, float(layer.dropout)
         self.bidirectional = layer.bidirectional
         self.nonlinearity: str = getattr(layer, "nonlinearity", "tanh")
-        ends = ("", "_reverse") if layer.bidirectional else ("",)
-        self._keys = [f"l{i}{end}" for i in range(layer.num_layers) for end in ends]
+        names = part_names(layer)
+        self._keys = [name.removeprefix("input.") for name in names[::2]]
+        ends = [f"{kind}_{key}" for key in self._keys for kind in ("ih", "hh")]
         weights = [
-            (getattr(layer, f"weight_{kind}_{key}"), getattr(layer, f"bias_{kind}_{key}", None))
-            for key in self._keys
-            for kind in ("ih", "hh")
+            (name, getattr(layer, f"weight_{end}"), getattr(layer, f"bias_{end}", None))
+            for name, end in zip(names, ends, strict=True)
         ]
         made = linears(weights, omega, settings)
         self.input = nn.ModuleDict(dict(zip(self._keys, made[::2], strict=True)))
@@ -102,9 +104,12 @@ class AbstractRecurrent(nn.Module, abc.ABC):
     def flatten_parameters(self) -> None:
         """Nothing: torch's layers have it, and models call it."""
 
-    def forward(self, x: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
-        seq, batched = self._sequence(x)
-        start = self._start(hx, seq, batched)
+    def forward(self, x: Any, hx: Any = None) -> tuple[Any, Any]:
+        packed = x if isinstance(x, PackedSequence) else None
+        seq, sizes, batched = self._sequence(x)
+        start = self._start(hx, seq, sizes[0], batched)
+        if packed is not None:
+            start = _ordered(start, packed.sorted_indices)
         ends: list[tuple[Tensor, ...]] = []
         width = len(self._keys) // self.num_layers  # directions
         for i in range(0, len(self._keys), width):
@@ -112,35 +117,55 @@ class AbstractRecurrent(nn.Module, abc.ABC):
                 seq = F.dropout(seq, self.dropout, self.training)
             outputs = []
             for j in range(i, i + width):
-                output, end = self._run(self._keys[j], seq, tuple(s[j] for s in start), back=j > i)
+                output, end = self._run(self._keys[j], seq, sizes, tuple(s[j] for s in start), back=j > i)
                 outputs.append(output)
                 ends.append(end)
             seq = outputs[0] if width == 1 else torch.cat(outputs, -1)
         last = tuple(torch.stack(parts) for parts in zip(*ends, strict=True))
-        if not batched:
-            seq, last = seq.squeeze(1), tuple(s.squeeze(1) for s in last)
-        elif self.batch_first:
-            seq = seq.transpose(0, 1)
+        if packed is not None:
+            seq, last = packed._replace(data=seq), _ordered(last, packed.unsorted_indices)
+        else:
+            seq = seq.unflatten(0, (len(sizes), sizes[0]))
+            if not batched:
+                seq, last = seq.squeeze(1), tuple(s.squeeze(1) for s in last)
+            elif self.batch_first:
+                seq = seq.transpose(0, 1)
         return seq, last[0] if len(last) == 1 else last
 
     def _run(
-        self, key: str, seq: Tensor, state: tuple[Tensor, ...], back: bool
+        self, key: str, seq: Tensor, sizes: list[int], start: tuple[Tensor, ...], back: bool
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One layer in one direction: outputs (T, N, H) and the last state."""
-        products = list(self.input[key](seq).unbind(0))
-        hidden, outputs = self.hidden[key], list[Tensor]()
-        for x in reversed(products) if back else products:
-            state = self.cell(x, hidden(state[0]), state)
-            outputs.append(state[0])
-        return torch.stack(outputs[::-1] if back else outputs), state
+        """One layer in one direction: outputs (vectors, H) and the last states (N, H).
 
-    def _sequence(self, x: Tensor) -> tuple[Tensor, bool]:
-        """The input as (T, N, input_size), and whether it had a batch."""
-        if isinstance(x, PackedSequence):
-            raise InputError(
-                "input is a PackedSequence, but must be a tensor: use torch.nn.utils.rnn.pad_packed_sequence"
-            )
+        Args:
+            seq: vectors of all time steps, (sum of `sizes`, inputs).
+            sizes: sequences at each time step; the longer ones come first in the batch.
+        """
+        products = self.input[key](seq).split(sizes)
+        hidden, outputs = self.hidden[key], list[Tensor]()
+        ended: list[tuple[Tensor, ...]] = []
+        now = tuple(s[: sizes[-1 if back else 0]] for s in start)
+        for x in reversed(products) if back else products:
+            n, before = len(x), len(now[0])
+            if n > before:  # backwards, the shorter sequences begin later
+                now = tuple(torch.cat([s, first[before:n]]) for s, first in zip(now, start, strict=True))
+            elif n < before:
+                ended.append(tuple(s[n:] for s in now))
+                now = tuple(s[:n] for s in now)
+            now = self.cell(x, hidden(now[0]), now)
+            outputs.append(now[0])
+        if ended:
+            now = tuple(torch.cat(parts[::-1]) for parts in zip(*ended, now, strict=True))
+        return torch.cat(outputs[::-1] if back else outputs), now
+
+    def _sequence(self, x: Any) -> tuple[Tensor, list[int], bool]:
+        """The vectors of all time steps, how many there are at each, and whether there is a batch."""
         size = self.input_size
+        if isinstance(x, PackedSequence):
+            if x.data.dim() != 2 or x.data.shape[1] != size:
+                got = tuple(x.data.shape)
+                raise InputError(f"data of the PackedSequence is {got}, but this layer needs (..., {size})")
+            return x.data, x.batch_sizes.tolist(), True
         if x.dim() not in (2, 3) or x.shape[-1] != size:
             order = f"(N, T, {size})" if self.batch_first else f"(T, N, {size})"
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs {order} or (T, {size})")
@@ -148,11 +173,11 @@ class AbstractRecurrent(nn.Module, abc.ABC):
         seq = x.unsqueeze(1) if not batched else x.transpose(0, 1) if self.batch_first else x
         if not len(seq):
             raise InputError(f"input is {tuple(x.shape)}, but a sequence needs at least one time step")
-        return seq, batched
+        return seq.flatten(0, 1), [seq.shape[1]] * len(seq), batched
 
-    def _start(self, hx: Any, seq: Tensor, batched: bool) -> tuple[Tensor, ...]:
-        """First states, each (layers and directions, N, H); zeros by default."""
-        shape = (len(self._keys), seq.shape[1], self.hidden_size)
+    def _start(self, hx: Any, seq: Tensor, count: int, batched: bool) -> tuple[Tensor, ...]:
+        """First states of `count` sequences, each (layers and directions, count, H); zeros by default."""
+        shape = (len(self._keys), count, self.hidden_size)
         if hx is None:
             return (seq.new_zeros(shape),) * len(self.states)
         given = hx if isinstance(hx, tuple | list) else (hx,)
@@ -218,3 +243,8 @@ class AnalogGRU(AbstractRecurrent):
         (x_r, x_z, x_n), (h_r, h_z, h_n) = x.chunk(3, -1), h.chunk(3, -1)
         n = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
         return (n + torch.sigmoid(x_z + h_z) * (state[0] - n),)
+
+
+def _ordered(states: tuple[Tensor, ...], order: Tensor | None) -> tuple[Tensor, ...]:
+    """States (layers and directions, N, H) with the sequences in another order."""
+    return states if order is None else tuple(s.index_select(1, order) for s in states)
