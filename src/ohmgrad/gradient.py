@@ -25,6 +25,7 @@ __all__ = ["MANY_PASSES", "FactoredGradient", "Part", "whole"]
 MANY_PASSES = 64
 
 aten: Any = torch.ops.aten
+_DETACH = aten.detach.default
 
 
 class Part(NamedTuple):
@@ -105,6 +106,8 @@ class FactoredGradient(Tensor):
     def __torch_dispatch__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if func is _DETACH:  # what torch's accumulation does first, in every backward pass
+            return _wrap(args[0], args[0]._store)
         kwargs = kwargs or {}
         result = NotImplemented
         if (handler := _HANDLERS.get(func)) is not None:
@@ -327,7 +330,6 @@ _mul, _mul_ = _scaling(torch.mul), _scaling(torch.mul, in_place=True)
 _div, _div_ = _scaling(torch.div), _scaling(torch.div, in_place=True)
 
 _HANDLERS: dict[Any, Callable[..., Any]] = {
-    aten.detach.default: _alias,
     aten.alias.default: _alias,
     aten.view.default: _view,
     aten.detach_.default: lambda g: g,

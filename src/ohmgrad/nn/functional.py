@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,6 @@ from .blocks import Block, layout
 
 __all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
 Backward = Callable[..., tuple[Tensor | None, ...]]
 
 
@@ -37,16 +35,16 @@ class _NoSecondDerivative(torch.autograd.Function):
         )
 
 
-def full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a pass in float32 also where torch.autocast is on, as elements know nothing else."""
+def full_precision(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Run a forward pass in float32 also where torch.autocast is on, as elements know nothing else."""
 
-    @functools.wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        kind = next(a.device.type for a in args if isinstance(a, Tensor))
+    @functools.wraps(forward)
+    def wrapped(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
+        kind = "cpu" if x.is_cpu else x.device.type  # the latter takes four times as long
         if not torch.is_autocast_enabled(kind):
-            return function(*args, **kwargs)
+            return forward(ctx, x, *rest)
         with torch.autocast(kind, enabled=False):
-            return function(*args, **kwargs)
+            return forward(ctx, x, *rest)
 
     return wrapped
 
@@ -70,13 +68,16 @@ def as_float32(x: Tensor) -> Tensor:
 def first_order(backward: Backward) -> Backward:
     """Make every second derivative through `backward` an error, at no cost where none is taken.
 
-    torch's own `once_differentiable` costs microseconds in every pass, and gives None or a part in silence
-    where torch.autograd.grad finds another way to the input, or none. `ctx.weight` must be the weight.
+    It runs in float32, as `full_precision` does. torch's own `once_differentiable` costs microseconds in each
+    pass, and gives None or a part in silence where torch.autograd.grad finds another way to the input, or
+    none. `ctx.weight` must be the weight.
     """
 
-    backward = full_precision(backward)
-
     def wrapped(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        kind = "cpu" if grads[0].is_cpu else grads[0].device.type
+        if torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return wrapped(ctx, *grads)
         if not torch.is_grad_enabled():  # it is with create_graph=True only
             return backward(ctx, *grads)
         with torch.no_grad():

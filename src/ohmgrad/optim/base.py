@@ -208,31 +208,38 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                     "which takes it for digital: call the model once and make the optimizer anew"
                 )
         refuse_process_group()
-        analog = [
-            (p, tiles, group) for group in self.param_groups for p, tiles in self._places(group) if tiles
+        groups = [
+            (group, [(p, tiles) for p, tiles in self._places(group) if tiles]) for group in self.param_groups
         ]
-        for p, _, _ in analog:  # before anything is changed
-            self._check_gradient(p)
-        for p, tiles, group in analog:
-            factors = self._factors_of(p, tiles)
-            for i, tile in enumerate(tiles):
-                state = self.state[p].setdefault(i, {})
-                if factors is not None:
-                    for hook in self._update_hooks.values():
-                        hook(tile, *factors[i], group, state)
-                    self.analog_step(tile, *factors[i], group, state)
-                tile.wait()
-            p.grad = None  # used up: what it keeps is as large as the activations
-        for group in self.param_groups:
+        for _, analog in groups:
+            for p, _ in analog:  # before anything is changed
+                self._check_gradient(p)
+        for group, analog in groups:
+            for p, tiles in analog:
+                self._analog_steps(p, tiles, group)
             self._digital_step(group)
         for array in self._arrays.values():
             array.wait()
         return loss
 
+    def _analog_steps(self, p: Tensor, tiles: list[Tile], group: dict[str, Any]) -> None:
+        """One update of every tile of a parameter, which uses its gradient up."""
+        factors, states = self._factors_of(p, tiles), self.state[p]
+        for i, tile in enumerate(tiles):
+            state = states.setdefault(i, {})
+            if factors is not None:
+                for hook in self._update_hooks.values():
+                    hook(tile, *factors[i], group, state)
+                self.analog_step(tile, *factors[i], group, state)
+            tile.wait()
+        p.grad = None  # what it keeps is as large as the activations
+
     def _check_gradient(self, p: Tensor) -> None:
         """Raise InputError for a gradient without factors, unless the algorithm takes a matrix."""
-        factored = isinstance(p.grad, FactoredGradient) and p.grad.is_factored
-        if p.grad is not None and not factored and not self.takes_matrix:
+        gradient = p.grad
+        if gradient is None or (isinstance(gradient, FactoredGradient) and gradient.is_factored):
+            return
+        if not self.takes_matrix:
             raise InputError(
                 f"the gradient of an analog weight, {tuple(p.shape)}, was changed as a matrix, and "
                 f"{type(self).__name__} pulses from its factors: scale it by numbers only, or train with "
