@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .gradient_matrix import MatrixOnDemand
 
 __all__ = ["MANY_PASSES", "FactoredGradient", "Part", "whole"]
 
@@ -78,7 +79,7 @@ class _Store:
         return torch.equal(self.dense.view(torch.int32), self.untouched.view(torch.int32))
 
 
-class FactoredGradient(Tensor):
+class FactoredGradient(MatrixOnDemand):
     """d^T x of an analog weight, as its factors x and d.
 
     A layer makes it in its backward pass. `weight.grad` behaves as a dense gradient does, and
@@ -145,28 +146,17 @@ class FactoredGradient(Tensor):
         made = _matrix(self) if dense is None else dense.clone()
         return made if dtype is None else made.to(dtype)
 
-    # --- what needs a plain tensor outside of torch's operators ------------------------------------
+    def kept_matrix(self) -> Tensor:
+        """The dense matrix, kept from now on: it may be written to, at once or through a view."""
+        store = self._store
+        if store.dense is None:
+            store.dense = _matrix(self)
+            store.untouched = store.dense.clone()
+        return store.dense
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         state = f"{len(self._store.passes)} products" if self._store.factored else "changed as a matrix"
         return f"FactoredGradient({' x '.join(map(str, self.shape))}, {state})"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> FactoredGradient:
-        return memo.setdefault(id(self), _clone(self))
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.to_dense().__reduce_ex__(protocol)
-
-    def __array__(self, dtype: Any = None) -> Any:
-        return self.to_dense().__array__(dtype)
-
-    def numpy(self, *, force: bool = False) -> Any:
-        """The matrix as a NumPy array."""
-        return self.to_dense().numpy(force=force)
-
-    def tolist(self) -> Any:
-        """The matrix as nested lists."""
-        return self.to_dense().tolist()
 
 
 def _wrap(like: Tensor, store: _Store) -> FactoredGradient:
@@ -235,9 +225,12 @@ def _add(a: Any, b: Any, *, alpha: Any = 1) -> Any:
 
 
 def _add_(a: Any, b: Any, *, alpha: Any = 1) -> Any:
-    if not _both_factored(a, b, alpha) or a._store.dense is not None:
+    if not _both_factored(a, b, alpha):
         return NotImplemented
     store = a._store
+    if store.dense is not None:  # somebody has looked at it
+        store.dense.add_(_matrix(b))
+        store.untouched = store.dense.clone()
     store.passes.extend(b._store.passes)
     store.added += 1
     if store.added == MANY_PASSES - 1:
@@ -317,7 +310,7 @@ def _unscale_(grads: list[Tensor], found_inf: Tensor, inverse: Tensor) -> Any:
         if not isinstance(g, FactoredGradient):
             plain.append(g)
         elif not g._store.factored:
-            plain.append(_matrix_to_write(g))
+            plain.append(g.kept_matrix())
         else:
             if not _is_finite(g):
                 found_inf.fill_(1.0)
@@ -369,26 +362,20 @@ def _for_each(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 # --- every other operation -----------------------------------------------------------------------
 
 
-def _matrix_to_write(g: FactoredGradient) -> Tensor:
-    """The dense matrix, kept from now on: it may be written to, at once or through a view."""
-    store = g._store
-    if store.dense is None:
-        store.dense = _matrix(g)
-        store.untouched = store.dense.clone()
-    return store.dense
-
-
 def _densely(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operator on dense matrices; where it writes to one or gives a view of it, the matrix is kept."""
     schema = func._schema
-    keeps = any(a.alias_info is not None for a in (*schema.arguments, *schema.returns))
+    # operators from elsewhere may write without saying so, as torch.distributed's do
+    keeps = not schema.name.startswith("aten::") or any(
+        a.alias_info is not None for a in (*schema.arguments, *schema.returns)
+    )
     matrices: dict[int, FactoredGradient] = {}
 
     def dense(value: Any) -> Any:
         if isinstance(value, FactoredGradient):
             if not keeps:
                 return value._store.dense if value._store.dense is not None else _matrix(value)
-            matrix = _matrix_to_write(value)
+            matrix = value.kept_matrix()
             matrices[id(matrix)] = value
             return matrix
         return [dense(v) for v in value] if isinstance(value, (list, tuple)) else value

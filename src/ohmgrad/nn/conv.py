@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..eager import uncompiled
 from ..errors import InputError
 from ..gradient import FactoredGradient, Part
 from .functional import AnalogLayer, as_float32, first_order, full_precision, layer_product
@@ -140,6 +141,7 @@ class _Convolving(AnalogLayer):
         for tile in self.tiles:
             tile.count_products(**{direction: number})
 
+    @uncompiled
     def forward(self, x: Tensor) -> Tensor:
         alone = x.dim() == 1 + self.dims
         if not (alone or x.dim() == 2 + self.dims) or x.shape[-1 - self.dims] != self.in_channels:

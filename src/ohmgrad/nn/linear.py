@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import Device
+from ..eager import uncompiled
 from ..errors import InputError
 from .functional import AnalogLayer, as_float32, layer_product
 
@@ -81,6 +82,7 @@ class AnalogLinear(AnalogLayer):
         layer.bias = None if bias is None else nn.Parameter(bias.detach().clone())
         return layer
 
+    @uncompiled
     def forward(self, x: Tensor) -> Tensor:
         dims = x.dim()
         if not dims or x.shape[-1] != self.in_features:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
@@ -14,6 +15,7 @@ from torch.optim.sgd import sgd
 from torch.utils.hooks import RemovableHandle
 
 from ..crossbar import EVENTS, Tile, tiles_of
+from ..eager import uncompiled
 from ..errors import InputError, check_number
 from ..gradient import FactoredGradient
 from .surroundings import refuse_process_group, watch_other_optimizers
@@ -110,6 +112,12 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         except InputError:
             self.param_groups.pop()
             raise
+        if group["weight_decay"] and all(tiles_of(p) for p in group["params"]):
+            warnings.warn(
+                f"weight_decay {group['weight_decay']!r} does nothing in a group of analog weights alone: it is "
+                "for digital parameters",
+                stacklevel=3 if self._made else 5,
+            )
         if self._made:
             self._take_on(group)
 
@@ -187,6 +195,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._update_hooks[handle.id] = hook
         return handle
 
+    @uncompiled
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """One update of all parameters; a closure is evaluated first, as in torch.

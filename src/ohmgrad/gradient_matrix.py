@@ -1,0 +1,51 @@
+"""A tensor without memory of its own: what asks for its memory, outside of torch's operators, gets a matrix."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["MatrixOnDemand"]
+
+
+class MatrixOnDemand(Tensor):
+    """What NumPy, pickles, DLPack and shared memory take from a tensor; abstract."""
+
+    @abc.abstractmethod
+    def to_dense(self, dtype: torch.dtype | None = None, *, masked_grad: bool | None = None) -> Tensor:
+        """A copy as an ordinary tensor."""
+
+    @abc.abstractmethod
+    def kept_matrix(self) -> Tensor:
+        """The same as one that lasts as long as this tensor, and may be written to."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.to_dense().__reduce_ex__(protocol)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return memo.setdefault(id(self), self.clone())
+
+    def __array__(self, dtype: Any = None) -> Any:
+        return self.to_dense().__array__(dtype)
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The matrix as a NumPy array."""
+        return self.to_dense().numpy(force=force)
+
+    def tolist(self) -> Any:
+        """The matrix as nested lists."""
+        return self.to_dense().tolist()
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.kept_matrix().__dlpack__(**options)
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        """The memory of the matrix, which shared memory and safetensors ask for."""
+        return self.kept_matrix().untyped_storage()
+
+    def data_ptr(self) -> int:
+        """The address of the matrix."""
+        return self.kept_matrix().data_ptr()

@@ -1,0 +1,30 @@
+"""Writes the page about scripts in PyTorch: `python tests/torch_features.py > docs/pytorch.md`."""
+
+from __future__ import annotations
+
+from features import averages, gradients, loop, precision, schedules
+
+GROUPS = [module.group for module in (loop, gradients, schedules, precision, averages)]
+
+HEAD = """# What your PyTorch script uses
+
+A converted model trains in your own loop. This page says what happens to each thing that such a loop may use: it
+**works**, it **works, with a note**, or it is **refused** with the sentence given. Every row is a test
+(`tests/features/`): a small network and its analog twin, on a device where an analog step is a step of torch's SGD,
+must give the same numbers, or the sentence must be the one that is raised. The page is written from these rows.
+"""
+
+
+def page() -> str:
+    """The page in Markdown."""
+    parts = [HEAD]
+    for group in GROUPS:
+        parts.append(f"\n## {group.title}\n\n| | | |\n|---|---|---|\n")
+        for row in group.rows:
+            words = f'"{row.words}"' if row.verdict == "refused" else row.words
+            parts.append(f"| {row.name} | {row.verdict} | {words} |\n".replace("|  |", "| |"))
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    print(page(), end="")
