@@ -14,6 +14,7 @@ from .crossbar_sums import weighted_sum
 from .errors import InputError
 from .periphery import product
 from .pulses import Pulsing, ops
+from .pulses.rounding import check_counts, most_counts
 from .rng import Purpose
 
 __all__ = ["EVENTS", "Tile", "tiles_of"]
@@ -151,8 +152,10 @@ class Tile(AbstractArray):
         as the largest count on it.
 
         Raises:
-            InputError: when the shape or the type does not match.
+            InputError: when the shape or the type does not match, or a count is above 10,000 and above what
+                crosses the device's range ten times.
         """
+        check_counts(self.elements, n, most_counts(self.elements))
         self._apply_counts(n)
         size = n.abs()
         slots = min(int(size.amax(1).sum()), int(size.amax(0).sum()))
