@@ -137,7 +137,7 @@ def test_programming_counts_its_rounds_and_its_reads(device: str, rounds: int, b
         sent = {"updates": 1, **pulses, **by_line(n)}
         found = {name: number + sent[name] for name, number in found.items()}
     assert reads < rounds * COLS or rounds < 20
-    found.update(read_columns=reads, verify_columns=reads, dac=reads * COLS, adc=reads * ROWS)
+    found |= {"read_columns": reads, "verify_columns": reads, "dac": reads * COLS, "adc": reads * ROWS}
     expected = {name: number for name, number in found.items() if number}
     assert counted(tile, lambda t: t.program(goal, rounds=rounds)) == expected
     assert torch.equal(tile.weight, twin.weight)
@@ -172,7 +172,7 @@ def test_pairs_count_resets_rounds_and_reads(
     else:
         none = torch.zeros(ROWS, COLS, dtype=torch.int64)
         found = counted(tile, lambda t: t.pulse_counts(none))
-        expected.update(updates=1, read_columns=2 * COLS)
+        expected |= {"updates": 1, "read_columns": 2 * COLS}
         assert bool(rounds) == (what == "refresh")
     if rounds:
         cells = rounds[0][0]
@@ -220,7 +220,7 @@ def test_products_count_every_vector_that_is_driven(
     for backend in BACKENDS:
         tile = Tile(start.clone(), PLAIN, periphery=periphery, backend=backend)
         found.append(counted(tile, lambda t: getattr(t, direction)(vectors)))
-        total = sum(driven) if driven else 10  # a perfect product needs no circuits to be computed
+    total = sum(driven) if driven else 10  # a perfect product needs no circuits to be computed
     expected = {f"{direction}_vectors": 10, "dac": total * size[0], "adc": total * size[1]}
     if total > 10:
         expected["driven_again"] = total - 10
@@ -286,7 +286,7 @@ def test_states_of_before_an_event_was_counted_are_taken_over() -> None:
     for length in (len(EVENTS), 10):
         torch.manual_seed(0)
         x = torch.randn(5, 6)
-        models = [convert(nn.Linear(6, 4), PLAIN, periphery=NOISY_PERIPHERY) for _ in range(2)]
+        models: list[Any] = [convert(nn.Linear(6, 4), PLAIN, periphery=NOISY_PERIPHERY) for _ in range(2)]
         optimizers = [TikiTaka(model.parameters(), lr=0.1) for model in models]
         models[0](x).square().sum().backward()
         optimizers[0].step()
@@ -298,7 +298,7 @@ def test_states_of_before_an_event_was_counted_are_taken_over() -> None:
             del events[length:]
         models[1].load_state_dict(state)
         optimizers[1].load_state_dict(arrays)
-        for tile in (*models[1].tiles, *optimizers[1].arrays()):  # pyright: ignore
+        for tile in (*models[1].tiles, *optimizers[1].arrays()):
             assert len(tile.events) == len(EVENTS)
             assert tile.events[length:] == [0] * (len(EVENTS) - length)
         assert sum(optimizers[1].events().values()) > 0
