@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from ohmgrad import (
     Tile,
 )
 from ohmgrad.periphery import MAX_DOUBLINGS, product
-from ohmgrad.rng import Purpose
+from ohmgrad.rng import Purpose, gaussians
 from stats import assert_mean, assert_variance
 from test_backends import BACKENDS, KEY
 
@@ -32,7 +34,7 @@ PERIPHERIES = {
 
 
 def read(periphery: Periphery, x: Tensor, matrix: Tensor, backend: str, first: int = 0) -> Tensor:
-    return product(x, matrix, periphery, Purpose.READ_FORWARD, KEY, first, backend)
+    return product(x, matrix, periphery, Purpose.READ_FORWARD, KEY, first, backend)[0]
 
 
 def vectors(samples: int, n: int, m: int, scale: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -66,8 +68,10 @@ def test_the_split_of_a_batch_changes_no_noise(backend: str, name: str) -> None:
     both = torch.cat([tile.forward(x[:4]), tile.forward(x[4:])])
     torch.testing.assert_close(both, read(p, x, matrix, backend, 0), atol=1e-5, rtol=1e-5)
     assert tile.count("forward_vectors") == 9
-    assert tile.count("dac") == 9 * 37
-    assert tile.count("adc") == 9 * 53
+    driven = 9 + tile.count("driven_again")
+    assert (driven > 9) == (name == "iterative")
+    assert tile.count("dac") == driven * 37
+    assert tile.count("adc") == driven * 53
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -136,3 +140,29 @@ def test_iterative_management_halves_until_nothing_hits_the_bound(backend: str) 
     assert bool((gap < 6 * 0.01 * 2 * factor).all())
     huge = read(p, x * 1e9, matrix, backend)  # gives up after so many doublings
     assert float(huge.abs().max()) == 2.0**MAX_DOUBLINGS
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("doublings", [0, 1, 3, MAX_DOUBLINGS])
+def test_every_drive_of_a_vector_has_noise_of_its_own(doublings: int, backend: str) -> None:
+    """y = f (W (x/f + s z') + spread z), with z' and z of vector, direction and doubling: the address law.
+
+    Outputs are 0.75 at the factor f and 1.5 before it, so that the number of doublings is known.
+    """
+    n, m, first, purpose = 6, 5, 40, Purpose.READ_BACKWARD
+    factor = 2.0**doublings
+    x = torch.full((3, n), 0.75 * factor / n)
+    matrix = torch.full((n, m), 1.0) + torch.linspace(0, 0.01, n * m).view(n, m)
+    for p in (Periphery(in_noise=0.01), Periphery(out_noise=0.01), Periphery(weight_noise=0.01)):
+        p = replace(p, out_bound=1.0, bound_management="iterative")
+        number = first + torch.arange(3)
+        z_in, z_out = (
+            gaussians(lines, number, 2 * doublings + late, purpose, KEY).float()
+            for lines, late in ((n, 1), (m, 0))
+        )
+        sent = x / factor + p.in_noise * z_in
+        spread = (p.out_noise**2 + (p.weight_noise * sent.norm(dim=1, keepdim=True)) ** 2).sqrt()
+        expected = factor * (sent @ matrix + spread * z_out)
+        got, again = product(x, matrix, p, purpose, KEY, first, backend)
+        assert again == 3 * doublings
+        torch.testing.assert_close(got, expected, atol=2e-5 * factor, rtol=0)

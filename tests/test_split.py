@@ -197,8 +197,8 @@ def test_products_go_through_each_tiles_own_converters() -> None:
     y = layer(x)
     wanted = torch.zeros(8, 6)
     for tile, block in layer.placed():
-        part = product(x.detach()[:, block.lines], tile.weight.t(), NOISY_PERIPHERY, Purpose.READ_FORWARD,
-                       tile.key, 0)  # fmt: skip
+        part, _ = product(x.detach()[:, block.lines], tile.weight.t(), NOISY_PERIPHERY, Purpose.READ_FORWARD,
+                          tile.key, 0)  # fmt: skip
         wanted[:, block.rows] += part
     torch.testing.assert_close(y.detach(), wanted)
     y.sum().backward()

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from .crossbar_array import EVENTS, AbstractArray, tiles_of
-from .crossbar_program import describe, program, refresh
+from .crossbar_program import count_selected, describe, program, refresh
 from .crossbar_sums import weighted_sum
 from .errors import InputError
 from .periphery import product
 from .pulses import Pulsing, ops
+from .pulses.rounding import check_counts, most_counts
 from .rng import Purpose
 
 __all__ = ["EVENTS", "Tile", "tiles_of"]
@@ -121,8 +122,10 @@ class Tile(AbstractArray):
         as the largest count on it.
 
         Raises:
-            InputError: when the shape or the type does not match.
+            InputError: when the shape or the type does not match, or a count is above 10,000 and above what
+                crosses the device's range ten times.
         """
+        check_counts(self.elements, n, most_counts(self.elements))
         self._apply_counts(n)
         size = n.abs()
         slots = min(int(size.amax(1).sum()), int(size.amax(0).sum()))
@@ -145,9 +148,9 @@ class Tile(AbstractArray):
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
-        Each round sends round((target - w) / step(w)) pulses, at most 1000; it ends early when no
-        element needs one. Reads are exact. Targets outside an element's bounds end near the bound. One-sided
-        pairs are reset first.
+        Each round reads every column and sends round((target - w) / step(w)) pulses, at most 1000; it ends
+        early when no element needs one. Reads are exact. Targets outside an element's bounds end near the
+        bound. One-sided pairs are reset first.
 
         Args:
             target: (rows, cols), each inside the device's nominal range or its element's own bounds.
@@ -167,13 +170,17 @@ class Tile(AbstractArray):
         return target - self.weight
 
     def reset(self, value: float = 0.0) -> None:
-        """Set every element to `value`, or to its nearest bound.
+        """Set every element to `value`, or to its nearest bound: one strong pulse, column by column.
 
         Raises:
             InputError: when the value is outside the device's range.
         """
         self._check_weights(torch.tensor([value]))
         self.sync()
+        one = torch.ones(self.shape, dtype=torch.int64)
+        up = one if self.device.pair is not None else (self.weight < value).long()
+        down = one if self.device.pair is not None else 1 - up
+        count_selected(self, torch.arange(self.weight.numel()) % self.shape[1], up.flatten(), down.flatten())
         self.weight.copy_(self.elements.clip(torch.full(self.shape, float(value))))
         if self.hidden is not None:
             self.hidden.settle(self)
@@ -232,6 +239,16 @@ class Tile(AbstractArray):
             adc=forward * rows + backward * cols,
         )
 
+    def count_reads(self, columns: int, verify: bool = False) -> None:
+        """Count columns that were read, each driven by all lines; `verify`: by write-verify."""
+        rows, cols = self.shape
+        self.count_events(
+            read_columns=columns,
+            verify_columns=columns if verify else 0,
+            dac=columns * cols,
+            adc=columns * rows,
+        )
+
     # --- primitives that read ----------------------------------------------------------------------
 
     def _check_vectors(self, name: str, vectors: Tensor, lines: int) -> None:
@@ -243,18 +260,22 @@ class Tile(AbstractArray):
     def forward(self, x: Tensor) -> Tensor:
         """Analog product of vectors with the weights, x W^T: (samples, cols) -> (samples, rows)."""
         self._check_vectors("x", x, self.shape[1])
-        first = self.count("forward_vectors")
-        self.count_products(forward=len(x))
-        matrix = self.effective_weight().t()
-        return product(x, matrix, self.periphery, Purpose.READ_FORWARD, self.key, first, self.backend)
+        return self._product(x, self.effective_weight().t(), "forward", Purpose.READ_FORWARD)
 
     def backward(self, d: Tensor) -> Tensor:
         """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
         self._check_vectors("d", d, self.shape[0])
-        first = self.count("backward_vectors")
-        self.count_products(backward=len(d))
-        matrix = self.effective_weight()
-        return product(d, matrix, self.periphery, Purpose.READ_BACKWARD, self.key, first, self.backend)
+        return self._product(d, self.effective_weight(), "backward", Purpose.READ_BACKWARD)
+
+    def _product(self, vectors: Tensor, matrix: Tensor, direction: str, purpose: int) -> Tensor:
+        """`vectors` @ `matrix` through the periphery, counted; numbers of vectors address the noise."""
+        first = self.count(f"{direction}_vectors")
+        self.count_products(**{direction: len(vectors)})
+        out, again = product(vectors, matrix, self.periphery, purpose, self.key, first, self.backend)
+        if again:
+            inputs, outputs = matrix.shape
+            self.count_events(driven_again=again, dac=again * inputs, adc=again * outputs)
+        return out
 
     def read(self, columns: Sequence[int], repeats: int = 1) -> Tensor:
         """Read whole columns through the periphery, without noise or bound management.
@@ -276,15 +297,16 @@ class Tile(AbstractArray):
         for column in columns:
             if not 0 <= column < cols:
                 raise InputError(f"column {column} does not exist: this tile has columns 0 to {cols - 1}")
-        k, first = len(columns) * repeats, self.count("read_columns")
-        self.count_events(read_columns=k, dac=k * cols, adc=k * rows)
+        # reads of write-verify are exact: they take no random numbers
+        k, first = len(columns) * repeats, self.count("read_columns") - self.count("verify_columns")
+        self.count_reads(k)
         # a single column is the common case, and a slice takes a tenth of a gather's time
         picked = self.weight[:, columns[0]].clone().unsqueeze(1) if k == 1 else self.weight[:, list(columns)]
         if self.periphery.perfect:
             return picked
         one = torch.eye(len(columns)) if repeats == 1 else torch.eye(len(columns)).repeat(repeats, 1)
         plain = self.periphery.unmanaged
-        out = product(one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
+        out, _ = product(one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
         return out.t() if repeats == 1 else out.view(repeats, len(columns), rows).mean(0).t()
 
 

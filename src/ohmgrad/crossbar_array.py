@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,20 +22,33 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENTS", "AbstractArray", "tiles_of"]
 
-#: what a tile counts; every primitive adds to these
+#: what a tile counts; every primitive adds to these. `wait` adds nothing: time passes without lines or
+#: converters. Arrays that a product sees together share its lines and converters, which count once
 EVENTS = (
-    "updates",  # calls of pulse and pulse_counts
+    "updates",  # calls of pulse and pulse_counts; rounds of program, pulses of a zero-shift
+    # pulses that elements got; of a pair those on G+ and on G-. A reset is one for each element, which goes
+    # up from below the value and down from elsewhere; in a pair one for each of the two
     "pulses_up",
     "pulses_down",
-    # pulses that lines carried, x-lines and d-lines together. In pulse_counts the selected line fires in
-    # every slot, the crossing ones once per pulse of their element; in a zero-shift all fire in each slot
+    # pulses that lines carried, x-lines and d-lines together. In pulse the lines of the trains; in
+    # pulse_counts, program, resets and refreshes the selected line fires in every slot, the crossing ones
+    # once per pulse of their element; in a zero-shift all fire in each slot
     "line_toggles",
-    "slots",  # pulse slots, one after the other: the time that updates take
-    "forward_vectors",  # matrix-vector products, one direction ...
+    # pulse slots, one after the other: the time that updates take. The longest train of each sample; on each
+    # selected line its largest count; a slot for each column that is reset
+    "slots",
+    # matrix-vector products that were asked for, one direction ...
+    "forward_vectors",
     "backward_vectors",  # ... and the other
+    # columns that were read: by read, calibrate, write-verify; and of both arrays of pairs, to find full ones
     "read_columns",
-    "dac",  # conversions of one line
-    "adc",
+    "dac",  # conversions of one line, of all products and reads: every input ...
+    "adc",  # ... and every output
+    # vectors that bound management drove again, beside those asked for, as often as it did
+    "driven_again",
+    # of read_columns, those that write-verify read, in program and refresh: every column that holds an
+    # element to be written, once a round, the last round too, which finds nothing to do
+    "verify_columns",
 )
 _AT = {name: i for i, name in enumerate(EVENTS)}
 
@@ -144,6 +157,10 @@ class AbstractArray(abc.ABC):
         """Add to counts of `EVENTS`."""
         for name, number in events.items():
             self.events[_AT[name]] += number
+
+    def restore_events(self, events: Sequence[int]) -> None:
+        """Take over counts from a checkpoint; one of before an event was counted has fewer."""
+        self.events[:] = [*events, *[0] * (len(EVENTS) - len(events))]
 
     def check_held(self, w: Tensor | None = None) -> None:
         """Raise InputError unless `w`, (rows, cols), by default the tile's weights, fits: each within the

@@ -14,7 +14,7 @@ from .devices import Device, Measured
 if TYPE_CHECKING:
     from .crossbar import Tile
 
-__all__ = ["describe", "program", "refresh"]
+__all__ = ["count_selected", "describe", "program", "refresh"]
 
 #: rounds of write-verify in a refresh
 ROUNDS = 20
@@ -30,6 +30,7 @@ def program(tile: Tile, target: Tensor, rounds: int) -> None:
     goal = e.clip(target) if hidden is None else hidden.reach(tile, target)
     for _ in range(rounds):
         left = goal - tile.weight
+        tile.count_reads(tile.shape[1], verify=True)
         if hidden is None:
             q = torch.where(left >= 0, e.q_plus(tile.weight), e.q_minus(tile.weight))
         else:
@@ -44,11 +45,11 @@ def program(tile: Tile, target: Tensor, rounds: int) -> None:
 def refresh(tile: Tile, hidden: Hidden) -> None:
     """Reset the pairs that are full and program their differences back, see `OneSided`.
 
-    Counts: every column of both arrays is read once; a reset is a pulse on each element and a slot for
-    each column that has any; pulses up and down are those on G+ and G-.
+    Counts: every column of both arrays is read once, and in each round the difference of every column that
+    has a cell to write; a reset is a pulse on each element and a slot for each column that has any; pulses
+    up and down are those on G+ and G-.
     """
-    rows, cols = tile.shape
-    tile.count_events(read_columns=2 * cols, dac=2 * cols * cols, adc=2 * cols * rows)
+    tile.count_reads(2 * tile.shape[1])
     cells = hidden.full(tile)
     if len(cells):
         _rewrite(tile, hidden, cells, hidden.held(tile).view(-1)[cells], ROUNDS)
@@ -58,17 +59,19 @@ def _rewrite(tile: Tile, hidden: Hidden, cells: Tensor, goal: Tensor, rounds: in
     """Reset pairs, then rounds of write-verify, column by column, until no element needs a pulse."""
     pairs, columns = ResetPairs(tile, hidden, cells), cells % tile.shape[1]
     one = torch.ones_like(cells)
-    _count_round(tile, columns, one, one)
+    count_selected(tile, columns, one, one)
+    some = len(columns.unique())
     for _ in range(rounds):
         n = pairs.write(goal)
+        tile.count_reads(some, verify=True)
         if not bool(n.any()):
             break
-        _count_round(tile, columns, n.clamp(min=0), (-n).clamp(min=0))
+        count_selected(tile, columns, n.clamp(min=0), (-n).clamp(min=0))
     pairs.put_back()
 
 
-def _count_round(tile: Tile, columns: Tensor, up: Tensor, down: Tensor) -> None:
-    """Count pulses on G+ and G- of some pairs, written column by column."""
+def count_selected(tile: Tile, columns: Tensor, up: Tensor, down: Tensor) -> None:
+    """Count pulses up and down of some cells (k,), in `columns`, that are written column by column."""
     most = torch.zeros(tile.shape[1], dtype=torch.int64)
     most.scatter_reduce_(0, columns, torch.maximum(up, down), "amax")
     slots, ups, downs = int(most.sum()), int(up.sum()), int(down.sum())

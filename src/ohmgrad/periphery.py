@@ -117,7 +117,7 @@ def product(
     key: Key,
     first: int,
     backend: str = "auto",
-) -> Tensor:
+) -> tuple[Tensor, int]:
     """Analog products of many vectors with one matrix.
 
     Args:
@@ -128,25 +128,27 @@ def product(
         backend: "reference" for plain PyTorch, else Numba.
 
     Returns:
-        (samples, m), of the dtype of x.
+        Outputs (samples, m), of the dtype of x; and how many vectors bound management drove again, each as
+        often as it was.
     """
     if periphery.perfect:
-        return x @ matrix
+        return x @ matrix, 0
     if backend != "reference" and x.dtype == torch.float32:
         from .periphery_cpu import product as fast_product  # numba is imported when first needed
 
         return fast_product(x, matrix, periphery, purpose, key, first)
     out = torch.empty(len(x), matrix.shape[1], dtype=x.dtype)
-    todo = torch.arange(len(x))
+    todo, again = torch.arange(len(x)), 0
     for doubling in range(MAX_DOUBLINGS + 1):
         sent, factor = _inputs(x[todo], periphery, purpose, key, first + todo, doubling)
         y = sent @ matrix
         y, hit = _outputs(y, sent, factor, periphery, purpose, key, first + todo, doubling)
         out[todo] = y
         todo = todo[hit]
-        if periphery.bound_management == "none" or not len(todo):
+        if periphery.bound_management == "none" or not len(todo) or doubling == MAX_DOUBLINGS:
             break
-    return out
+        again += len(todo)
+    return out, again
 
 
 def _inputs(

@@ -162,13 +162,15 @@ def _settings(p: Periphery, key: Key, purpose: int) -> tuple:
     return in_set, out_set, u32(purpose), (u32(key.seed), u32(key.array))
 
 
-def product(x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: int) -> Tensor:
+def product(
+    x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: int
+) -> tuple[Tensor, int]:
     """As `periphery.product`, for float32."""
     in_set, out_set, purpose_word, key_words = _settings(periphery, key, purpose)
     manage = periphery.noise_management == "abs_max"
     given = x.detach().contiguous().numpy()
     out = torch.empty(0)
-    todo = _ALL
+    todo, again = _ALL, 0
     for doubling in range(MAX_DOUBLINGS + 1):
         n = len(todo) or len(given)
         sent, factor = np.empty((n, given.shape[1]), np.float32), np.empty(n, np.float32)
@@ -187,7 +189,8 @@ def product(x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: 
             out = y
         else:
             out[torch.from_numpy(todo)] = y
-        if periphery.bound_management == "none" or not hit.any():
+        if periphery.bound_management == "none" or not hit.any() or doubling == MAX_DOUBLINGS:
             break
         todo = np.flatnonzero(hit) if doubling == 0 else todo[hit != 0]
-    return out
+        again += len(todo)
+    return out, again

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..pulses.cpu_math import CONTRACT, gauss2, kernel, philox
+from ..pulses.trains import WHOLE
 from ..rng import Purpose
 
 __all__ = ["GAUSSIAN", "TWO_POINT", "add_noise", "clipped", "draw_noise", "measure", "quadratic", "squares"]
@@ -105,7 +106,7 @@ def _clipped(x, need, max_bl, count):
         top = f32(0)
         for j in range(x.shape[1]):
             top = max(top, abs(x[t, j]))
-        count[t] += need[t] * np.float64(top) > max_bl
+        count[t] += need[t] * np.float64(top) * (1.0 - WHOLE) > max_bl
 
 
 def draw_noise(z: np.ndarray, law: np.ndarray, seed: np.ndarray, step: int) -> None:
@@ -140,6 +141,7 @@ def add_noise(g: np.ndarray, z: np.ndarray, row: np.ndarray, sigma: np.ndarray) 
 
 def clipped(x: np.ndarray, need: np.ndarray, max_bl: int, count: np.ndarray) -> None:
     """Adds 1 to count, int64 (T,), where K = need max_i |x_i| > max_bl: probabilities of lines exceed 1.
+    Not where it does so by the rounding of float32 alone.
 
     Args:
         x: float32 (T, n); need: |lr|/dw_min, float64 (T,).

@@ -317,7 +317,7 @@ class AnalogLayer(nn.Module):
         for tile, planes in sorted(each, key=lambda pair: bool(pair[1])):
             tile.restore(planes)
         for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
-            tile.events[:] = events
+            tile.restore_events(events)
 
     def extra_repr(self) -> str:
         tile = self.tiles[0]

@@ -305,7 +305,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                 check_plane(tile, f"array {name!r}", weight)
                 weight = weight.contiguous()
             known = tile.sibling(role, weight, kept.get("memory"))
-            known.events[:] = kept.get("events", known.events)
+            known.restore_events(kept.get("events", known.events))
             kept.update(weight=known.owner, events=known.events, memory=known.memory)
             self._arrays[id(tile), name] = known
         return known

@@ -29,6 +29,9 @@ __all__ = [
     "transfer_rate", "write_columns", "write_pulses",
 ]  # fmt: skip
 
+#: what a buffer that overflows is kept at: infinity times 0 would be no number
+LARGEST = np.finfo(np.float32).max
+
 
 def check_whole(group: dict[str, Any], *names: str, low: int = 1) -> None:
     """Raise InputError unless the options `names` of a parameter group are integers of at least `low`."""
@@ -188,7 +191,7 @@ def add_to_buffer(
     n = np.trunc(now)
     due = n != 0
     if due.any():
-        n = n.clip(-group["max_pulses"], group["max_pulses"])
+        n, now = n.clip(-group["max_pulses"], group["max_pulses"]), now.clip(-LARGEST, LARGEST)
         momentum = np.float32(group["buffer_momentum"])
         if group["rest"] == "forget":
             now[due] *= momentum
@@ -241,7 +244,7 @@ def chopped(x: Tensor, tile: Tile, state: dict[str, Any]) -> tuple[Tensor, np.nd
 
 def period(group: dict[str, Any]) -> int:
     """Reads of a column between two flips of a regular chopper, or on the average of a random one."""
-    return max(math.ceil(1 / group["chop_prob"]), 2)
+    return max(math.ceil((1 - 1e-12) / group["chop_prob"]), 2)  # 1/(1/49) is above 49
 
 
 def to_flip(tile: Tile, group: dict[str, Any], columns: list[int], transfer: int) -> list[int]:

@@ -16,7 +16,7 @@ __all__ = ["round_to_pulses", "send_whole_pulses"]
 def send_whole_pulses(
     tile: Tile, h: Tensor, x: Tensor, d: Tensor, gain: float, step: float, rows: list[int] | None
 ) -> None:
-    """H += gain d^T x; then trunc(H / step) pulses go to the elements and leave H.
+    """H += gain d^T x; then trunc(H / step) pulses, at most `most_counts`, go to the elements and leave H.
 
     Args:
         tile: (rows, cols).
@@ -48,11 +48,12 @@ def send_whole_pulses(
         return
     rounding.check_factors(x, d)
     h += gain * _gradient(tile, x, d)
+    most = rounding.most_counts(tile.elements)
     if rows is None:
-        tile.pulse_counts(rounding.whole_counts_(h, step))
+        tile.pulse_counts(rounding.whole_counts_(h, step, most))
     elif rows:
         counts, part = torch.zeros(tile.shape, dtype=torch.int64), h[rows]
-        counts[rows] = rounding.whole_counts_(part, step)
+        counts[rows] = rounding.whole_counts_(part, step, most)
         h[rows] = part
         tile.pulse_counts(counts)
 
@@ -69,6 +70,8 @@ def round_to_pulses(
     look_ahead: bool = False,
 ) -> None:
     """M' = keep M + gain d^T x; then rate M' goes to the elements, rounded by chance to whole pulses.
+
+    An element gets at most `most_counts` of them, which take it to its bound.
 
     Args:
         tile: (rows, cols).
@@ -100,7 +103,8 @@ def round_to_pulses(
     if m is not None:
         m.copy_(keep * m + send)
         send = g + keep * m if look_ahead else m
-    tile.pulse_counts(rounding.stochastic_counts(pulses * send, tile.key, tile.events[0]))
+    most = rounding.most_counts(tile.elements)
+    tile.pulse_counts(rounding.stochastic_counts(pulses * send, tile.key, tile.events[0], most))
 
 
 def _fused(tile: Tile) -> bool:

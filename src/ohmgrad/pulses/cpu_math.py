@@ -27,9 +27,11 @@ from numba.extending import intrinsic
 
 __all__ = [
     "CONTRACT",
+    "SOURCES",
     "UPDATE_NOISE",
     "as_float",
     "as_int",
+    "cache_key",
     "exp2m1",
     "gauss2",
     "gauss_list",
@@ -39,29 +41,12 @@ __all__ = [
     "log2_1p",
     "philox",
     "popcount",
+    "sources",
 ]
 
 
-#: the kernel files, in the order in which they use each other
-SOURCES = (
-    "reference.py",
-    "cpu_math.py",
-    "cpu_trains.py",
-    "cpu_dense.py",
-    "cpu_rows.py",
-    "cpu_columns.py",
-    "cpu_given.py",
-    "cpu.py",
-    "cpu_runs.py",
-    "cpu_counts.py",
-    "cpu_rounding.py",
-    "cpu_table.py",
-    "cpu_table_runs.py",
-    "cpu_table_dense.py",
-    "cpu_table_cells.py",
-    "cpu_table_rows.py",
-    "cpu_table_update.py",
-)
+#: files below the package that kernels take code or numbers from, as patterns
+SOURCES = ("rng.py", "periphery*.py", "pulses/*.py", "ensemble/*.py")
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
@@ -69,15 +54,28 @@ u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
 UPDATE_NOISE = u32(3)  # ohmgrad.rng.Purpose
 
 
-def _cache_folder() -> str:
-    """Folder of the compiled kernels: one per content of their sources.
+def sources(package: Path) -> list[Path]:
+    """The files of `SOURCES`, in a fixed order."""
+    return sorted({path for pattern in SOURCES for path in package.glob(pattern)})
+
+
+def cache_key(package: Path) -> str:
+    """Short name of what is in all kernel sources.
 
     Numba's own rule looks only at the file that holds a kernel, so that after an edit or an upgrade
     further down the chain it would go on running the old code.
     """
-    content = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
+    content = hashlib.sha256()
+    for path in sources(package):
+        text = path.read_bytes()
+        content.update(f"{path.relative_to(package).as_posix()} {len(text)}\n".encode() + text)
+    return content.hexdigest()[:16]
+
+
+def _cache_folder() -> str:
+    """Folder of the compiled kernels: one per content of their sources."""
     root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
-    return str(Path(root) / f"kernels-{hashlib.sha256(content).hexdigest()[:16]}")
+    return str(Path(root) / f"kernels-{cache_key(Path(__file__).parent.parent)}")
 
 
 _CACHE = _cache_folder()

@@ -21,7 +21,7 @@ from .cpu import PARALLEL_FROM, _key, _pack
 from .cpu_dense import QUIET, Z, is_coarse
 from .cpu_math import UPDATE_NOISE, as_int, gauss_list, kernel, philox, threads
 from .cpu_rows import AHEAD, event, replay
-from .rounding import MOST, check_factors
+from .rounding import check_factors, most_counts
 
 __all__ = ["digital_update", "gradient"]
 
@@ -79,7 +79,7 @@ def _finish(events, most):
 
 
 @njit(inline="always", error_model="numpy")
-def _round_row(r, v, step, k0, k1, u, count):
+def _round_row(r, v, limit, step, k0, k1, u, count):
     """Stochastic rounding of v, in pulses; u is scratch, padded to a multiple of four."""
     group = u.shape[0] // 4
     for i in range(group):
@@ -87,7 +87,8 @@ def _round_row(r, v, step, k0, k1, u, count):
         u[i], u[group + i] = i32(a >> u32(1)), i32(b >> u32(1))
         u[2 * group + i], u[3 * group + i] = i32(c >> u32(1)), i32(d >> u32(1))
     for j in range(v.shape[0]):
-        size = min(abs(v[j]), f32(MOST))
+        size = abs(v[j])
+        size = min(size, limit) if size == size else f32(0)  # no number is cast to an integer that is none
         low = np.floor(size)
         up = u[j] < i32((size - low) * f32(2.0**31))
         n = low + (f32(1) if up else f32(0))
@@ -144,8 +145,8 @@ def _apply_listed(r, w, planes, slopes, kind, std, k, columns, count, step, k0, 
 
 @kernel()
 def _rows(
-    begin, end, h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind, std, x, d, step,
-    key, events, most,
+    begin, end, h, sends, mode, keep, gain, look_ahead, pulse, limit, w, planes, slopes, kind, std, x, d,
+    step, key, events, most,
 ):  # fmt: skip
     k0, k1 = key[0], key[1]
     n, stored = w.shape[1], h.shape[0] > 0
@@ -162,7 +163,8 @@ def _rows(
             continue
         if mode == WHOLE:
             for j in range(n):
-                whole = min(max(np.trunc(h[r, j] / pulse), f32(-MOST)), f32(MOST))
+                whole = np.trunc(h[r, j] / pulse)
+                whole = min(max(whole, -limit), limit) if whole == whole else f32(0)
                 count[j] = whole
                 h[r, j] -= whole * pulse
         else:
@@ -175,7 +177,7 @@ def _rows(
             else:
                 for j in range(n):
                     v[j] = pulse * h[r, j]
-            _round_row(r, v, step, k0, k1, u, count)
+            _round_row(r, v, limit, step, k0, k1, u, count)
         k = _list_row(count, columns, most)
         largest = f32(0)
         for i in range(k):
@@ -191,23 +193,23 @@ def _rows(
 
 @kernel()
 def _update(
-    chunks, h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind, std, x, d, step, key,
-    events, most,
+    chunks, h, sends, mode, keep, gain, look_ahead, pulse, limit, w, planes, slopes, kind, std, x, d, step,
+    key, events, most,
 ):  # fmt: skip
     if _not_finite(x) or _not_finite(d):
         events[0, 3] = 1
         return
     _rows(
-        np.int64(0), w.shape[0], h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind,
-        std, x, d, step, key, events[0], most[0],
+        np.int64(0), w.shape[0], h, sends, mode, keep, gain, look_ahead, pulse, limit, w, planes, slopes,
+        kind, std, x, d, step, key, events[0], most[0],
     )  # fmt: skip
     _finish(events, most)
 
 
 @kernel(parallel=True)
 def _update_parallel(
-    chunks, h, sends, mode, keep, gain, look_ahead, pulse, w, planes, slopes, kind, std, x, d, step, key,
-    events, most,
+    chunks, h, sends, mode, keep, gain, look_ahead, pulse, limit, w, planes, slopes, kind, std, x, d, step,
+    key, events, most,
 ):  # fmt: skip
     if _not_finite(x) or _not_finite(d):
         events[0, 3] = 1
@@ -216,8 +218,8 @@ def _update_parallel(
     for i in prange(chunks):
         c = np.int64(i)
         _rows(
-            c * rows // chunks, (c + 1) * rows // chunks, h, sends, mode, keep, gain, look_ahead, pulse, w,
-            planes, slopes, kind, std, x, d, step, key, events[c], most[c],
+            c * rows // chunks, (c + 1) * rows // chunks, h, sends, mode, keep, gain, look_ahead, pulse,
+            limit, w, planes, slopes, kind, std, x, d, step, key, events[c], most[c],
         )  # fmt: skip
     _finish(events, most)
 
@@ -263,8 +265,9 @@ def digital_update(
     events, most = np.zeros((chunks, 4), np.int64), np.zeros((chunks, cols), np.float32)
     update = _update if workers == 1 else _update_parallel
     update(
-        chunks, store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), w.numpy(), planes, slopes,
-        kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), _key(key), events, most,
+        chunks, store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), f32(most_counts(elements)),
+        w.numpy(), planes, slopes, kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), _key(key), events,
+        most,
     )  # fmt: skip
     up, down, slots, bad = events[0].tolist()
     if bad:

@@ -67,7 +67,7 @@ def _pulse(w, e, x, lr, by_pulse, max_bl, manage, manage_bl, step, events):
     need = np.empty(w.shape[0], np.float64)
     most = one  # slots that any run takes; results do not depend on it
     for t in range(w.shape[0]):
-        need[t] = abs(lr[t]) * np.float64(top(x[t])) / e.dw_min[t]
+        need[t] = np.float64(top(x[t])) * abs(lr[t]) / e.dw_min[t]
         if need[t] > 0.0:
             most = max(most, bit_length(need[t], max_bl, manage_bl))
     words = (most + SLOTS - 1) // SLOTS

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from .cpu_math import as_float, as_int, kernel, philox
+from .trains import WHOLE
 
 __all__ = ["bit_length", "sample_trains", "top", "trains_chunk"]
 
@@ -214,8 +215,10 @@ def top(values):
 
 @njit(inline="always", error_model="numpy")
 def bit_length(need, max_bl, manage_bl):
-    """Slots of a train whose largest change needs so many pulses."""
-    return np.int64(min(math.ceil(need), float(max_bl))) if manage_bl else np.int64(max_bl)
+    """Slots of a train whose largest change needs so many pulses, which may be more than integers hold."""
+    if not manage_bl:
+        return np.int64(max_bl)
+    return max(np.int64(math.ceil(min(need * (1.0 - WHOLE), float(max_bl)))), np.int64(1))
 
 
 @kernel()
@@ -231,7 +234,7 @@ def sample_trains(
     n_lines[b] = 0
     if not (math.isfinite(top_x) and math.isfinite(top_d)):
         return -1, 0, 0, 0
-    need = abs(lr) * np.float64(top_x) * np.float64(top_d) / dw_min
+    need = np.float64(top_x) * np.float64(top_d) * abs(lr) / dw_min
     if need == 0.0:
         return 0, 0, 0, 0
     bl = bit_length(need, max_bl, manage_bl)

@@ -20,6 +20,7 @@ from ..devices import Elements
 from ..errors import InputError, check_choice
 from ..rng import Key
 from . import reference
+from .rounding import check_counts
 from .trains import Pulsing
 
 __all__ = ["BACKENDS", "apply_counts_", "asked_for", "backend_for", "check_factors", "pulsed_update_"]
@@ -195,13 +196,9 @@ def apply_counts_(
     At fidelity "mean" n pulses are the wanted change n dw_min.
 
     Raises:
-        InputError: when the shape or the type of the counts does not match.
+        InputError: when the shape or the type of the counts does not match, or a count is too large.
     """
-    if tuple(counts.shape) != elements.shape or counts.dtype != torch.int64:
-        raise InputError(
-            f"pulse counts are {tuple(counts.shape)} {counts.dtype}, but this array needs "
-            f"{elements.shape} torch.int64"
-        )
+    check_counts(elements, counts)
     served_by = backend_for(w, elements, backend)
     if fidelity == "mean":
         dw = counts.double() * elements.dw_min

@@ -12,13 +12,46 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..devices import Elements
 from ..errors import InputError
 from ..rng import Key, Purpose, words
 
-__all__ = ["MOST", "check_factors", "gradient", "stochastic_counts", "whole_counts_"]
+__all__ = [
+    "MOST",
+    "check_counts",
+    "check_factors",
+    "gradient",
+    "most_counts",
+    "stochastic_counts",
+    "whole_counts_",
+]
 
-#: largest number of pulses for one element; any device has long reached its bound by then
+#: largest number of pulses for one element that kernels take: whole in float32
 MOST = 2**24
+#: pulses that any element may get at once, and how often they may cross its device's range. Soft bounds are
+#: then within exp(-20) of their range
+AT_LEAST, CROSSINGS = 10_000, 10
+
+
+def most_counts(elements: Elements) -> int:
+    """Largest number of pulses that a digital unit sends to one element in an update.
+
+    More would change nothing: elements are at their bounds, where each pulse must be replayed.
+    """
+    response = elements.response
+    return int(min(max(CROSSINGS * (response.w_max - response.w_min) / elements.dw_min, AT_LEAST), MOST))
+
+
+def check_counts(elements: Elements, n: Tensor, most: int = MOST) -> None:
+    """Raise InputError unless the pulse counts n are int64 (rows, cols), and at most `most` each way."""
+    if tuple(n.shape) != elements.shape or n.dtype != torch.int64:
+        raise InputError(
+            f"pulse counts are {tuple(n.shape)} {n.dtype}, but this array needs {elements.shape} torch.int64"
+        )
+    low, high = (int(end) for end in n.aminmax())
+    if low < -most or high > most:
+        worst = high if high > most else low
+        raise InputError(f"pulse counts reach {worst}, but must be in [{-most}, {most}]: send fewer at once")
 
 
 def check_factors(x: Tensor, d: Tensor) -> None:
@@ -48,32 +81,35 @@ def gradient(x: Tensor, d: Tensor) -> Tensor:
     return g
 
 
-def whole_counts_(h: Tensor, step: float) -> Tensor:
+def whole_counts_(h: Tensor, step: float, most: int = MOST) -> Tensor:
     """Take the whole pulses out of an accumulator; what is left is smaller than a step.
 
     Args:
         h: float32 accumulator in weight units, changed in place.
         step: size of a pulse (> 0).
+        most: largest number of pulses; what is beyond stays.
 
     Returns:
-        Signed counts, int64, of the shape of `h`; at most `MOST` each way.
+        Signed counts, int64, of the shape of `h`; 0 where `h` has overflown to what is no number.
     """
-    n = torch.trunc(h / step).clamp(-MOST, MOST)
+    n = torch.trunc(h / step).nan_to_num(nan=0.0).clamp(-most, most)
     h -= n * step
     return n.long()
 
 
-def stochastic_counts(v: Tensor, key: Key, number: int) -> Tensor:
+def stochastic_counts(v: Tensor, key: Key, number: int, most: int = MOST) -> Tensor:
     """Round numbers of pulses to whole ones, up or down by chance, so that the expectation is exact.
 
     Args:
         v: float32 (rows, cols), in pulses.
         key, number: address of the uniform numbers (31 bits each); `number` counts the updates.
+        most: largest number of pulses; what is beyond is lost.
 
     Returns:
-        Signed counts, int64 (rows, cols); at most `MOST` each way.
+        Signed counts, int64 (rows, cols); 0 where `v` has overflown to what is no number.
     """
-    size = v.abs().clamp(max=float(MOST))
+    v = v.nan_to_num(nan=0.0)
+    size = v.abs().clamp(max=float(most))
     low = torch.floor(size)
     u = words(v.shape[1], torch.arange(v.shape[0]), number, Purpose.ROUNDING, key) >> 1
     up = u < ((size - low).double() * 2.0**31).long()

@@ -17,12 +17,17 @@ from torch import Tensor
 from ..errors import InputError, check_choice
 from ..rng import Key, words
 
-__all__ = ["FIDELITIES", "SLOTS", "Pulsing", "line_settings", "pulse_trains"]
+__all__ = ["FIDELITIES", "SLOTS", "WHOLE", "Pulsing", "line_settings", "pulse_trains"]
 
 FIDELITIES = ("mean", "pulsed", "pulse-by-pulse")
 
 #: slots of a train in one 32-bit word; the top bit carries the sign of the line
 SLOTS = 31
+#: share by which a number of pulses K may lie above a whole one and still be meant as that. K is a product
+#: and quotient of four numbers, each rounded to float32 (by 2^-24 at most) when it was stored and once more
+#: when it was computed, as d from a gradient and a scale: eight roundings, 2^-21. A change that takes the
+#: whole number of slots falls short by no more than this
+WHOLE = 2.0**-21
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Pulsing:
         max_bl: largest bit length BL, 1 to 2^20.
         update_management: balance the line probabilities, A/B = sqrt(max|d| / max|x|).
         bl_management: choose BL = ceil(K), at most max_bl, with K = lr max|x| max|d| / dw_min the
-            number of pulses that the largest change needs; without it BL = max_bl.
+            number of pulses that the largest change needs, whole up to the rounding of float32; without
+            it BL = max_bl.
 
     Raises:
         InputError: when a value is out of range.
@@ -63,7 +69,7 @@ def line_settings(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Bit length and the two gains of every sample.
 
-        BL = min(ceil(K), max_bl),  K = |lr| max|x| max|d| / dw_min    (bl_management)
+        BL = min(ceil((1 - WHOLE) K), max_bl),  K = |lr| max|x| max|d| / dw_min    (bl_management)
         A = sqrt(|lr| / (BL dw_min)) sqrt(max|d| / max|x|),  B its mirror image (update_management)
 
     Args:
@@ -77,9 +83,9 @@ def line_settings(
     """
     top_x = x.abs().amax(1).double()
     top_d = d.abs().amax(1).double()
-    need = abs(lr) * top_x * top_d / dw_min
+    need = top_x * top_d * abs(lr) / dw_min  # in this order: finite factors never give infinity times 0
     if pulsing.bl_management:
-        bl = need.ceil().clamp(max=pulsing.max_bl).long()
+        bl = (need * (1 - WHOLE)).clamp(max=pulsing.max_bl).ceil().clamp(min=1).long()
     else:
         bl = torch.full_like(need, pulsing.max_bl).long()
     bl[need == 0] = 0
