@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from features import averages, gradients, loop, precision, schedules
+from features import averages, gradients, layers, libraries, loop, precision, processes, schedules, tensors, workers, wrappers
 
-GROUPS = [module.group for module in (loop, gradients, schedules, precision, averages)]
+GROUPS = [module.group for module in (loop, gradients, tensors, schedules, precision, averages, layers, wrappers, processes, workers, libraries)]
 
 HEAD = """# What your PyTorch script uses
 

@@ -248,5 +248,5 @@ def momentum() -> None:
         step(digital, twin)
         rest.step()
     same([model[0].bias, model[2].bias, model[0].weight], [*biases, digital[0].weight])
-    with pytest.warns(UserWarning, match="does nothing in a group of analog weights alone"):
+    with pytest.warns(UserWarning, match="weight_decay decays digital parameters only"):
         AnalogSGD([model[0].weight], lr=0.1, weight_decay=0.1)

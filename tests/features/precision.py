@@ -9,7 +9,7 @@ from torch import nn
 
 from ohmgrad import TikiTaka
 
-from . import X, Y, Group, beside_torch, ideal, loss_of, mlp, parameters, real, trained
+from . import X, Group, beside_torch, ideal, loss_of, mlp, parameters, real, same, trained
 
 group = Group("Mixed precision")
 
@@ -45,28 +45,17 @@ def skipped() -> None:
 @group.works("`torch.autocast` with bfloat16 or float16", "analog layers compute in float32, as elements do")
 def autocast() -> None:
     for dtype in (torch.bfloat16, torch.float16):
-        # the twin's digital layer alone is cast
-        def train(model: Any, sgd: Any, dtype: torch.dtype = dtype) -> Any:
-            optimizer = sgd(trained(model[1]))
-            for _ in range(3):
-                optimizer.zero_grad()
-                with torch.autocast("cpu", dtype=dtype):
-                    hidden = model[0](X)
-                with torch.autocast("cpu", dtype=dtype, enabled=not isinstance(model[1], nn.Linear)):
-                    loss = nn.functional.cross_entropy(model[1](hidden.tanh().to(dtype).float()).float(), Y)
-                loss.backward()
-                optimizer.step()
-            return hidden.dtype == dtype
-
-        def make() -> Any:
-            torch.manual_seed(0)
-            return nn.Sequential(Still(6, 5), nn.Linear(5, 3))
-
-        beside_torch(train, make)
-
-
-class Still(nn.Linear):
-    """A layer that stays digital."""
+        model = real(exclude=["0"])
+        optimizer = TikiTaka(model.parameters(), lr=0.2, fast_lr=0.1)
+        with torch.autocast("cpu", dtype=dtype):
+            hidden = model[:2](X)
+            y = model[2](hidden)
+        assert (hidden.dtype, y.dtype) == (dtype, torch.float32)
+        assert torch.equal(y, model[2](hidden.float()))
+        y.sum().backward()
+        same(model[2].weight.grad.to_dense(), hidden.float().sum(0).expand(3, 5))
+        optimizer.step()
+        assert optimizer.events()["pulses_up"] > 0
 
 
 def cast(to: Any, x: Any = X) -> None:

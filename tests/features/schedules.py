@@ -24,7 +24,8 @@ def scheduled(make: Callable[[Any], Any], metric: bool = False, **options: Any) 
         for _ in range(6):
             loss = step(model, optimizer)
             scheduler.step(*[loss] if metric else [])
-            seen.append((loss, optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]))
+            first = optimizer.param_groups[0]
+            seen.append((loss, first["lr"], float(first["momentum"])))
         return seen
 
     return train

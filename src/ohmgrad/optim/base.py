@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import copy
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
@@ -112,12 +111,6 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         except InputError:
             self.param_groups.pop()
             raise
-        if group["weight_decay"] and all(tiles_of(p) for p in group["params"]):
-            warnings.warn(
-                f"weight_decay {group['weight_decay']!r} does nothing in a group of analog weights alone: it is "
-                "for digital parameters",
-                stacklevel=3 if self._made else 5,
-            )
         if self._made:
             self._take_on(group)
 

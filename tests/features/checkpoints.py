@@ -1,0 +1,150 @@
+"""Saving and loading."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from ohmgrad import AnalogSGD, TikiTaka, to_digital
+
+from . import REAL, Group, X, ideal, loss_of, mlp, parameters, real, same, step
+
+group = Group("Checkpoints")
+
+
+def trained_pair(**settings: Any) -> tuple[Any, Any]:
+    """A model of pulsed elements and its optimizer, after two steps."""
+    model = real(**settings)
+    optimizer = TikiTaka(model.parameters(), lr=0.2, fast_lr=0.1, gamma=0.5)
+    for _ in range(2):
+        step(model, optimizer)
+    return model, optimizer
+
+
+def goes_on(model: Any, optimizer: Any, other: Any) -> None:
+    """A model and an optimizer that were restored train as the first ones, to the bit."""
+    twin, its_optimizer = other
+    assert [step(model, optimizer) for _ in range(3)] == [step(twin, its_optimizer) for _ in range(3)]
+    assert all(map(torch.equal, parameters(model), parameters(twin)))
+    assert optimizer.events() == its_optimizer.events()
+
+
+@group.works("`state_dict()` by `torch.save`, loaded with `weights_only=True`: training goes on to the bit")
+def saved() -> None:
+    model, optimizer = trained_pair()
+    with TemporaryDirectory() as folder:
+        torch.save([model.state_dict(), optimizer.state_dict()], f"{folder}/state")
+        states = torch.load(f"{folder}/state", weights_only=True)
+    twin = real()
+    other = TikiTaka(twin.parameters(), lr=0.1, fast_lr=0.1, gamma=0.5)
+    twin.load_state_dict(states[0])
+    other.load_state_dict(states[1])
+    goes_on(model, optimizer, (twin, other))
+
+
+@group.works("`torch.save(model)`, `pickle` of model and optimizer together")
+def whole() -> None:
+    model, optimizer = trained_pair()
+    goes_on(model, optimizer, pickle.loads(pickle.dumps((model, optimizer))))
+
+
+@group.works("`load_state_dict(..., assign=True)`")
+def assigned() -> None:
+    model, optimizer = trained_pair()
+    twin = real()
+    twin.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
+    other = TikiTaka(twin.parameters(), lr=0.1, fast_lr=0.1, gamma=0.5)
+    other.load_state_dict(optimizer.state_dict())
+    goes_on(model, optimizer, (twin, other))
+
+
+@group.works("`to(\"meta\")`, `to_empty()` and a state, or `assign=True`")
+def from_meta() -> None:
+    model, optimizer = trained_pair()
+    for empty in (False, True):
+        twin = real().to("meta")
+        if empty:
+            twin.to_empty(device="cpu")
+        twin.load_state_dict(copy.deepcopy(model.state_dict()), assign=not empty)
+        other = TikiTaka(twin.parameters(), lr=0.1, fast_lr=0.1, gamma=0.5)
+        other.load_state_dict(optimizer.state_dict())
+        goes_on(*copy.deepcopy((model, optimizer)), (twin, other))
+
+
+@group.refused(
+    "a pass of a model on meta",
+    "an analog layer is on meta, without weights: call model.to_empty(device='cpu'), then load a state",
+)
+def on_meta() -> None:
+    real().to("meta")(X.to("meta"))
+
+
+@group.works("safetensors: `save_model`, `save_file` of the state")
+def safe() -> None:
+    safetensors: Any = pytest.importorskip("safetensors.torch")
+    model, _ = trained_pair()
+    with TemporaryDirectory() as folder:
+        safetensors.save_file(model.state_dict(), Path(folder) / "state")
+        safetensors.save_model(model, Path(folder) / "model")
+        for i in (0, 1):
+            twin = real()
+            if i:
+                safetensors.load_model(twin, Path(folder) / "model")
+            else:
+                twin.load_state_dict(safetensors.load_file(Path(folder) / "state"))
+            assert torch.equal(twin(X), model(X))
+
+
+@group.works("the state of a digital model, with `strict=False`", "its weights are mapped as `convert` does")
+def digital_state() -> None:
+    for scale in (1.0, 20.0):
+        digital, twin = mlp(), real()
+        with torch.no_grad():
+            digital[0].weight.mul_(scale)
+        twin.load_state_dict(digital.state_dict(), strict=False)
+        wanted = to_digital(real())
+        assert not torch.equal(twin(X), wanted(X)) or scale == 1.0
+        same(twin[0].digital_weight(), digital[0].weight.detach(), atol=0.6 * scale)
+        exact = ideal(mlp())
+        exact.load_state_dict(digital.state_dict(), strict=False)
+        same(exact(X), digital(X), atol=1e-5)
+
+
+OTHER = (
+    "the state of layer '0' is of other elements ({}): convert as it was saved, or leave out its 'analog.' "
+    "entries and load with strict=False, to write its weights here"
+)
+
+
+@group.refused("a checkpoint of another seed", OTHER.format("seed 3, here 4"))
+def other_seed() -> None:
+    from ohmgrad import convert
+
+    convert(mlp(), REAL, seed=4).load_state_dict(trained_pair()[0].state_dict())
+
+
+@group.refused("a checkpoint of another device", OTHER.format("device.dw_min 0.001, here 0.0001")[:60] + "...")
+def other_device() -> None:
+    ideal(mlp()).load_state_dict(trained_pair()[0].state_dict())
+
+
+@group.refused("a checkpoint of another `max_tile`", OTHER.format("")[:50] + "...")
+def other_tiling() -> None:
+    real(max_tile=(3, 3)).load_state_dict(trained_pair()[0].state_dict())
+
+
+@group.refused(
+    "the state of another algorithm",
+    "the state has no option 'fast_lr', which TikiTaka has: load it into the algorithm that saved it",
+)
+def other_algorithm() -> None:
+    model = real()
+    state = AnalogSGD(model.parameters(), lr=0.1).state_dict()
+    TikiTaka(model.parameters(), lr=0.1, fast_lr=0.1).load_state_dict(state)

@@ -1,0 +1,211 @@
+"""Libraries that own the loop."""
+
+from __future__ import annotations
+
+import logging
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from ohmgrad import AnalogSGD, TikiTaka
+
+from . import X, Y, Group, beside_torch, ideal, loss_of, mlp, real, same, trained
+
+group = Group("Libraries")
+
+
+class Named(Dataset[dict[str, Tensor]]):
+    """Samples as the Trainer takes them."""
+
+    def __len__(self) -> int:
+        return len(X)
+
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        return {"x": X[i], "labels": Y[i]}
+
+
+class WithLoss(nn.Module):
+    """A model that gives its loss."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        y = self.net(x)
+        return {"loss": nn.functional.cross_entropy(y, labels), "logits": y}
+
+
+def trainer(model: nn.Module, optimizer: Any, folder: str, **settings: Any) -> Any:
+    """Hugging Face's Trainer."""
+    transformers: Any = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    arguments = transformers.TrainingArguments(
+        output_dir=folder, max_steps=4, per_device_train_batch_size=4, report_to=[], use_cpu=True,
+        disable_tqdm=True, logging_steps=1, **{"save_strategy": "no", **settings},
+    )  # fmt: skip
+    constant = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0) if optimizer else None
+    return transformers.Trainer(
+        model=WithLoss(model), args=arguments, train_dataset=Named(), optimizers=(optimizer, constant)
+    )
+
+
+def logged(made: Any) -> list[tuple[float, float]]:
+    return [(e["loss"], float(e["grad_norm"])) for e in made.state.log_history if "loss" in e]
+
+
+@group.works("Hugging Face's `Trainer`: clipping, accumulation, schedules, with `optimizers=(optimizer, scheduler)`")
+def hugging_face() -> None:
+    for settings in ({"max_grad_norm": 0.1}, {"gradient_accumulation_steps": 2}):
+
+        def train(model: Any, sgd: Any, settings: Any = settings) -> Any:
+            with TemporaryDirectory() as folder:
+                made = trainer(model, sgd(model.parameters()), folder, **settings)
+                made.train()
+            return logged(made)
+
+        beside_torch(train)
+
+
+@group.works("Hugging Face's `Trainer` with its own AdamW", "it trains digitally, with the warning")
+def hugging_face_adamw() -> None:
+    found = []
+    for model in (mlp(), ideal(mlp())):
+        with TemporaryDirectory() as folder:
+            made = trainer(model, None, folder, learning_rate=0.01)
+            if found:
+                with pytest.warns(UserWarning, match="trains analog weights digitally, without pulses"):
+                    made.train()
+            else:
+                made.train()
+        found.append(logged(made))
+    same(found[1], found[0])
+
+
+@group.works("Hugging Face's accelerate: `prepare`, `accumulate`, `clip_grad_norm_`, bfloat16 by autocast")
+def accelerated() -> None:
+    accelerate: Any = pytest.importorskip("accelerate")
+
+    def train(model: Any, sgd: Any) -> list[float]:
+        accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
+        optimizer = sgd(model.parameters())
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+        batches = DataLoader(TensorDataset(X, Y), 2)
+        model, optimizer, batches, scheduler = accelerator.prepare(model, optimizer, batches, scheduler)
+        losses = []
+        for x, y in batches:
+            with accelerator.accumulate(model):
+                loss = loss_of(model, x, y)
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(model.parameters(), 0.1)
+                optimizer.step()
+                scheduler.step()
+                optimizer.zero_grad()
+                losses.append(loss.item())
+        return losses
+
+    beside_torch(train)
+
+
+def lightning_fit(model: Any, make: Any, **settings: Any) -> Any:
+    lightning: Any = pytest.importorskip("lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.losses = model, []
+
+        def training_step(self, batch: Any, number: int) -> Any:
+            loss = loss_of(self.net, *batch)
+            self.losses.append(loss.item())
+            return loss
+
+        def configure_optimizers(self) -> Any:
+            optimizer = make(self.parameters())
+            return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
+
+    module = Module()
+    path = settings.pop("ckpt_path", None)
+    fitted = lightning.Trainer(
+        **{"max_epochs": 2, **settings}, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    fitted.fit(module, DataLoader(TensorDataset(X, Y), 4), ckpt_path=path)
+    module.fitted = fitted
+    return module
+
+
+@group.works("Lightning: `Trainer.fit` with `gradient_clip_val`, `accumulate_grad_batches`, schedulers")
+def lightning() -> None:
+    for settings in ({"gradient_clip_val": 0.1}, {"accumulate_grad_batches": 2}):
+
+        def train(model: Any, sgd: Any, settings: Any = settings) -> Any:
+            return lightning_fit(model, sgd, **settings).losses
+
+        beside_torch(train)
+
+
+@group.refused(
+    "Lightning with `precision=\"bf16-true\"` or `\"16-true\"`",
+    "input is torch.bfloat16, but crossbars compute in torch.float32: keep model and input in float32, and use "
+    "torch.autocast for mixed precision",
+)
+def lightning_true() -> None:
+    lightning_fit(ideal(mlp()), lambda p: AnalogSGD(p, lr=0.1), precision="bf16-true")
+
+
+@group.works("TensorBoard: histograms of weights and gradients, then the step")
+def tensorboard() -> None:
+    boards: Any = pytest.importorskip("torch.utils.tensorboard")
+
+    def train(model: Any, sgd: Any) -> None:
+        optimizer = sgd(model.parameters())
+        loss_of(model).backward()
+        with TemporaryDirectory() as folder, boards.SummaryWriter(folder) as writer:
+            for i, p in enumerate(trained(model)):
+                writer.add_histogram(f"weight {i}", p)
+                writer.add_histogram(f"gradient {i}", p.grad)
+        optimizer.step()
+
+    beside_torch(train)
+
+
+@group.works("Hugging Face's `Trainer`, resumed from its checkpoint, to the bit")
+def hugging_face_resumed() -> None:
+    found = []
+    with TemporaryDirectory() as folder:
+        for resume in (None, f"{folder}/checkpoint-2"):
+            model = real()
+            optimizer = TikiTaka(model.parameters(), lr=0.2, fast_lr=0.1)
+            made = trainer(model, optimizer, folder, save_strategy="steps", save_steps=2)
+            made.train(resume_from_checkpoint=resume)
+            found.append(([w for w, _ in logged(made)][-2:], optimizer.events(), model[0].weight.tolist()))
+    assert found[0] == found[1]
+
+
+@group.works("Lightning, resumed from its checkpoint, to the bit")
+def lightning_resumed() -> None:
+    found = []
+    with TemporaryDirectory() as folder:
+        for resume in (None, f"{folder}/kept"):
+            model = real()
+            optimizer: list[Any] = []
+
+            def make(params: Any, optimizer: list[Any] = optimizer) -> Any:
+                optimizer.append(TikiTaka(params, lr=0.2, fast_lr=0.1))
+                return optimizer[0]
+
+            if resume is None:
+                first = real()
+                lightning_fit(first, lambda p: TikiTaka(p, lr=0.2, fast_lr=0.1), max_epochs=1).fitted.save_checkpoint(
+                    f"{folder}/kept"
+                )
+            losses = lightning_fit(model, make, ckpt_path=resume).losses
+            found.append((losses[-2:], optimizer[0].events(), model[0].weight.tolist()))
+    assert found[0] == found[1]

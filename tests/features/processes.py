@@ -1,0 +1,65 @@
+"""Several processes."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+from . import Group, beside_torch, same, step
+from .ranks import raise_from_ranks, ranks
+
+group = Group("Several processes")
+
+
+@group.works("`nn.DataParallel` on the CPU")
+def data_parallel() -> None:
+    def train(model: Any, sgd: Any) -> list[float]:
+        optimizer = sgd(model.parameters())
+        return [step(nn.DataParallel(model), optimizer) for _ in range(3)]
+
+    beside_torch(train)
+
+
+@group.works("`DistributedDataParallel` in a process group of one rank")
+def one_rank() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        distributed.init_process_group("gloo", init_method=f"file://{folder}/one", rank=0, world_size=1)
+        try:
+
+            def train(model: Any, sgd: Any) -> list[float]:
+                wrapped = nn.parallel.DistributedDataParallel(model)
+                optimizer = sgd(wrapped.parameters())
+                return [step(wrapped, optimizer) for _ in range(3)]
+
+            beside_torch(train)
+        finally:
+            distributed.destroy_process_group()
+
+
+RANKS = (
+    "a process group of 2 ranks is there, but ranks do not exchange analog gradients yet, so that their weights "
+    "would drift apart: train in one process"
+)
+
+
+@group.refused("`DistributedDataParallel` over several ranks", RANKS)
+def several_ranks() -> None:
+    raise_from_ranks("ddp")
+
+
+@group.refused("`fully_shard` (FSDP) over several ranks", RANKS)
+def sharded() -> None:
+    raise_from_ranks("fsdp")
+
+
+@group.works(
+    "torch's optimizers over several ranks, by DDP or `all_reduce(p.grad)`",
+    "they train analog weights digitally, without a pulse, with the warning",
+)
+def digital_ranks() -> None:
+    found = ranks()
+    same(found["sgd"], found["alone"])
+    same(found["reduced"], found["alone"])
