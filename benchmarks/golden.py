@@ -117,9 +117,9 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     found: dict[str, Any] = {}
-    for name, *case in cases():
+    for name, make, device, algorithm, settings in cases():
         try:
-            found[name] = run(*case)
+            found[name] = run(make, device, algorithm, settings)
         except og.InputError as error:  # a device that an algorithm refuses
             found[name] = {"refused": str(error).split(":")[0]}
     if what == "write":

@@ -15,6 +15,7 @@ from ohmgrad import ConstantStep, Device, InputError, Noise, Pulsing, SoftBounds
 from ohmgrad.ensemble.arrays import Arrays
 from ohmgrad.optim.moves import add_to_buffer, period
 from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
+from ohmgrad.pulses import apply_counts_
 from ohmgrad.pulses.rounding import AT_LEAST, most_counts, stochastic_counts, whole_counts_
 from ohmgrad.pulses.trains import WHOLE, line_settings
 from ohmgrad.rng import Key
@@ -209,6 +210,9 @@ def test_given_counts_have_a_limit(device: Device, backend: str) -> None:
         n[1, 1] = count
         with pytest.raises(InputError, match=rf"^pulse counts reach {count}, but must be in \[{-most}, "):
             tile.pulse_counts(n)
+    for count in (2**31, -(2**31), 2**62, -(2**63)):  # below that kernels hold them, and tables end early
+        with pytest.raises(InputError, match=rf"^pulse counts reach {count}, but must be in "):
+            apply_counts_(tile.weight, tile.elements, n.clamp(0, 0) + count, "pulsed", tile.key, 0, backend)
     assert not any(tile.events)
     assert not tile.weight.any()
 

@@ -154,7 +154,7 @@ def lent(typingctx: Any, array: Any) -> Any:
 
 
 @njit(inline="always")
-def philox(c0, c1, c2, c3, k0, k1):
+def philox(c0, c1, c2, c3, k0, k1) -> Any:
     """Four words of Philox4x32-10; all arguments uint32. See `ohmgrad.rng.philox`."""
     for _ in range(10):
         p0 = u64(0xD2511F53) * u64(c0)

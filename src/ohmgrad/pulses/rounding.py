@@ -26,8 +26,8 @@ __all__ = [
     "whole_counts_",
 ]
 
-#: largest number of pulses for one element that kernels take: whole in float32
-MOST = 2**24
+#: largest number of pulses that rounding gives, whole in float32; and that kernels take, as int32
+MOST, HELD = 2**24, 2**31 - 1
 #: pulses that any element may get at once, and how often they may cross its device's range. Soft bounds are
 #: then within exp(-20) of their range
 AT_LEAST, CROSSINGS = 10_000, 10
@@ -42,7 +42,7 @@ def most_counts(elements: Elements) -> int:
     return int(min(max(CROSSINGS * (response.w_max - response.w_min) / elements.dw_min, AT_LEAST), MOST))
 
 
-def check_counts(elements: Elements, n: Tensor, most: int = MOST) -> None:
+def check_counts(elements: Elements, n: Tensor, most: int = HELD) -> None:
     """Raise InputError unless the pulse counts n are int64 (rows, cols), and at most `most` each way."""
     if tuple(n.shape) != elements.shape or n.dtype != torch.int64:
         raise InputError(
