@@ -1,4 +1,4 @@
-"""Each feature of a PyTorch script works, works with its note, or is refused with its sentence, as the page says."""
+"""Each feature of a PyTorch script works, or is refused with its sentence, as the page says."""
 
 from __future__ import annotations
 

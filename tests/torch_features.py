@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from features import averages, gradients, layers, libraries, loop, precision, processes, schedules, tensors, workers, wrappers
+from features import (
+    REFUSED,
+    averages,
+    gradients,
+    layers,
+    libraries,
+    loop,
+    precision,
+    processes,
+    schedules,
+    tensors,
+    workers,
+    wrappers,
+)  # fmt: skip
+from ohmgrad import InputError
 
-GROUPS = [module.group for module in (loop, gradients, tensors, schedules, precision, averages, layers, wrappers, processes, workers, libraries)]
+MODULES = (
+    loop, gradients, tensors, schedules, precision, averages, layers, wrappers, processes, workers, libraries,
+)  # fmt: skip
+GROUPS = [module.group for module in MODULES]
 
 HEAD = """# What your PyTorch script uses
 
-A converted model trains in your own loop. This page says what happens to each thing that such a loop may use: it
+A converted model trains in your own loop. This page says what happens to what such a loop may use: it
 **works**, it **works, with a note**, or it is **refused** with the sentence given. Every row is a test
-(`tests/features/`): a small network and its analog twin, on a device where an analog step is a step of torch's SGD,
-must give the same numbers, or the sentence must be the one that is raised. The page is written from these rows.
+(`tests/features/`): a small network and its analog twin, on a device where an analog step is a step of
+torch's SGD, give the same numbers, or the sentence is the one that is raised.
 """
 
 
@@ -19,10 +36,11 @@ def page() -> str:
     """The page in Markdown."""
     parts = [HEAD]
     for group in GROUPS:
-        parts.append(f"\n## {group.title}\n\n| | | |\n|---|---|---|\n")
+        parts.append(f"\n## {group.title}\n\n| | | note, or the sentence |\n|---|---|---|\n")
         for row in group.rows:
-            words = f'"{row.words}"' if row.verdict == "refused" else row.words
-            parts.append(f"| {row.name} | {row.verdict} | {words} |\n".replace("|  |", "| |"))
+            words = f'"{row.words}"' if row.verdict == REFUSED else row.words
+            by = " by torch" if row.error is not InputError else ""
+            parts.append(f"| {row.name} | {row.verdict}{by} | {words} |\n".replace("|  |", "| |"))
     return "".join(parts)
 
 

@@ -1,10 +1,10 @@
-"""What torch.compile must leave alone: products with crossbars and pulses run as they are, between its graphs."""
+"""What torch.compile leaves alone: products with crossbars and steps run as they are, between its graphs."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -33,7 +33,8 @@ def uncompiled(function: Callable[P, R]) -> Callable[P, R]:
                     "torch.export takes no analog layers: export ohmgrad.to_digital(model), the plain model "
                     "that computes the same"
                 )
-            return torch.compiler.disable(function)(*args, **kwargs)
+            plain: Any = torch.compiler.disable(function)  # pyright: ignore[reportCallIssue]
+            return plain(*args, **kwargs)
         return function(*args, **kwargs)
 
     return wrapped

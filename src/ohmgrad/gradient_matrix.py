@@ -1,4 +1,4 @@
-"""A tensor without memory of its own: what asks for its memory, outside of torch's operators, gets a matrix."""
+"""A tensor without memory of its own gives a matrix to what asks for it outside of torch's operators."""
 
 from __future__ import annotations
 

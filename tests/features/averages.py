@@ -12,7 +12,7 @@ from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, up
 
 from ohmgrad import TikiTaka, to_digital
 
-from . import X, Group, beside_torch, real, same, step
+from . import Group, X, beside_torch, real, same, step
 
 group = Group("Averages and copies")
 

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from ohmgrad import AnalogMomentum, AnalogSGD, GradientCounts
 
-from . import X, Group, beside_torch, ideal, loss_of, mlp, same, step, trained
+from . import Group, X, beside_torch, ideal, loss_of, mlp, same, step, trained
 
 group = Group("The gradient")
 
 #: of a network that an algorithm pulses from factors
 MATRIX = (
-    "the gradient of an analog weight, (5, 6), was changed as a matrix, and AnalogSGD pulses from its factors: "
-    "scale it by numbers only, or train with MixedPrecision, GradientCounts or AnalogMomentum, which take a "
-    "matrix"
+    "the gradient of an analog weight, (5, 6), was changed as a matrix, and AnalogSGD pulses from its "
+    "factors: scale it by numbers only, or train with MixedPrecision, GradientCounts or AnalogMomentum, "
+    "which take a matrix"
 )
 #: whole pulses of 1e-4: a rounding of each of three steps
 PULSES = 3.1e-4
@@ -63,7 +63,7 @@ def over_two(g: Any) -> None:
 def clip_norm() -> None:
     for order in (2.0, 1.0, float("inf")):
         beside_torch(between(lambda params, order=order: nn.utils.clip_grad_norm_(params, 0.05, order)))
-    beside_torch(between(lambda params: nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])))
+    beside_torch(between(lambda params: nn.utils.get_total_norm([p.grad for p in params])))  # pyright: ignore
 
 
 @group.refused("`clip_grad_value_`, with an algorithm that pulses from factors", MATRIX)
@@ -88,6 +88,7 @@ def matrices() -> None:
     ]
     for work in works:
         beside_torch(between(work), optimizer=GradientCounts, atol=PULSES)
+        beside_torch(between(work), optimizer=lambda p, lr: AnalogMomentum(p, lr, momentum=0.0), atol=PULSES)
 
 
 @group.works("hooks that scale: `register_hook`, `register_post_accumulate_grad_hook`")
@@ -226,8 +227,7 @@ def by_hand() -> None:
 
 @group.works(
     "`momentum`, `weight_decay`, `nesterov`, `dampening` of an analog optimizer",
-    "they are for biases and other digital parameters; `AnalogMomentum` has momentum for analog weights too. "
-    "`weight_decay` in a group of analog weights alone gives a warning",
+    "they are for biases and other digital parameters; `AnalogMomentum` has momentum for analog weights too",
 )
 def momentum() -> None:
     options = {"momentum": 0.9, "nesterov": True}
@@ -248,5 +248,3 @@ def momentum() -> None:
         step(digital, twin)
         rest.step()
     same([model[0].bias, model[2].bias, model[0].weight], [*biases, digital[0].weight])
-    with pytest.warns(UserWarning, match="weight_decay decays digital parameters only"):
-        AnalogSGD([model[0].weight], lr=0.1, weight_decay=0.1)

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from . import X, Group, beside_torch, ideal, mlp, same, trained
+from ohmgrad.nn import left_digital
+
+from . import Group, X, beside_torch, ideal, mlp, same
 
 group = Group("Layers and inputs")
 
@@ -47,7 +49,7 @@ def packed() -> None:
         )
 
 
-@group.works("`nn.TransformerEncoder` with a mask, in training and in evaluation, where torch has a fast path")
+@group.works("`nn.TransformerEncoder` with a mask, in training and in evaluation (torch's fast path)")
 def encoder() -> None:
     x, mask = X.view(4, 2, 6), nn.Transformer.generate_square_subsequent_mask(2)
     beside_torch(
@@ -104,7 +106,7 @@ class Own(nn.Linear):
 
 @group.works(
     "subclasses of `nn.Linear` and others, `LSTMCell`, `ConvTranspose2d`, `Bilinear`",
-    "they stay digital, and a warning names them; `og.left_digital(model)` lists them",
+    "they stay digital, and a warning names them; `ohmgrad.nn.left_digital(model)` lists them",
 )
 def left() -> None:
     model = nn.Sequential(Own(6, 5), nn.Linear(5, 3))
@@ -112,20 +114,11 @@ def left() -> None:
         twin = ideal(model)
     assert type(twin[0]) is Own
     same(twin(X).detach(), model(X).detach())
+    others = [nn.LSTMCell(2, 3), nn.ConvTranspose2d(2, 3, 2), nn.Bilinear(2, 3, 4)]
+    with pytest.warns(UserWarning, match="stay digital"):
+        assert set(left_digital(ideal(nn.Sequential(nn.Linear(2, 2), *others)))) == {"1", "2", "3"}
 
 
 @group.refused("inputs of another size", "input is (8, 3), but this layer needs (..., 6)")
 def size() -> None:
     ideal(mlp())(X[:, :3])
-
-
-@group.works("a module with analog layers that uses `nn.utils.parametrize` or `prune` on its digital ones")
-def beside() -> None:
-    def make() -> Any:
-        torch.manual_seed(0)
-        layer = nn.utils.parametrizations.weight_norm(nn.Linear(6, 5))
-        return nn.Sequential(layer, nn.Tanh(), nn.Linear(5, 3))
-
-    with pytest.warns(UserWarning, match="ParametrizedLinear"):
-        twin = ideal(make())
-    assert len(trained(twin)) == 5

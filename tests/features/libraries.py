@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from ohmgrad import AnalogSGD, TikiTaka
+from ohmgrad import AnalogSGD
 
-from . import X, Y, Group, beside_torch, ideal, loss_of, mlp, real, same, trained
+from . import Group, X, Y, beside_torch, ideal, loss_of, mlp, same, trained
 
 group = Group("Libraries")
 
@@ -58,7 +58,7 @@ def logged(made: Any) -> list[tuple[float, float]]:
     return [(e["loss"], float(e["grad_norm"])) for e in made.state.log_history if "loss" in e]
 
 
-@group.works("Hugging Face's `Trainer`: clipping, accumulation, schedules, with `optimizers=(optimizer, scheduler)`")
+@group.works("Hugging Face's `Trainer` with `optimizers=(...)`: clipping, accumulation, schedules")
 def hugging_face() -> None:
     for settings in ({"max_grad_norm": 0.1}, {"gradient_accumulation_steps": 2}):
 
@@ -86,7 +86,7 @@ def hugging_face_adamw() -> None:
     same(found[1], found[0])
 
 
-@group.works("Hugging Face's accelerate: `prepare`, `accumulate`, `clip_grad_norm_`, bfloat16 by autocast")
+@group.works("Hugging Face's accelerate: `prepare`, `accumulate`, `clip_grad_norm_`")
 def accelerated() -> None:
     accelerate: Any = pytest.importorskip("accelerate")
 
@@ -152,9 +152,9 @@ def lightning() -> None:
 
 
 @group.refused(
-    "Lightning with `precision=\"bf16-true\"` or `\"16-true\"`",
-    "input is torch.bfloat16, but crossbars compute in torch.float32: keep model and input in float32, and use "
-    "torch.autocast for mixed precision",
+    'Lightning with `precision="bf16-true"` or `"16-true"`',
+    "input is torch.bfloat16, but crossbars compute in torch.float32: keep model and input in float32, and "
+    "use torch.autocast for mixed precision",
 )
 def lightning_true() -> None:
     lightning_fit(ideal(mlp()), lambda p: AnalogSGD(p, lr=0.1), precision="bf16-true")
@@ -174,38 +174,3 @@ def tensorboard() -> None:
         optimizer.step()
 
     beside_torch(train)
-
-
-@group.works("Hugging Face's `Trainer`, resumed from its checkpoint, to the bit")
-def hugging_face_resumed() -> None:
-    found = []
-    with TemporaryDirectory() as folder:
-        for resume in (None, f"{folder}/checkpoint-2"):
-            model = real()
-            optimizer = TikiTaka(model.parameters(), lr=0.2, fast_lr=0.1)
-            made = trainer(model, optimizer, folder, save_strategy="steps", save_steps=2)
-            made.train(resume_from_checkpoint=resume)
-            found.append(([w for w, _ in logged(made)][-2:], optimizer.events(), model[0].weight.tolist()))
-    assert found[0] == found[1]
-
-
-@group.works("Lightning, resumed from its checkpoint, to the bit")
-def lightning_resumed() -> None:
-    found = []
-    with TemporaryDirectory() as folder:
-        for resume in (None, f"{folder}/kept"):
-            model = real()
-            optimizer: list[Any] = []
-
-            def make(params: Any, optimizer: list[Any] = optimizer) -> Any:
-                optimizer.append(TikiTaka(params, lr=0.2, fast_lr=0.1))
-                return optimizer[0]
-
-            if resume is None:
-                first = real()
-                lightning_fit(first, lambda p: TikiTaka(p, lr=0.2, fast_lr=0.1), max_epochs=1).fitted.save_checkpoint(
-                    f"{folder}/kept"
-                )
-            losses = lightning_fit(model, make, ckpt_path=resume).losses
-            found.append((losses[-2:], optimizer[0].events(), model[0].weight.tolist()))
-    assert found[0] == found[1]

@@ -10,7 +10,7 @@ from torch import nn
 
 from ohmgrad import AnalogSGD
 
-from . import X, Y, Group, beside_torch, loss_of, mlp, real, step, trained
+from . import Group, X, Y, beside_torch, loss_of, mlp, parameters, real, step, trained
 
 group = Group("The loop")
 
@@ -156,6 +156,32 @@ def twice() -> None:
     beside_torch(train)
 
 
+@group.works("`register_step_pre_hook`, `register_step_post_hook` of an optimizer")
+def step_hooks() -> None:
+    model, called = real(), []
+    optimizer = AnalogSGD(model.parameters(), lr=0.1)
+    optimizer.register_step_pre_hook(lambda *_: called.append("before"))
+    optimizer.register_step_post_hook(lambda *_: called.append("after"))
+    step(model, optimizer)
+    assert called == ["before", "after"]
+
+
+@group.refused(
+    "NaN or infinities in a loss without a `GradScaler`: the step changes nothing",
+    "x has the value nan at sample 0, line 0, but must be finite: the training has diverged (lower the "
+    "learning rate) or the data has gaps",
+)
+def not_finite() -> None:
+    model, x = real(), X.clone()
+    x[0, 0] = float("nan")
+    optimizer, before = AnalogSGD(model.parameters(), lr=0.1), parameters(model)
+    loss_of(model, x).backward()
+    try:
+        optimizer.step()
+    finally:
+        assert all(map(torch.equal, before, parameters(model)))
+
+
 @group.works("a step inside the backward pass, by `register_post_accumulate_grad_hook`")
 def in_backward() -> None:
     def train(model: Any, sgd: Any) -> None:
@@ -177,9 +203,10 @@ def in_backward() -> None:
 @group.works("gradients that several backward passes leave behind without a step", "a warning after 64")
 def piling_up() -> None:
     model = real()
+    for _ in range(63):
+        loss_of(model).backward()
     with pytest.warns(UserWarning, match="gradients of 64 backward passes wait for a step"):
-        for _ in range(64):
-            loss_of(model).backward()
+        loss_of(model).backward()
 
 
 @group.refused(

@@ -9,7 +9,7 @@ from torch import nn
 
 from ohmgrad import TikiTaka
 
-from . import X, Group, beside_torch, ideal, loss_of, mlp, parameters, real, same, trained
+from . import Group, X, beside_torch, ideal, loss_of, mlp, parameters, real, same, trained
 
 group = Group("Mixed precision")
 
@@ -32,7 +32,10 @@ def scaler() -> None:
 @group.works("`GradScaler` skips a step with infinities or NaN; no pulse is sent")
 def skipped() -> None:
     model = real()
-    optimizer, scaler = TikiTaka(model.parameters(), 0.2, fast_lr=0.1), torch.amp.GradScaler("cpu", init_scale=8.0)
+    optimizer, scaler = (
+        TikiTaka(model.parameters(), 0.2, fast_lr=0.1),
+        torch.amp.GradScaler("cpu", init_scale=8.0),
+    )
     before = parameters(model)
     scaler.scale(loss_of(model) * float("inf")).backward()
     scaler.step(optimizer)
@@ -62,7 +65,19 @@ def cast(to: Any, x: Any = X) -> None:
     to(ideal(mlp()))(x)
 
 
-REFUSAL = "input is {}, but crossbars compute in torch.float32: keep model and input in float32, and use torch.autocast for mixed precision"
+REFUSAL = (
+    "input is {}, but crossbars compute in torch.float32: keep model and input in float32, and use "
+    "torch.autocast for mixed precision"
+)
+
+
+@group.refused(
+    "`convert` of a model of float16, bfloat16 or float64, or under `torch.set_default_dtype`",
+    "weights are torch.float64, contiguous, but analog weights are contiguous float32: call model.float() "
+    "before converting",
+)
+def converted_double() -> None:
+    ideal(mlp().double())
 
 
 @group.refused("`model.half()`, with inputs of float16", REFUSAL.format("torch.float16"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-import torch
 from torch import distributed, nn
 
 from . import Group, beside_torch, same, step
@@ -40,8 +39,8 @@ def one_rank() -> None:
 
 
 RANKS = (
-    "a process group of 2 ranks is there, but ranks do not exchange analog gradients yet, so that their weights "
-    "would drift apart: train in one process"
+    "a process group of 2 ranks is there, but ranks do not exchange analog gradients yet, so that their "
+    "weights would drift apart: train in one process"
 )
 
 

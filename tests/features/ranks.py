@@ -28,7 +28,8 @@ def ranks() -> dict[str, Any]:
     here = str(Path(__file__).parent.parent)
     with tempfile.TemporaryDirectory() as folder:
         started = [
-            subprocess.Popen([sys.executable, "-W", "ignore", "-c", CODE, str(rank), folder], cwd=here) for rank in range(2)
+            subprocess.Popen([sys.executable, "-W", "ignore", "-c", CODE, str(rank), folder], cwd=here)
+            for rank in range(2)
         ]
         assert [process.wait(timeout=100) for process in started] == [0, 0]
         found = [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(2)]

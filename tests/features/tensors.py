@@ -62,14 +62,25 @@ def operations() -> None:
         lambda g: sum([g, g]),
     )
     analog, digital = pair()
-    assert torch.equal(analog, digital) is torch.equal(digital, digital)
+    assert torch.equal(analog, analog.to_dense())
+    assert not torch.equal(analog, digital + 1)
     assert torch.allclose(digital, analog)
 
 
 @group.works("`is_sparse`, `layout`, `shape`, `dtype`, `stride()`, `nbytes`, `is_leaf`, `torch.is_tensor`")
 def properties() -> None:
     analog, digital = pair()
-    for name in ("is_sparse", "layout", "shape", "dtype", "device", "nbytes", "is_leaf", "requires_grad", "ndim"):
+    for name in (
+        "is_sparse",
+        "layout",
+        "shape",
+        "dtype",
+        "device",
+        "nbytes",
+        "is_leaf",
+        "requires_grad",
+        "ndim",
+    ):
         assert getattr(analog, name) == getattr(digital, name), name
     assert analog.stride() == digital.stride()
     assert torch.is_tensor(analog)

@@ -75,8 +75,8 @@ def beyond() -> None:
 
 @group.refused(
     "writes beyond the device's range",
-    "weight 7 is outside the device's range [-5, 5]: scale the weights into it (convert() does so with output "
-    "scales), or use a device with a wider range",
+    "weight 7 is outside the device's range [-5, 5]: scale the weights into it (convert() does so with "
+    "output scales), or use a device with a wider range",
 )
 def outside() -> None:
     model = ideal(mlp())

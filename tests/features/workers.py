@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ohmgrad import AnalogSGD
 
-from . import X, Y, Group, ideal, loss_of, mlp, real, same, step
+from . import Group, X, Y, ideal, loss_of, mlp, real, same, step
 
 group = Group("Workers")
 
@@ -50,8 +50,8 @@ def train_in(model: Any, queue: Any) -> None:
 
 @group.works(
     "a model that another process trains, with `share_memory()` or without",
-    "weights are shared, counts of events are not: several processes that train one model draw the same random "
-    "numbers",
+    "weights are shared, counts of events are not: several processes that train one model draw the same "
+    "random numbers",
 )
 def other_process() -> None:
     digital = mlp()

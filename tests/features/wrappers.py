@@ -13,14 +13,14 @@ from torch.utils.checkpoint import checkpoint
 
 from ohmgrad import NOISY_PERIPHERY, AnalogSGD, TikiTaka, to_digital
 
-from . import X, Group, beside_torch, ideal, loss_of, mlp, real, same, step
+from . import Group, X, beside_torch, ideal, loss_of, mlp, real, same, step
 
 group = Group("Compilers, exporters, transforms")
 
 
 @group.works(
     "`torch.compile` of model, optimizer step or loop",
-    "analog layers and steps run as they are, between the compiled parts; `fullgraph=True` is refused by torch",
+    "analog layers and steps run as they are, between the compiled parts; torch refuses `fullgraph=True`",
 )
 def compiled() -> None:
     plain = real()
@@ -43,8 +43,8 @@ def compiled() -> None:
 
 @group.refused(
     "`torch.export`, ONNX of an analog model",
-    "torch.export takes no analog layers: export ohmgrad.to_digital(model), the plain model that computes the "
-    "same",
+    "torch.export takes no analog layers: export ohmgrad.to_digital(model), the plain model that computes "
+    "the same",
 )
 def export() -> None:
     torch.export.export(ideal(mlp()), (X,))
@@ -101,13 +101,13 @@ def traced() -> None:
         torch.jit.save(trace, io.BytesIO())
 
 
-@group.refused("`torch.jit.script`", "Unknown type annotation...", error=ValueError)
+@group.refused("`torch.jit.script`", "Unknown type annotation: 'nn.Parameter'...", error=ValueError)
 def scripted() -> None:
     torch.jit.script(ideal(mlp()))
 
 
 @group.refused(
-    "`torch.fx.symbolic_trace`, by torch",
+    "`torch.fx.symbolic_trace`",
     "symbolically traced variables cannot be used as inputs to control flow",
     error=torch.fx.proxy.TraceError,
 )
@@ -120,7 +120,9 @@ def functional() -> None:
     analog, digital = ideal(mlp()), mlp()
     found = []
     for model in (digital, analog):
-        params: dict[str, Any] = {n: p.detach() * 0.5 for n, p in model.named_parameters() if "out_scale" not in n}
+        params: dict[str, Any] = {
+            n: p.detach() * 0.5 for n, p in model.named_parameters() if "out_scale" not in n
+        }
         for p in params.values():
             p.requires_grad_()
         y = functional_call(model, params, (X,))
@@ -134,7 +136,7 @@ def functional() -> None:
 
 
 @group.refused(
-    "`torch.func.grad`, `vmap`, `jacrev`, per-sample gradients, by torch",
+    "`torch.func.grad`, `vmap`, `jacrev`, per-sample gradients",
     "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must "
     "override the setup_context staticmethod...",
     error=RuntimeError,
