@@ -26,8 +26,8 @@ from ohmgrad import (
 )
 
 __all__ = [
-    "IDEAL", "MEAN", "REAL", "REFUSED", "Feature", "Group", "X", "Y", "beside_torch", "ideal", "loss_of",
-    "mlp", "parameters", "real", "same", "step", "trained", "weights",
+    "IDEAL", "MEAN", "REAL", "REFUSED", "Feature", "Group", "X", "Y", "beside_torch", "digital_weights",
+    "ideal", "loss_of", "mlp", "parameters", "real", "same", "step", "trained",
 ]  # fmt: skip
 
 #: at fidelity "mean" an analog step on it is a step of torch's SGD
@@ -126,7 +126,7 @@ def step(model: nn.Module, optimizer: Any) -> float:
     return loss.item()
 
 
-def weights(model: nn.Module) -> dict[str, Tensor]:
+def digital_weights(model: nn.Module) -> dict[str, Tensor]:
     """Those of the plain model, copied."""
     return {name: v.detach().clone() for name, v in to_digital(model).state_dict().items()}
 
@@ -155,13 +155,13 @@ def beside_torch(
     found = []
     for kind in (torch.optim.SGD, optimizer):
         model = make() if kind is torch.optim.SGD else ideal(make())
-        before = copy.deepcopy(weights(model))
+        before = copy.deepcopy(digital_weights(model))
 
         def made(params: Any, lr: float = 0.5, kind: Any = kind, **options: Any) -> Any:
             return kind(params, lr=lr, **options)
 
         returned = train(model, made)
-        after = weights(model)
+        after = digital_weights(model)
         assert max(float((after[name] - before[name]).abs().max()) for name in after) > 1e-3
         found.append((after, returned))
     same(found[1][0], found[0][0], atol)

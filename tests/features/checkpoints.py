@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -126,21 +127,23 @@ def other_seed() -> None:
     convert(mlp(), REAL, seed=4).load_state_dict(trained_pair()[0].state_dict())
 
 
-@group.refused(
-    "a checkpoint of another device", OTHER.format("device.dw_min 0.001, here 0.0001")[:60] + "..."
-)
+@group.refused("a checkpoint of another device", OTHER.format("device.dw_min 0.001, here 0.002"))
 def other_device() -> None:
-    ideal(mlp()).load_state_dict(trained_pair()[0].state_dict())
+    device = dataclasses.replace(REAL, dw_min=0.002)
+    convert(mlp(), device, seed=3).load_state_dict(trained_pair()[0].state_dict())
 
 
-@group.refused("a checkpoint of another `max_tile`", OTHER.format("")[:50] + "...")
+@group.refused(
+    "a checkpoint of another `max_tile`",
+    OTHER.format('tiles ["0:5 x 0:6"], here ["0:5 x 0:3", "0:5 x 3:6"]'),
+)
 def other_tiling() -> None:
-    real(max_tile=(3, 3)).load_state_dict(trained_pair()[0].state_dict())
+    real(max_tile=(5, 3)).load_state_dict(trained_pair()[0].state_dict())
 
 
 @group.refused(
     "the state of another algorithm",
-    "the state has no option 'fast_lr', which TikiTaka has: load it into the algorithm that saved it",
+    "the state has no option 'columns', which TikiTaka has: load it into the algorithm that saved it",
 )
 def other_algorithm() -> None:
     model = real()

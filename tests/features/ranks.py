@@ -15,7 +15,7 @@ from torch.distributed.fsdp import fully_shard
 
 from ohmgrad import AnalogSGD, InputError
 
-from . import X, Y, ideal, loss_of, mlp, step, trained, weights
+from . import X, Y, digital_weights, ideal, loss_of, mlp, step, trained
 
 __all__ = ["raise_from_ranks", "ranks"]
 
@@ -71,6 +71,6 @@ def work(rank: int, folder: str) -> None:
                 distributed.all_reduce(p.grad)
                 p.grad /= 2  # pyright: ignore
             optimizer.step()
-        found[name] = weights(model)
+        found[name] = digital_weights(model)
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
