@@ -11,7 +11,7 @@ from torch import Tensor
 from .crossbar_array import EVENTS, AbstractArray, tiles_of
 from .crossbar_program import describe, program, refresh
 from .crossbar_sums import weighted_sum
-from .errors import InputError
+from .errors import InputError, check_integer, is_integer, shown
 from .periphery import product
 from .pulses import Pulsing, ops
 from .rng import Purpose
@@ -66,8 +66,7 @@ class Tile(AbstractArray):
             weight: (rows, cols) float32 to hold its weights; zeros by default.
             memory: what its elements hold, from an earlier one.
         """
-        if not 1 <= role <= 255:
-            raise InputError(f"role is {role!r}, but must be an integer in [1, 255]")
+        role = check_integer("role", role, 1, 255)
         return Tile(
             torch.zeros(self.shape) if weight is None else weight,
             self.device,
@@ -191,6 +190,7 @@ class Tile(AbstractArray):
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
+        check_integer("rounds", rounds, 0)
         self.check_held(target)
         self.sync()
         program(self, target, rounds)
@@ -214,7 +214,7 @@ class Tile(AbstractArray):
         Kim et al. 2019 (arXiv 1907.10228). All elements are pulsed at once: a slot and a toggle of every
         line for each of the 2 n pulses. Raises InputError when n is not an integer >= 0.
         """
-        _check_whole("number of pulse pairs", n, 0)
+        check_integer("number of pulse pairs", n, 0)
         one = torch.ones(self.shape, dtype=torch.int64)
         for _ in range(n):
             for counts in (one, -one):
@@ -227,7 +227,7 @@ class Tile(AbstractArray):
         Optimizers call it once a step for every array. Raises InputError when steps is not an integer >= 1.
         """
         if self.device.retention is not None and self.hidden is not None:
-            _check_whole("steps", steps, 1)
+            steps = check_integer("steps", steps, 1)
             self.sync()
             self.hidden.wait(self, steps)
 
@@ -244,7 +244,7 @@ class Tile(AbstractArray):
         Raises:
             InputError: when an argument is wrong, or the device is one-sided.
         """
-        _check_whole("reads", reads, 1)
+        check_integer("reads", reads, 1)
         if self.device.pair is not None:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
         self.sync()
@@ -302,10 +302,12 @@ class Tile(AbstractArray):
             InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
         rows, cols = self.shape
-        _check_whole("repeats", repeats, 1)
+        check_integer("repeats", repeats, 1)
         for column in columns:
-            if not 0 <= column < cols:
-                raise InputError(f"column {column} does not exist: this tile has columns 0 to {cols - 1}")
+            if not is_integer(column) or not 0 <= column < cols:
+                raise InputError(
+                    f"column {shown(column)} does not exist: this tile has columns 0 to {cols - 1}"
+                )
         k, first = len(columns) * repeats, self.count("read_columns")
         self.count_events(read_columns=k, dac=k * cols, adc=k * rows)
         # a single column is the common case, and a slice takes a tenth of a gather's time
@@ -316,8 +318,3 @@ class Tile(AbstractArray):
         plain = self.periphery.unmanaged
         out = product(one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
         return out.t() if repeats == 1 else out.view(repeats, len(columns), rows).mean(0).t()
-
-
-def _check_whole(what: str, value: int, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise InputError(f"{what} is {value!r}, but must be an integer >= {low}")

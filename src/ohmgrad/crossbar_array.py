@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .crossbar_memory import Hidden
 from .devices import Device, Elements, draw
-from .errors import InputError
+from .devices.elements import check_shape
+from .errors import InputError, check_integer
 from .handover import HandOver
 from .periphery import Periphery
 from .pulses import Pulsing, ops
@@ -21,7 +22,7 @@ from .rng import Key
 if TYPE_CHECKING:
     from .crossbar import Tile
 
-__all__ = ["EVENTS", "AbstractArray", "tiles_of"]
+__all__ = ["EVENTS", "NUMBERS", "AbstractArray", "free_array", "tiles_of"]
 
 #: what a tile counts; every primitive adds to these
 EVENTS = (
@@ -42,6 +43,20 @@ _AT = {name: i for i, name in enumerate(EVENTS)}
 
 #: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
 _OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
+
+#: all tiles that are there
+_LIVE: weakref.WeakSet[AbstractArray] = weakref.WeakSet()
+#: numbers of a tile: its own, and 255 for the arrays that algorithms have beside it
+NUMBERS = 256
+
+
+def free_array(seed: int, tiles: int) -> int:
+    """The lowest number from which on `tiles` tiles, `NUMBERS` apart, share none with a tile that is there."""
+    taken = {tile.key.array // NUMBERS for tile in _LIVE if tile.key.seed == seed}
+    first = 0
+    while clash := taken.intersection(range(first, first + tiles)):
+        first = max(clash) + 1
+    return first * NUMBERS
 
 
 def tiles_of(parameter: Tensor) -> list[Tile]:
@@ -71,10 +86,9 @@ class AbstractArray(abc.ABC):
         backend: str = "auto",
         memory: Mapping[str, Any] | None = None,
     ) -> None:
-        for name, number in (("seed", seed), ("array", array)):
-            if not isinstance(number, int) or not 0 <= number < 2**32:
-                raise InputError(f"{name} is {number!r}, but must be an integer in [0, 2^32)")
-        self.owner = weight if isinstance(weight, Tensor) else torch.zeros(weight)
+        seed = check_integer("seed", seed, 0, 2**32 - 1)
+        array = check_integer("array", array, 0, 2**32 - 1)
+        self.owner = weight if isinstance(weight, Tensor) else torch.zeros(check_shape(weight))
         self.device, self.part, self.block = device, part, block
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.key, self.backend = Key(seed, array), backend
@@ -115,6 +129,7 @@ class AbstractArray(abc.ABC):
 
     def _register(self) -> None:
         _OWNERS[id(self.owner), self.part] = self._tile
+        _LIVE.add(self)
 
     def bind(self, owner: Tensor) -> None:
         """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""

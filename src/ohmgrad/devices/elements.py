@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, is_integer, shown
 from ..rng import Key, Purpose, gaussians, words
 from .device import Device
 from .families import AffineResponse
@@ -17,7 +17,7 @@ from .measured import Measured
 from .response import AbstractResponse, affine_symmetric_point
 from .table import Table, tabulate
 
-__all__ = ["NEAREST", "PLANES", "Elements", "draw"]
+__all__ = ["NEAREST", "PLANES", "Elements", "check_shape", "draw"]
 
 #: least drawn bound, as a part of the nominal one: responses divide by it
 NEAREST = 1e-3
@@ -191,7 +191,7 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     Raises:
         InputError: when the shape is not two positive numbers.
     """
-    rows, cols = _check_shape(shape)
+    rows, cols = check_shape(shape)
     response, spread = device.response, device.spread
     affine = isinstance(response, AffineResponse)
     zero = torch.zeros((), dtype=torch.float64)
@@ -249,8 +249,13 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     )
 
 
-def _check_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    ok = len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)
+def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """The shape of an array as Python's integers.
+
+    Raises:
+        InputError: when it is not two positive integers.
+    """
+    ok = isinstance(shape, Sequence) and len(shape) == 2 and all(is_integer(n) and n > 0 for n in shape)
     if not ok:
-        raise InputError(f"shape of the array is {shape!r}, but must be (rows, cols), both positive")
-    return shape[0], shape[1]
+        raise InputError(f"shape of the array is {shown(shape)}, but must be (rows, cols), both positive")
+    return int(shape[0]), int(shape[1])

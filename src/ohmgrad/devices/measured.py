@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, is_integer, naming, said, shown
 from .families.piecewise_step import interpolate
 from .response import AbstractResponse
 
@@ -155,8 +157,10 @@ class Measured(AbstractResponse):
             InputError: when a device does not exist.
         """
         for number in devices:
-            if not isinstance(number, int) or not 0 <= number < self.devices:
-                raise InputError(f"device {number!r} does not exist: this set has 0 to {self.devices - 1}")
+            if not is_integer(number) or not 0 <= number < self.devices:
+                raise InputError(
+                    f"device {shown(number)} does not exist: this set has 0 to {self.devices - 1}"
+                )
         if not devices:
             raise InputError("no device was picked: give at least one number")
         grid = np.tile(np.linspace(-1.0, 1.0, self.mean.shape[-1]), (len(devices), 1))
@@ -201,11 +205,12 @@ class Measured(AbstractResponse):
             with np.load(Path(path), allow_pickle=False) as file:
                 missing = [name for name in names if name not in file]
                 arrays = {} if missing else {name: file[name] for name in names}
-        except (OSError, ValueError, AttributeError, EOFError) as error:
-            raise InputError(f"{path} cannot be read as an .npz file of tables: {error}") from error
+        except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path} cannot be read as an .npz file of tables: {said(error)}") from error
         if missing:
             raise InputError(f"{path} has no array {missing[0]!r}, but G, cdf, inc and dec are needed")
-        return cls(arrays["G"], arrays["cdf"], arrays["inc"], arrays["dec"])
+        with naming(path):
+            return cls(arrays["G"], arrays["cdf"], arrays["inc"], arrays["dec"])
 
     @classmethod
     def from_crosssim(cls, increasing: str | Path, decreasing: str | Path) -> Measured:
@@ -224,7 +229,8 @@ class Measured(AbstractResponse):
             raise InputError(f"{increasing} and {decreasing} have other conductances: one grid is needed")
         if p.shape != other_p.shape or not np.allclose(p, other_p):
             raise InputError(f"{increasing} and {decreasing} have other cdf points: one grid is needed")
-        return cls(g, p, up, down)
+        with naming(f"{increasing} and {decreasing}"):
+            return cls(g, p, up, down)
 
 
 @dataclass(frozen=True)
@@ -261,7 +267,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not an array of numbers: {error}") from error
+        raise InputError(f"{name} is not an array of numbers: {said(error)}") from error
     if array.ndim == 0 or not np.isfinite(array).all():
         raise InputError(f"{name} has a value that is not finite, or is no array")
     return array
@@ -304,8 +310,8 @@ def _read_crosssim(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
         lines = [line for line in text.splitlines()[1:] if line.strip()]
         rows = [np.array([float(v) for v in line.split(",") if v.strip()]) for line in lines]
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as a CrossSim table: {error}") from error
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as a CrossSim table: {said(error)}") from error
     if len(rows) < 4 or len(rows) - 2 != rows[1].size or any(r.size != rows[0].size for r in rows[2:]):
         raise InputError(
             f"{path} has {len(rows)} rows below its header, but a CrossSim table has one of conductances, "

@@ -16,7 +16,7 @@ import abc
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_number
+from ..errors import InputError, check_number, shown
 
 __all__ = ["AbstractResponse", "affine_symmetric_point", "check_range"]
 
@@ -99,6 +99,6 @@ def check_range(w_min: float, w_max: float) -> None:
     check_number("w_max", w_max)
     if not w_min < 0 < w_max:
         raise InputError(
-            f"weight range is [{w_min!r}, {w_max!r}], but w_min < 0 < w_max is needed: "
+            f"weight range is [{shown(w_min)}, {shown(w_max)}], but w_min < 0 < w_max is needed: "
             "weights are conductances relative to a reference inside the range"
         )

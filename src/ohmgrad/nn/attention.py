@@ -34,7 +34,7 @@ class AnalogMultiheadAttention(nn.Module):
         device: specification of the elements.
         omega: mapping of the initial weights into the device's range, see `convert`.
         settings: `dropout`, `bias`, `kdim`, `vdim`, `batch_first` with torch's meaning; `pulsing`,
-            `periphery`, `seed`, `array`, `backend` of the `Tile`.
+            `periphery`, `seed`, `array`, `backend` as for `AnalogLinear`.
 
     Shape:
         query (L, N, embed_dim), key (S, N, kdim), value (S, N, vdim), N first with `batch_first`, or

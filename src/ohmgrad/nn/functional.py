@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..crossbar import Tile, describe
+from ..crossbar_array import NUMBERS, free_array
 from ..devices import Device
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from .blocks import Block, layout
 
 __all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped", "weight_is_asked_for"]
@@ -211,10 +212,13 @@ class AnalogLayer(nn.Module):
         analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)
         self.weight = nn.Parameter(analog.contiguous())
         self.out_scale = nn.Parameter(pairs[0][1] if self.bands == 1 else torch.stack([s for _, s in pairs]))
-        first = settings.pop("array", 0)  # arrays 1 to 255 beside each tile's own are for the algorithms
+        first = settings.pop("array", None)
+        if first is None:
+            first = free_array(settings.get("seed", 0), len(self.blocks))
+        first = check_integer("array", first, 0, 2**32 - 1)
         whole = len(self.blocks) == 1
         self.tiles = [
-            Tile(self.weight, part=i, block=None if whole else b[:2], array=first + 256 * i, **settings)
+            Tile(self.weight, part=i, block=None if whole else b[:2], array=first + NUMBERS * i, **settings)
             for i, b in enumerate(self.blocks)
         ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..crossbar_array import NUMBERS
 from ..errors import InputError
 from .functional import AnalogLayer
 from .linear import AnalogLinear
@@ -48,15 +49,15 @@ def pieces(parameter: nn.Parameter | None, count: int) -> list[nn.Parameter | No
 def linears(
     weights: Iterable[tuple[Tensor, Tensor | None]], omega: float | None, settings: dict[str, Any]
 ) -> list[AnalogLinear]:
-    """Analog linear layers with given weights and biases, their arrays 256 apart.
+    """Analog linear layers with given weights and biases, one after the other.
 
     Args:
         weights: pairs of a weight (rows, cols) and a bias (rows,) or None; they are copied.
         omega: mapping of the weights into the device's range, see `convert`.
-        settings: `device` and those of the `Tile`; `array` is that of the first layer.
+        settings: `device` and those of the `Tile`; `array` is that of the first layer, and the others follow.
     """
     made: list[AnalogLinear] = []
-    array = settings.get("array", 0)
+    array = settings.get("array")
     for weight, bias in weights:
         rows, cols = weight.shape
         # draws no numbers
@@ -66,6 +67,6 @@ def linears(
             plain.bias = nn.Parameter(bias.detach(), bias.requires_grad)
         twin = AnalogLinear.from_digital(plain, omega, {**settings, "array": array})
         freeze_as(plain, twin)
-        array += 256 * len(twin.tiles)
+        array = None if array is None else array + NUMBERS * len(twin.tiles)
         made.append(twin)
     return made

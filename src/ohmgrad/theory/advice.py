@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..devices import AbstractResponse, AffineResponse, Device
-from ..errors import InputError, check_number
+from ..errors import InputError, check_integer, check_number
 from .arguments import check_device, check_noise
 from .closure import slope_of
 from .fixed_points import Prediction, speed_ratio, tiki_taka
@@ -36,7 +36,7 @@ def analog_sgd_lr(
     check_number("gap f(W_0) - f*", gap, low=0, open_low=True)
     check_number("smoothness", smoothness, low=0, open_low=True)
     check_number("sigma", sigma, low=0)
-    check_number("steps", steps, low=1)
+    check_integer("steps", steps, 1)
     check_number("tau", tau, low=0, open_low=True)
     check_number("peak", peak, low=0, high=tau, open_high=True)
     if sigma == 0:

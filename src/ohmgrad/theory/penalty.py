@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..devices import AbstractResponse, AffineResponse
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from .arguments import check_noise, check_problem, check_response
 from .problem import GradientNoise, Quadratic
 
@@ -67,6 +67,7 @@ def penalised_minimum(
     check_problem(problem)
     check_response(response)
     check_noise(noise)
+    check_integer("steps", steps, 1)
     scale = float(noise.mean_abs(torch.zeros(1, dtype=torch.float64)))
     low, high, sp = response.w_min, response.w_max, response.symmetric_point()
     inside = 1e-6 * (high - low)
