@@ -101,5 +101,46 @@ def test_copies_keep_their_numbers() -> None:
     gc.collect()
     assert arrays(og.AnalogLinear(4, 4, DEVICE, seed=seed)) == [256]  # the copy is there
     for wrong in (-256, 2**32, 0.0, True):
-        with pytest.raises(og.InputError, match="array is .*, but must be an integer"):
+        with pytest.raises(og.InputError, match=r"array is .*, but must be an integer"):
             og.AnalogLinear(4, 4, DEVICE, array=wrong)
+
+
+@pytest.mark.parametrize("optimizer_first", [False, True])
+def test_a_state_brings_its_numbers_to_a_model_made_beside_the_first(optimizer_first: bool) -> None:
+    """As models are copied in torch: make another, load the state. It goes on as the first, bit for bit."""
+    seed = next(SEEDS)
+
+    def make() -> tuple[nn.Module, og.TikiTaka]:
+        model = nn.Sequential(og.AnalogLinear(6, 5, DEVICE, seed=seed, max_tile=(3, 6)), nn.Tanh())
+        return model, og.TikiTaka(model.parameters(), lr=0.1)
+
+    def train(model: nn.Module, optimizer: og.TikiTaka) -> torch.Tensor:
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(torch.linspace(-1, 1, 18).view(3, 6)).square().sum().backward()
+            optimizer.step()
+        return torch.cat([*(t.weight.flatten() for t in optimizer.arrays()), model[0].weight.flatten()])
+
+    (model, optimizer), (other, theirs) = make(), make()
+    assert arrays(other) == [512, 768]
+    train(model, optimizer)
+    states = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    loads = [lambda: other.load_state_dict(states[0]), lambda: theirs.load_state_dict(states[1])]
+    for load in reversed(loads) if optimizer_first else loads:
+        load()
+    assert arrays(other) == [0, 256]
+    assert torch.equal(train(other, theirs), train(model, optimizer))
+    fixed = og.AnalogLinear(6, 5, DEVICE, seed=seed, max_tile=(3, 6), array=4096)
+    assert not fixed.numbered_freely  # a number that was asked for stays
+
+
+def test_a_refused_state_changes_no_numbers() -> None:
+    seed = next(SEEDS)
+    layer, other = (og.AnalogLinear(4, 4, DEVICE, seed=seed) for _ in range(2))
+    state = layer.state_dict()
+    state["weight"] = torch.full((4, 4), 7.0)
+    steps = other.tiles[0].elements.up.clone()
+    with pytest.raises(og.InputError, match="outside the device's range"):
+        other.load_state_dict(state)
+    assert arrays(other) == [256]
+    assert torch.equal(other.tiles[0].elements.up, steps)

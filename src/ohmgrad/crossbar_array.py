@@ -51,7 +51,7 @@ NUMBERS = 256
 
 
 def free_array(seed: int, tiles: int) -> int:
-    """The lowest number from which on `tiles` tiles, `NUMBERS` apart, share none with a tile that is there."""
+    """The lowest number from which on `tiles` tiles, `NUMBERS` apart, share none with one that is there."""
     taken = {tile.key.array // NUMBERS for tile in _LIVE if tile.key.seed == seed}
     first = 0
     while clash := taken.intersection(range(first, first + tiles)):
@@ -135,6 +135,13 @@ class AbstractArray(abc.ABC):
         """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
         self.owner, self._settled = owner, -1
         self._register()
+
+    def renumber(self, array: int) -> None:
+        """Take the elements and random numbers of another array; the weights are to be loaded anew."""
+        self.key = Key(self.key.seed, array)
+        self.elements = draw(self.device, self.shape, self.key)
+        if self.hidden is not None:
+            self._hide()
 
     @property
     def weight(self) -> Tensor:

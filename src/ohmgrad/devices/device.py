@@ -18,6 +18,7 @@ from .measured import MeanSteps, Measured
 from .memory import Retention, Stuck
 from .pairs import OneSided, Reference, check_companions
 from .response import AbstractResponse
+from .symmetric_point import driven_to, sampled
 from .variability import Noise, Spread
 
 __all__ = ["Device"]
@@ -140,6 +141,18 @@ class Device:
                 f"spread of symmetric_point is {shown(self.spread.symmetric_point)}, but q+/q- of this "
                 f"{type(response).__name__} does not depend on w, so that it has no inner symmetric point: "
                 "leave symmetric_point unset (None) and use up_down, or a response such as SoftBounds"
+            )
+        # with that balance pulses must drive elements to the point, and not away from it
+        mean, std = self.spread.symmetric_point_mean, self.spread.symmetric_point or 0.0
+        points = (mean + std * torch.linspace(-3, 3, 13, dtype=torch.float64)).clamp(w[0], w[-1]).unique()
+        grid, up, down = sampled(response)
+        i, t = driven_to(grid, up, down, response.q_minus(points) / response.q_plus(points))
+        off = (grid[i] + t * (grid[i + 1] - grid[i]) - points).abs()
+        if float(off.max()) > 0.02 * (response.w_max - response.w_min):
+            point = float(points[off.argmax()])
+            raise InputError(
+                f"symmetric_point_mean and its spread put points at {point:g}, but from 0 alternating pulses "
+                f"do not drive a {type(response).__name__} there: q+/q- must fall on the way; use up_down"
             )
 
     @property

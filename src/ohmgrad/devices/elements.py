@@ -14,7 +14,8 @@ from ..rng import Key, Purpose, gaussians, words
 from .device import Device
 from .families import AffineResponse
 from .measured import Measured
-from .response import AbstractResponse, affine_symmetric_point
+from .response import AbstractResponse
+from .symmetric_point import affine_symmetric_point, driven_to, root, sampled
 from .table import Table, tabulate
 
 __all__ = ["NEAREST", "PLANES", "Elements", "check_shape", "draw"]
@@ -95,18 +96,30 @@ class Elements:
         return torch.minimum(torch.maximum(w, self.lower.to(w)), self.upper.to(w))
 
     def symmetric_point(self) -> Tensor:
-        """Symmetric point of every element, float32 of the planes' shape (weight units)."""
+        """Symmetric point of every element, float32 of the planes' shape (weight units).
+
+        Where alternating pulses drive it from w = 0, see `AbstractResponse.symmetric_point`; in closed form
+        for affine and tabulated elements, by bisection for others.
+        """
         if self.form == "affine":
             return affine_symmetric_point(
                 self.up, self.down, self.lower, self.upper, self.slope_up, self.slope_down
             )
-        low, high = self.lower.clone(), self.upper.clone()
-        for _ in range(40):  # bisection on q+ - q-, which falls through zero at the symmetric point
-            mid = (low + high) / 2
-            rising = self.q_plus(mid) > self.q_minus(mid)
-            low, high = torch.where(rising, mid, low), torch.where(rising, high, mid)
-        zero = torch.zeros_like(low)  # as of the response: 0 where G vanishes there
-        return torch.where(self.q_plus(zero) == self.q_minus(zero), zero, (low + high) / 2)
+        nominal = self.response
+        gain = (self.up.double() / self.unit_up) / (self.down.double() / self.unit_down)
+        table, point = self.table, torch.zeros_like(gain)
+        if table is None:
+            w, up, down = sampled(nominal)
+            i, t = driven_to(w, up, down, gain)
+            found = root(lambda x: gain * nominal.q_plus(x), nominal.q_minus, w[i], w[i + 1])
+            point = torch.where((t > 0) & (t < 1), found, w[i + t.long()])
+        for number in range(0 if table is None else len(table.q)):
+            of_it = self.which.expand(gain.shape) == number
+            w, up, down = table.steps_of(number)
+            i, t = driven_to(w, up, down, gain[of_it])
+            point[of_it] = w[i] + t * (w[i + 1] - w[i])
+        point = point / torch.where(point >= 0, nominal.w_max / self.upper, nominal.w_min / self.lower)
+        return self.clip(point.float())
 
     def tangent(self, w: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
         """Step of one pulse of affine elements at `w` (float64), signed, and how it contracts distances.

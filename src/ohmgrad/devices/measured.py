@@ -19,6 +19,7 @@ from torch import Tensor
 from ..errors import InputError, is_integer, naming, said, shown
 from .families.piecewise_step import interpolate
 from .response import AbstractResponse
+from .symmetric_point import driven_to, with_zero
 
 __all__ = ["MeanSteps", "Measured"]
 
@@ -132,6 +133,11 @@ class Measured(AbstractResponse):
         return f"Measured({devices} devices, {levels} levels, {nodes} conductances)"
 
     @property
+    def intervals(self) -> int:
+        """Intervals between the conductances."""
+        return self.mean.shape[-1] - 1
+
+    @property
     def devices(self) -> int:
         """Number of measured devices."""
         return self.steps.shape[0]
@@ -171,27 +177,39 @@ class Measured(AbstractResponse):
         """The same devices, each on a range of its own around its symmetric point, which becomes w = 0.
 
         The range reaches from the symmetric point to the nearer end of the device's table, and as far to the
-        other side; what lies beyond is left out. Of several crossings of the mean steps the one nearest to
-        the middle of the table counts. As if a fixed conductance were subtracted from each device.
+        other side; what lies beyond is left out. Of several points that hold elements the one counts to
+        which alternating pulses drive from the middle of the table (`AbstractResponse.symmetric_point`). As
+        if a fixed conductance were subtracted from each device.
 
         Raises:
-            InputError: when the mean steps of a device do not cross inside its table.
+            InputError: when alternating pulses drive a device to an end of its table.
         """
         grid = np.linspace(-1.0, 1.0, self.mean.shape[-1])
         steps = self.steps.numpy() * self.dw_min
         out = np.empty_like(steps)
         for k, (up, down) in enumerate(self.mean.numpy()):
             gap = up - down
+            end = self._driven_to(k)
             at = np.flatnonzero((gap[:-1] > 0) & (gap[1:] <= 0))
-            if not at.size:
-                raise InputError(f"device {k} cannot be centred: its mean steps up and down do not cross")
+            if abs(end) == 1 or not at.size:
+                raise InputError(
+                    f"device {k} cannot be centred: alternating pulses drive it to its end {end:g} of [-1, 1]"
+                )
             points = grid[at] + (grid[1] - grid[0]) * gap[at] / (gap[at] - gap[at + 1])
-            point = points[np.abs(points).argmin()]
+            point = points[np.abs(points - end).argmin()]
             half = 1 - abs(point)
             rows = steps[k].reshape(-1, grid.size)
             out[k] = np.array([np.interp(point + half * grid, grid, r) for r in rows]).reshape(out[k].shape)
             out[k] /= half
         return Measured(np.tile(grid, (self.devices, 1)), self.cdf.numpy(), out[:, 0], -out[:, 1])
+
+    def _driven_to(self, device: int) -> float:
+        """Symmetric point of one device in the range of its table, [-1, 1]."""
+        grid = torch.linspace(-1.0, 1.0, self.mean.shape[-1], dtype=torch.float64)
+        w = with_zero(grid)
+        up, down = (interpolate(steps, -1.0, 1.0, w) for steps in self.mean[device])
+        i, t = driven_to(w, up, down, torch.ones(1, dtype=torch.float64))
+        return float(w[i] + t * (w[i + 1] - w[i]))
 
     @classmethod
     def from_npz(cls, path: str | Path) -> Measured:
@@ -252,7 +270,7 @@ class MeanSteps(AbstractResponse):
     @property
     def intervals(self) -> int:
         """Intervals between nodes, as of a piecewise step."""
-        return self.measured.mean.shape[-1] - 1
+        return self.measured.intervals
 
     def q_plus(self, w: Tensor) -> Tensor:
         """up times the set's mean step up at `w`, in units of dw_min."""

@@ -27,7 +27,8 @@ class AnalogLinear(AnalogLayer):
             `array`, a multiple of 256, the number of the first tile (the others follow, 256 apart). By
             default the lowest that no tile with this seed has, so that each layer has its own elements, and a
             program that makes the same layers in the same order has the same ones again. Beside a model that
-            is still there, a second one gets other elements: give `array` where it must have the same.
+            is still there, a second one gets other elements, until it loads the first one's state, which
+            brings its numbers: give `array` where it must have the same from the start.
 
     Shape:
         (..., in_features) -> (..., out_features)

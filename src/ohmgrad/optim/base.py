@@ -265,7 +265,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         kept = state.setdefault(name, {})
         weight = kept.get("weight")
         known = self._arrays.get((id(tile), name))
-        if known is None or known.owner is not weight:
+        if known is None or known.owner is not weight or known.key.array != (tile.key.array + role) % 2**32:
             if weight is not None:
                 check_plane(tile, f"array {name!r}", weight)
                 weight = weight.contiguous()
