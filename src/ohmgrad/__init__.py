@@ -27,6 +27,7 @@ from .nn import (
     AnalogMultiheadAttention,
     AnalogRNN,
     convert,
+    hold,
 )
 from .optim import (
     AGAD,
@@ -92,4 +93,5 @@ __all__ = [
     "__version__",
     "convert",
     "data",
+    "hold",
 ]

@@ -67,7 +67,7 @@ class Tile(AbstractArray):
             memory: what its elements hold, from an earlier one.
         """
         role = check_integer("role", role, 1, 255)
-        return Tile(
+        other = Tile(
             torch.zeros(self.shape) if weight is None else weight,
             self.device,
             pulsing=self.pulsing,
@@ -77,6 +77,9 @@ class Tile(AbstractArray):
             backend=self.backend,
             memory=memory,
         )
+        if "fixed" in self.memory and "fixed" not in other.memory:
+            other.hold(~self.memory["fixed"].isnan())
+        return other
 
     def effective_weight(self) -> Tensor:
         """What a product sees: this tile's weights plus its companions' times their factors."""
@@ -193,7 +196,7 @@ class Tile(AbstractArray):
         check_integer("rounds", rounds, 0)
         self.check_held(target)
         self.sync()
-        program(self, target, rounds)
+        program(self, self._free_only(target), rounds)
         return target - self.weight
 
     def reset(self, value: float = 0.0) -> None:
@@ -204,9 +207,37 @@ class Tile(AbstractArray):
         """
         self._check_weights(torch.tensor([value]))
         self.sync()
-        self.weight.copy_(self.elements.clip(torch.full(self.shape, float(value))))
+        self.weight.copy_(self.elements.clip(self._free_only(torch.full(self.shape, float(value)))))
         if self.hidden is not None:
             self.hidden.settle(self)
+
+    def _free_only(self, target: Tensor) -> Tensor:
+        """`target` (rows, cols), but of held weights the values that they have."""
+        fixed = self.memory.get("fixed")
+        return target if fixed is None else torch.where(fixed.isnan(), target, fixed)
+
+    def hold(self, mask: Tensor | None) -> None:
+        """Hold single weights where they are: pulses on them are sent and counted, and do not move them.
+
+        Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
+        Arrays whose weights products see beside these are held at the same places.
+
+        Args:
+            mask: bool (rows, cols), true for the weights to hold; None lets all go.
+
+        Raises:
+            InputError: when the type or the shape does not match.
+        """
+        if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != self.shape):
+            got = f"{tuple(mask.shape)} of {mask.dtype}"
+            raise InputError(f"mask is {got}, but a tile of {self.shape} needs one of bool in its shape")
+        self.sync()
+        (self.hidden or self._hide()).hold(self, mask)
+        if not self.memory and self.device.memoryless:
+            self.hidden = None
+        for _, other in self.companions:
+            if isinstance(other, Tile):
+                other.hold(mask)
 
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.

@@ -241,6 +241,6 @@ class AbstractArray(abc.ABC):
             (self.hidden or self._hide()).restore(self._tile, memory)
         elif self.calibrated and self.hidden is not None:
             self.hidden.drop_calibration(self._tile)
-            if self.device.memoryless:
+            if self.device.memoryless and not self.memory:
                 self.hidden = None
             self._take_over()

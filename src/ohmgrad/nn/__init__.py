@@ -4,6 +4,7 @@ from .attention import AnalogMultiheadAttention
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .convert import analog_layers, convert
 from .functional import AnalogLayer, analog_product
+from .hold import hold
 from .linear import AnalogLinear
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 
@@ -20,4 +21,5 @@ __all__ = [
     "analog_layers",
     "analog_product",
     "convert",
+    "hold",
 ]
