@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,38 @@ def test_short_values_stay_as_they_are() -> None:
     assert shown(torch.tensor([1.0])) == "tensor([1.])"
     with pytest.raises(InputError, match=r"^seed is -1, but must be an integer in \[0, 2\^32\)$"):
         og.Tile((2, 3), DEVICE, seed=-1)
+
+
+# --- what a layer and an optimizer take --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.complex64, torch.bool])
+def test_inputs_of_another_type_are_refused_with_the_fix(dtype: torch.dtype) -> None:
+    layers: list[tuple[Any, tuple[int, ...]]] = [
+        (torch.nn.Linear(3, 2), (4, 3)),
+        (torch.nn.Conv2d(1, 2, 2), (1, 1, 3, 3)),
+        (torch.nn.Conv1d(1, 2, 2, padding=1), (1, 3)),
+        (torch.nn.LSTM(3, 2), (4, 1, 3)),
+    ]
+    for layer, shape in layers:
+        model = og.convert(layer, DEVICE)
+        with pytest.raises(
+            InputError, match=rf"^input is {dtype}, but analog layers take float32: pass x.float"
+        ):
+            model(torch.ones(shape).to(dtype))
+        model(torch.ones(shape))
+
+
+def test_weight_decay_of_analog_weights_alone_is_warned_about() -> None:
+    params = {"analog": [LAYER.weight], "digital": [LAYER.bias], "both": [*LAYER.parameters()]}
+    for name, group in params.items():
+        optimizer = og.AnalogSGD(LAYER.parameters(), lr=0.1)
+        optimizer.param_groups.clear()
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            optimizer.add_param_group({"params": group, "weight_decay": 0.1})
+        assert len(said) == (name == "analog")
+    with pytest.warns(
+        UserWarning, match="weight_decay decays digital parameters only, and this group has none"
+    ):
+        og.TikiTaka([LAYER.weight], lr=0.1, weight_decay=0.1)

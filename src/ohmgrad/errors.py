@@ -131,9 +131,11 @@ def check_number(
         InputError: naming the value and the allowed range.
     """
     ok = isinstance(value, Real) and not isinstance(value, bool)
-    ok = ok and (abs(int(value)) <= sys.float_info.max if is_integer(value) else math.isfinite(value))
     if ok:
-        ok = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
+        number: Any = value  # which pyright takes for a Real without an order
+        ok = abs(int(number)) <= sys.float_info.max if is_integer(number) else math.isfinite(number)
+        ok = ok and (number > low if open_low else number >= low)
+        ok = ok and (number < high if open_high else number <= high)
     if not ok:
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"

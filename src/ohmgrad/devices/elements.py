@@ -113,11 +113,12 @@ class Elements:
             i, t = driven_to(w, up, down, gain)
             found = root(lambda x: gain * nominal.q_plus(x), nominal.q_minus, w[i], w[i + 1])
             point = torch.where((t > 0) & (t < 1), found, w[i + t.long()])
-        for number in range(0 if table is None else len(table.q)):
-            of_it = self.which.expand(gain.shape) == number
-            w, up, down = table.steps_of(number)
-            i, t = driven_to(w, up, down, gain[of_it])
-            point[of_it] = w[i] + t * (w[i + 1] - w[i])
+        else:
+            for number in range(len(table.q)):
+                of_it = self.which.expand(gain.shape) == number
+                w, up, down = table.steps_of(number)
+                i, t = driven_to(w, up, down, gain[of_it])
+                point[of_it] = w[i] + t * (w[i + 1] - w[i])
         point = point / torch.where(point >= 0, nominal.w_max / self.upper, nominal.w_min / self.lower)
         return self.clip(point.float())
 

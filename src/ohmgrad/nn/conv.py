@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from .functional import AnalogLayer, first_order, layer_product, weight_is_asked_for
+from .linear import check_type
 
 __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
 
@@ -149,6 +150,7 @@ class _Convolving(AnalogLayer):
         if not (alone or x.dim() == 2 + self.dims) or x.shape[-1 - self.dims] != self.in_channels:
             sizes = ", ".join((str(self.in_channels), *(["L"] if self.dims == 1 else "DHW"[-self.dims :])))
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (N, {sizes}) or ({sizes})")
+        check_type(x)
         self._bound_tiles()
         batch = x.unsqueeze(0) if alone else x
         if any(self.pads):

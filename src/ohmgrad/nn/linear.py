@@ -12,7 +12,15 @@ from ..devices import Device
 from ..errors import InputError, check_integer
 from .functional import AnalogLayer, layer_product
 
-__all__ = ["AnalogLinear"]
+__all__ = ["AnalogLinear", "check_type"]
+
+
+def check_type(x: Tensor) -> None:
+    """Raise InputError unless the inputs of a layer are float32, or of a type that autocast gives."""
+    if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise InputError(
+            f"input is {x.dtype}, but analog layers take float32: pass x.float(), or keep the layer digital"
+        )
 
 
 class AnalogLinear(AnalogLayer):
@@ -86,6 +94,7 @@ class AnalogLinear(AnalogLayer):
         dims = x.dim()
         if not dims or x.shape[-1] != self.in_features:
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})")
+        check_type(x)
         self._bound_tiles()
         y = layer_product(x if dims == 2 else x.reshape(-1, self.in_features), self)
         return y if dims == 2 else y.view(*x.shape[:-1], self.out_features)
