@@ -308,7 +308,8 @@ class AnalogLayer(nn.Module):
         """Event counts of every tile, which address the random numbers, and what its elements hold beside
         the weights, so that a resumed run continues."""
         state: dict[str, Any] = {"events": [list(tile.events) for tile in self.tiles]}
-        state["arrays"] = [tile.key.array for tile in self.tiles]
+        if self.numbered_freely:
+            state["arrays"] = [tile.key.array for tile in self.tiles]
         if any(tile.memory for tile in self._bound_tiles()):
             state["memory"] = [dict(tile.memory) for tile in self.tiles]
         return state

@@ -41,7 +41,7 @@ class ExpStep(AbstractResponse):
         InputError: when an argument is out of range.
 
     Example:
-        >>> round(ExpStep().symmetric_point(), 4)
+        >>> round(ExpStep().symmetric_point(), 3)
         0.0
     """
 
