@@ -144,7 +144,7 @@ def test_two_backward_passes_are_one_batch() -> None:
     ends = []
     for parts in ((10,), (4, 6), (1, 9)):
         torch.manual_seed(0)
-        layer = AnalogLinear(53, 37, DEVICE, seed=2)
+        layer = AnalogLinear(53, 37, DEVICE, seed=2, array=0)
         optimizer = AnalogSGD(layer.parameters(), lr=0.05)
         x, target = torch.randn(10, 53), torch.randn(10, 37)
         for a, b in zip(x.split(parts), target.split(parts), strict=True):
@@ -280,9 +280,9 @@ def test_counts_tell_how_the_lines_carried_them() -> None:
 def test_primitives_refuse_wrong_numbers_and_shapes() -> None:
     tile, wrong = Tile((3, 4), DEVICE), torch.ones
     cases: list[tuple[Callable[[], Any], str]] = [
-        (lambda: tile.zero_shift(-3), "number of pulse pairs is -3, but must be an integer >= 0"),
+        (lambda: tile.zero_shift(-3), "number of pulse pairs is -3, but must be an integer of at least 0"),
         (lambda: tile.zero_shift(1.5), "number of pulse pairs is 1.5"),  # pyright: ignore[reportArgumentType]
-        (lambda: tile.read([0], repeats=0), "repeats is 0, but must be an integer >= 1"),
+        (lambda: tile.read([0], repeats=0), "repeats is 0, but must be an integer of at least 1"),
         (lambda: tile.read([0], repeats=2.0), "repeats is 2.0"),  # pyright: ignore[reportArgumentType]
         (lambda: tile.forward(wrong(2, 3)), r"x is \(2, 3\), but a tile of 3 x 4 needs x of \(samples, 4\)"),
         (lambda: tile.forward(wrong(4)), r"x is \(4,\), but a tile of 3 x 4"),

@@ -305,7 +305,7 @@ def test_yaml_round_trip(parts: dict[str, Any]) -> None:
         (lambda: device(reference=Reference(at=0.7)), "reference at is 0.7"),
         (lambda: Tile((2, 2), device(pair=OneSided())).calibrate(3), "one-sided pair has no symmetric point"),
         (lambda: Tile((2, 2), device()).calibrate(3, reads=0), "reads is 0"),
-        (lambda: Tile((2, 2), device(retention=Retention(9.0))).wait(0), "steps is 0, .*>= 1"),
+        (lambda: Tile((2, 2), device(retention=Retention(9.0))).wait(0), "steps is 0, .*at least 1"),
         (lambda: Tile(torch.full((2, 2), 0.9), device(write_noise=0.5)), "weight 0.9 is outside"),
         (lambda: Tile((2, 2), device(write_noise=0.5)).pulse(torch.ones(1, 3), torch.ones(1, 2), 1.0),
          "x is"),

@@ -209,7 +209,7 @@ def moved_columns(optimizer: TikiTaka, layer: AnalogLinear, steps: int) -> list[
 
 def test_columns_go_in_turn_or_at_random() -> None:
     def run(seed: int = 0, steps: int = 6, **options: Any) -> list[list[int]]:
-        layer = AnalogLinear(8, 3, IDEAL, pulsing=MEAN, seed=seed)
+        layer = AnalogLinear(8, 3, IDEAL, pulsing=MEAN, seed=seed, array=0)
         optimizer = TikiTaka(layer.parameters(), lr=0.01, fast_lr=0.01, **options)
         return moved_columns(optimizer, layer, steps)
 

@@ -207,7 +207,7 @@ def test_without_chopper_w_and_q_move_together() -> None:
 
 def test_choppers_flip_by_their_law() -> None:
     """A column's sign flips with the stated probability, independently of the time and of its neighbour."""
-    layer = AnalogLinear(40, 1, FINE, bias=False, pulsing=MEAN, seed=3)
+    layer = AnalogLinear(40, 1, FINE, bias=False, pulsing=MEAN, seed=3, array=0)
     optimizer = ChoppedSPTracking(layer.parameters(), lr=0.1, chop_prob=0.3, columns=None)
     signs = []
     for _ in range(150):
@@ -235,7 +235,7 @@ def error(
     optimizer. Full batches of 32 without noise; else minibatches of 8 with noise on the targets."""
     g = torch.Generator().manual_seed(seed)
     inputs, goal = torch.randn(32, 6, generator=g), (torch.rand(4, 6, generator=g) - 0.5) * 0.8
-    layer = AnalogLinear(6, 4, device, bias=False, seed=seed, pulsing=Pulsing(fidelity))
+    layer = AnalogLinear(6, 4, device, bias=False, seed=seed, array=0, pulsing=Pulsing(fidelity))
     layer.weight.data.zero_()
     layer.out_scale.requires_grad_(False)
     optimizer, left = make(layer.parameters()), []
@@ -338,7 +338,7 @@ WRONG: Wrong = [
     (SPTracking, {"eta": 1.0}, r"eta is 1.0, but must be a number in \(0, 1\)"),
     (ChoppedSPTracking, {"eta": 0.0}, "eta is 0.0"),
     (ChoppedSPTracking, {"chop_prob": 0.0}, r"chop_prob is 0.0, but must be a number in \(0, 1\]"),
-    (MultiTile, {"tiles": 1}, r"tiles is 1, but must be a number in \[2, 255\]"),
+    (MultiTile, {"tiles": 1}, r"tiles is 1, but must be an integer in \[2, 255\]"),
     (MultiTile, {"tiles": 2.5}, "tiles is 2.5"),
     (MultiTile, {"alpha": -1.0}, "alpha is -1.0"),
     (MultiTile, {"beta": -1.0}, "beta is -1.0"),

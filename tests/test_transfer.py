@@ -196,7 +196,7 @@ def test_the_read_undoes_the_choppers(pulsing: Pulsing) -> None:
     never = partial(ChoppedTTv2, chop_prob=1e-9, buffer_momentum=0.1)
     for make, sign in ((TTv2, 1.0), (never, 1.0), (never, -1.0)):
         torch.manual_seed(2)
-        layer = AnalogLinear(6, 5, IDEAL, pulsing=pulsing)
+        layer = AnalogLinear(6, 5, IDEAL, pulsing=pulsing, array=0)
         optimizer = make(layer.parameters(), lr=0.1, fast_lr=0.2, columns=2)
         (tile,) = layer.tiles
         only = optimizer.tiles_in(optimizer.param_groups[0])[0][1]
@@ -239,7 +239,7 @@ def stall() -> float:
 def rest_error(make: Any, **options: Any) -> Tensor:
     """w - w*, averaged over the last 2000 of 4000 updates, of 256 scalar problems with gradient noise."""
     device = Device(SoftBounds.symmetric(1.0), 0.002, Spread(up_down_mean=SHIFT), Noise(0.3))
-    layer = AnalogLinear(4, 64, device, bias=False, seed=1)
+    layer = AnalogLinear(4, 64, device, bias=False, seed=1, array=0)
     (tile,) = layer.tiles
     tile.reset()
     goal = torch.linspace(-0.5, 0.5, 256).view(64, 4)

@@ -28,6 +28,7 @@ from .nn import (
     AnalogRNN,
     LeftDigitalWarning,
     convert,
+    hold,
     to_digital,
 )
 from .optim import (
@@ -95,5 +96,6 @@ __all__ = [
     "__version__",
     "convert",
     "data",
+    "hold",
     "to_digital",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from .cli_check import check_app
 from .cli_compare import compare
 from .cli_reproduce import named_values, reproduce
-from .errors import InputError, check_choice
+from .errors import InputError, check_choice, naming, shown
 from .style import look
 
 if TYPE_CHECKING:
@@ -178,9 +179,10 @@ def train(
         "monitor": monitor,
     }
     given.update({name: value for name, value in flags.items() if value is not None})
-    if option:
-        given["options"] = {**RunSpec.from_dict(given).options, **named_values("--option", option)}
-    spec = RunSpec.from_dict(given)
+    with naming(f"with {config}") if config else contextlib.nullcontext():
+        if option:
+            given["options"] = {**RunSpec.from_dict(given).options, **named_values("--option", option)}
+        spec = RunSpec.from_dict(given)
     folder = out or _free(Path("runs") / f"{spec.data}-{spec.model}")
     _run(spec, folder, resume, f"{spec.data}, {spec.model}", tensorboard)
 
@@ -358,4 +360,4 @@ def _seeds(text: str | None) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"seeds is {text!r}, but must be integers with commas, as in 0,1,2") from None
+        raise InputError(f"seeds is {shown(text)}, but must be integers with commas, as in 0,1,2") from None

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .cli_reproduce import named_values
-from .errors import InputError, check_choice, check_options
+from .errors import InputError, check_choice, check_options, said
 
 if TYPE_CHECKING:
     from .conformance import Report
@@ -153,8 +153,9 @@ def _from_file(what: str) -> Any:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's file may raise
-        said = " ".join(str(error).split())
-        raise InputError(f"{path} raised {type(error).__name__} ({said}): run it by itself first") from error
+        raise InputError(
+            f"{path} raised {type(error).__name__} ({said(error)}): run it by itself first"
+        ) from error
     finally:
         sys.path.remove(str(file.resolve().parent))
     return getattr(module, check_choice(f"name in {path}", name, [n for n in vars(module) if n[0] != "_"]))

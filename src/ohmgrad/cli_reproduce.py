@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .errors import InputError, check_choice
+from .errors import InputError, check_choice, shown
 from .yaml_text import parse_yaml
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def named_values(option: str, pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise InputError(f"{option} {pair!r} must be name=value, as in lr=0.1")
-        values[name.strip()] = parse_yaml(value, f"{option} {pair!r}")
+            raise InputError(f"{option} {shown(pair)} must be name=value, as in lr=0.1")
+        values[name.strip()] = parse_yaml(value, f"{option} {shown(pair)}")
     return values
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from .crossbar_array import EVENTS, AbstractArray, tiles_of
 from .crossbar_program import count_selected, describe, program, refresh
 from .crossbar_sums import weighted_sum
-from .errors import InputError
+from .errors import InputError, check_integer, is_integer, shown
 from .periphery import product
 from .pulses import Pulsing, ops
 from .pulses.rounding import check_counts, most_counts
@@ -67,9 +67,8 @@ class Tile(AbstractArray):
             weight: (rows, cols) float32 to hold its weights; zeros by default.
             memory: what its elements hold, from an earlier one.
         """
-        if not 1 <= role <= 255:
-            raise InputError(f"role is {role!r}, but must be an integer in [1, 255]")
-        return Tile(
+        role = check_integer("role", role, 1, 255)
+        other = Tile(
             torch.zeros(self.shape) if weight is None else weight,
             self.device,
             pulsing=self.pulsing,
@@ -79,6 +78,9 @@ class Tile(AbstractArray):
             backend=self.backend,
             memory=memory,
         )
+        if "fixed" in self.memory and "fixed" not in other.memory:
+            other.hold(~self.memory["fixed"].isnan())
+        return other
 
     def effective_weight(self) -> Tensor:
         """What a product sees: this tile's weights plus its companions' times their factors."""
@@ -164,9 +166,10 @@ class Tile(AbstractArray):
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
+        check_integer("rounds", rounds, 0)
         self.check_held(target)
         self.sync()
-        program(self, target, rounds)
+        program(self, self._free_only(target), rounds)
         return target - self.weight
 
     def reset(self, value: float = 0.0) -> None:
@@ -181,9 +184,37 @@ class Tile(AbstractArray):
         up = one if self.device.pair is not None else (self.weight < value).long()
         down = one if self.device.pair is not None else 1 - up
         count_selected(self, torch.arange(self.weight.numel()) % self.shape[1], up.flatten(), down.flatten())
-        self.weight.copy_(self.elements.clip(torch.full(self.shape, float(value))))
+        self.weight.copy_(self.elements.clip(self._free_only(torch.full(self.shape, float(value)))))
         if self.hidden is not None:
             self.hidden.settle(self)
+
+    def _free_only(self, target: Tensor) -> Tensor:
+        """`target` (rows, cols), but of held weights the values that they have."""
+        fixed = self.memory.get("fixed")
+        return target if fixed is None else torch.where(fixed.isnan(), target, fixed)
+
+    def hold(self, mask: Tensor | None) -> None:
+        """Hold single weights where they are: pulses on them are sent and counted, and do not move them.
+
+        Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
+        Arrays whose weights products see beside these are held at the same places.
+
+        Args:
+            mask: bool (rows, cols), true for the weights to hold; None lets all go.
+
+        Raises:
+            InputError: when the type or the shape does not match.
+        """
+        if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != self.shape):
+            got = f"{tuple(mask.shape)} of {mask.dtype}"
+            raise InputError(f"mask is {got}, but a tile of {self.shape} needs one of bool in its shape")
+        self.sync()
+        (self.hidden or self._hide()).hold(self, mask)
+        if not self.memory and self.device.memoryless:
+            self.hidden = None
+        for _, other in self.companions:
+            if isinstance(other, Tile):
+                other.hold(mask)
 
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
@@ -191,7 +222,7 @@ class Tile(AbstractArray):
         Kim et al. 2019 (arXiv 1907.10228). All elements are pulsed at once: a slot and a toggle of every
         line for each of the 2 n pulses. Raises InputError when n is not an integer >= 0.
         """
-        _check_whole("number of pulse pairs", n, 0)
+        check_integer("number of pulse pairs", n, 0)
         one = torch.ones(self.shape, dtype=torch.int64)
         for _ in range(n):
             for counts in (one, -one):
@@ -204,7 +235,7 @@ class Tile(AbstractArray):
         Optimizers call it once a step for every array. Raises InputError when steps is not an integer >= 1.
         """
         if self.device.retention is not None and self.hidden is not None:
-            _check_whole("steps", steps, 1)
+            steps = check_integer("steps", steps, 1)
             self.sync()
             self.hidden.wait(self, steps)
 
@@ -221,7 +252,7 @@ class Tile(AbstractArray):
         Raises:
             InputError: when an argument is wrong, or the device is one-sided.
         """
-        _check_whole("reads", reads, 1)
+        check_integer("reads", reads, 1)
         if self.device.pair is not None:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
         self.sync()
@@ -293,10 +324,12 @@ class Tile(AbstractArray):
             InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
         rows, cols = self.shape
-        _check_whole("repeats", repeats, 1)
+        check_integer("repeats", repeats, 1)
         for column in columns:
-            if not 0 <= column < cols:
-                raise InputError(f"column {column} does not exist: this tile has columns 0 to {cols - 1}")
+            if not is_integer(column) or not 0 <= column < cols:
+                raise InputError(
+                    f"column {shown(column)} does not exist: this tile has columns 0 to {cols - 1}"
+                )
         # reads of write-verify are exact: they take no random numbers
         k, first = len(columns) * repeats, self.count("read_columns") - self.count("verify_columns")
         self.count_reads(k)
@@ -308,8 +341,3 @@ class Tile(AbstractArray):
         plain = self.periphery.unmanaged
         out, _ = product(one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
         return out.t() if repeats == 1 else out.view(repeats, len(columns), rows).mean(0).t()
-
-
-def _check_whole(what: str, value: int, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise InputError(f"{what} is {value!r}, but must be an integer >= {low}")

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from .crossbar_memory import Hidden
 from .devices import Device, Elements, draw
-from .errors import InputError
+from .devices.elements import check_shape
+from .errors import InputError, check_integer
 from .periphery import Periphery
 from .pulses import Pulsing, ops
 from .rng import Key
@@ -20,7 +21,7 @@ from .rng import Key
 if TYPE_CHECKING:
     from .crossbar import Tile
 
-__all__ = ["EVENTS", "AbstractArray", "tiles_of"]
+__all__ = ["EVENTS", "NUMBERS", "AbstractArray", "free_array", "tiles_of"]
 
 #: what a tile counts; every primitive adds to these. `wait` adds nothing: time passes without lines or
 #: converters. Arrays that a product sees together share its lines and converters, which count once
@@ -55,6 +56,20 @@ _AT = {name: i for i, name in enumerate(EVENTS)}
 #: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
 _OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
 
+#: all tiles that are there
+_LIVE: weakref.WeakSet[AbstractArray] = weakref.WeakSet()
+#: numbers of a tile: its own, and 255 for the arrays that algorithms have beside it
+NUMBERS = 256
+
+
+def free_array(seed: int, tiles: int) -> int:
+    """The lowest number from which on `tiles` tiles, `NUMBERS` apart, share none with one that is there."""
+    taken = {tile.key.array // NUMBERS for tile in _LIVE if tile.key.seed == seed}
+    first = 0
+    while clash := taken.intersection(range(first, first + tiles)):
+        first = max(clash) + 1
+    return first * NUMBERS
+
 
 def tiles_of(parameter: Tensor) -> list[Tile]:
     """The tiles that hold a parameter, in order; empty for a digital parameter."""
@@ -83,10 +98,9 @@ class AbstractArray(abc.ABC):
         backend: str = "auto",
         memory: Mapping[str, Any] | None = None,
     ) -> None:
-        for name, number in (("seed", seed), ("array", array)):
-            if not isinstance(number, int) or not 0 <= number < 2**32:
-                raise InputError(f"{name} is {number!r}, but must be an integer in [0, 2^32)")
-        self.owner = weight if isinstance(weight, Tensor) else torch.zeros(weight)
+        seed = check_integer("seed", seed, 0, 2**32 - 1)
+        array = check_integer("array", array, 0, 2**32 - 1)
+        self.owner = weight if isinstance(weight, Tensor) else torch.zeros(check_shape(weight))
         self.device, self.part, self.block = device, part, block
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.key, self.backend = Key(seed, array), backend
@@ -126,11 +140,19 @@ class AbstractArray(abc.ABC):
 
     def _register(self) -> None:
         _OWNERS[id(self.owner), self.part] = self._tile
+        _LIVE.add(self)
 
     def bind(self, owner: Tensor) -> None:
         """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
         self.owner, self._settled = owner, -1
         self._register()
+
+    def renumber(self, array: int) -> None:
+        """Take the elements and random numbers of another array; the weights are to be loaded anew."""
+        self.key = Key(self.key.seed, array)
+        self.elements = draw(self.device, self.shape, self.key)
+        if self.hidden is not None:
+            self._hide()
 
     @property
     def weight(self) -> Tensor:
@@ -234,6 +256,6 @@ class AbstractArray(abc.ABC):
             (self.hidden or self._hide()).restore(self._tile, memory)
         elif self.calibrated and self.hidden is not None:
             self.hidden.drop_calibration(self._tile)
-            if self.device.memoryless:
+            if self.device.memoryless and not self.memory:
                 self.hidden = None
             self._take_over()

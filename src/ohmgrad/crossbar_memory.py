@@ -7,6 +7,7 @@ else, which pulses and time act on, in planes of `Tile.memory`, each (rows, cols
     noise              write noise, weight = persistent + noise
     reference          weight = persistent - reference
     age, age_minus     steps of time since an element was last pulsed, int32
+    fixed              where a weight is held, its value; NaN elsewhere (`Tile.hold`, of any device)
     clock              times that `wait` drew numbers; refreshes likewise: numbers, not planes
 
 After each primitive the weights are made anew from these. Weights that a user writes are taken over before
@@ -114,6 +115,7 @@ class Hidden:
         for name in ("noise", *AGES.values()):
             if name in memory:
                 memory[name].zero_()
+        self._fix_as_written(tile)
         self.show(tile)
 
     def show(self, tile: Tile, touched: Tensor | None = None, refresh: bool = False) -> None:
@@ -125,6 +127,8 @@ class Hidden:
             step = memory["refreshes"] if refresh else tile.count("updates")
             key = refresh_key(tile.key) if refresh else tile.key
             renew_normals_(memory["noise"], touched, self.noise, step, Purpose.WRITE_NOISE, key, self.numba)
+        if "fixed" in memory:
+            self._put_back(tile)
         if self.pair:
             torch.sub(memory["plus"], memory["minus"], out=tile.weight)
         elif "reference" in memory:
@@ -133,7 +137,34 @@ class Hidden:
             tile.weight.copy_(memory["persistent"])  # and there is noise
         if "noise" in memory:
             tile.weight.add_(memory["noise"])
+        if "fixed" in memory:  # to the last bit, which a difference of planes is not
+            tile.weight.copy_(torch.where(memory["fixed"].isnan(), tile.weight, memory["fixed"]))
         tile.wrote()
+
+    # --- weights that are held ---------------------------------------------------------------------
+
+    def hold(self, tile: Tile, mask: Tensor | None) -> None:
+        """Hold the weights where `mask`, bool (rows, cols), is true; None lets all go."""
+        tile.memory.pop("fixed", None)
+        if mask is not None and bool(mask.any()):
+            tile.memory["fixed"] = tile.weight.clone().masked_fill_(~mask, torch.nan)
+        self.show(tile)
+
+    def _fix_as_written(self, tile: Tile) -> None:
+        """Hold the same weights at the values that were written."""
+        if (fixed := tile.memory.get("fixed")) is not None:
+            tile.memory["fixed"] = torch.where(fixed.isnan(), fixed, self.reach(tile, tile.weight))
+
+    def _put_back(self, tile: Tile) -> None:
+        """Have the elements of held weights hold these again."""
+        fixed, memory = tile.memory["fixed"], tile.memory
+        for sign, side in zip((1, -1), self.sides, strict=False):
+            plane, at = self.plane(tile, side), sign * fixed
+            if "reference" in memory:
+                at = at + memory["reference"]
+            plane.copy_(torch.where(fixed.isnan(), plane, side.clip(at)))
+        if "noise" in memory:
+            memory["noise"].masked_fill_(~fixed.isnan(), 0.0)
 
     def restore(self, tile: Tile, planes: Mapping[str, Any]) -> None:
         """Take over the memory of a checkpoint; a calibration that it does not have is dropped.
@@ -141,7 +172,7 @@ class Hidden:
         Raises:
             InputError: when it is of another kind of device, or of another shape, or lacks a plane.
         """
-        known = {*tile.memory, *(() if self.pair else ("persistent", "reference"))}
+        known = {*tile.memory, "fixed", *(() if self.pair else ("persistent", "reference"))}
         for name, value in planes.items():
             shape = tuple(value.shape) if isinstance(value, Tensor) else tile.shape
             if name not in known or shape != tile.shape:
@@ -149,13 +180,16 @@ class Hidden:
                     f"memory {name!r} {shape} does not fit a tile of {tile.shape} that remembers "
                     f"{', '.join(tile.memory) or 'nothing'}: load it into a model of the same device"
                 )
-        needed = {*tile.memory} - self._added(tile) | ({"persistent"} if "reference" in planes else set())
+        needed = {*tile.memory} - self._added(tile) - {"fixed"} | (
+            {"persistent"} if "reference" in planes else set()
+        )
         if missing := sorted(needed - {*planes}):
             raise InputError(
                 f"memory has no {missing[0]!r}, which elements of this device hold beside the weights: "
                 "load it into a model of the same device"
             )
         self.drop_calibration(tile)
+        fixed = tile.memory.pop("fixed", None)
         for name, value in planes.items():
             if isinstance(value, Tensor):
                 kind = torch.int32 if name.startswith("age") else torch.float32
@@ -163,6 +197,8 @@ class Hidden:
             else:
                 tile.memory[name] = int(value)
         self.show(tile)
+        if fixed is not None and "fixed" not in planes:  # a state from before: held at its values
+            self.hold(tile, ~fixed.isnan())
 
     def _added(self, tile: Tile) -> set[str]:
         """Planes that a calibration may have added to those of `begin`."""
@@ -231,7 +267,12 @@ class Hidden:
         self.show(tile)
 
     def subtract(self, tile: Tile, read: Tensor) -> None:
-        """Add what was read, (rows, cols), to the reference, so that the weights there become 0."""
+        """Add what was read, (rows, cols), to the reference, so that the weights there become 0.
+
+        The reference of held weights stays, as they do.
+        """
+        if "fixed" in tile.memory:
+            read = torch.where(tile.memory["fixed"].isnan(), read, 0.0)
         if "persistent" not in tile.memory:
             tile.memory["persistent"] = tile.weight.clone()
         tile.memory["reference"] = tile.memory.get("reference", torch.zeros(tile.shape)) + read

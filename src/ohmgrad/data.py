@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import InputError, check_choice
+from .errors import InputError, check_choice, check_integer, said
 from .rng import Key, words
 
 __all__ = ["DATASETS", "ENVIRONMENT", "SHAKESPEARE", "Dataset", "batches", "files", "load"]
@@ -113,6 +113,8 @@ class Dataset:
 
     def first(self, count: int | None) -> Dataset:
         """The first `count` images of either part; all for None."""
+        if count is not None:
+            count = check_integer("count", count, 1)
         names = ("train_x", "train_y", "test_x", "test_y")
         return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
@@ -157,10 +159,9 @@ def batches(
     """Minibatches in an order that (seed, epoch) fixes; `drop_last` leaves a smaller last one out."""
     if len(x) != len(y):
         raise InputError(f"x has {len(x)} rows and y has {len(y)}: pass a label for each image")
-    for what, value, low in (("batch_size", batch_size, 1), ("seed", seed, 0), ("epoch", epoch, 0)):
-        if not isinstance(value, int) or not low <= value < 2**32:
-            raise InputError(f"{what} is {value!r}, but must be an integer in [{low}, 2^32)")
-    key = (seed << 20) + epoch
+    most = 2**32 - 1
+    batch_size = check_integer("batch_size", batch_size, 1, most)
+    key = (check_integer("seed", seed, 0, most) << 20) + check_integer("epoch", epoch, 0, most)
     key = (key ^ (key >> 32) * 0x9E3779B1) % 2**32  # torch uses 32 bits of a seed: fold the others in
     parts = torch.randperm(len(x), generator=torch.Generator().manual_seed(key)).split(batch_size)
     return ((x[i], y[i]) for i in parts if len(i) == batch_size or not drop_last)
@@ -267,7 +268,7 @@ def _read(found: dict[str, Path], bar: _Bar) -> list[_Part]:
                     parts.append((str(path), file.read()))
                 bar.update(1)
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError) as error:
-        raise InputError(f"{path} is damaged ({' '.join(str(error).split())}): {_AGAIN}") from None
+        raise InputError(f"{path} is damaged ({said(error)}): {_AGAIN}") from None
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror or error}): check its permissions") from None
     return parts

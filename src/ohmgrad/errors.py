@@ -2,29 +2,95 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral, Real
+from typing import Any
 
-__all__ = ["InputError", "check_choice", "check_number", "check_options"]
+__all__ = [
+    "InputError", "check_choice", "check_integer", "check_number", "check_options", "is_integer", "naming",
+    "python_numbers", "said", "shown",
+]  # fmt: skip
+
+#: characters of a message and of a value in one; what is longer loses its middle
+MOST, MOST_OF_VALUE = 400, 80
 
 
 class InputError(ValueError):
     """Wrong input, said in one line: the value, the allowed range and what to do."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(_cut(message, MOST))
 
-def check_choice(what: str, value: str, choices: Iterable[str]) -> str:
+
+def shown(value: Any) -> str:
+    """The `repr` of a user's value on one line, without its middle where it is long."""
+    return _cut(" ".join(repr(value).split()), MOST_OF_VALUE)
+
+
+def said(error: BaseException) -> str:
+    """What another error says, on one line, without its middle where it is long."""
+    return _cut(" ".join(str(error).split()), 2 * MOST_OF_VALUE)
+
+
+def _cut(text: str, most: int) -> str:
+    head = most * 2 // 3
+    return text if len(text) <= most else f"{text[:head]} ... {text[head + 5 - most :]}"
+
+
+@contextlib.contextmanager
+def naming(source: Any) -> Iterator[None]:
+    """Name the file that wrong input comes from: an `InputError` from inside begins with `source`."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error.__cause__
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, of Python or NumPy; True is none, nor is a float that is whole."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_integer(what: str, value: Any, low: int | None = None, high: int | None = None) -> int:
+    """Return `value` as Python's int if it is an integer in [low, high].
+
+    Raises:
+        InputError: naming the value and the allowed range.
+    """
+    if not is_integer(value) or (low is not None and value < low) or (high is not None and value > high):
+        if high is not None:
+            allowed = f" in [{low}, {'2^32)' if high == 2**32 - 1 else f'{high}]'}"
+        else:
+            allowed = "" if low is None else f" of at least {low}"
+        raise InputError(f"{what} is {shown(value)}, but must be an integer{allowed}")
+    return int(value)
+
+
+def python_numbers(spec: Any) -> None:
+    """Make NumPy's numbers in the fields of a frozen dataclass Python's: they print and save alike."""
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if isinstance(value, Real) and type(value) not in (int, float, bool):
+            object.__setattr__(spec, field.name, int(value) if isinstance(value, Integral) else float(value))
+
+
+def check_choice(what: str, value: Any, choices: Iterable[str]) -> str:
     """Return `value` if it is one of `choices`.
 
     Raises:
         InputError: naming the nearest choice and all choices.
     """
     names = list(choices)
-    if value in names:
+    if isinstance(value, str) and value in names:
         return value
-    near = difflib.get_close_matches(str(value).lower(), names, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(value)[:40].lower(), names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"unknown {what} {value!r}: {hint}choose one of {', '.join(names)}")
+    raise InputError(f"unknown {what} {shown(value)}: {hint}choose one of {', '.join(names)}")
 
 
 def check_options(options: Iterable[str], has: Mapping[str, Iterable[str]]) -> None:
@@ -42,31 +108,36 @@ def check_options(options: Iterable[str], has: Mapping[str, Iterable[str]]) -> N
     for option in options:
         if option in known:
             continue
-        near = difflib.get_close_matches(str(option).lower(), known, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(str(option)[:40].lower(), known, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}? " if near else "leave it out; "
         lists = (f"{algorithm} has {', '.join(names) or 'no options'}" for algorithm, names in own.items())
-        raise InputError(f"unknown option {option!r} of {', '.join(own)}: {hint}{'; '.join(lists)}")
+        raise InputError(f"unknown option {shown(option)} of {', '.join(own)}: {hint}{'; '.join(lists)}")
 
 
 def check_number(
     what: str,
-    value: float,
+    value: Any,
     *,
     low: float = -math.inf,
     high: float = math.inf,
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """Return `value` if it is a finite number in [low, high] (open ends where asked).
+    """Return `value`, as Python's int or float, if it is a finite number in [low, high] (or open ends).
+
+    NumPy's numbers are numbers; True is none.
 
     Raises:
         InputError: naming the value and the allowed range.
     """
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    ok = isinstance(value, Real) and not isinstance(value, bool)
     if ok:
-        ok = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
+        number: Any = value  # which pyright takes for a Real without an order
+        ok = abs(int(number)) <= sys.float_info.max if is_integer(number) else math.isfinite(number)
+        ok = ok and (number > low if open_low else number >= low)
+        ok = ok and (number < high if open_high else number <= high)
     if not ok:
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"
-        raise InputError(f"{what} is {value!r}, but must be a number in {left}{low:g}, {high:g}{right}")
-    return value
+        raise InputError(f"{what} is {shown(value)}, but must be a number in {left}{low:g}, {high:g}{right}")
+    return int(value) if isinstance(value, Integral) else float(value)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import InputError
+from .errors import InputError, check_integer
 from .rng import Key, Purpose, words
 
 __all__ = ["GPT", "bits", "sample"]
@@ -60,11 +60,19 @@ class GPT(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if heads < 1 or width % heads:
+        for name, value in (
+            ("vocabulary", vocabulary),
+            ("context", context),
+            ("width", width),
+            ("heads", heads),
+        ):
+            check_integer(name, value, 1)
+        check_integer("layers", layers, 0)
+        if width % heads:
             raise InputError(f"width is {width}, but must be a multiple of heads, {heads}")
         self.context = context
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(check_integer("seed", seed))
             self.characters, self.places = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
             self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
             self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
@@ -94,6 +102,7 @@ def sample(model: GPT, start: Tensor, count: int, *, seed: int = 0) -> Tensor:
     Returns:
         int64 (T + count,).
     """
+    count, seed = check_integer("count", count, 0), check_integer("seed", seed, 0, 2**32 - 1)
     # an address each, so that a longer text goes on after a shorter one
     text, draws = start, words(1, torch.arange(count), 0, Purpose.SAMPLE, Key(seed, 0))[:, 0]
     for i in range(count):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .errors import InputError, check_choice
+from .errors import InputError, check_choice, check_integer
 from .resnets import RESNETS, resnet
 
 __all__ = ["MODELS", "build"]
@@ -37,7 +37,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
     if name == "cnn" and min(height, width) < 16:
         raise InputError(f"model 'cnn' needs images of at least 16 x 16, not {height} x {width}: use 'fcn'")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(check_integer("seed", seed))
         if name == "mlp":
             return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 32), nn.Sigmoid(), nn.Linear(32, classes))
         if name == "fcn":

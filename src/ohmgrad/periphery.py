@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .errors import InputError, check_choice, check_number
+from .errors import InputError, check_choice, check_integer, check_number, python_numbers
 from .rng import Key, gaussians
 
 __all__ = ["NOISY_PERIPHERY", "Periphery", "product"]
@@ -58,12 +58,13 @@ class Periphery:
     bound_management: Literal["none", "iterative"] = "none"
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         for side in ("in", "out"):
             bound, steps = getattr(self, f"{side}_bound"), getattr(self, f"{side}_steps")
             if bound is not None:
                 check_number(f"{side}_bound", bound, low=0, open_low=True)
-            if steps is not None and (not isinstance(steps, int) or steps < 1):
-                raise InputError(f"{side}_steps is {steps!r}, but must be an integer of at least 1")
+            if steps is not None:
+                check_integer(f"{side}_steps", steps, 1)
             if steps is not None and bound is None:
                 raise InputError(
                     f"{side}_steps is {steps} but {side}_bound is not set: a converter's steps span "

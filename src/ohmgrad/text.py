@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from . import data
-from .errors import InputError, check_choice
+from .errors import InputError, check_choice, check_integer, shown
 from .rng import Key, Purpose, words
 
 __all__ = ["TEXTS", "Text", "characters", "load", "windows"]
@@ -40,7 +40,7 @@ class Text:
             InputError: for a character that is not in the vocabulary.
         """
         if unknown := sorted(set(text) - set(self.vocabulary)):
-            raise InputError(f"{unknown[0]!r} is not in the text {self.name}: use {self.vocabulary!r}")
+            raise InputError(f"{shown(unknown[0])} is not in the text {self.name}: use {self.vocabulary!r}")
         return torch.tensor([self.vocabulary.index(c) for c in text], dtype=torch.int64)
 
     def decode(self, numbers: Iterable[int] | Tensor) -> str:
@@ -99,9 +99,9 @@ def windows(numbers: Tensor, length: int, size: int, *, seed: int, step: int) ->
     Raises:
         InputError: when the text is shorter than a window and its target, or a number is out of range.
     """
-    for what, value, low in (("length", length, 1), ("size", size, 1), ("seed", seed, 0), ("step", step, 0)):
-        if not isinstance(value, int) or not low <= value < 2**32:
-            raise InputError(f"{what} is {value!r}, but must be an integer in [{low}, 2^32)")
+    most = 2**32 - 1
+    length, size = check_integer("length", length, 1, most), check_integer("size", size, 1, most)
+    seed, step = check_integer("seed", seed, 0, most), check_integer("step", step, 0, most)
     places = len(numbers) - length
     if places < 1:
         raise InputError(f"length is {length}, but must be below the text's {len(numbers)} characters")

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from .errors import InputError
+from .errors import InputError, said
 
 __all__ = ["parse_yaml", "read_yaml"]
 
@@ -37,7 +37,7 @@ def parse_yaml(text: str, what: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        raise InputError(f"{what} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{what} is not valid YAML: {said(error)}") from None
 
 
 def read_yaml(path: Path, what: str = "") -> Any:

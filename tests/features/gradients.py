@@ -227,7 +227,8 @@ def by_hand() -> None:
 
 @group.works(
     "`momentum`, `weight_decay`, `nesterov`, `dampening` of an analog optimizer",
-    "they are for biases and other digital parameters; `AnalogMomentum` has momentum for analog weights too",
+    "they are for biases and other digital parameters; `AnalogMomentum` has momentum for analog weights too. "
+    "`weight_decay` in a group of analog weights alone gives a warning",
 )
 def momentum() -> None:
     options = {"momentum": 0.9, "nesterov": True}
@@ -248,3 +249,5 @@ def momentum() -> None:
         step(digital, twin)
         rest.step()
     same([model[0].bias, model[2].bias, model[0].weight], [*biases, digital[0].weight])
+    with pytest.warns(UserWarning, match="weight_decay decays digital parameters only"):
+        AnalogSGD([model[0].weight], lr=0.1, weight_decay=0.1)

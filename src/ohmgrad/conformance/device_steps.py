@@ -155,8 +155,10 @@ def first_order(device: Device) -> Finding:
 def symmetric_point(device: Device) -> Finding:
     """Alternating pulses drive every element to its symmetric point, and it stays there within its noise.
 
-    Near the point a pair of pulses contracts by k = dw_min (q-' - q+'), so that noise of variance v a pair
-    leaves the variance v / (2k - k^2). After enough pairs each of 512 elements lies within
+    Elements start anywhere in their range; where the mean dynamics from both bounds do not meet, as there are
+    several points that hold, or bounds that hold and a crossing that drives away, within 5 % of the range
+    around the point. There a pair of pulses contracts by k = dw_min (q-' - q+'), so that noise of variance v
+    a pair leaves the variance v / (2k - k^2). After enough pairs each of 512 elements lies within
 
         2 steps + what the mean dynamics leave of the distance of both bounds + z sd,   z by Bonferroni,
 
@@ -167,7 +169,9 @@ def symmetric_point(device: Device) -> Finding:
         (step/2) |F'/G'| + step/10 + the rest + |G''| sd^2 / (2 |G'|) + 4.5 standard errors
 
     (a pair balances where q+(w - step/2) = q-(w + step/2); the curvature is averaged over the noise).
-    Elements that pulses would take too long to drive (over 5 % left) stay out.
+    At a bound the drift m a pair keeps elements within v/(2m) times z^2/2 instead of z sd. Elements that
+    pulses would take too long to drive (over 5 % left, half of the way near the point) stay out; one that
+    they drive away from its point breaks the law.
     """
     bare, off = plain(device)
     tile = made(_coarse(bare), shape=(16, 32))
@@ -181,23 +185,40 @@ def symmetric_point(device: Device) -> Finding:
     tilt = ((both[1] - both[0]) / (2 * h)).abs()
     k = (dw * slope).clamp(min=1e-9, max=1.0)
     pairs = int((6 / k.median()).clamp(50, 600).ceil())
-    left = _left(e, dw, pairs, tile.shape)
-    slow = left > 0.05 * span
+    ends = _driven(e, dw, pairs, e.lower, e.upper, tile.shape)
+    near = ends[1] - ends[0] > 0.05 * span  # these start near their point
+    low = torch.where(near, e.clip(point - 0.05 * span), e.lower)
+    high = torch.where(near, e.clip(point + 0.05 * span), e.upper)
+    ends = _driven(e, dw, pairs, low, high, tile.shape)
+    left, step = ends[1] - ends[0], dw * torch.maximum(e.q_plus(point), e.q_minus(point)).double()
+    slow = near & (left > 0.5 * (high - low))
+    away = near & (left > 1.05 * (high - low))
+    away |= ~slow & ((point < ends[0] - 2 * step) | (point > ends[1] + 2 * step))
+    if bool(away.any()):
+        gone = f"{float(away.double().mean()):.0%} of the elements leave it"
+        return found(False, gone, "0 %", "mean dynamics of alternating pulses")
     if float(slow.double().mean()) > 0.5:
         return skipped(f"steps up and down differ so little that {pairs} pairs leave most elements far away")
+    at_bound = (point <= e.lower) | (point >= e.upper)
+    drift = 2 * dw * gap[1].abs().clamp(min=1e-9)
+
+    def scatter(v: Tensor) -> Tensor:
+        """Distance from the point that noise keeps, for the z of a Gaussian."""
+        return torch.where(at_bound, v / drift * bonferroni(v.numel()) / 2, (v / (2 * k - k**2)).sqrt())
+
     v = _pair_variance(tile, point)
-    sd = (v / (2 * k - k**2)).sqrt()
+    sd = scatter(v)
     for side in (-2, 2):
         v = torch.maximum(v, _pair_variance(tile, point + side * sd))
-    sd = (v / (2 * k - k**2)).sqrt()
-    spread_over(tile, shares(tile, 0.05, 0.95))
+    sd = scatter(v)
+    start = low + (high - low) * shares(tile, 0.05, 0.95)
+    tile.weight.copy_(e.clip(start.float()))
     tile.zero_shift(pairs)
     one = torch.ones(tile.shape, dtype=torch.int64)
     tile.pulse_counts(one)
     middle = tile.weight.double()
     tile.pulse_counts(-one)
     off_by = (middle + tile.weight.double()) / 2 - point
-    step = dw * torch.maximum(e.q_plus(point), e.q_minus(point)).double()
     n = int((~slow).sum())
     share = (off_by.abs() / (2 * step + left + bonferroni(n) * 1.5 * sd))[~slow].max()
     free = ~slow & (point + 3 * sd < e.upper) & (point - 3 * sd > e.lower)  # bounds cut no noise off
@@ -227,13 +248,15 @@ def _gap(e: Elements, w: Tensor) -> Tensor:
     return (e.q_minus(w) - e.q_plus(w)).double()
 
 
-def _left(e: Elements, dw: float, pairs: int, shape: tuple[int, int]) -> Tensor:
-    """How far apart the mean dynamics of alternating pulses leave two elements from both bounds."""
-    low, high = (plane.double().expand(shape).clone() for plane in (e.lower, e.upper))
+def _driven(
+    e: Elements, dw: float, pairs: int, low: Tensor, high: Tensor, shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Where the mean dynamics of alternating pulses take elements that start at `low` and at `high`."""
+    ends = [w.double().expand(shape) for w in (low, high)]
     for _ in range(pairs):
-        low, high = (e.clip(w + dw * e.q_plus(w)) for w in (low, high))
-        low, high = (e.clip(w - dw * e.q_minus(w)) for w in (low, high))
-    return (high - low).double().abs()
+        ends = [e.clip(w + dw * e.q_plus(w)) for w in ends]
+        ends = [e.clip(w - dw * e.q_minus(w)) for w in ends]
+    return torch.minimum(*ends).double(), torch.maximum(*ends).double()
 
 
 def _pair_variance(tile: Tile, point: Tensor, pairs: int = 64) -> Tensor:

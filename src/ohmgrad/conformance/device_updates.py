@@ -227,7 +227,7 @@ def draws(device: Device) -> bool:
 
 
 def _layer(device: Device) -> AnalogLinear:
-    layer = AnalogLinear(20, 12, device, bias=False, seed=SEED)
+    layer = AnalogLinear(20, 12, device, bias=False, seed=SEED, array=0)
     spread_over(layer.tiles[0], shares(layer.tiles[0]))
     return layer
 

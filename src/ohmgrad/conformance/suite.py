@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from ..crossbar import describe
 from ..devices import Device
-from ..errors import InputError
+from ..errors import InputError, shown
 from . import algorithm_habits as habits
 from . import algorithm_learning as learning
 from . import device_steps as steps
@@ -73,7 +73,7 @@ def check_device(
         True
     """
     if not isinstance(device, Device):
-        raise InputError(f"device is {device!r}, but must be an ohmgrad.Device")
+        raise InputError(f"device is {shown(device)}, but must be an ohmgrad.Device")
     return run_laws(DEVICE_LAWS, laws, describe(device), tell, device)
 
 
@@ -106,7 +106,7 @@ def check_algorithm(
         InputError: when `make` cannot be called, or a law has another name.
     """
     if not callable(make):
-        raise InputError(f"make is {make!r}, but must be a class or function: make(params, lr=0.05)")
+        raise InputError(f"make is {shown(make)}, but must be a class or function: make(params, lr=0.05)")
     table = dict(ALGORITHM_LAWS)
     reasons = {
         "exact": "" if exact else "it is not promised: pass exact=True where theory promises it",

@@ -46,7 +46,8 @@ def layer_of(
     device: Device, rows: int, cols: int, fidelity: Any = "pulsed", *, max_bl: int = 31
 ) -> AnalogLinear:
     """A layer of zeros without bias or learned scales: what it shows is its array and nothing else."""
-    layer = AnalogLinear(cols, rows, device, bias=False, pulsing=Pulsing(fidelity, max_bl), seed=11)
+    how = Pulsing(fidelity, max_bl)
+    layer = AnalogLinear(cols, rows, device, bias=False, pulsing=how, seed=11, array=0)
     layer.out_scale.requires_grad_(False).fill_(1.0)
     with torch.no_grad():
         layer.weight.zero_()

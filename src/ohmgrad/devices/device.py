@@ -11,13 +11,14 @@ from typing import Any
 import torch
 import yaml
 
-from ..errors import InputError, check_choice, check_number
+from ..errors import InputError, check_choice, check_number, naming, python_numbers, shown
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
 from .measured import MeanSteps, Measured
 from .memory import Retention, Stuck
 from .pairs import OneSided, Reference, check_companions
 from .response import AbstractResponse
+from .symmetric_point import driven_to, sampled
 from .variability import Noise, Spread
 
 __all__ = ["Device"]
@@ -71,16 +72,17 @@ class Device:
     reference: Reference | None = None
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         if not isinstance(self.response, AbstractResponse):
             raise InputError(
-                f"response is {self.response!r}, but must be a response such as "
+                f"response is {shown(self.response)}, but must be a response such as "
                 "SoftBounds(-1, 1), or Custom(q_plus, q_minus) for your own callables"
             )
         for name, kind in _PARTS.items():
             part = getattr(self, name)
             needed = name in ("spread", "noise")
             if not isinstance(part, kind) and (needed or part is not None):
-                raise InputError(f"{name} is {part!r}, but must be a {kind.__name__}")
+                raise InputError(f"{name} is {shown(part)}, but must be a {kind.__name__}")
         check_companions(self)
         if self.spread.symmetric_point is not None:
             self._check_symmetric_point()
@@ -101,24 +103,23 @@ class Device:
         half = min(self.response.w_max, -self.response.w_min)
         top = half / max(plus, minus)
         # a few roundings of room: a bound at exactly one step is allowed
-        if not isinstance(self.dw_min, (int, float)) or not 0 < self.dw_min <= top * (1 + 1e-9):
+        if not 0 < check_number("granularity dw_min", self.dw_min) <= top * (1 + 1e-9):
             raise InputError(
-                f"granularity dw_min is {self.dw_min!r}, but must be a number in (0, {top:g}]: positive, "
-                "and at least one step from zero to each bound (the larger step is "
+                f"granularity dw_min is {shown(self.dw_min)}, but must be a number in (0, {top:g}]: "
+                "positive, and at least one step from zero to each bound (the larger step is "
                 f"{max(plus, minus):g} dw_min)"
             )
-        check_number("dw_min", self.dw_min)
 
     def _check_measured(self, response: Measured) -> None:
         """The tables say what a step is and how it varies: dw_min and the noise add nothing to them."""
         if self.dw_min != response.dw_min:
             raise InputError(
-                f"granularity dw_min is {self.dw_min!r}, but the measured step at w = 0 is "
+                f"granularity dw_min is {shown(self.dw_min)}, but the measured step at w = 0 is "
                 f"{response.dw_min:g}: give dw_min=response.dw_min"
             )
         if self.noise.std:
             raise InputError(
-                f"noise has std {self.noise.std!r}, but the measured steps have their own: leave noise out"
+                f"noise has std {self.noise.std:g}, but the measured steps have their own: leave noise out"
             )
 
     def _check_symmetric_point(self) -> None:
@@ -137,9 +138,21 @@ class Device:
         ratio = response.q_plus(w) / response.q_minus(w)
         if bool((ratio - ratio[0]).abs().max() <= 1e-9 * ratio[0].abs()):
             raise InputError(
-                f"spread of symmetric_point is {self.spread.symmetric_point!r}, but q+/q- of this "
+                f"spread of symmetric_point is {shown(self.spread.symmetric_point)}, but q+/q- of this "
                 f"{type(response).__name__} does not depend on w, so that it has no inner symmetric point: "
                 "leave symmetric_point unset (None) and use up_down, or a response such as SoftBounds"
+            )
+        # with that balance pulses must drive elements to the point, and not away from it
+        mean, std = self.spread.symmetric_point_mean, self.spread.symmetric_point or 0.0
+        points = (mean + std * torch.linspace(-3, 3, 13, dtype=torch.float64)).clamp(w[0], w[-1]).unique()
+        grid, up, down = sampled(response)
+        i, t = driven_to(grid, up, down, response.q_minus(points) / response.q_plus(points))
+        off = (grid[i] + t * (grid[i + 1] - grid[i]) - points).abs()
+        if float(off.max()) > 0.02 * (response.w_max - response.w_min):
+            point = float(points[off.argmax()])
+            raise InputError(
+                f"symmetric_point_mean and its spread put points at {point:g}, but from 0 alternating pulses "
+                f"do not drive a {type(response).__name__} there: q+/q- must fall on the way; use up_down"
             )
 
     @property
@@ -239,16 +252,16 @@ class Device:
         Raises:
             InputError: when the file cannot be read, is not YAML, or describes no device.
         """
-        if isinstance(source, Path):
-            data = read_yaml(source, f"the device file {source}")
-        else:
-            data = parse_yaml(source, "device")
-        return cls.from_dict(_mapping(data, "device"))
+        if not isinstance(source, Path):
+            return cls.from_dict(_mapping(parse_yaml(source, "device"), "device"))
+        data = read_yaml(source, f"the device file {source}")
+        with naming(source):
+            return cls.from_dict(_mapping(data, "device"))
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise InputError(f"{what} is {value!r}, but must be a mapping of names to values")
+        raise InputError(f"{what} is {shown(value)}, but must be a mapping of names to values")
     return value
 
 

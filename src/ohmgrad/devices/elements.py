@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, is_integer, shown
 from ..rng import Key, Purpose, gaussians, words
 from .device import Device
 from .families import AffineResponse
 from .measured import Measured
-from .response import AbstractResponse, affine_symmetric_point
+from .response import AbstractResponse
+from .symmetric_point import affine_symmetric_point, driven_to, root, sampled
 from .table import Table, tabulate
 
-__all__ = ["NEAREST", "PLANES", "Elements", "draw"]
+__all__ = ["NEAREST", "PLANES", "Elements", "check_shape", "draw"]
 
 #: least drawn bound, as a part of the nominal one: responses divide by it
 NEAREST = 1e-3
@@ -95,18 +96,31 @@ class Elements:
         return torch.minimum(torch.maximum(w, self.lower.to(w)), self.upper.to(w))
 
     def symmetric_point(self) -> Tensor:
-        """Symmetric point of every element, float32 of the planes' shape (weight units)."""
+        """Symmetric point of every element, float32 of the planes' shape (weight units).
+
+        Where alternating pulses drive it from w = 0, see `AbstractResponse.symmetric_point`; in closed form
+        for affine and tabulated elements, by bisection for others.
+        """
         if self.form == "affine":
             return affine_symmetric_point(
                 self.up, self.down, self.lower, self.upper, self.slope_up, self.slope_down
             )
-        low, high = self.lower.clone(), self.upper.clone()
-        for _ in range(40):  # bisection on q+ - q-, which falls through zero at the symmetric point
-            mid = (low + high) / 2
-            rising = self.q_plus(mid) > self.q_minus(mid)
-            low, high = torch.where(rising, mid, low), torch.where(rising, high, mid)
-        zero = torch.zeros_like(low)  # as of the response: 0 where G vanishes there
-        return torch.where(self.q_plus(zero) == self.q_minus(zero), zero, (low + high) / 2)
+        nominal = self.response
+        gain = (self.up.double() / self.unit_up) / (self.down.double() / self.unit_down)
+        table, point = self.table, torch.zeros_like(gain)
+        if table is None:
+            w, up, down = sampled(nominal)
+            i, t = driven_to(w, up, down, gain)
+            found = root(lambda x: gain * nominal.q_plus(x), nominal.q_minus, w[i], w[i + 1])
+            point = torch.where((t > 0) & (t < 1), found, w[i + t.long()])
+        else:
+            for number in range(len(table.q)):
+                of_it = self.which.expand(gain.shape) == number
+                w, up, down = table.steps_of(number)
+                i, t = driven_to(w, up, down, gain[of_it])
+                point[of_it] = w[i] + t * (w[i + 1] - w[i])
+        point = point / torch.where(point >= 0, nominal.w_max / self.upper, nominal.w_min / self.lower)
+        return self.clip(point.float())
 
     def tangent(self, w: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
         """Step of one pulse of affine elements at `w` (float64), signed, and how it contracts distances.
@@ -191,7 +205,7 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     Raises:
         InputError: when the shape is not two positive numbers.
     """
-    rows, cols = _check_shape(shape)
+    rows, cols = check_shape(shape)
     response, spread = device.response, device.spread
     affine = isinstance(response, AffineResponse)
     zero = torch.zeros((), dtype=torch.float64)
@@ -249,8 +263,13 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     )
 
 
-def _check_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    ok = len(shape) == 2 and all(isinstance(n, int) and n > 0 for n in shape)
+def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """The shape of an array as Python's integers.
+
+    Raises:
+        InputError: when it is not two positive integers.
+    """
+    ok = isinstance(shape, Sequence) and len(shape) == 2 and all(is_integer(n) and n > 0 for n in shape)
     if not ok:
-        raise InputError(f"shape of the array is {shape!r}, but must be (rows, cols), both positive")
-    return shape[0], shape[1]
+        raise InputError(f"shape of the array is {shown(shape)}, but must be (rows, cols), both positive")
+    return int(shape[0]), int(shape[1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, is_integer, naming, said, shown
 from .families.piecewise_step import interpolate
 from .response import AbstractResponse
+from .symmetric_point import driven_to, with_zero
 
 __all__ = ["MeanSteps", "Measured"]
 
@@ -130,6 +133,11 @@ class Measured(AbstractResponse):
         return f"Measured({devices} devices, {levels} levels, {nodes} conductances)"
 
     @property
+    def intervals(self) -> int:
+        """Intervals between the conductances."""
+        return self.mean.shape[-1] - 1
+
+    @property
     def devices(self) -> int:
         """Number of measured devices."""
         return self.steps.shape[0]
@@ -155,8 +163,10 @@ class Measured(AbstractResponse):
             InputError: when a device does not exist.
         """
         for number in devices:
-            if not isinstance(number, int) or not 0 <= number < self.devices:
-                raise InputError(f"device {number!r} does not exist: this set has 0 to {self.devices - 1}")
+            if not is_integer(number) or not 0 <= number < self.devices:
+                raise InputError(
+                    f"device {shown(number)} does not exist: this set has 0 to {self.devices - 1}"
+                )
         if not devices:
             raise InputError("no device was picked: give at least one number")
         grid = np.tile(np.linspace(-1.0, 1.0, self.mean.shape[-1]), (len(devices), 1))
@@ -167,27 +177,39 @@ class Measured(AbstractResponse):
         """The same devices, each on a range of its own around its symmetric point, which becomes w = 0.
 
         The range reaches from the symmetric point to the nearer end of the device's table, and as far to the
-        other side; what lies beyond is left out. Of several crossings of the mean steps the one nearest to
-        the middle of the table counts. As if a fixed conductance were subtracted from each device.
+        other side; what lies beyond is left out. Of several points that hold elements the one counts to
+        which alternating pulses drive from the middle of the table (`AbstractResponse.symmetric_point`). As
+        if a fixed conductance were subtracted from each device.
 
         Raises:
-            InputError: when the mean steps of a device do not cross inside its table.
+            InputError: when alternating pulses drive a device to an end of its table.
         """
         grid = np.linspace(-1.0, 1.0, self.mean.shape[-1])
         steps = self.steps.numpy() * self.dw_min
         out = np.empty_like(steps)
         for k, (up, down) in enumerate(self.mean.numpy()):
             gap = up - down
+            end = self._driven_to(k)
             at = np.flatnonzero((gap[:-1] > 0) & (gap[1:] <= 0))
-            if not at.size:
-                raise InputError(f"device {k} cannot be centred: its mean steps up and down do not cross")
+            if abs(end) == 1 or not at.size:
+                raise InputError(
+                    f"device {k} cannot be centred: alternating pulses drive it to its end {end:g} of [-1, 1]"
+                )
             points = grid[at] + (grid[1] - grid[0]) * gap[at] / (gap[at] - gap[at + 1])
-            point = points[np.abs(points).argmin()]
+            point = points[np.abs(points - end).argmin()]
             half = 1 - abs(point)
             rows = steps[k].reshape(-1, grid.size)
             out[k] = np.array([np.interp(point + half * grid, grid, r) for r in rows]).reshape(out[k].shape)
             out[k] /= half
         return Measured(np.tile(grid, (self.devices, 1)), self.cdf.numpy(), out[:, 0], -out[:, 1])
+
+    def _driven_to(self, device: int) -> float:
+        """Symmetric point of one device in the range of its table, [-1, 1]."""
+        grid = torch.linspace(-1.0, 1.0, self.mean.shape[-1], dtype=torch.float64)
+        w = with_zero(grid)
+        up, down = (interpolate(steps, -1.0, 1.0, w) for steps in self.mean[device])
+        i, t = driven_to(w, up, down, torch.ones(1, dtype=torch.float64))
+        return float(w[i] + t * (w[i + 1] - w[i]))
 
     @classmethod
     def from_npz(cls, path: str | Path) -> Measured:
@@ -201,11 +223,12 @@ class Measured(AbstractResponse):
             with np.load(Path(path), allow_pickle=False) as file:
                 missing = [name for name in names if name not in file]
                 arrays = {} if missing else {name: file[name] for name in names}
-        except (OSError, ValueError, AttributeError, EOFError) as error:
-            raise InputError(f"{path} cannot be read as an .npz file of tables: {error}") from error
+        except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path} cannot be read as an .npz file of tables: {said(error)}") from error
         if missing:
             raise InputError(f"{path} has no array {missing[0]!r}, but G, cdf, inc and dec are needed")
-        return cls(arrays["G"], arrays["cdf"], arrays["inc"], arrays["dec"])
+        with naming(path):
+            return cls(arrays["G"], arrays["cdf"], arrays["inc"], arrays["dec"])
 
     @classmethod
     def from_crosssim(cls, increasing: str | Path, decreasing: str | Path) -> Measured:
@@ -224,7 +247,8 @@ class Measured(AbstractResponse):
             raise InputError(f"{increasing} and {decreasing} have other conductances: one grid is needed")
         if p.shape != other_p.shape or not np.allclose(p, other_p):
             raise InputError(f"{increasing} and {decreasing} have other cdf points: one grid is needed")
-        return cls(g, p, up, down)
+        with naming(f"{increasing} and {decreasing}"):
+            return cls(g, p, up, down)
 
 
 @dataclass(frozen=True)
@@ -246,7 +270,7 @@ class MeanSteps(AbstractResponse):
     @property
     def intervals(self) -> int:
         """Intervals between nodes, as of a piecewise step."""
-        return self.measured.mean.shape[-1] - 1
+        return self.measured.intervals
 
     def q_plus(self, w: Tensor) -> Tensor:
         """up times the set's mean step up at `w`, in units of dw_min."""
@@ -261,7 +285,7 @@ def _numbers(name: str, values: Any) -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not an array of numbers: {error}") from error
+        raise InputError(f"{name} is not an array of numbers: {said(error)}") from error
     if array.ndim == 0 or not np.isfinite(array).all():
         raise InputError(f"{name} has a value that is not finite, or is no array")
     return array
@@ -304,8 +328,8 @@ def _read_crosssim(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
         lines = [line for line in text.splitlines()[1:] if line.strip()]
         rows = [np.array([float(v) for v in line.split(",") if v.strip()]) for line in lines]
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as a CrossSim table: {error}") from error
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read as a CrossSim table: {said(error)}") from error
     if len(rows) < 4 or len(rows) - 2 != rows[1].size or any(r.size != rows[0].size for r in rows[2:]):
         raise InputError(
             f"{path} has {len(rows)} rows below its header, but a CrossSim table has one of conductances, "

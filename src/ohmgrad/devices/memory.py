@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import InputError, check_number
+from ..errors import InputError, check_number, python_numbers, shown
 
 __all__ = ["Retention", "Stuck"]
 
@@ -32,6 +32,7 @@ class Stuck:
     at: float | None = None
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_number("fraction of stuck elements", self.fraction, low=0, high=1)
         if self.at is not None:
             check_number("weight of stuck elements", self.at)
@@ -80,6 +81,7 @@ class Retention:
     drift_start: float = 1.0
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         if self.lifetime is not None:
             check_number("lifetime", self.lifetime, low=1)
         for name in ("lifetime_spread", "diffusion", "drift", "drift_spread"):
@@ -89,9 +91,9 @@ class Retention:
         if self.lifetime is None and (self.lifetime_spread or self.rest):
             name = "lifetime_spread" if self.lifetime_spread else "rest"
             raise InputError(
-                f"{name} is {getattr(self, name)!r}, but there is no lifetime: give one, in steps"
+                f"{name} is {shown(getattr(self, name))}, but there is no lifetime: give one, in steps"
             )
         if self.drift_spread and not self.drift:
             raise InputError(
-                f"drift_spread is {self.drift_spread!r}, but drift is 0: give the mean exponent too"
+                f"drift_spread is {shown(self.drift_spread)}, but drift is 0: give the mean exponent too"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import InputError, check_number
+from ..errors import InputError, check_integer, check_number, python_numbers, shown
 
 if TYPE_CHECKING:
     from .device import Device
@@ -42,8 +42,8 @@ class OneSided:
     refresh_at: float = 0.75
 
     def __post_init__(self) -> None:
-        if type(self.refresh_every) is not int or self.refresh_every < 1:
-            raise InputError(f"refresh_every is {self.refresh_every!r}, but must be an integer of at least 1")
+        python_numbers(self)
+        check_integer("refresh_every", self.refresh_every, 1)
         check_number("refresh_at", self.refresh_at, low=0, high=1, open_low=True, open_high=True)
 
 
@@ -70,9 +70,10 @@ class Reference:
     std: float = 0.0
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         if isinstance(self.at, str):
             if self.at != SYMMETRIC_POINT:
-                raise InputError(f"reference at {self.at!r}: must be {SYMMETRIC_POINT!r} or a number")
+                raise InputError(f"reference at {shown(self.at)}: must be {SYMMETRIC_POINT!r} or a number")
         else:
             check_number("reference at", self.at)
         check_number("std of the reference", self.std, low=0)

@@ -5,8 +5,8 @@ For a wanted change dw an element of granularity dw_min does, to first order,
     w' = w + dw q+(w)   if dw >= 0,        w' = w + dw q-(w)   otherwise,
 
 which is  w' = w + dw F(w) - |dw| G(w)  with the symmetric part F = (q- + q+)/2 and the asymmetric
-part G = (q- - q+)/2 (Wu et al., NeurIPS 2024, arXiv 2406.12774). The symmetric point is where
-G = 0: under alternating pulses every element drifts there.
+part G = (q- - q+)/2 (Wu et al., NeurIPS 2024, arXiv 2406.12774). The symmetric point is where alternating
+pulses drive an element: where G = 0 and rises, or a bound.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import abc
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_number
+from ..errors import InputError, check_number, shown
+from .symmetric_point import driven_to, root, sampled
 
-__all__ = ["AbstractResponse", "affine_symmetric_point", "check_range"]
+__all__ = ["AbstractResponse", "check_range"]
 
 
 class AbstractResponse(abc.ABC):
@@ -49,48 +50,18 @@ class AbstractResponse(abc.ABC):
         return (self.q_minus(w) - self.q_plus(w)) / 2
 
     def symmetric_point(self) -> float:
-        """Weight at which an up and a down pulse cancel, G(w) = 0.
+        """Weight to which alternating pulses drive an element from w = 0.
 
-        Returns:
-            The root of G in [w_min, w_max] by bisection in float64; nearest bound if G keeps
-            its sign (the element then drifts to that bound); 0 if G vanishes everywhere.
+        There q+ - q- falls through zero (the crossing nearest to 0 on the side to which pulses drive), or it
+        is the bound on that side if no crossing holds elements; 0 if G vanishes there and around. Of several
+        crossings that hold elements, those that start elsewhere may come to another (see
+        `devices/symmetric_point.py`).
         """
-        ends = torch.tensor([self.w_min, 0.0, self.w_max], dtype=torch.float64)
-        low, zero, high = (float(g) for g in self.G(ends))
-        if zero == 0.0:
-            return 0.0
-        if low * high > 0:
-            return self.w_min if low > 0 else self.w_max
-        if low == 0.0:
-            return self.w_min
-        a, b = self.w_min, self.w_max
-        for _ in range(80):
-            mid = (a + b) / 2
-            value = float(self.G(torch.tensor(mid, dtype=torch.float64)))
-            a, b = (mid, b) if (value < 0) == (low < 0) else (a, mid)
-        return (a + b) / 2
-
-
-def affine_symmetric_point(
-    up: Tensor, down: Tensor, lower: Tensor, upper: Tensor, slope_up: float, slope_down: float
-) -> Tensor:
-    """Symmetric point of q+ = up (1 - slope_up w/upper), q- = down (1 - slope_down w/lower).
-
-    Solves q+ = q-: w = (up - down) / (up slope_up/upper - down slope_down/lower), kept inside
-    [lower, upper]. Where both lines are parallel the element has no inner symmetric point: 0 if
-    they coincide, else the bound it drifts to.
-
-    Args:
-        up, down: step sizes at w = 0, any shape (> 0).
-        lower, upper: bounds, same shape (lower < 0 < upper).
-        slope_up, slope_down: 1 for soft bounds, 0 for constant steps.
-    """
-    gap = up - down
-    slope = up * slope_up / upper - down * slope_down / lower
-    flat = slope == 0
-    drift = torch.where(gap > 0, upper, torch.where(gap < 0, lower, torch.zeros_like(gap)))
-    point = torch.where(flat, drift, gap / torch.where(flat, torch.ones_like(slope), slope))
-    return torch.minimum(torch.maximum(point, lower), upper)
+        w, up, down = sampled(self)
+        i, t = driven_to(w, up, down, torch.ones(1, dtype=torch.float64))
+        if not 0 < float(t) < 1:
+            return float(w[i + t.long()])
+        return float(root(self.q_plus, self.q_minus, w[i], w[i + 1]))
 
 
 def check_range(w_min: float, w_max: float) -> None:
@@ -99,6 +70,6 @@ def check_range(w_min: float, w_max: float) -> None:
     check_number("w_max", w_max)
     if not w_min < 0 < w_max:
         raise InputError(
-            f"weight range is [{w_min!r}, {w_max!r}], but w_min < 0 < w_max is needed: "
+            f"weight range is [{shown(w_min)}, {shown(w_max)}], but w_min < 0 < w_max is needed: "
             "weights are conductances relative to a reference inside the range"
         )

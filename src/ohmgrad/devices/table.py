@@ -26,6 +26,7 @@ from .families import AffineResponse
 from .measured import Measured
 from .parabolas import parabolas
 from .response import AbstractResponse
+from .symmetric_point import with_zero
 
 __all__ = ["ERROR", "TOLERANCE", "Table", "tabulate"]
 
@@ -105,6 +106,12 @@ class Table:
         which, down = which.expand(i.shape), down.expand(i.shape)
         left, right = values[which, down, i], values[which, down, i + 1]
         return left + t * (right - left), (right - left) * self.per_weight
+
+    def steps_of(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights, q+ and q- of a device at the nodes, and at w = 0 if that is none; float64 (nodes,)."""
+        w = with_zero(torch.linspace(self.low, self.high, self.q.shape[-1], dtype=torch.float64))
+        up, down = (self.tangent(self.q, torch.tensor(number), torch.tensor(d), w)[0] for d in (0, 1))
+        return w, up, down
 
     def parabola(
         self, curve: Tensor, which: Tensor, down: Tensor, place: Tensor, w: Tensor

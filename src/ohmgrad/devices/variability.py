@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import InputError, check_choice, check_number
+from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
 __all__ = ["Noise", "Spread"]
 
@@ -49,6 +49,7 @@ class Spread:
     law: Literal["normal", "lognormal"] = "normal"
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         for name in ("dw_min", "up_down", "w_max", "w_min"):
             check_number(f"spread of {name}", getattr(self, name), low=0)
         check_number("up_down_mean", self.up_down_mean, low=-0.9, high=0.9)
@@ -57,7 +58,7 @@ class Spread:
         if self.symmetric_point is None:
             if self.symmetric_point_mean:
                 raise InputError(
-                    f"symmetric_point_mean is {self.symmetric_point_mean!r} but symmetric_point is "
+                    f"symmetric_point_mean is {shown(self.symmetric_point_mean)} but symmetric_point is "
                     "not set: give its spread too (0.0 for none)"
                 )
         else:
@@ -93,5 +94,6 @@ class Noise:
     kind: Literal["additive", "multiplicative"] = "additive"
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_number("std of the cycle-to-cycle noise", self.std, low=0)
         check_choice("kind of noise", self.kind, ("additive", "multiplicative"))

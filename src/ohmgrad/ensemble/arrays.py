@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..devices import Device, Elements, draw
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from ..pulses import Pulsing, apply_counts_, pulsed_update_
 from ..rng import Key
 
@@ -154,9 +154,7 @@ class Arrays:
         Raises:
             InputError: when n is not an integer of at least 0.
         """
-        if not isinstance(n, int) or n < 0:
-            raise InputError(f"number of pulse pairs is {n!r}, but must be an integer of at least 0")
-        for sign in (1, -1) * n:
+        for sign in (1, -1) * check_integer("number of pulse pairs", n, 0):
             self._count(sign)
             self.events[:, 0 if sign > 0 else 1] += self.n
             self.events[:, 2] += self.n + 1  # every line, the one d-line too

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..devices import Device, SoftBounds
-from ..errors import InputError, check_choice, check_number
+from ..errors import InputError, check_choice, check_number, shown
 from ..pulses import Pulsing
 from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective
@@ -165,7 +165,7 @@ def grid(
     check_objective(objective)
     if not callable(algorithm):
         raise InputError(
-            f"algorithm is {algorithm!r}, but must be a class, such as AnalogSGD; rates are axes"
+            f"algorithm is {shown(algorithm)}, but must be a class, such as AnalogSGD; rates are axes"
         )
     if device is not None and not callable(device):
         raise InputError(
@@ -243,11 +243,11 @@ def _number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise InputError(f"axis {name!r} has the value {value!r}, but must hold numbers") from None
+        raise InputError(f"axis {name!r} has the value {shown(value)}, but must hold numbers") from None
 
 
 def _start(value: Any, n: int) -> Tensor:
     try:
         return torch.as_tensor(value, dtype=torch.float64).expand(n)
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"start is {value!r}, but must be a number or ({n},)") from None
+        raise InputError(f"start is {shown(value)}, but must be a number or ({n},)") from None

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, is_integer, shown
 from .arrays import Arrays
 
-__all__ = ["Meter", "Result", "is_integer", "merge", "recorded_steps"]
+__all__ = ["Meter", "Result", "merge", "recorded_steps"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,18 +86,15 @@ def recorded_steps(record: int | Sequence[int] | None, steps: int) -> list[int]:
         record = -(-steps // 100)
     if not isinstance(record, Iterable):
         if not is_integer(record) or record < 1:
-            raise InputError(f"record is {record!r}, but must be an interval of at least 1, or steps")
-        return [*range(0, steps, record), steps]
+            raise InputError(f"record is {shown(record)}, but must be an interval of at least 1, or steps")
+        return [*range(0, steps, int(record)), steps]
     record = list(record)
     wrong = [k for k in record if not (is_integer(k) and 0 <= k <= steps)]
     if wrong:
-        raise InputError(f"step {wrong[0]!r} cannot be recorded: the steps are the integers 0 to {steps}")
+        raise InputError(
+            f"step {shown(wrong[0])} cannot be recorded: the steps are the integers 0 to {steps}"
+        )
     return sorted({0, steps, *(int(k) for k in record)})
-
-
-def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether a value is an integer, of Python or NumPy, and no bool."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Meter:

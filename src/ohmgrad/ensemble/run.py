@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ..devices import Device
-from ..errors import InputError
+from ..errors import InputError, check_integer, is_integer, shown
 from ..pulses import Pulsing
 from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective, Quadratic
-from .measures import Meter, Result, is_integer, merge, recorded_steps
+from .measures import Meter, Result, merge, recorded_steps
 from .runs import Algorithm, Runs
 
 __all__ = ["check_seeds", "simulate"]
@@ -86,14 +86,11 @@ def simulate(
     """
     if isinstance(algorithm, type) or not all(hasattr(algorithm, m) for m in ("init", "weight", "step")):
         raise InputError(
-            f"algorithm is {algorithm!r}, but must be an instance with its rates, such as AnalogSGD(0.1)"
+            f"algorithm is {shown(algorithm)}, but must be an instance with its rates, such as AnalogSGD(0.1)"
         )
     runs = _check(objective, seeds, device, noise, start, pulsing or Pulsing())
-    if not is_integer(steps) or steps < 1:
-        raise InputError(f"steps is {steps!r}, but must be an integer of at least 1")
-    tail = max(1, steps // 5) if tail is None else tail
-    if not is_integer(tail) or not 1 <= tail <= steps:
-        raise InputError(f"tail is {tail!r}, but must be an integer in [1, {steps}], the number of steps")
+    steps = check_integer("steps", steps, 1)
+    tail = check_integer("tail", max(1, steps // 5) if tail is None else tail, 1, steps)
     recorded = recorded_steps(record, steps)
     threads = min(torch.get_num_threads(), -(-len(runs) // SMALL))
     count = threads * -(-len(runs) // (LARGE * threads))
@@ -140,13 +137,13 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
         InputError: when they are no list, there is none, or one is not an integer in [0, 2^32).
     """
     if not isinstance(seeds, Iterable) or isinstance(seeds, str):
-        raise InputError(f"seeds is {seeds!r}, but must be one integer for each run, such as range(100)")
+        raise InputError(f"seeds is {shown(seeds)}, but must be one integer for each run, such as range(100)")
     kept = tuple(np.ravel(seeds).tolist() if isinstance(seeds, (Tensor, np.ndarray)) else seeds)
     if not kept:
         raise InputError("seeds are empty: give one seed for each run, such as range(100)")
     wrong = [s for s in kept if not is_integer(s) or not 0 <= s < 2**32]
     if wrong:
-        raise InputError(f"seed is {wrong[0]!r}, but must be an integer in [0, 2^32)")
+        raise InputError(f"seed is {shown(wrong[0])}, but must be an integer in [0, 2^32)")
     return tuple(int(s) for s in kept)
 
 
@@ -198,7 +195,7 @@ def _check(
     try:
         w = torch.as_tensor(start, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"start is {start!r}, but must be a number, ({n},) or ({size}, {n})") from None
+        raise InputError(f"start is {shown(start)}, but must be a number, ({n},) or ({size}, {n})") from None
     if w.shape not in ((), (1,), (n,), (size, n)):
         raise InputError(f"start is {tuple(w.shape)}, but must be a number, ({n},) or ({size}, {n})")
     if not bool(torch.isfinite(w).all()):
@@ -211,7 +208,7 @@ def _each(name: str, value: Any, kind: type, size: int) -> list[Any]:
     each = [value] * size if isinstance(value, kind) else list(value) if _listed(value) else [value]
     wrong = [v for v in each if not isinstance(v, kind)]
     if wrong:
-        raise InputError(f"{name} is {wrong[0]!r}, but must be a {kind.__name__}, or one for each run")
+        raise InputError(f"{name} is {shown(wrong[0])}, but must be a {kind.__name__}, or one for each run")
     if len(each) != size:
         raise InputError(f"{len(each)} values of {name} for {size} seeds: give one, or one for each run")
     return each

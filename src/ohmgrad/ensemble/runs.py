@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..devices import Device
-from ..errors import InputError
+from ..errors import InputError, check_integer, shown
 from ..pulses import Pulsing
 from ..theory.problem import GradientNoise
 from .arrays import Arrays
@@ -71,8 +71,7 @@ class Runs:
         """
         if not self.devices:
             raise InputError("these runs have no device: give simulate() one, device=Device(...)")
-        if not 0 <= role <= 255:
-            raise InputError(f"role is {role!r}, but must be an integer in [0, 255]")
+        role = check_integer("role", role, 0, 255)
         if start is None:
             start = torch.zeros_like(self.start) if role else self.start
         return Arrays(self.devices, self.n, self.seeds, array=role, pulsing=self.pulsing, start=start)
@@ -86,12 +85,14 @@ class Runs:
         try:
             rate = torch.as_tensor(value, dtype=torch.float64)
         except (TypeError, ValueError, RuntimeError):
-            raise InputError(f"{name} is {value!r}, but must be a number or of ({self.batch},)") from None
+            raise InputError(
+                f"{name} is {shown(value)}, but must be a number or of ({self.batch},)"
+            ) from None
         if rate.dim() > 1 or (rate.dim() == 1 and len(rate) not in (1, self.batch)):
             raise InputError(f"{name} is {tuple(rate.shape)}, but must be a number or of ({self.batch},)")
         if not bool(((rate >= 0) & torch.isfinite(rate)).all()):
             worst = rate.reshape(-1)[~((rate >= 0) & torch.isfinite(rate)).reshape(-1)][0]
-            raise InputError(f"{name} is {float(worst)!r}, but must be a number in [0, inf)")
+            raise InputError(f"{name} is {shown(float(worst))}, but must be a number in [0, inf)")
         return rate.expand(self.batch)[self.first :: self.stride].contiguous()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..crossbar import Tile
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from ..nn import analog_layers
 from ..optim import AnalogOptimizer
 from ..optim.base import Road
@@ -95,8 +95,7 @@ class Monitor:
         self, model: nn.Module, optimizer: torch.optim.Optimizer, *, every: int = 10, memory: int = 100
     ) -> None:
         for name, value, low in (("every", every, 1), ("memory", memory, 2)):
-            if not isinstance(value, int) or value < low:
-                raise InputError(f"{name} is {value!r}, but must be an integer of at least {low}")
+            check_integer(name, value, low)
         if not isinstance(optimizer, AnalogOptimizer):
             raise InputError(
                 f"optimizer is {type(optimizer).__name__}, but a monitor needs an analog one: digital SGD "

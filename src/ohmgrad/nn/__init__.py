@@ -4,6 +4,7 @@ from .attention import AnalogMultiheadAttention
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .convert import analog_layers, convert, left_digital
 from .functional import AnalogLayer, analog_product
+from .hold import hold
 from .left_digital import LeftDigitalWarning
 from .linear import AnalogLinear
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
@@ -23,6 +24,7 @@ __all__ = [
     "analog_layers",
     "analog_product",
     "convert",
+    "hold",
     "left_digital",
     "to_digital",
 ]

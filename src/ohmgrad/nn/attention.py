@@ -34,8 +34,8 @@ class AnalogMultiheadAttention(nn.Module):
         device: specification of the elements.
         omega: mapping of the initial weights into the device's range, see `convert`.
         settings: `dropout`, `bias`, `kdim`, `vdim`, `batch_first` with torch's meaning; `pulsing`,
-            `periphery`, `seed`, `array`, `backend` of the `Tile`; `digital`, names of projections that
-            stay `nn.Linear`.
+            `periphery`, `seed`, `array`, `backend` as for `AnalogLinear`; `digital`, names of projections
+            that stay `nn.Linear`.
 
     Shape:
         query (L, N, embed_dim), key (S, N, kdim), value (S, N, vdim), N first with `batch_first`, or

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ..errors import InputError
+from ..errors import InputError, is_integer, shown
 
 __all__ = ["Block", "layout"]
 
@@ -39,10 +39,10 @@ def layout(rows: int, cols: int, groups: int, max_tile: tuple[int, int] | None) 
     """
     if max_tile is not None and not _is_pair(max_tile):
         raise InputError(
-            f"max_tile is {max_tile!r}, but must be two integers of at least 1, the largest rows and "
+            f"max_tile is {shown(max_tile)}, but must be two integers of at least 1, the largest rows and "
             "columns of a tile: (256, 256), or None for no limit"
         )
-    most_rows, most_cols = max_tile or (rows, cols)
+    most_rows, most_cols = map(int, max_tile or (rows, cols))
     tall, wide = _cuts(rows // groups, most_rows), _cuts(cols, most_cols)
     found: list[Block] = []
     for group in range(groups):
@@ -58,7 +58,7 @@ def layout(rows: int, cols: int, groups: int, max_tile: tuple[int, int] | None) 
 def _is_pair(value: Any) -> bool:
     """Whether this is a pair of integers of at least 1."""
     pair = isinstance(value, (tuple, list)) and len(value) == 2
-    return pair and all(type(n) is int and n >= 1 for n in value)  # True is an int to isinstance
+    return pair and all(is_integer(n) and n >= 1 for n in value)
 
 
 def _cuts(size: int, most: int) -> list[tuple[int, int]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..crossbar import Tile, describe
+from ..crossbar_array import NUMBERS, free_array
 from ..devices import Device
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from ..gradient import FactoredGradient, Part
 from .blocks import Block, layout
 
@@ -209,6 +210,8 @@ class AnalogLayer(nn.Module):
     bands: int
     #: whether the converted layer had its weight as (inputs, outputs)
     came_transposed: bool = False
+    #: whether the tiles' numbers were the next free ones, so that a checkpoint may bring its own
+    numbered_freely: bool = False
 
     def _place(self, weight: Tensor, omega: float | None, settings: dict[str, Any], groups: int = 1) -> None:
         """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
@@ -220,10 +223,14 @@ class AnalogLayer(nn.Module):
         analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)
         self.weight = nn.Parameter(analog.contiguous())
         self.out_scale = nn.Parameter(pairs[0][1] if self.bands == 1 else torch.stack([s for _, s in pairs]))
-        first = settings.pop("array", 0)  # arrays 1 to 255 beside each tile's own are for the algorithms
+        first = settings.pop("array", None)
+        self.numbered_freely = first is None
+        if first is None:
+            first = free_array(settings.get("seed", 0), len(self.blocks))
+        first = check_integer("array", first, 0, 2**32 - 1)
         whole = len(self.blocks) == 1
         self.tiles = [
-            Tile(self.weight, part=i, block=None if whole else b[:2], array=first + 256 * i, **settings)
+            Tile(self.weight, part=i, block=None if whole else b[:2], array=first + NUMBERS * i, **settings)
             for i, b in enumerate(self.blocks)
         ]
 
@@ -270,6 +277,12 @@ class AnalogLayer(nn.Module):
         self.tiles[0].sync()
         return self.tiles
 
+    def renumber(self, arrays: Sequence[int]) -> None:
+        """Give every tile the elements of the array with the number given, see `AbstractArray.renumber`."""
+        for tile, array in zip(self.tiles, arrays, strict=True):
+            if tile.key.array != array:
+                tile.renumber(array)
+
     def _bind(self) -> None:
         for tile in self.tiles:
             tile.bind(self.weight)
@@ -291,16 +304,25 @@ class AnalogLayer(nn.Module):
         weight = state_dict.get(prefix + "weight")
         extra = state_dict.get(prefix + "_extra_state")
         # a memory is checked as it is restored; so are weights that end a calibration
+        before = [tile.key.array for tile in self.tiles]
+        if self.numbered_freely and isinstance(weight, Tensor) and extra is not None:
+            self.renumber(extra.get("arrays", before))
         later = extra is not None and (extra.get("memory") or any(tile.calibrated for tile in self.tiles))
         # weights of another shape are torch's to complain of
         if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not later:
-            self._check_held(weight)
+            try:
+                self._check_held(weight)
+            except InputError:
+                self.renumber(before)
+                raise
         super()._load_from_state_dict(state_dict, prefix, *args, **rest)
 
     def get_extra_state(self) -> dict[str, Any]:
         """Event counts of every tile, which address the random numbers, and what its elements hold beside
         the weights, so that a resumed run continues."""
         state: dict[str, Any] = {"events": [list(tile.events) for tile in self.tiles]}
+        if self.numbered_freely:
+            state["arrays"] = [tile.key.array for tile in self.tiles]
         if any(tile.memory for tile in self._bound_tiles()):
             state["memory"] = [dict(tile.memory) for tile in self.tiles]
         return state

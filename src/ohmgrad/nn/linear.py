@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..devices import Device
 from ..eager import uncompiled
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from .functional import AnalogLayer, as_float32, layer_product
 
 __all__ = ["AnalogLinear"]
@@ -24,9 +24,12 @@ class AnalogLinear(AnalogLayer):
         device: specification of the elements.
         bias: whether there is a (digital) bias.
         omega: mapping of the initial weights into the device's range, see `convert`.
-        settings: `pulsing`, `periphery`, `seed`, `array`, `backend` of the `Tile`; layers of one model
-            need different arrays (multiples of 256, one for every tile), or they have the same elements.
-            And `max_tile`, see `convert`.
+        settings: `pulsing`, `periphery`, `seed`, `backend` of the `Tile`; `max_tile`, see `convert`; and
+            `array`, a multiple of 256, the number of the first tile (the others follow, 256 apart). By
+            default the lowest that no tile with this seed has, so that each layer has its own elements, and a
+            program that makes the same layers in the same order has the same ones again. Beside a model that
+            is still there, a second one gets other elements, until it loads the first one's state, which
+            brings its numbers: give `array` where it must have the same from the start.
 
     Shape:
         (..., in_features) -> (..., out_features)
@@ -55,10 +58,8 @@ class AnalogLinear(AnalogLayer):
         **settings: Any,
     ) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(size, int) or size < 1:
-                raise InputError(f"{name} is {size!r}, but must be an integer of at least 1")
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features = in_features = check_integer("in_features", in_features, 1)
+        self.out_features = out_features = check_integer("out_features", out_features, 1)
         bound = 1 / math.sqrt(in_features)  # as torch.nn.Linear
         weight = torch.empty(out_features, in_features).uniform_(-bound, bound)
         offset = torch.empty(out_features).uniform_(-bound, bound) if bias else None

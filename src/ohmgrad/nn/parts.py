@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..crossbar_array import NUMBERS
 from ..errors import InputError
 from .functional import AnalogLayer
 from .linear import AnalogLinear
@@ -59,13 +60,13 @@ def pieces(parameter: nn.Parameter | None, count: int) -> list[nn.Parameter | No
 def linears(
     weights: Iterable[tuple[str, Tensor, Tensor | None]], omega: float | None, settings: dict[str, Any]
 ) -> list[nn.Module]:
-    """Analog linear layers with given weights and biases, their arrays 256 apart.
+    """Analog linear layers with given weights and biases, one after the other.
 
     Args:
         weights: name, weight (rows, cols), and bias (rows,) or None, of each; they are copied.
         omega: mapping of the weights into the device's range, see `convert`.
-        settings: `device` and those of the `Tile`; `array` is that of the first layer. And `digital`, names
-            of those that stay `nn.Linear`.
+        settings: `device` and those of the `Tile`; `array` is that of the first layer, and the others follow.
+            And `digital`, names of those that stay `nn.Linear`.
 
     Raises:
         InputError: when `digital` has other names, or all of them.
@@ -77,7 +78,7 @@ def linears(
     if isinstance(digital, str) or not set(digital) < set(names):
         raise InputError(f"digital is {digital!r}, but must be a list of some of {', '.join(names)}")
     made: list[nn.Module] = []
-    array = settings.get("array", 0)
+    array = settings.get("array")
     for name, weight, bias in weights:
         rows, cols = weight.shape
         # draws no numbers
@@ -90,6 +91,6 @@ def linears(
             continue
         twin = AnalogLinear.from_digital(plain, omega, {**settings, "array": array})
         freeze_as(plain, twin)
-        array += 256 * len(twin.tiles)
+        array = None if array is None else array + NUMBERS * len(twin.tiles)
         made.append(twin)
     return made

@@ -33,8 +33,8 @@ class AbstractRecurrent(nn.Module, abc.ABC):
         device: specification of the elements.
         omega: mapping of the initial weights into the device's range, see `convert`.
         settings: `num_layers`, `bias`, `batch_first`, `dropout`, `bidirectional` (and `nonlinearity` of
-            an RNN) with torch's meaning; `pulsing`, `periphery`, `seed`, `array`, `backend` of the `Tile`;
-            `digital`, names of parts that stay `nn.Linear`: "input.l0", "hidden.l0", ...
+            an RNN) with torch's meaning; `pulsing`, `periphery`, `seed`, `array`, `backend` as for
+            `AnalogLinear`; `digital`, names of parts that stay `nn.Linear`: "input.l0", "hidden.l0", ...
 
     Shape:
         (T, N, input_size), (N, T, input_size) with `batch_first`, or (T, input_size) without a batch ->

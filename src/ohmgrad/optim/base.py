@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
@@ -111,6 +112,12 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         except InputError:
             self.param_groups.pop()
             raise
+        if group["weight_decay"] and all(tiles_of(p) for p in group["params"]):
+            warnings.warn(
+                "weight_decay decays digital parameters only, and this group has none: leave it out "
+                "(elements decay with Device(retention=Retention(lifetime=...)))",
+                stacklevel=5,
+            )
         if self._made:
             self._take_on(group)
 
@@ -293,7 +300,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         kept = state.setdefault(name, {})
         weight = kept.get("weight")
         known = self._arrays.get((id(tile), name))
-        if known is None or known.owner is not weight:
+        if known is None or known.owner is not weight or known.key.array != (tile.key.array + role) % 2**32:
             if weight is not None:
                 check_plane(tile, f"array {name!r}", weight)
                 weight = weight.contiguous()

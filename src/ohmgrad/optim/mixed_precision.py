@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import InputError, check_number
+from ..errors import check_integer, check_number
 from .base import AnalogOptimizer
 from .rounding import send_whole_pulses
 
@@ -75,8 +75,8 @@ class MixedPrecision(AnalogOptimizer):
             check_number("granularity", group["granularity"], low=0, open_low=True)
         for name in ("transfer_every", "rows"):
             value = group[name]
-            if (type(value) is not int or value < 1) and not (name == "rows" and value is None):
-                raise InputError(f"{name} is {value!r}, but must be an integer of at least 1")
+            if name != "rows" or value is not None:
+                group[name] = check_integer(name, value, 1)
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]

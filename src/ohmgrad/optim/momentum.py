@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import InputError, check_number
+from ..errors import InputError, check_number, shown
 from .base import AnalogOptimizer
 from .rounding import round_to_pulses
 
@@ -59,8 +59,8 @@ class AnalogMomentum(AnalogOptimizer):
         check_number("dampening", group["dampening"], low=0, high=1)
         if group["nesterov"] and (group["dampening"] or not group["momentum"]):
             raise InputError(
-                f"nesterov is True with momentum {group['momentum']!r} and dampening "
-                f"{group['dampening']!r}, but needs momentum > 0 and dampening = 0"
+                f"nesterov is True with momentum {shown(group['momentum'])} and dampening "
+                f"{shown(group['dampening'])}, but needs momentum > 0 and dampening = 0"
             )
 
     def analog_step(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import InputError, check_choice, check_number
+from ..errors import check_choice, check_integer, check_number
 from ..pulses import Pulsing
 from ..rng import Purpose, word, words
 from .base import AnalogOptimizer
@@ -36,9 +36,7 @@ LARGEST = np.finfo(np.float32).max
 def check_whole(group: dict[str, Any], *names: str, low: int = 1) -> None:
     """Raise InputError unless the options `names` of a parameter group are integers of at least `low`."""
     for name in names:
-        value = group[name]
-        if type(value) is not int or value < low:  # True is an int to isinstance
-            raise InputError(f"{name} is {value!r}, but must be an integer of at least {low}")
+        group[name] = check_integer(name, group[name], low)
 
 
 def check_transfer(group: dict[str, Any]) -> None:

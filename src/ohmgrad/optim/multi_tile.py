@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import check_number
+from ..errors import check_integer, check_number
 from .base import AnalogOptimizer
 from .moves import check_residual, check_whole, next_columns, read_columns, residual_rate, write_columns
 
@@ -101,10 +101,10 @@ class MultiTile(AnalogOptimizer):
         return finer
 
     def check(self, group: dict[str, Any]) -> None:
-        check_number("tiles", group["tiles"], low=2, high=255)
+        group["tiles"] = check_integer("tiles", group["tiles"], 2, 255)
         check_residual(group)
         check_number("gamma", group["gamma"], low=0, high=1, open_low=True)
-        check_whole(group, "tiles", "inner")
+        check_whole(group, "inner")
         check_whole(group, "warm_start", low=0)
 
     def analog_step(

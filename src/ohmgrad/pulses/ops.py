@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..devices import Elements
-from ..errors import InputError, check_choice
+from ..errors import InputError, check_choice, shown
 from ..rng import Key
 from . import reference
 from .rounding import check_counts
@@ -170,7 +170,7 @@ def _fitting(elements: Elements, x: Tensor, d: Tensor, lr: float) -> tuple[Tenso
             f"x of (samples, {cols}) and d of (samples, {rows})"
         )
     if not math.isfinite(lr):
-        raise InputError(f"lr is {lr!r}, but must be a finite number")
+        raise InputError(f"lr is {shown(lr)}, but must be a finite number")
     return _plain(x), _plain(d)
 
 

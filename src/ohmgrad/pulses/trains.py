@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_choice
+from ..errors import check_choice, check_integer, python_numbers
 from ..rng import Key, words
 
 __all__ = ["FIDELITIES", "SLOTS", "WHOLE", "Pulsing", "line_settings", "pulse_trains"]
@@ -54,9 +54,9 @@ class Pulsing:
     bl_management: bool = True
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_choice("fidelity", self.fidelity, FIDELITIES)
-        if not isinstance(self.max_bl, int) or not 1 <= self.max_bl <= 2**20:
-            raise InputError(f"bit length max_bl is {self.max_bl!r}, but must be an integer in [1, 1048576]")
+        check_integer("bit length max_bl", self.max_bl, 1, 2**20)
 
     @property
     def words(self) -> int:

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..pulses import Pulsing
 from ..rng import Key
 from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED, look
+from .tables import point_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -183,9 +184,9 @@ def device_figure(device: Device, name: str, pulses: int | None = None, seed: in
     left.axvline(point, color=BLACK, lw=0.8, ls=":")
     beyond = point > (response.w_min + response.w_max) / 2  # the words go where there is more room
     left.annotate(
-        f"symmetric point {point:.3g}", (point, 0.98), xycoords=("data", "axes fraction"), fontsize=7,
-        xytext=(-3 if beyond else 3, 0), textcoords="offset points", va="top",
-        ha="right" if beyond else "left",
+        f"symmetric point {point_in_words(device)}", (point, 0.98), fontsize=7,
+        xycoords=("data", "axes fraction"), xytext=(-3 if beyond else 3, 0), textcoords="offset points",
+        va="top", ha="right" if beyond else "left",
     )  # fmt: skip
     left.set(xlabel="weight $w$ (conductance units)", ylabel="step (units of dw_min)")
     count = pulses or min(round(device.states), 5000)

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from ..crossbar import describe
-from ..devices import draw
+from ..devices import Device, draw
 from ..devices.presets import PRESETS
 from ..errors import InputError
 from ..rng import Key
@@ -86,6 +86,14 @@ def _pm(line: dict[str, Any], name: str, factor: float, digits: int) -> str:
     return f"{value:.{digits}f} ± {spread:.{digits}f}"
 
 
+def point_in_words(device: Device) -> str:
+    """Symmetric point of the nominal element; says so where it is a bound."""
+    element = draw(device.nominal, (1, 1), Key(0, 0))
+    point = element.symmetric_point()
+    inside = bool((element.lower < point) & (point < element.upper))
+    return f"{float(point):.3g}" + ("" if inside else " (bound)")
+
+
 def device_table() -> Table:
     """All presets with what matters of them."""
     table = Table(title="devices", title_justify="left")
@@ -97,6 +105,5 @@ def device_table() -> Table:
         except InputError:
             table.add_row(name, "measured tables; files needed", "-", entry.note, entry.source)
             continue
-        point = float(draw(device.nominal, (1, 1), Key(0, 0)).symmetric_point())
-        table.add_row(name, describe(device), f"{point:.3g}", entry.note, entry.source)
+        table.add_row(name, describe(device), point_in_words(device), entry.note, entry.source)
     return table

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError
+from ..errors import InputError, naming, shown
 from ..monitor import COLUMNS as MONITOR_COLUMNS
 from .spec import RunSpec
 
@@ -50,10 +50,8 @@ def read_spec(folder: Path) -> RunSpec:
     if not file.is_file():
         raise InputError(f"{folder} has no spec.yaml, so there is no run to resume: choose another --out")
     entries = RunSpec.read(file)
-    try:
+    with naming(file):
         return RunSpec.from_dict(entries)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
 
 
 def check_folder(folder: Path, spec: RunSpec, resume: bool) -> None:
@@ -84,8 +82,8 @@ def _check_same(folder: Path, old: Row, new: Row) -> None:
         more = name == "epochs" and new[name] > old[name]
         if old[name] != new[name] and not more:
             raise InputError(
-                f"{folder} holds a run with {name} = {old[name]!r}, not {new[name]!r}: use the same "
-                "settings to resume (epochs may be raised), or choose another --out"
+                f"{folder} holds a run with {name} = {shown(old[name])}, not {shown(new[name])}: use the "
+                "same settings to resume (epochs may be raised), or choose another --out"
             )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import InputError, check_choice
+from ..errors import InputError, check_choice, is_integer, shown
 from ..models import MODELS
 
 __all__ = ["at_least_two", "check_settings"]
@@ -47,17 +47,17 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         return _list(name, value, default)
     if isinstance(default, str):
         if not isinstance(value, str):
-            raise InputError(f"{name} is {value!r}, but must be a name, such as {default or 'x'}")
+            raise InputError(f"{name} is {shown(value)}, but must be a name, such as {default or 'x'}")
         return value
     if default is None and value is None:
         return None
     if isinstance(default, float):
         return _number(name, value, (default,))
     least = 2 if name == "seeds" else 1
-    if not _whole(value) or value < least:
+    if not is_integer(value) or value < least:
         why = ": a single run shows nothing" if name == "seeds" else ""
         none = ", or null for all" if default is None else ""
-        raise InputError(f"{name} is {value!r}, but must be an integer of at least {least}{none}{why}")
+        raise InputError(f"{name} is {shown(value)}, but must be an integer of at least {least}{none}{why}")
     return value
 
 
@@ -66,7 +66,7 @@ def _mapping(name: str, value: Any, default: Mapping[str, Any]) -> dict[str, Any
     if not isinstance(value, Mapping) or not value or not (lists or value.keys() >= default.keys()):
         what = "a list" if lists else "a number"
         few = "one or more" if lists else "all"
-        raise InputError(f"{name} is {value!r}, but must give {what} for {few} of {', '.join(default)}")
+        raise InputError(f"{name} is {shown(value)}, but must give {what} for {few} of {', '.join(default)}")
     for key in value:
         check_choice(f"name in {name}", key, default)
     return {key: _checked(f"{name} of {key}", v, default[key]) for key, v in value.items()}
@@ -76,11 +76,11 @@ def _list(name: str, value: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
     names = isinstance(default[0], str)
     example = f"[{', '.join(map(str, default))}]"
     if not isinstance(value, (list, tuple)) or not value:
-        raise InputError(f"{name} is {value!r}, but must be a list, such as {example}")
+        raise InputError(f"{name} is {shown(value)}, but must be a list, such as {example}")
     if names:
         values = tuple(check_choice(f"entry of {name}", v, MODELS) if name == "models" else v for v in value)
         if not all(isinstance(v, str) for v in values):
-            raise InputError(f"{name} is {value!r}, but must be a list of names, such as {example}")
+            raise InputError(f"{name} is {shown(value)}, but must be a list of names, such as {example}")
     else:
         values = tuple(_number(f"entry of {name}", v, default) for v in value)
     # parts are named, and curves labelled, with six digits
@@ -91,8 +91,8 @@ def _list(name: str, value: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _number(name: str, value: Any, defaults: tuple[float, ...]) -> float:
     """A number of the defaults' kind: positive or not negative if all of them are, whole if all are."""
-    whole = all(_whole(d) for d in defaults)
-    ok = _whole(value) or (not whole and isinstance(value, float) and math.isfinite(value))
+    whole = all(is_integer(d) for d in defaults)
+    ok = is_integer(value) or (not whole and isinstance(value, float) and math.isfinite(value))
     low = min(defaults)
     if not ok or (low > 0 and value <= 0) or (low == 0 and value < 0):
         kind = "integer" if whole else "number"
@@ -100,10 +100,5 @@ def _number(name: str, value: Any, defaults: tuple[float, ...]) -> float:
             must = f"a positive {kind}"
         else:
             must = f"{'an' if whole else 'a'} {kind}{' of at least 0' if low == 0 else ''}"
-        raise InputError(f"{name} is {value!r}, but must be {must}")
+        raise InputError(f"{name} is {shown(value)}, but must be {must}")
     return value if whole else float(value)
-
-
-def _whole(value: object) -> bool:
-    """Whether a value is an integer, which in Python true and false are, too."""
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -14,7 +14,15 @@ from torch import nn
 from ..data import DATASETS
 from ..devices import Device
 from ..devices.presets import preset
-from ..errors import InputError, check_choice, check_number, check_options
+from ..errors import (
+    InputError,
+    check_choice,
+    check_integer,
+    check_number,
+    check_options,
+    python_numbers,
+    shown,
+)
 from ..models import MODELS, build
 from ..nn import convert
 from ..optim import registry
@@ -74,6 +82,7 @@ class RunSpec:
     monitor: bool = False
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_choice("data set", self.data, DATASETS)
         check_choice("model", self.model, MODELS)
         check_choice("fidelity", self.fidelity, FIDELITIES)
@@ -81,25 +90,23 @@ class RunSpec:
         for name in ("options", "lrs"):
             if not isinstance(getattr(self, name), Mapping):
                 value = getattr(self, name)
-                raise InputError(f"{name} is {value!r}, but must be a mapping of names to values")
+                raise InputError(f"{name} is {shown(value)}, but must be a mapping of names to values")
         for name in ("algorithms", "seeds"):
             value = getattr(self, name)
             listed = isinstance(value, (list, tuple)) and len(value) > 0
             if not listed or any(v in value[:i] for i, v in enumerate(value)):
-                raise InputError(f"{name} is {value!r}, but must be a list of at least one, all different")
+                raise InputError(
+                    f"{name} is {shown(value)}, but must be a list of at least one, all different"
+                )
             object.__setattr__(self, name, tuple(value))
         for algorithm in (*self.algorithms, *self.lrs):
             check_choice("algorithm", algorithm, ALGORITHMS)
-        for seed in self.seeds:
-            if not _whole(seed) or not 0 <= seed < 2**32:
-                raise InputError(f"seed is {seed!r}, but must be an integer in [0, 2^32)")
+        seeds = tuple(check_integer("seed", seed, 0, 2**32 - 1) for seed in self.seeds)
+        object.__setattr__(self, "seeds", seeds)
         for name in ("batch_size", "epochs", "lr_step"):
-            if not _whole(getattr(self, name)) or getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)!r}, but must be an integer of at least 1")
-        if self.images is not None and (not _whole(self.images) or self.images < 1):
-            raise InputError(
-                f"images is {self.images!r}, but must be an integer of at least 1, or none for all"
-            )
+            check_integer(name, getattr(self, name), 1)
+        if self.images is not None:
+            check_integer("images", self.images, 1)
         for name, lr in {"lr": self.lr, **self.lrs}.items():
             check_number("lr" if name == "lr" else f"lr of {name}", lr, low=0, open_low=True)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1, open_low=True)
@@ -112,9 +119,9 @@ class RunSpec:
         )
         for name, value in self.options.items():
             if isinstance(value, bool):
-                raise InputError(f"option {name} is {value!r}, but no option is true or false")
+                raise InputError(f"option {name} is {shown(value)}, but no option is true or false")
         if not isinstance(self.monitor, bool):
-            raise InputError(f"monitor is {self.monitor!r}, but must be true or false")
+            raise InputError(f"monitor is {shown(self.monitor)}, but must be true or false")
         if self.monitor and self.algorithms == ("digital",):
             raise InputError(
                 "monitor is true, but only digital SGD is trained, which has no floor to predict: add sgd or "
@@ -128,7 +135,8 @@ class RunSpec:
         """The device, with `tau` and `dw_min` put in."""
         if not isinstance(self.device, (str, Mapping)):
             raise InputError(
-                f"device is {self.device!r}, but must be the name of a preset, or a mapping with a response"
+                f"device is {shown(self.device)}, but must be the name of a preset, or a mapping with a "
+                "response"
             )
         device = preset(self.device) if isinstance(self.device, str) else Device.from_dict(self.device)
         if self.tau is not None:
@@ -185,8 +193,3 @@ class RunSpec:
         if not isinstance(data, dict):
             raise InputError(f"{path} must be a mapping of names to values, such as 'data: mnist'")
         return data
-
-
-def _whole(value: object) -> bool:
-    """Whether a value is an integer, which in Python true and false are, too."""
-    return isinstance(value, int) and not isinstance(value, bool)

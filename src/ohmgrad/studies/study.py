@@ -21,7 +21,7 @@ import yaml
 
 from .. import __version__
 from ..ensemble import interval as spread_of
-from ..errors import InputError, check_choice
+from ..errors import InputError, check_choice, shown
 from ..yaml_text import read_yaml
 from .settings import check_settings
 
@@ -221,8 +221,8 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         for name in sorted({*wanted, *old}):
             if old.get(name) != wanted.get(name):
                 raise InputError(
-                    f"{folder} holds a study with {name} = {old.get(name)!r}, not {wanted.get(name)!r}: "
-                    "choose another --out, or delete the folder"
+                    f"{folder} holds a study with {name} = {shown(old.get(name))}, not "
+                    f"{shown(wanted.get(name))}: choose another --out, or delete the folder"
                 )
     try:
         (folder / "raw").mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..devices import AbstractResponse, AffineResponse, Device
-from ..errors import InputError, check_number
+from ..errors import InputError, check_integer, check_number
 from .arguments import check_device, check_noise
 from .closure import slope_of
 from .fixed_points import Prediction, speed_ratio, tiki_taka
@@ -36,7 +36,7 @@ def analog_sgd_lr(
     check_number("gap f(W_0) - f*", gap, low=0, open_low=True)
     check_number("smoothness", smoothness, low=0, open_low=True)
     check_number("sigma", sigma, low=0)
-    check_number("steps", steps, low=1)
+    check_integer("steps", steps, 1)
     check_number("tau", tau, low=0, open_low=True)
     check_number("peak", peak, low=0, high=tau, open_high=True)
     if sigma == 0:
@@ -134,7 +134,8 @@ def zero_shift_pulses(device: Device, accuracy: float) -> int:
         accuracy: wanted rms distance, in weight units (> 0).
 
     Raises:
-        InputError: when accuracy is below `zero_shift_accuracy`, or as that function raises.
+        InputError: when accuracy is below `zero_shift_accuracy`, elements at an end of the range are driven
+            to another point, or as that function raises.
     """
     check_number("accuracy", accuracy, low=0, open_low=True)
     best = zero_shift_accuracy(device)
@@ -176,7 +177,7 @@ def _pair(device: Device) -> tuple[torch.Tensor, float]:
     if not response.w_min < sp < response.w_max:
         raise InputError(
             f"the symmetric point {sp:g} is not inside the range ({response.w_min:g}, {response.w_max:g}): "
-            "alternating pulses drive the element to that bound"
+            "alternating pulses drive the element to that bound, as no crossing of q+ and q- holds it"
         )
     pair = _pulse(device, sp, up=False) @ _pulse(device, sp, up=True)
     if not (abs(float(pair[1, 1])) < 1 - 1e-12 and float(pair[2, 2]) < 1 - 1e-12):
@@ -208,11 +209,17 @@ def _general_pairs(device: Device, accuracy: float, most: int = 100_000) -> int:
     for end in (response.w_min, response.w_max):
         mean, var, pairs = end, 0.0, 0
         while (mean - sp) ** 2 + var > accuracy**2:
+            before = mean
             for up in (True, False):
                 one = _pulse(device, mean, up) @ torch.tensor([1.0, mean, mean**2 + var], dtype=torch.float64)
                 mean = min(max(float(one[1]), response.w_min), response.w_max)
                 var = max(0.0, float(one[2] - one[1].square()))
             pairs += 1
+            if abs(mean - before) < 1e-12 * (response.w_max - response.w_min):
+                raise InputError(
+                    f"alternating pulses drive elements from {end:g} to {mean:g}, not to the symmetric point "
+                    f"{sp:g}: reset them to 0 before, and choose the number of pairs yourself"
+                )
             if pairs > most:
                 raise InputError(f"more than {most} pairs are needed: ask for less, or use coarser steps")
         needed = max(needed, pairs)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..devices import SoftBounds
-from ..errors import InputError, check_number
+from ..errors import InputError, check_integer, check_number
 from .fixed_points import Prediction, analog_sgd
 from .problem import GradientNoise, Quadratic
 
@@ -145,8 +145,7 @@ def lower_bound(
     check_number("peak", peak, low=0, high=tau, open_low=True, open_high=True)
     check_number("sigma", sigma, low=0, open_low=True)
     check_number("smoothness", smoothness, low=0, open_low=True)
-    if not isinstance(n, int) or n < 1:
-        raise InputError(f"n is {n!r}, but must be an integer of at least 1")
+    check_integer("n", n, 1)
     entry = sigma / math.sqrt(n)
     one = torch.ones(n, dtype=torch.float64)
     problem = Quadratic(smoothness * torch.diag(one), peak * (1 + entry / (smoothness * tau)) * one)

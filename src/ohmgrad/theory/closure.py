@@ -178,6 +178,11 @@ def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = T
         _check_inside(stages, mu, slack=2.0)
         if float(move.abs().max()) < 1e-11 and (not fluctuations or shift < 1e-9):
             _check_inside(stages, mu)
+            if not fluctuations and float(torch.linalg.eigvals(j).real.max()) > 1e-12:
+                raise InputError(
+                    "weights are driven away from the point where their mean steps vanish, however small the "
+                    "steps: use less noise, or a response whose symmetric point holds"
+                )
             for stage in stages:
                 if stage.pulses is not None and fluctuations:
                     stage.pulses.check(stage.lr, *_law(stage, mu, cov))

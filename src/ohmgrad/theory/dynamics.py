@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..devices import AbstractResponse
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from .arguments import check_noise, check_objective, check_response
 from .problem import GradientNoise, Objective
 
@@ -125,8 +125,8 @@ def simulate(
     check_noise(noise)
     if start.dim() != 2 or start.shape[1] != objective.n:
         raise InputError(f"start is {tuple(start.shape)}, but must be (runs, {objective.n})")
-    if not 0 <= burn_in < steps:
-        raise InputError(f"burn_in is {burn_in!r}, but must be an integer in [0, {steps}), the steps")
+    steps = check_integer("steps", steps, 1)
+    burn_in, seed = check_integer("burn_in", burn_in, 0, steps - 1), check_integer("seed", seed, 0)
     w, p = start.double().clone(), torch.zeros_like(start, dtype=torch.float64)
     weight, fast, runs = torch.zeros_like(w), torch.zeros_like(w), len(w)
     error, loss = torch.zeros(runs, dtype=w.dtype), torch.zeros(runs, dtype=w.dtype)

@@ -228,10 +228,10 @@ def residual_learning(
         # W's step is a step of Analog SGD with "gradient" -P' and no noise of its own
         Stage(at_w, follow, zero, response, transfer_lr, None, (at_z, at_p), pulses),
     ]
+    ratio = speed_ratio(problem, response, fast, noise, fast_lr, transfer_lr, gamma)
     limit = w_star + torch.linalg.solve(h, _resting_gradient(fast, noise, n))
     state, cov = stationary(stages, torch.cat([limit, zero, zero]))
     seen = torch.cat([one, gamma * one, 0 * one], 1)
-    ratio = speed_ratio(problem, response, fast, noise, fast_lr, transfer_lr, gamma)
     return _prediction(problem, seen @ state, seen @ cov @ seen.t(), state[at_p], limit, ratio)
 
 
@@ -264,6 +264,11 @@ def speed_ratio(
     forget = float(gradient * df + noise.mean_abs(gradient) * dg)
     curvature = torch.linalg.eigvalsh(problem.hessian)
     rate_p = fast_lr * (gamma * curvature * float(fast.F(zero)) + forget)
+    if float(rate_p.min()) < 0:
+        raise InputError(
+            "alternating pulses drive P away from 0, where q+ - q- of its response rises: use a response "
+            "whose symmetric point holds"
+        )
     rate_w = transfer_lr * fast_lr * curvature * float(fast.F(zero)) * float(response.F(zero)) / rate_p
     return float((rate_w / rate_p).max())
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_number
+from ..errors import InputError, check_integer, check_number, python_numbers
 
 __all__ = ["Pulses"]
 
@@ -45,10 +45,10 @@ class Pulses:
     noise_std: float = 0.0
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_number("dw_min", self.dw_min, low=0, open_low=True)
         check_number("noise_std", self.noise_std, low=0)
-        if not isinstance(self.max_bl, int) or not 1 <= self.max_bl <= 2**20:
-            raise InputError(f"bit length max_bl is {self.max_bl!r}, but must be an integer in [1, 1048576]")
+        check_integer("bit length max_bl", self.max_bl, 1, 2**20)
 
     def variance(
         self, lr: float, first: Tensor, second: Tensor, at_zero: Tensor, law: tuple[Tensor, Tensor]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..devices import AbstractResponse, AffineResponse
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from .arguments import check_noise, check_problem, check_response
 from .problem import GradientNoise, Quadratic
 
@@ -20,6 +20,9 @@ _NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss
 
 def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor) -> Tensor:
     """sum_i Sigma int_{SP}^{w_i} G(x)/F(x) dx, with Sigma = E|noise| of an entry (arXiv 2502.06309).
+
+    SP is `response.symmetric_point()`, where the penalty is 0: its least value, unless pulses drive from
+    elsewhere to another point.
 
     The asymmetric linear device has Sigma w^2/(2 tau) an entry. Affine responses of constant F are in
     closed form, all others by Gauss-Legendre quadrature of 48 nodes (exact to rounding where G/F is
@@ -67,6 +70,7 @@ def penalised_minimum(
     check_problem(problem)
     check_response(response)
     check_noise(noise)
+    check_integer("steps", steps, 1)
     scale = float(noise.mean_abs(torch.zeros(1, dtype=torch.float64)))
     low, high, sp = response.w_min, response.w_max, response.symmetric_point()
     inside = 1e-6 * (high - low)
@@ -81,6 +85,8 @@ def penalised_minimum(
         move = torch.linalg.solve(problem.hessian + torch.diag(slope), residual)
         new = (w - move).clamp(low + inside, high - inside)
         if float((new - w).abs().max()) < 1e-12:
+            if float(torch.linalg.eigvalsh(problem.hessian + torch.diag(slope))[0]) <= 0:
+                break  # a crossing that drives weights away
             return new
         w = new
     raise InputError(f"no minimum of f + penalty was found inside ({low:g}, {high:g}), SP at {sp:g}")

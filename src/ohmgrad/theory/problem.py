@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..errors import InputError, check_choice, check_number
+from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
 __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "least_squares"]
 
@@ -112,6 +112,7 @@ class Logistic(Objective):
     ridge: float = 0.0
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_number("ridge", self.ridge, low=0)
         x, y = _tensor("inputs", self.inputs), _tensor("labels", self.labels)
         if x.dim() != 2 or y.shape != x.shape[:1] or not bool((y.abs() == 1).all()):
@@ -189,6 +190,7 @@ class GradientNoise:
     law: Literal["gaussian", "two-point"] = "gaussian"
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_number("sigma", self.sigma, low=0)
         check_choice("law of the gradient noise", self.law, ("gaussian", "two-point"))
 
@@ -207,7 +209,9 @@ def _tensor(name: str, value: Any) -> Tensor:
     try:
         return torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"{name} is {value!r}, but must be a tensor, array or list of numbers") from None
+        raise InputError(
+            f"{name} is {shown(value)}, but must be a tensor, array or list of numbers"
+        ) from None
 
 
 def folded_mean(mean: Tensor, std: Tensor) -> Tensor:

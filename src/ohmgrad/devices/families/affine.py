@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ...errors import check_number
+from ...errors import check_number, python_numbers
 from ..response import AbstractResponse, check_range
 
 __all__ = ["AffineResponse", "ConstantStep", "LinearStep", "SoftBounds"]
@@ -39,6 +39,7 @@ class AffineResponse(AbstractResponse):
         return self.down * (1 - self.slopes[1] * w / self.w_min)
 
     def _check(self) -> None:
+        python_numbers(self)
         check_range(self.w_min, self.w_max)
         check_number("up", self.up, low=0, open_low=True)
         check_number("down", self.down, low=0, open_low=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import InputError
+from ...errors import InputError, python_numbers, said, shown
 from ..response import AbstractResponse, check_range
 
 __all__ = ["Custom"]
@@ -44,10 +44,11 @@ class Custom(AbstractResponse):
     w_max: float = 1.0
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         for name in ("up", "down"):
             if not callable(getattr(self, name)):
                 raise InputError(
-                    f"{name} is {getattr(self, name)!r}, but must be a function of a tensor of "
+                    f"{name} is {shown(getattr(self, name))}, but must be a function of a tensor of "
                     "weights that returns the step in units of dw_min"
                 )
         check_range(self.w_min, self.w_max)
@@ -63,10 +64,10 @@ class Custom(AbstractResponse):
         try:
             q = getattr(self, name)(grid.clone())
         except Exception as error:  # whatever a user's function may raise
-            said = " ".join(str(error).split()) or "no message"
-            raise InputError(f"{name} raised {type(error).__name__} ({said}), {needs} is needed") from error
+            text = said(error) or "no message"
+            raise InputError(f"{name} raised {type(error).__name__} ({text}), {needs} is needed") from error
         if not isinstance(q, Tensor) or q.shape != grid.shape:
-            what = f"a tensor of shape {tuple(q.shape)}" if isinstance(q, Tensor) else f"{q!r}"
+            what = f"a tensor of shape {tuple(q.shape)}" if isinstance(q, Tensor) else f"{shown(q)}"
             raise InputError(f"{name} returned {what} for weights of {tuple(grid.shape)}, {needs} is needed")
         bad = ~(torch.isfinite(q) & (q >= -1e-9))  # the room is for rounding at a bound
         if bool(bad.any()):

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...errors import check_number
+from ...errors import check_number, python_numbers
 from ..response import AbstractResponse, check_range
 
 __all__ = ["ExpStep"]
@@ -41,7 +41,7 @@ class ExpStep(AbstractResponse):
         InputError: when an argument is out of range.
 
     Example:
-        >>> round(ExpStep().symmetric_point(), 4)
+        >>> round(ExpStep().symmetric_point(), 3)
         0.0
     """
 
@@ -58,6 +58,7 @@ class ExpStep(AbstractResponse):
     family: ClassVar[str] = "exp_step"
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_range(self.w_min, self.w_max)
         for name in ("A_up", "A_down"):
             check_number(name, getattr(self, name))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ...errors import InputError, check_number
+from ...errors import InputError, check_number, python_numbers, shown
 from ..response import AbstractResponse, check_range
 
 __all__ = ["PiecewiseStep", "interpolate"]
@@ -51,11 +51,14 @@ class PiecewiseStep(AbstractResponse):
     family: ClassVar[str] = "piecewise_step"
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_range(self.w_min, self.w_max)
         for name in ("nodes_up", "nodes_down"):
             nodes = getattr(self, name)
             if isinstance(nodes, str) or not isinstance(nodes, Sequence) or not 2 <= len(nodes) <= 1025:
-                raise InputError(f"{name} is {nodes!r}, but must be 2 to 1025 numbers, from w_min to w_max")
+                raise InputError(
+                    f"{name} is {shown(nodes)}, but must be 2 to 1025 numbers, from w_min to w_max"
+                )
             for node in nodes:
                 check_number(f"a value of {name}", node, low=0)
             object.__setattr__(self, name, tuple(float(node) for node in nodes))  # to be hashable

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ...errors import check_number
+from ...errors import check_number, python_numbers
 from ..response import AbstractResponse, check_range
 
 __all__ = ["PowStep"]
@@ -48,6 +48,7 @@ class PowStep(AbstractResponse):
     family: ClassVar[str] = "pow_step"
 
     def __post_init__(self) -> None:
+        python_numbers(self)
         check_range(self.w_min, self.w_max)
         for name in ("gamma_up", "gamma_down"):
             check_number(name, getattr(self, name), low=0, high=20, open_low=True)

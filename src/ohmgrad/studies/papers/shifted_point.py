@@ -86,7 +86,7 @@ def train(algorithm: str, shift: float, sigma: float, seed: int, steps: int) -> 
     draw = torch.Generator().manual_seed(seed)
     truth = (0.3 * torch.randn(OUTPUTS, INPUTS, generator=draw)).clamp(-0.6, 0.6)
     device = Device(SoftBounds.symmetric(TAU), DW_MIN, Spread(up_down_mean=shift))
-    layer = AnalogLinear(INPUTS, OUTPUTS, device, bias=False, seed=seed)
+    layer = AnalogLinear(INPUTS, OUTPUTS, device, bias=False, seed=seed, array=0)
     layer.out_scale.requires_grad_(False).fill_(1.0)
     (tile,) = layer.tiles
     tile.reset()
