@@ -205,25 +205,16 @@ def warnings_in(work: Any) -> list[str]:
     return [str(w.message) for w in caught]
 
 
-def test_digital_training_out_of_the_range_warns_once_for_a_tile() -> None:
+def test_digital_training_out_of_the_range_is_refused() -> None:
     layer = AnalogLinear(3, 2, ALIKE)
     digital = torch.optim.SGD(layer.parameters(), lr=1e-3)
-
-    def train(steps: int) -> None:
-        for _ in range(steps):
-            digital.zero_grad()
-            layer(torch.ones(1, 3)).square().sum().backward()
-            digital.step()
-
-    assert warnings_in(lambda: train(2 * MANY_PASSES)) == []
-    with torch.no_grad():
-        layer.weight[1, 0] = 5.0
-    (told,) = warnings_in(lambda: train(3 * MANY_PASSES))
-    assert told.startswith("analog weights have left the device's range")
-    assert "ohmgrad.AnalogSGD" in told
-    _optimizer = AnalogSGD(layer.parameters(), lr=0.1)  # pulses do not start from there
+    for lr in (1e-3, 100.0):
+        digital.param_groups[0]["lr"] = lr
+        digital.zero_grad()
+        layer(torch.ones(1, 3)).square().sum().backward()
+        digital.step()
     with pytest.raises(InputError, match="is outside the device's range"):
-        train(1)
+        layer(torch.ones(1, 3))
 
 
 def test_factors_that_pile_up_warn_once_however_often_a_pass_uses_a_layer() -> None:
@@ -260,7 +251,7 @@ def test_loaded_weights_must_fit(name: str, assign: bool) -> None:
     state[f"{name}.weight"] = torch.full_like(state[f"{name}.weight"], 5.0)
     with pytest.raises(InputError, match=OUTSIDE):
         model.load_state_dict(state, assign=assign)
-    del state[f"{name}._extra_state"]
+    state = {key: value for key, value in state.items() if ".analog." not in key}
     with pytest.raises(InputError, match=OUTSIDE):
         model.load_state_dict(state, strict=False)
     assert all(map(torch.equal, before, analog_weights(model)))

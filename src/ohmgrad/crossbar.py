@@ -100,14 +100,7 @@ class Tile(AbstractArray):
         return bool(self._waiting.takers)
 
     def hand_over(self, x: Tensor, d: Tensor) -> None:
-        """Keep the factors of a backward pass, x (samples, cols) and d (samples, rows).
-
-        Raises:
-            InputError: when the weights were set to values that the elements cannot hold.
-        """
-        if self.owner._version != self._waiting.checked_version:  # torch has written; kernels leave it
-            self.check_held()
-            self._waiting.checked_version = self.owner._version
+        """Keep the factors of a backward pass, x (samples, cols) and d (samples, rows)."""
         self._waiting.add(x, d)
 
     def take_factors(self) -> tuple[Tensor, Tensor] | None:
@@ -134,12 +127,13 @@ class Tile(AbstractArray):
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
         how = pulsing or self.pulsing
+        self.sync()
         if self.hidden is None:
             up, down, toggles, slots = ops.pulsed_update_(
-                self.weight, self.elements, x, d, lr, how, self.key, self.events[0], self.backend
+                self.weight, self.elements, x, d, lr, how, self.key, self.count("updates"), self.backend
             )
+            self.wrote()
         else:
-            self.sync()
             up, down, toggles, slots = self.hidden.pulse(self, x, d, lr, how)
         self.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         self._refresh()
@@ -160,13 +154,14 @@ class Tile(AbstractArray):
 
     def _apply_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
+        self.sync()
         if self.hidden is None:
             ops.apply_counts_(
                 self.weight, self.elements, n, self.pulsing.fidelity, self.key,
                 self.count("updates"), self.backend,
             )  # fmt: skip
+            self.wrote()
         else:
-            self.sync()
             self.hidden.apply_counts(self, n)
         up, down = int(n.clamp(min=0).sum()), int(-n.clamp(max=0).sum())
         self.count_events(updates=1, pulses_up=up, pulses_down=down)
@@ -205,8 +200,7 @@ class Tile(AbstractArray):
         self._check_weights(torch.tensor([value]))
         self.sync()
         self.weight.copy_(self.elements.clip(torch.full(self.shape, float(value))))
-        if self.hidden is not None:
-            self.hidden.settle(self)
+        self.load_weights()
 
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.

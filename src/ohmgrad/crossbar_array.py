@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import abc
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .crossbar_memory import Hidden
+from .crossbar_sums import Numbers
 from .devices import Device, Elements, draw
 from .errors import InputError
 from .handover import HandOver
@@ -39,6 +41,9 @@ EVENTS = (
     "adc",
 )
 _AT = {name: i for i, name in enumerate(EVENTS)}
+
+#: cells from which on not all of a tile without memory are compared, to see whether it was written
+MANY_CELLS = 2**14
 
 #: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
 _OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
@@ -78,10 +83,9 @@ class AbstractArray(abc.ABC):
         self.device, self.part, self.block = device, part, block
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.key, self.backend = Key(seed, array), backend
-        #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
-        self.events: list[int] = [0] * len(EVENTS)
+        self.count_in(torch.zeros(len(EVENTS), dtype=torch.int64))
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
-        self.companions: list[tuple[float | Tensor, Tile]] = []
+        self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
         self._waiting = HandOver()
         self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
         self.backend_name = ops.backend_for(self.owner, self.elements, backend)
@@ -89,7 +93,9 @@ class AbstractArray(abc.ABC):
         self.memory: dict[str, Any] = {}
         #: what lies around the elements' responses; None for a device that only answers pulses
         self.hidden: Hidden | None = None
-        self._settled = -1  # version of the weights that the memory goes with
+        #: version, place and fingerprint of the weights as the last primitive left them
+        self._left: tuple[int, int, int] | None = None
+        self._bits: tuple[int, np.ndarray] | None = None
         if not device.memoryless:
             self._hide().begin(self._tile)
         self._register()
@@ -99,13 +105,12 @@ class AbstractArray(abc.ABC):
             self._take_over()
 
     def __getstate__(self) -> dict[str, Any]:
-        self.sync()
-        return dict(vars(self))
+        return {**vars(self), "_left": self._unchanged(), "_bits": None, "_numbers": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
         vars(self).update(state)
-        if self.hidden is not None:
-            self._settled = self.owner._version
+        self.count_in(self.events)
+        self._left = self._look() if state["_left"] else None
         self._register()
 
     @property
@@ -118,8 +123,25 @@ class AbstractArray(abc.ABC):
 
     def bind(self, owner: Tensor) -> None:
         """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
-        self.owner, self._settled = owner, -1
+        self.owner, self._left, self._bits = owner, None, None
         self._register()
+
+    def check_bindable(self, owner: Tensor) -> None:
+        """Raise InputError unless `owner` can hold this tile's weights: in type, shape and range, and no
+        other layer's tile works on it."""
+        self._check_layout(owner)
+        other = _OWNERS.get((id(owner), self.part))
+        if other is not None and other is not self and other.owner is owner:
+            raise InputError(
+                "two analog layers share one weight, but a crossbar holds its own: untie them, or use one "
+                "layer in both places"
+            )
+        self.check_held(self.part_of(owner))
+
+    def _check_layout(self, owner: Tensor) -> None:
+        ops.backend_for(owner, self.elements, self.backend)
+        if self.part_of(owner).shape != self.shape:
+            raise InputError(f"weight is {tuple(owner.shape)}, but its tile is {self.shape}: keep its shape")
 
     @property
     def weight(self) -> Tensor:
@@ -140,19 +162,44 @@ class AbstractArray(abc.ABC):
 
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened."""
-        return self.events[_AT[name]]
+        return self._numbers.item(_AT[name])
 
     def count_events(self, **events: int) -> None:
         """Add to counts of `EVENTS`."""
         for name, number in events.items():
-            self.events[_AT[name]] += number
+            self._numbers[_AT[name]] += number
 
-    def check_held(self, w: Tensor | None = None) -> None:
+    def count_in(self, events: Tensor) -> None:
+        """Go on counting in `events`, int64 (len(EVENTS),): what a checkpoint holds is counted in place."""
+        #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
+        self.events = events
+        self._numbers: np.ndarray = events.numpy()  # the same memory: it takes numbers in a tenth of the time
+
+    def count_from(self, events: Any) -> None:
+        """Go on from `events`, integers; what an earlier version did not count starts at 0.
+
+        Raises:
+            InputError: when they are more than this version counts.
+        """
+        kept = torch.as_tensor(events, dtype=torch.int64)
+        if len(kept) > len(EVENTS):
+            raise InputError(
+                f"the state counts {len(kept)} events, but this version counts {len(EVENTS)}: use the one that "
+                "saved it"
+            )
+        self.events.zero_()
+        self.events[: len(kept)] = kept
+
+    def check_held(self, w: Tensor | None = None, calibrated: bool = True) -> None:
         """Raise InputError unless `w`, (rows, cols), by default the tile's weights, fits: each within the
-        nominal range or its element's own bounds, which spread may set farther out.
+        nominal range or its element's own bounds, which spread may set farther out; as if the tile were not
+        calibrated, on request.
         """
         w = self.weight if w is None else w
-        fits = w == self.elements.clip(w) if self.hidden is None else self.hidden.fits(self._tile, w)
+        if self.hidden is None:
+            fits = w == self.elements.clip(w)
+        else:
+            fits = self.hidden.fits(self._tile, w, calibrated)
         self._check_weights(w.masked_fill(fits, 0.0))
 
     def _check_weights(self, w: Tensor) -> None:
@@ -174,37 +221,91 @@ class AbstractArray(abc.ABC):
         self.hidden = Hidden(self.device, self.elements, self.key, self.backend_name)
         return self.hidden
 
+    def _look(self) -> tuple[int, int, int]:
+        """Version, place and fingerprint of the weights: what any write changes, also one through `.data`.
+
+        Raises:
+            InputError: when the weights have another place, type or layout than kernels can take.
+        """
+        from .pulses.cpu_fingerprint import fingerprint
+
+        place = self.owner.data_ptr()
+        if self._bits is None or self._bits[0] != place:
+            self._check_layout(self.owner)
+            self._bits = place, self.weight.numpy().view(np.uint32)
+        bits = self._bits[1]
+        # a write that goes unseen is lost where elements hold more than the weights, and else not clipped
+        every = 1 if self.hidden is not None else 1 + 2 * (bits.size // (2 * MANY_CELLS))
+        return self.owner._version, place, fingerprint(bits, every)
+
+    def _unchanged(self) -> bool:
+        """Whether the weights are as the last primitive left them."""
+        try:
+            return self._left == self._look()
+        except InputError:
+            return False
+
     def sync(self) -> None:
         """Have the elements hold weights that were written, by torch, since the last primitive.
 
+        Weights beyond an element's own bound are set to that bound.
+
         Raises:
-            InputError: when they are outside the device's range.
+            InputError: when they are outside the device's range; nothing is changed then.
         """
-        if self.hidden is not None and self.owner._version != self._settled:
-            tiles = [t for t in tiles_of(self.owner) if t.hidden is not None]
-            for tile in tiles:
-                tile.check_held()
-            for tile in tiles:
-                if tile.hidden is not None:
-                    tile.hidden.settle(tile)
+        if self._left == self._look():
+            return
+        tiles = self._of_one_owner()
+        for tile in tiles:
+            tile.check_held()
+        for tile in tiles:
+            tile.load_weights()
+
+    def _of_one_owner(self) -> Sequence[AbstractArray]:
+        """The tiles of one parameter, this one among them."""
+        return tiles_of(self.owner) if self.block is not None else (self,)
 
     def wrote(self) -> None:
         """Note that the weights go with what the elements hold, of all tiles of one parameter."""
-        for tile in (self._tile,) if self.block is None else tiles_of(self.owner):
-            tile._settled = tile._waiting.checked_version = self.owner._version
+        self._left = version, _, _ = self._look()
+        if self.block is not None:  # torch's writes make a new version for all of them
+            for tile in self._of_one_owner():
+                if tile._left is not None:
+                    tile._left = version, *tile._left[1:]
+
+    def load_weights(self) -> None:
+        """Have the elements hold the weights as they are now, or are at their nearest bound."""
+        if self.hidden is not None:
+            self.hidden.settle(self._tile)
+            return
+        inside = self.elements.clip(self.weight)
+        if not torch.equal(inside, self.weight):
+            self.weight.copy_(inside)
+        self.wrote()
 
     def _take_over(self) -> None:
-        """Have the elements hold the weights as they are now."""
+        """`load_weights`, of weights that fit."""
         self.check_held()
-        if self.hidden is None:
-            self.weight.copy_(self.elements.clip(self.weight))
-        else:
-            self.hidden.settle(self._tile)
+        self.load_weights()
 
     @property
     def calibrated(self) -> bool:
         """Whether it has a reference that the device does not ask for, see `Tile.calibrate`."""
         return self.device.reference is None and "reference" in self.memory
+
+    def check_state(self, w: Tensor, memory: dict[str, Any]) -> None:
+        """Raise InputError unless weights `w` (rows, cols) and `memory` of a checkpoint can be restored.
+
+        Forgets a memory of other weights, which somebody has changed since: elements then hold `w`.
+        """
+        if memory:
+            hidden = self.hidden or Hidden(self.device, self.elements, self.key, self.backend_name)
+            hidden.check(self._tile, memory)
+            seen = hidden.seen(memory)
+            if seen is None or torch.equal(seen, w):
+                return
+            memory.clear()
+        self.check_held(w, calibrated=False)
 
     def restore(self, memory: Mapping[str, Any]) -> None:
         """Take over `memory` from a checkpoint, and make the weights from it.
@@ -217,8 +318,9 @@ class AbstractArray(abc.ABC):
         """
         if memory:
             (self.hidden or self._hide()).restore(self._tile, memory)
-        elif self.calibrated and self.hidden is not None:
+            return
+        if self.calibrated and self.hidden is not None:
             self.hidden.drop_calibration(self._tile)
             if self.device.memoryless:
                 self.hidden = None
-            self._take_over()
+        self._take_over()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..crossbar import Tile, describe
 from ..devices import Device
 from ..errors import InputError
+from . import states
 from .blocks import Block, layout
 
 __all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped", "weight_is_asked_for"]
@@ -200,23 +201,39 @@ class AnalogLayer(nn.Module):
     bands: int
     #: whether the converted layer had its weight as (inputs, outputs)
     came_transposed: bool = False
+    #: how digital weights are mapped into the device's range, see `mapped`
+    omega: float | None
 
     def _place(self, weight: Tensor, omega: float | None, settings: dict[str, Any], groups: int = 1) -> None:
         """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
         settings = dict(settings)
         flat = weight.detach().flatten(1)
         self.blocks = layout(flat.shape[0], flat.shape[1], groups, settings.pop("max_tile", None))
-        self.bands = 1 + self.blocks[-1].band
-        pairs = [mapped(flat[:, b.cols], settings["device"], omega) for b in self.blocks[: self.bands]]
-        analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)
-        self.weight = nn.Parameter(analog.contiguous())
-        self.out_scale = nn.Parameter(pairs[0][1] if self.bands == 1 else torch.stack([s for _, s in pairs]))
+        self.bands, self.omega = 1 + self.blocks[-1].band, omega
+        self.weight, self.out_scale = map(nn.Parameter, self._mapped(weight.detach(), settings["device"]))
         first = settings.pop("array", 0)  # arrays 1 to 255 beside each tile's own are for the algorithms
         whole = len(self.blocks) == 1
         self.tiles = [
             Tile(self.weight, part=i, block=None if whole else b[:2], array=first + 256 * i, **settings)
             for i, b in enumerate(self.blocks)
         ]
+
+    def _mapped(self, weight: Tensor, device: Device) -> tuple[Tensor, Tensor]:
+        """Analog weight and output scales of a digital weight of the same shape."""
+        flat = weight.flatten(1)
+        pairs = [mapped(flat[:, b.cols], device, self.omega) for b in self.blocks[: self.bands]]
+        analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)
+        return analog.contiguous(), pairs[0][1] if self.bands == 1 else torch.stack([s for _, s in pairs])
+
+    @property
+    def digital_shape(self) -> tuple[int, ...]:
+        """Shape of the weight of the converted layer."""
+        return tuple(self.weight.shape[::-1] if self.came_transposed else self.weight.shape)
+
+    def map_digital(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Analog weight and output scales of a weight of the converted layer, mapped as at conversion."""
+        weight = weight.t() if self.came_transposed else weight
+        return self._mapped(weight.detach().float(), self.tiles[0].device)
 
     def placed(self) -> Iterator[tuple[Tile, Block]]:
         """Every tile and where it lies."""
@@ -245,16 +262,30 @@ class AnalogLayer(nn.Module):
         return seen.t().contiguous() if self.came_transposed else seen
 
     def _bound_tiles(self) -> list[Tile]:
-        """The tiles, bound again to `weight` where loading or moving has replaced it.
+        """The tiles, which hold `weight` as it is now, also where it was replaced or written; elements
+        whose weight lies beyond their own bound are at that bound.
 
         Raises:
-            InputError: when the new weights are outside the device's range.
+            InputError: when the weights are outside the device's range, or not this layer's own parameter.
         """
-        if self.tiles[0].owner is not self.weight:
+        weight = self._parameters.get("weight")
+        if weight is None:
+            raise InputError(
+                "the weight of an analog layer is not a parameter but computed from others: undo that "
+                "(torch.nn.utils.parametrize.remove_parametrizations, torch.nn.utils.prune.remove)"
+            )
+        if weight.device.type == "meta":
+            raise InputError(
+                "an analog layer is on meta, without weights: call model.to_empty(device='cpu') and load a state"
+            )
+        if not weight.is_contiguous():
             self._keep_contiguous()
-            self._check_held(self.weight)
+        if self.tiles[0].owner is not weight:
+            for tile in self.tiles:
+                tile.check_bindable(weight)
             self._bind()
-        self.tiles[0].sync()
+        for tile in self.tiles:
+            tile.sync()
         return self.tiles
 
     def _bind(self) -> None:
@@ -265,46 +296,32 @@ class AnalogLayer(nn.Module):
         if not self.weight.is_contiguous():
             self.weight.data = self.weight.data.contiguous()
 
-    def _check_held(self, weight: Tensor) -> None:
-        for tile in self.tiles:
-            tile.check_held(tile.part_of(weight.contiguous()))
-
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         super()._apply(fn, recurse)
         self._keep_contiguous()  # .to(memory_format=torch.channels_last) would not
         return self
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **rest: Any) -> None:
-        weight = state_dict.get(prefix + "weight")
-        extra = state_dict.get(prefix + "_extra_state")
-        # a memory is checked as it is restored; so are weights that end a calibration
-        later = extra is not None and (extra.get("memory") or any(tile.calibrated for tile in self.tiles))
-        # weights of another shape are torch's to complain of
-        if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not later:
-            self._check_held(weight)
-        super()._load_from_state_dict(state_dict, prefix, *args, **rest)
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        if "weight" in self._parameters and self.weight.device.type != "meta":
+            self._bound_tiles()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        own = states.saved(self)
+        destination.update({f"{prefix}{states.BELOW}{name}": value for name, value in own.items()})
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Event counts of every tile, which address the random numbers, and what its elements hold beside
-        the weights, so that a resumed run continues."""
-        state: dict[str, Any] = {"events": [list(tile.events) for tile in self.tiles]}
-        if any(tile.memory for tile in self._bound_tiles()):
-            state["memory"] = [dict(tile.memory) for tile in self.tiles]
-        return state
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` returned; a calibration that it does not have is dropped."""
-        memory = state.get("memory")
-        later = memory or any(tile.calibrated for tile in self.tiles)
-        if later and self.tiles[0].owner is not self.weight:
-            self._keep_contiguous()
-            self._bind()  # the weights follow from the memory, or are checked without a reference
-        each = list(zip(self.tiles, memory or [{}] * len(self.tiles), strict=True))
-        # tiles with a memory come last: they note that the weights, as all tiles left them, go with it
-        for tile, planes in sorted(each, key=lambda pair: bool(pair[1])):
-            tile.restore(planes)
-        for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
-            tile.events[:] = events
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], strict: bool,
+        missing_keys: list[str], *rest: Any,
+    ) -> None:  # fmt: skip
+        found = states.found(self, state_dict, prefix)
+        ours = (f"{prefix}{states.BELOW}", f"{prefix}_extra_state")
+        state = {key: value for key, value in state_dict.items() if not key.startswith(ours)}
+        for name, value in (("weight", found.weight), ("out_scale", found.scale)):
+            if value is not None:
+                state[prefix + name] = value
+        super()._load_from_state_dict(state, prefix, local_metadata, strict, missing_keys, *rest)
+        missing_keys += [f"{prefix}out_scale"] * found.mapped
+        missing_keys += [f"{prefix}{states.BELOW}events"] * (found.events is None)
+        states.restore(self, found)
 
     def extra_repr(self) -> str:
         tile = self.tiles[0]

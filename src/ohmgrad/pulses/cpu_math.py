@@ -54,6 +54,7 @@ SOURCES = (
     "cpu.py",
     "cpu_runs.py",
     "cpu_counts.py",
+    "cpu_fingerprint.py",
     "cpu_rounding.py",
     "cpu_table.py",
     "cpu_table_runs.py",
