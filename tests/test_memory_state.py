@@ -239,7 +239,9 @@ def test_weights_of_a_digital_checkpoint_are_loaded_into_a_device_with_memory() 
 
 def test_a_memory_of_another_device_is_refused() -> None:
     pair, noisy = (network(device(**MEMORIES[name])) for name in ("pair", "write-noise"))
-    with pytest.raises(ohmgrad.InputError, match=r"'0' is of other elements \(device.write_noise 0.0, here 0.5\): conv"):
+    with pytest.raises(
+        ohmgrad.InputError, match=r"'0' is of other elements \(device.write_noise 0.0, here 0.5\): conv"
+    ):
         noisy.load_state_dict(pair.state_dict())
     with pytest.raises(ohmgrad.InputError, match=r"memory 'persistent' \(2, 2\) does not fit"):
         Tile((3, 2), device(write_noise=0.5)).restore({"persistent": torch.zeros(2, 2)})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .crossbar_memory import Hidden
 from .crossbar_sums import Numbers
@@ -43,10 +44,17 @@ EVENTS = (
 _AT = {name: i for i, name in enumerate(EVENTS)}
 
 #: cells from which on not all of a tile without memory are compared, to see whether it was written
-MANY_CELLS = 2**14
+MANY_CELLS = 2**12
 
 #: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
 _OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
+
+
+@cache
+def _fingerprint() -> Callable[[np.ndarray, int], int]:
+    from .pulses.cpu_fingerprint import fingerprint  # numba takes half a second to import
+
+    return fingerprint
 
 
 def tiles_of(parameter: Tensor) -> list[Tile]:
@@ -95,7 +103,9 @@ class AbstractArray(abc.ABC):
         self.hidden: Hidden | None = None
         #: version, place and fingerprint of the weights as the last primitive left them
         self._left: tuple[int, int, int] | None = None
-        self._bits: tuple[int, np.ndarray] | None = None
+        self._place: int | None = None
+        self._bits: np.ndarray | None = None
+        self._every = 1
         if not device.memoryless:
             self._hide().begin(self._tile)
         self._register()
@@ -105,7 +115,7 @@ class AbstractArray(abc.ABC):
             self._take_over()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_left": self._unchanged(), "_bits": None, "_numbers": None}
+        return {**vars(self), "_left": self._unchanged(), "_place": None, "_bits": None, "_numbers": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
         vars(self).update(state)
@@ -123,7 +133,7 @@ class AbstractArray(abc.ABC):
 
     def bind(self, owner: Tensor) -> None:
         """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
-        self.owner, self._left, self._bits = owner, None, None
+        self.owner, self._left, self._place = owner, None, None
         self._register()
 
     def check_bindable(self, owner: Tensor) -> None:
@@ -184,8 +194,8 @@ class AbstractArray(abc.ABC):
         kept = torch.as_tensor(events, dtype=torch.int64)
         if len(kept) > len(EVENTS):
             raise InputError(
-                f"the state counts {len(kept)} events, but this version counts {len(EVENTS)}: use the one that "
-                "saved it"
+                f"the state counts {len(kept)} events, but this version counts {len(EVENTS)}: use the one "
+                "that saved it"
             )
         self.events.zero_()
         self.events[: len(kept)] = kept
@@ -224,19 +234,22 @@ class AbstractArray(abc.ABC):
     def _look(self) -> tuple[int, int, int]:
         """Version, place and fingerprint of the weights: what any write changes, also one through `.data`.
 
+        Of weights that are no parameter, as those of arrays that an optimizer keeps, the version alone.
+
         Raises:
             InputError: when the weights have another place, type or layout than kernels can take.
         """
-        from .pulses.cpu_fingerprint import fingerprint
-
-        place = self.owner.data_ptr()
-        if self._bits is None or self._bits[0] != place:
-            self._check_layout(self.owner)
-            self._bits = place, self.weight.numpy().view(np.uint32)
-        bits = self._bits[1]
-        # a write that goes unseen is lost where elements hold more than the weights, and else not clipped
-        every = 1 if self.hidden is not None else 1 + 2 * (bits.size // (2 * MANY_CELLS))
-        return self.owner._version, place, fingerprint(bits, every)
+        owner = self.owner
+        place = owner.data_ptr()
+        if place != self._place:
+            self._check_layout(owner)
+            self._place = place
+            self._bits = self.weight.numpy().view(np.uint32) if isinstance(owner, nn.Parameter) else None
+            # a write that goes unseen is lost where elements hold more than the weights, else not clipped
+            whole = self.hidden is not None
+            self._every = 1 if whole else 1 + 2 * (self.weight.numel() // (2 * MANY_CELLS))
+        seen = 0 if self._bits is None else _fingerprint()(self._bits, self._every)
+        return owner._version, place, seen
 
     def _unchanged(self) -> bool:
         """Whether the weights are as the last primitive left them."""

@@ -1,4 +1,4 @@
-"""What a checkpoint says of the elements that it is about, so that a state of others is not taken for theirs."""
+"""What a checkpoint says of the elements that it is about, so that a state of others is not loaded."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def check_card(what: str, kept: Tensor, tiles: Sequence[AbstractArray]) -> None:
     if differs is not None:
         name, there, here = differs
         raise InputError(
-            f"the state of {what} is of other elements ({name} {there}, here {here}): convert as it was saved, "
-            "or leave out its 'analog.' entries and load with strict=False, to write its weights onto these"
+            f"the state of {what} is of other elements ({name} {there}, here {here}): convert as it was "
+            "saved, or leave out its 'analog.' entries and load with strict=False, to write its weights here"
         )
 
 
@@ -83,8 +83,9 @@ def _difference(there: Any, here: Any, name: str = "") -> tuple[str, str, str] |
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         pairs = [(name, a, b) for a, b in zip(there, here, strict=True)]
     else:
-        numbers = isinstance(there, float) and isinstance(here, float)
-        same = math.isclose(there, here, rel_tol=SAME, abs_tol=1e-9) if numbers else there == here
+        same = there == here
+        if isinstance(there, float) and isinstance(here, float):
+            same = math.isclose(there, here, rel_tol=SAME, abs_tol=1e-9)
         return None if same else (name, _short(there), _short(here))
     return next((found for n, a, b in pairs if (found := _difference(a, b, n)) is not None), None)
 

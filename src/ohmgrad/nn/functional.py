@@ -276,7 +276,8 @@ class AnalogLayer(nn.Module):
             )
         if weight.device.type == "meta":
             raise InputError(
-                "an analog layer is on meta, without weights: call model.to_empty(device='cpu') and load a state"
+                "an analog layer is on meta, without weights: call model.to_empty(device='cpu'), then load a "
+                "state"
             )
         if not weight.is_contiguous():
             self._keep_contiguous()
@@ -310,7 +311,7 @@ class AnalogLayer(nn.Module):
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], strict: bool,
-        missing_keys: list[str], *rest: Any,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
     ) -> None:  # fmt: skip
         found = states.found(self, state_dict, prefix)
         ours = (f"{prefix}{states.BELOW}", f"{prefix}_extra_state")
@@ -318,7 +319,9 @@ class AnalogLayer(nn.Module):
         for name, value in (("weight", found.weight), ("out_scale", found.scale)):
             if value is not None:
                 state[prefix + name] = value
-        super()._load_from_state_dict(state, prefix, local_metadata, strict, missing_keys, *rest)
+        super()._load_from_state_dict(
+            state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
         missing_keys += [f"{prefix}out_scale"] * found.mapped
         missing_keys += [f"{prefix}{states.BELOW}events"] * (found.events is None)
         states.restore(self, found)

@@ -297,7 +297,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         return known
 
     def _put_back_memories(self) -> None:
-        """Have the state hold what arrays hold: others may have copied its dictionaries, as Lightning does."""
+        """Have the state hold what arrays hold, where others have copied its dictionaries."""
         for group in self.param_groups:
             for tile, state in self.tiles_in(group):
                 for name, kept in state.items():

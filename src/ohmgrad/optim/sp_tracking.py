@@ -27,6 +27,7 @@ from .moves import (
 
 __all__ = ["SPTracking"]
 
+
 class SPTracking(AnalogOptimizer):
     """Dynamic symmetric-point tracking on arrays P and W; the network sees W + gamma (P - Q), Q digital.
 

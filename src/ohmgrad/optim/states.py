@@ -44,8 +44,9 @@ def check_kept(tile: Tile, state: dict[str, Any]) -> None:
             check_plane(tile, f"array {name!r}", kept["weight"])
             if "card" in kept:
                 check_card(f"array {name!r}", kept["card"], [tile])
-            if tile.hidden is not None:
-                tile.hidden.check(tile, kept["memory"])
+            for plane, value in kept["memory"].items():
+                if isinstance(value, Tensor) and value.dim():
+                    check_plane(tile, f"{plane!r} of array {name!r}", value)
 
 
 def check_plane(tile: Tile, name: str, kept: Tensor) -> None:
