@@ -315,9 +315,10 @@ class AbstractArray(abc.ABC):
             hidden = self.hidden or Hidden(self.device, self.elements, self.key, self.backend_name)
             hidden.check(self._tile, memory)
             seen = hidden.seen(memory)
-            if seen is None or torch.equal(seen, w):
+            if seen is not None and torch.equal(seen, w):
                 return
-            memory.clear()
+            if seen is not None:
+                memory.clear()
         self.check_held(w, calibrated=False)
 
     def restore(self, memory: Mapping[str, Any]) -> None:

@@ -180,6 +180,9 @@ class Hidden:
             whole = torch.int64 if name in NUMBERS else torch.int32 if name.startswith("age") else None
             kept = torch.as_tensor(value, dtype=whole or torch.float32).detach()
             tile.memory[name] = kept.clone(memory_format=torch.contiguous_format)
+        if not self.pair:  # the weights are the plane where there is no other, and may have been written
+            held = self.plane(tile, self.sides[0])
+            held.copy_(self.sides[0].clip(held))
         self.show(tile)
 
     def _added(self, tile: Tile) -> set[str]:
