@@ -1,4 +1,4 @@
-"""Weights that somebody writes: seen in whatever way they were written, and at their elements' bounds then."""
+"""Weights that somebody writes: seen in whatever way they were written, and kept within their bounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parameters_to_vector, prune, vector_to_parameters
+from torch.nn.utils import parameters_to_vector, parametrizations, prune, vector_to_parameters
 from torch.optim.swa_utils import AveragedModel
 
 import ohmgrad
@@ -140,10 +140,14 @@ def test_weights_outside_the_range_are_refused_and_stay_as_written(name: str, wr
     memory = copy.deepcopy(m.tiles[0].memory)
     w = m.weight.detach().clone()
     w[2, 3] = 5.0
+
+    def write_and_use() -> None:
+        WRITES[write](m, w)
+        m(torch.ones(1, 10))
+
     for _ in range(2):
         with pytest.raises(InputError, match=r"weight 5 is outside the device's range \[-0.6, 0.6\]"):
-            WRITES[write](m, w)
-            m(torch.ones(1, 10))
+            write_and_use()
     assert all(torch.equal(value, m.tiles[0].memory[key]) for key, value in memory.items())
     WRITES[write](m, w.clamp(-0.5, 0.5))
     m(torch.ones(1, 10))
@@ -286,7 +290,9 @@ def test_a_model_goes_to_meta_and_back() -> None:
         idle_step(m, optimizer)
         state, y = copy.deepcopy(m.state_dict()), m(torch.eye(10))
         m.to("meta")
-        with pytest.raises(InputError, match=r"on meta, without weights: call model.to_empty\(device='cpu'\)"):
+        with pytest.raises(
+            InputError, match=r"on meta, without weights: call model.to_empty\(device='cpu'\)"
+        ):
             m(torch.eye(10))
         m.to_empty(device="cpu")
         m.load_state_dict(state)

@@ -292,8 +292,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                 weight = weight.contiguous()
             known = tile.sibling(role, weight, kept.get("memory"))
             known.count_from(known.events if events is None else events)
-            kept.update(weight=known.owner, events=known.events, memory=known.memory, card=card([tile]))
+            kept.update(weight=known.owner, events=known.events, card=card([tile]))
             self._arrays[id(tile), name] = known
+        kept["memory"] = known.memory  # others may have copied the dictionaries of the state
         return known
 
     def _put_back_memories(self) -> None:
