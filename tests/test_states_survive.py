@@ -363,3 +363,15 @@ def test_parts_of_a_state_that_contradict_each_other_are_refused() -> None:
         InputError, match=r"layer '2' in the state is \(3, 17\), but this model needs \(3, 16\)"
     ):
         model.load_state_dict(state)
+
+
+def test_torchs_distributed_checkpoints_have_all_of_a_layer() -> None:
+    from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
+
+    first, second = (network(device(**MEMORIES["all-pair"]), max_tile=(3, 7)) for _ in range(2))
+    run = (first, TikiTaka(first.parameters(), lr=0.05, gamma=0.3))
+    train(run, 2)
+    set_model_state_dict(second, copy.deepcopy(get_model_state_dict(first)))
+    assert_same(first.state_dict(), second.state_dict())
+    with pytest.raises(AttributeError, match="no 'event': choose one of card, events"):
+        _ = first[2].analog.event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -297,3 +298,19 @@ def test_a_model_goes_to_meta_and_back() -> None:
         m.to_empty(device="cpu")
         m.load_state_dict(state)
         assert torch.equal(m(torch.eye(10)), y)
+
+
+def test_an_average_of_weights_that_an_optimizers_arrays_add_to_says_so() -> None:
+    m = layer()
+    optimizer = TikiTaka(m.parameters(), lr=0.1, fast_lr=0.1, gamma=0.5)
+    pair: Any = copy.deepcopy((m, optimizer))
+    average = AveragedModel(m)
+    for one in (m, pair[0]):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            in_place(one, torch.full((12, 10), 0.1))
+            one(torch.ones(1, 10))
+    for _ in range(2):
+        average.update_parameters(m)
+    with pytest.warns(UserWarning, match=r"an optimizer \(gamma > 0\) add to them stayed: average or copy"):
+        average(torch.ones(1, 10))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -120,6 +121,8 @@ class AbstractArray(abc.ABC):
     def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
         vars(self).update(state)
         self.count_in(self.events)
+        # no optimizer works on copies of the arrays; a copy of it puts its own there
+        self.companions = [(factor, Numbers(array.weight)) for factor, array in self.companions]
         self._left = self._look() if state["_left"] else None
         self._register()
 
@@ -273,6 +276,12 @@ class AbstractArray(abc.ABC):
             tile.check_held()
         for tile in tiles:
             tile.load_weights()
+        if self.companions and all(isinstance(array, Numbers) for _, array in self.companions):
+            warnings.warn(
+                "weights of a copy of a model were written, but what arrays of an optimizer (gamma > 0) "
+                "add to them stayed: average or copy ohmgrad.to_digital(model)",
+                stacklevel=4,
+            )
 
     def _of_one_owner(self) -> Sequence[AbstractArray]:
         """The tiles of one parameter, this one among them."""

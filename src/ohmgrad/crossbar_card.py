@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .devices import AbstractResponse
+from .devices import AbstractResponse, Device
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -53,10 +53,18 @@ def _described(tiles: Sequence[AbstractArray]) -> dict[str, Any]:
     blocks = [tile.block or (slice(0, tile.shape[0]), slice(0, tile.shape[1])) for tile in tiles]
     return {
         "tiles": [" x ".join(f"{lines.start}:{lines.stop}" for lines in block) for block in blocks],
-        "device": _plain(first.device),
+        "device": _device(first.device),
         "seed": first.key.seed,
         "arrays": [tile.key.array for tile in tiles],
     }
+
+
+def _device(device: Device) -> dict[str, Any]:
+    """A device as JSON has it, made once: callables cost time, and measured tables are long."""
+    known = vars(device).get("_described")
+    if known is None:
+        object.__setattr__(device, "_described", known := _plain(device))
+    return known
 
 
 def _plain(value: Any) -> Any:

@@ -78,7 +78,8 @@ def convert(
     scales and periphery; torch's Transformer encoders do so in evaluation, and are kept from it.
 
     `save_pretrained` of a model of Hugging Face's transformers saves the digital model that computes the
-    same: `from_pretrained` and this function make it analog again. To resume a training, keep `state_dict()`.
+    same: `from_pretrained` and this function make it analog again. Its files hold the analog state too, from
+    which a Trainer resumes exactly.
 
     Args:
         model: any module; it is not changed.

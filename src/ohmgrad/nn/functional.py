@@ -185,8 +185,9 @@ class AnalogLayer(nn.Module):
     """What analog layers share: a weight on tiles, digital output scales, and their checkpoints.
 
     A layer calls `_place`, which makes `weight` (an ordinary parameter) and `out_scale`, and sets `bias`.
-    Weights that are loaded, assigned or written in place must lie in the device's range: an InputError says
-    so when they are loaded, or else in the next forward or backward pass.
+    Weights that are loaded, replaced or written, in whatever way, are taken over in the next forward pass:
+    those beyond their element's own bound are set to it, and those outside the device's range are refused.
+    A weight without output scales, in a state, is that of a digital layer, and is mapped as at conversion.
 
     A group of outputs, and a block of a weight larger than `max_tile`, has a tile of its own. `out_scale` is
     (outputs,), or (blocks along the inputs, outputs) where there is more than one.
@@ -308,6 +309,11 @@ class AnalogLayer(nn.Module):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         own = states.saved(self)
         destination.update({f"{prefix}{states.BELOW}{name}": value for name, value in own.items()})
+
+    @property
+    def analog(self) -> states.Below:
+        """What checkpoints hold of this layer below `analog.`, see `ohmgrad.nn.states`."""
+        return states.Below(states.saved(self))
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], strict: bool,

@@ -28,7 +28,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from .functional import AnalogLayer
 
-__all__ = ["BELOW", "Found", "found", "restore", "saved"]
+__all__ = ["BELOW", "Below", "Found", "found", "restore", "saved"]
 
 #: what the names of a layer's own tensors begin with
 BELOW = "analog."
@@ -42,6 +42,19 @@ def saved(layer: AnalogLayer) -> dict[str, Tensor]:
         if tile.companions:
             state[f"beside.{i}"] = weighted_sum(torch.zeros(tile.shape), tile.companions)
     return state
+
+
+class Below:
+    """The tensors of `saved` as attributes, `memory.0.age`: torch's distributed checkpoints look for them."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self._state = state
+
+    def __getattr__(self, name: str) -> Any:
+        below = {key[len(name) + 1 :]: v for key, v in self._state.items() if key.startswith(f"{name}.")}
+        if not below and name not in self._state:
+            raise AttributeError(f"there is no {name!r}: choose one of {', '.join(self._state)}")
+        return Below(below) if below else self._state[name]
 
 
 @dataclass

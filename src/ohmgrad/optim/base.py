@@ -53,7 +53,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     theirs. Copies of a model start without an optimizer and without factors.
 
     Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
-    model's state alone is another function: save and restore both. The network sees the arrays of one
+    model's state has what they add to the weights, so that it alone is the same function; to go on training,
+    save and restore both. The network sees the arrays of one
     optimizer, the latest that was made, restored or stepped for its weights; they stay in sight when that one
     is gone. A gamma that is changed in `param_groups` is seen from the next step, or restored state, on.
 
