@@ -72,7 +72,7 @@ def main() -> None:
         start = torch.empty(SIDE, SIDE).uniform_(-0.1, 0.1)
         tile = Tile(start, PAPER, seed=1)
         check(tile, x, d, lr)
-        before = list(tile.events)
+        before = tile.events.tolist()
         rounds = 7
 
         def work(tile: Tile = tile, lr: float = lr) -> None:
@@ -81,7 +81,7 @@ def main() -> None:
 
         took = seconds(work, rounds=rounds, warm=2) / 2
         updates = tile.count("updates") - before[0]
-        pulses = sum(tile.events[1:3]) - sum(before[1:3])
+        pulses = sum(tile.events[1:3].tolist()) - sum(before[1:3])
         unit = SIDE * SIDE * BATCH
         other = peer(lr, x, d)
         beside = "-" if other is None else f"{other * 1e9 / unit:.2f}"

@@ -65,7 +65,7 @@ def test_a_run_is_a_tile(n: int, pulsing: Pulsing) -> None:
     for tile in tiles:
         tile.zero_shift(1)
     assert torch.equal(arrays.w, torch.cat([tile.weight for tile in tiles]))
-    assert arrays.events.tolist() == [tile.events[1:5] for tile in tiles]
+    assert arrays.events.tolist() == [tile.events[1:5].tolist() for tile in tiles]
     pulses = arrays.events[:, :2].sum(1)
     assert int(pulses.max()) > 10 * n
     assert int((pulses > 2 * n).sum()) > size / 2  # more than those of the zero-shift
@@ -84,7 +84,7 @@ def test_callables_are_tiles_too(fidelity: Any) -> None:
         tile.pulse(x[t : t + 1], torch.ones(1, 1), 0.05)
         tile.zero_shift(2)
     assert torch.equal(arrays.w, torch.cat([tile.weight for tile in tiles]))
-    assert arrays.events.tolist() == [tile.events[1:5] for tile in tiles]
+    assert arrays.events.tolist() == [tile.events[1:5].tolist() for tile in tiles]
 
 
 @pytest.mark.filterwarnings("ignore:.*max_bl")  # as a tile clips, too
@@ -107,8 +107,8 @@ def test_residual_learning_is_two_tiles(device: Device, gamma: float) -> None:
             slow.pulse(fast.backward(one), one, 0.02)
         assert torch.equal(slow.weight[0].double(), found.arrays["W"][t])
         assert torch.equal(fast.weight[0].double(), found.arrays["P"][t])
-        assert found.events["W"][t].tolist() == slow.events[1:5]
-        assert found.events["P"][t].tolist() == fast.events[1:5]
+        assert found.events["W"][t].tolist() == slow.events[1:5].tolist()
+        assert found.events["P"][t].tolist() == fast.events[1:5].tolist()
     total = sum(e[:, 0] + e[:, 1] for e in found.events.values())
     assert torch.equal(found.pulses, torch.as_tensor(total))
 

@@ -187,7 +187,7 @@ def test_save_pretrained_takes_a_state_as_transformers_does(tmp_path: Path) -> N
         model.save_pretrained(tmp_path / f"{i}", *given)
         saved = type(digital).from_pretrained(tmp_path / f"{i}").state_dict()
         torch.testing.assert_close(dict(saved), [dict(digital.state_dict()), zeros][i])
-    with pytest.raises(InputError, match=r"_extra_state' of an analog layer, .* leave state_dict out, or"):
+    with pytest.raises(InputError, match=r"out_scale' of an analog layer, .* leave state_dict out, or"):
         model.save_pretrained(tmp_path / "analog", state_dict=model.state_dict())
 
 

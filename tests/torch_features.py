@@ -5,6 +5,7 @@ from __future__ import annotations
 from features import (
     REFUSED,
     averages,
+    checkpoints,
     gradients,
     layers,
     libraries,
@@ -13,13 +14,15 @@ from features import (
     processes,
     schedules,
     tensors,
+    weights,
     workers,
     wrappers,
 )  # fmt: skip
 from ohmgrad import InputError
 
 MODULES = (
-    loop, gradients, tensors, schedules, precision, averages, layers, wrappers, processes, workers, libraries,
+    loop, gradients, tensors, weights, schedules, precision, averages, checkpoints, layers, wrappers, processes,
+    workers, libraries,
 )  # fmt: skip
 GROUPS = [module.group for module in MODULES]
 

@@ -107,12 +107,13 @@ class Tile(AbstractArray):
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
         how = pulsing or self.pulsing
+        self.sync()
         if self.hidden is None:
             up, down, toggles, slots = ops.pulsed_update_(
-                self.weight, self.elements, x, d, lr, how, self.key, self.events[0], self.backend
+                self.weight, self.elements, x, d, lr, how, self.key, self.count("updates"), self.backend
             )
+            self.wrote()
         else:
-            self.sync()
             up, down, toggles, slots = self.hidden.pulse(self, x, d, lr, how)
         self.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         self._refresh()
@@ -135,13 +136,14 @@ class Tile(AbstractArray):
 
     def _apply_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
+        self.sync()
         if self.hidden is None:
             ops.apply_counts_(
                 self.weight, self.elements, n, self.pulsing.fidelity, self.key,
                 self.count("updates"), self.backend,
             )  # fmt: skip
+            self.wrote()
         else:
-            self.sync()
             self.hidden.apply_counts(self, n)
         up, down = int(n.clamp(min=0).sum()), int(-n.clamp(max=0).sum())
         self.count_events(updates=1, pulses_up=up, pulses_down=down)
@@ -185,8 +187,7 @@ class Tile(AbstractArray):
         down = one if self.device.pair is not None else 1 - up
         count_selected(self, torch.arange(self.weight.numel()) % self.shape[1], up.flatten(), down.flatten())
         self.weight.copy_(self.elements.clip(self._free_only(torch.full(self.shape, float(value)))))
-        if self.hidden is not None:
-            self.hidden.settle(self)
+        self.load_weights()
 
     def _free_only(self, target: Tensor) -> Tensor:
         """`target` (rows, cols), but of held weights the values that they have."""

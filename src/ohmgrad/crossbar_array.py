@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import abc
+import warnings
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .crossbar_memory import Hidden
+from .crossbar_sums import Numbers
 from .devices import Device, Elements, draw
 from .devices.elements import check_shape
 from .errors import InputError, check_integer
@@ -53,6 +57,10 @@ EVENTS = (
 )
 _AT = {name: i for i, name in enumerate(EVENTS)}
 
+#: cells of a tile without memory that are compared, to see whether it was written: all of up to so many, and
+#: about so few of more
+MANY_CELLS, FEW_CELLS = 2**12, 2**10
+
 #: the tile that owns a tensor, by the tensor's id; a tile keeps its tensor alive
 _OWNERS: weakref.WeakValueDictionary[tuple[int, int], Tile] = weakref.WeakValueDictionary()
 
@@ -69,6 +77,13 @@ def free_array(seed: int, tiles: int) -> int:
     while clash := taken.intersection(range(first, first + tiles)):
         first = max(clash) + 1
     return first * NUMBERS
+
+
+@cache
+def _fingerprint() -> Callable[[np.ndarray, int], int]:
+    from .pulses.cpu_fingerprint import fingerprint  # numba takes half a second to import
+
+    return fingerprint
 
 
 def tiles_of(parameter: Tensor) -> list[Tile]:
@@ -104,17 +119,20 @@ class AbstractArray(abc.ABC):
         self.device, self.part, self.block = device, part, block
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.key, self.backend = Key(seed, array), backend
-        #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
-        self.events: list[int] = [0] * len(EVENTS)
+        self.count_in(torch.zeros(len(EVENTS), dtype=torch.int64))
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
-        self.companions: list[tuple[float | Tensor, Tile]] = []
+        self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
         self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
         self.backend_name = ops.backend_for(self.owner, self.elements, backend)
         #: what the elements hold where that is not the weights, see `crossbar_memory`; empty if it is
         self.memory: dict[str, Any] = {}
         #: what lies around the elements' responses; None for a device that only answers pulses
         self.hidden: Hidden | None = None
-        self._settled = -1  # version of the weights that the memory goes with
+        #: version, place and fingerprint of the weights as the last primitive left them
+        self._left: tuple[int, int, int] | None = None
+        self._place: int | None = None
+        self._bits: np.ndarray | None = None
+        self._every = 1
         if not device.memoryless:
             self._hide().begin(self._tile)
         self._register()
@@ -124,13 +142,14 @@ class AbstractArray(abc.ABC):
             self._take_over()
 
     def __getstate__(self) -> dict[str, Any]:
-        self.sync()
-        return dict(vars(self))
+        return {**vars(self), "_left": self._unchanged(), "_place": None, "_bits": None, "_numbers": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
         vars(self).update(state)
-        if self.hidden is not None:
-            self._settled = self.owner._version
+        self.count_in(self.events)
+        # no optimizer works on copies of the arrays; a copy of it puts its own there
+        self.companions = [(factor, Numbers(array.weight)) for factor, array in self.companions]
+        self._left = self._look() if state["_left"] else None
         self._register()
 
     @property
@@ -144,7 +163,7 @@ class AbstractArray(abc.ABC):
 
     def bind(self, owner: Tensor) -> None:
         """Make `owner` (same shape, contiguous) the tensor that holds this tile's weights."""
-        self.owner, self._settled = owner, -1
+        self.owner, self._left, self._place = owner, None, None
         self._register()
 
     def renumber(self, array: int) -> None:
@@ -153,6 +172,23 @@ class AbstractArray(abc.ABC):
         self.elements = draw(self.device, self.shape, self.key)
         if self.hidden is not None:
             self._hide()
+
+    def check_bindable(self, owner: Tensor) -> None:
+        """Raise InputError unless `owner` can hold this tile's weights: in type, shape and range, and no
+        other layer's tile works on it."""
+        self._check_layout(owner)
+        other = _OWNERS.get((id(owner), self.part))
+        if other is not None and other is not self and other.owner is owner:
+            raise InputError(
+                "two analog layers share one weight, but a crossbar holds its own: untie them, or use one "
+                "layer in both places"
+            )
+        self.check_held(self.part_of(owner))
+
+    def _check_layout(self, owner: Tensor) -> None:
+        ops.backend_for(owner, self.elements, self.backend)
+        if self.part_of(owner).shape != self.shape:
+            raise InputError(f"weight is {tuple(owner.shape)}, but its tile is {self.shape}: keep its shape")
 
     @property
     def weight(self) -> Tensor:
@@ -173,23 +209,44 @@ class AbstractArray(abc.ABC):
 
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened."""
-        return self.events[_AT[name]]
+        return self._numbers[_AT[name]]
 
     def count_events(self, **events: int) -> None:
         """Add to counts of `EVENTS`."""
         for name, number in events.items():
-            self.events[_AT[name]] += number
+            self._numbers[_AT[name]] += number
 
-    def restore_events(self, events: Sequence[int]) -> None:
-        """Take over counts from a checkpoint; one of before an event was counted has fewer."""
-        self.events[:] = [*events, *[0] * (len(EVENTS) - len(events))]
+    def count_in(self, events: Tensor) -> None:
+        """Go on counting in `events`, int64 (len(EVENTS),): what a checkpoint holds is counted in place."""
+        #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
+        self.events = events
+        self._numbers = events.numpy().data  # the same memory: it takes numbers in a hundredth of the time
 
-    def check_held(self, w: Tensor | None = None) -> None:
+    def count_from(self, events: Any) -> None:
+        """Go on from `events`, integers; what an earlier version did not count starts at 0.
+
+        Raises:
+            InputError: when they are more than this version counts.
+        """
+        kept = torch.as_tensor(events, dtype=torch.int64)
+        if len(kept) > len(EVENTS):
+            raise InputError(
+                f"the state counts {len(kept)} events, but this version counts {len(EVENTS)}: use the one "
+                "that saved it"
+            )
+        self.events.zero_()
+        self.events[: len(kept)] = kept
+
+    def check_held(self, w: Tensor | None = None, calibrated: bool = True) -> None:
         """Raise InputError unless `w`, (rows, cols), by default the tile's weights, fits: each within the
-        nominal range or its element's own bounds, which spread may set farther out.
+        nominal range or its element's own bounds, which spread may set farther out; as if the tile were not
+        calibrated, on request.
         """
         w = self.weight if w is None else w
-        fits = w == self.elements.clip(w) if self.hidden is None else self.hidden.fits(self._tile, w)
+        if self.hidden is None:
+            fits = w == self.elements.clip(w)
+        else:
+            fits = self.hidden.fits(self._tile, w, calibrated)
         self._check_weights(w.masked_fill(fits, 0.0))
 
     def _check_weights(self, w: Tensor) -> None:
@@ -211,37 +268,102 @@ class AbstractArray(abc.ABC):
         self.hidden = Hidden(self.device, self.elements, self.key, self.backend_name)
         return self.hidden
 
+    def _look(self) -> tuple[int, int, int]:
+        """Version, place and fingerprint of the weights: what any write changes, also one through `.data`.
+
+        Of weights that are no parameter, as those of arrays that an optimizer keeps, the version alone.
+
+        Raises:
+            InputError: when the weights have another place, type or layout than kernels can take.
+        """
+        owner = self.owner
+        place = owner.data_ptr()
+        if place != self._place:
+            self._check_layout(owner)
+            self._place = place
+            self._bits = self.weight.numpy().view(np.uint32) if isinstance(owner, nn.Parameter) else None
+            # a write that goes unseen is lost where elements hold more than the weights, else not clipped
+            whole = self.hidden is not None
+            cells = self.weight.numel()
+            self._every = 1 if whole or cells <= MANY_CELLS else 1 + cells // (2 * FEW_CELLS) * 2
+        seen = 0 if self._bits is None else _fingerprint()(self._bits, self._every)
+        return owner._version, place, seen
+
+    def _unchanged(self) -> bool:
+        """Whether the weights are as the last primitive left them."""
+        try:
+            return self._left == self._look()
+        except InputError:
+            return False
+
     def sync(self) -> None:
         """Have the elements hold weights that were written, by torch, since the last primitive.
 
+        Weights beyond an element's own bound are set to that bound.
+
         Raises:
-            InputError: when they are outside the device's range.
+            InputError: when they are outside the device's range; nothing is changed then.
         """
-        if self.hidden is not None and self.owner._version != self._settled:
-            tiles = [t for t in tiles_of(self.owner) if t.hidden is not None]
-            for tile in tiles:
-                tile.check_held()
-            for tile in tiles:
-                if tile.hidden is not None:
-                    tile.hidden.settle(tile)
+        if self._left == self._look():
+            return
+        tiles = self._of_one_owner()
+        for tile in tiles:
+            tile.check_held()
+        for tile in tiles:
+            tile.load_weights()
+        if self.companions and all(isinstance(array, Numbers) for _, array in self.companions):
+            warnings.warn(
+                "weights of a copy of a model were written, but what arrays of an optimizer (gamma > 0) "
+                "add to them stayed: average or copy ohmgrad.to_digital(model)",
+                stacklevel=4,
+            )
+
+    def _of_one_owner(self) -> Sequence[AbstractArray]:
+        """The tiles of one parameter, this one among them."""
+        return tiles_of(self.owner) if self.block is not None else (self,)
 
     def wrote(self) -> None:
         """Note that the weights go with what the elements hold, of all tiles of one parameter."""
-        for tile in (self._tile,) if self.block is None else tiles_of(self.owner):
-            tile._settled = self.owner._version
+        self._left = version, _, _ = self._look()
+        if self.block is not None:  # torch's writes make a new version for all of them
+            for tile in self._of_one_owner():
+                if tile._left is not None:
+                    tile._left = version, *tile._left[1:]
+
+    def load_weights(self) -> None:
+        """Have the elements hold the weights as they are now, or are at their nearest bound."""
+        if self.hidden is not None:
+            self.hidden.settle(self._tile)
+            return
+        inside = self.elements.clip(self.weight)
+        if not torch.equal(inside, self.weight):
+            self.weight.copy_(inside)
+        self.wrote()
 
     def _take_over(self) -> None:
-        """Have the elements hold the weights as they are now."""
+        """`load_weights`, of weights that fit."""
         self.check_held()
-        if self.hidden is None:
-            self.weight.copy_(self.elements.clip(self.weight))
-        else:
-            self.hidden.settle(self._tile)
+        self.load_weights()
 
     @property
     def calibrated(self) -> bool:
         """Whether it has a reference that the device does not ask for, see `Tile.calibrate`."""
         return self.device.reference is None and "reference" in self.memory
+
+    def check_state(self, w: Tensor, memory: dict[str, Any]) -> None:
+        """Raise InputError unless weights `w` (rows, cols) and `memory` of a checkpoint can be restored.
+
+        Forgets a memory of other weights, which somebody has changed since: elements then hold `w`.
+        """
+        if memory:
+            hidden = self.hidden or Hidden(self.device, self.elements, self.key, self.backend_name)
+            hidden.check(self._tile, memory)
+            seen = hidden.seen(memory)
+            if seen is not None and torch.equal(seen, w):
+                return
+            if seen is not None:
+                memory.clear()
+        self.check_held(w, calibrated=False)
 
     def restore(self, memory: Mapping[str, Any]) -> None:
         """Take over `memory` from a checkpoint, and make the weights from it.
@@ -254,8 +376,9 @@ class AbstractArray(abc.ABC):
         """
         if memory:
             (self.hidden or self._hide()).restore(self._tile, memory)
-        elif self.calibrated and self.hidden is not None:
+            return
+        if self.calibrated and self.hidden is not None:
             self.hidden.drop_calibration(self._tile)
             if self.device.memoryless and not self.memory:
                 self.hidden = None
-            self._take_over()
+        self._take_over()

@@ -8,7 +8,8 @@ else, which pulses and time act on, in planes of `Tile.memory`, each (rows, cols
     reference          weight = persistent - reference
     age, age_minus     steps of time since an element was last pulsed, int32
     fixed              where a weight is held, its value; NaN elsewhere (`Tile.hold`, of any device)
-    clock              times that `wait` drew numbers; refreshes likewise: numbers, not planes
+    clock              times that `wait` drew numbers; refreshes likewise: int64 tensors of one number, which
+                       are counted in place, so that a state that was put into other containers goes on
 
 After each primitive the weights are made anew from these. Weights that a user writes are taken over before
 the next one: the elements then hold them as they are given, without write noise.
@@ -36,6 +37,8 @@ __all__ = ["Hidden"]
 
 #: standard deviations that no number of Box-Muller on 32-bit words exceeds: sqrt(-2 log 2^-33) = 6.76
 TOP_NORMAL = 6.8
+#: what is one number for the whole array
+NUMBERS = ("clock", "refreshes")
 AGES = {"persistent": "age", "plus": "age", "minus": "age_minus"}
 
 
@@ -74,9 +77,9 @@ class Hidden:
                 tile.shape, dtype=torch.int32 if name.startswith("age") else torch.float32
             )
         if self.device.retention is not None:
-            tile.memory["clock"] = 0
+            tile.memory["clock"] = torch.zeros((), dtype=torch.int64)
         if self.pair:
-            tile.memory["refreshes"] = 0
+            tile.memory["refreshes"] = torch.zeros((), dtype=torch.int64)
 
     def plane(self, tile: Tile, side: Side) -> Tensor:
         """Weights of the elements of a side, (rows, cols): a plane of their own, or the tile's weights."""
@@ -88,19 +91,22 @@ class Hidden:
             return tile.memory["plus"] - tile.memory["minus"]
         return self.plane(tile, self.sides[0])
 
-    def reach(self, tile: Tile, w: Tensor) -> Tensor:
-        """`w` (rows, cols) kept inside what the weights can be, write noise aside."""
+    def reach(self, tile: Tile, w: Tensor, calibrated: bool = True) -> Tensor:
+        """`w` (rows, cols) kept inside what the weights can be, write noise aside; as if it were not
+        calibrated, on request."""
         if self.pair:
             plus, minus = (side.elements.upper for side in self.sides)
             return torch.minimum(torch.maximum(w, -minus), plus)
-        if (reference := tile.memory.get("reference")) is not None:
+        reference = tile.memory.get("reference")
+        if reference is not None and (calibrated or self.device.reference is not None):
             return self.sides[0].clip(w + reference) - reference
         return self.sides[0].clip(w)
 
-    def fits(self, tile: Tile, w: Tensor) -> Tensor:
-        """Whether each of `w` (rows, cols) can be a weight, write noise and rounding included."""
+    def fits(self, tile: Tile, w: Tensor, calibrated: bool = True) -> Tensor:
+        """Whether each of `w` (rows, cols) can be a weight, write noise and rounding included; `calibrated`
+        as in `reach`."""
         slack = TOP_NORMAL * self.noise + 1e-6 * (self.device.response.w_max - self.device.response.w_min)
-        return (w - self.reach(tile, w)).abs() <= slack  # false for NaN
+        return (w - self.reach(tile, w, calibrated)).abs() <= slack  # false for NaN
 
     def settle(self, tile: Tile) -> None:
         """Have the elements hold the tile's weights, as near as they can; ages and noise start anew."""
@@ -118,13 +124,23 @@ class Hidden:
         self._fix_as_written(tile)
         self.show(tile)
 
+    def seen(self, memory: Mapping[str, Any]) -> Tensor | None:
+        """The weights that go with `memory`; None where it has no plane of them."""
+        if self.pair:
+            w = memory["plus"] - memory["minus"]
+        elif "reference" in memory:
+            w = memory["persistent"] - memory["reference"]
+        else:
+            w = memory.get("persistent")
+        return w + memory["noise"] if w is not None and "noise" in memory else w
+
     def show(self, tile: Tile, touched: Tensor | None = None, refresh: bool = False) -> None:
         """Make the weights from what the elements hold; `touched`, bool (rows, cols): those just pulsed."""
         memory = tile.memory
         for side in self.sides:
             side.pin(self.plane(tile, side))
         if touched is not None and "noise" in memory:
-            step = memory["refreshes"] if refresh else tile.count("updates")
+            step = int(memory["refreshes"]) if refresh else tile.count("updates")
             key = refresh_key(tile.key) if refresh else tile.key
             renew_normals_(memory["noise"], touched, self.noise, step, Purpose.WRITE_NOISE, key, self.numba)
         if "fixed" in memory:
@@ -166,16 +182,12 @@ class Hidden:
         if "noise" in memory:
             memory["noise"].masked_fill_(~fixed.isnan(), 0.0)
 
-    def restore(self, tile: Tile, planes: Mapping[str, Any]) -> None:
-        """Take over the memory of a checkpoint; a calibration that it does not have is dropped.
-
-        Raises:
-            InputError: when it is of another kind of device, or of another shape, or lacks a plane.
-        """
+    def check(self, tile: Tile, planes: Mapping[str, Any]) -> None:
+        """Raise InputError unless the memory of a checkpoint is of this kind of device and of this shape."""
         known = {*tile.memory, "fixed", *(() if self.pair else ("persistent", "reference"))}
         for name, value in planes.items():
-            shape = tuple(value.shape) if isinstance(value, Tensor) else tile.shape
-            if name not in known or shape != tile.shape:
+            shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+            if name not in known or shape != (() if name in NUMBERS else tile.shape):
                 raise InputError(
                     f"memory {name!r} {shape} does not fit a tile of {tile.shape} that remembers "
                     f"{', '.join(tile.memory) or 'nothing'}: load it into a model of the same device"
@@ -188,14 +200,23 @@ class Hidden:
                 f"memory has no {missing[0]!r}, which elements of this device hold beside the weights: "
                 "load it into a model of the same device"
             )
+
+    def restore(self, tile: Tile, planes: Mapping[str, Any]) -> None:
+        """Take over the memory of a checkpoint; a calibration that it does not have is dropped.
+
+        Raises:
+            InputError: when it is of another kind of device, or of another shape, or lacks a plane.
+        """
+        self.check(tile, planes)
         self.drop_calibration(tile)
         fixed = tile.memory.pop("fixed", None)
         for name, value in planes.items():
-            if isinstance(value, Tensor):
-                kind = torch.int32 if name.startswith("age") else torch.float32
-                tile.memory[name] = value.detach().to(kind, copy=True).contiguous()
-            else:
-                tile.memory[name] = int(value)
+            whole = torch.int64 if name in NUMBERS else torch.int32 if name.startswith("age") else None
+            kept = torch.as_tensor(value, dtype=whole or torch.float32).detach()
+            tile.memory[name] = kept.clone(memory_format=torch.contiguous_format)
+        if not self.pair:  # the weights are the plane where there is no other, and may have been written
+            held = self.plane(tile, self.sides[0])
+            held.copy_(self.sides[0].clip(held))
         self.show(tile)
         if fixed is not None and "fixed" not in planes:  # a state from before: held at its values
             self.hold(tile, ~fixed.isnan())
@@ -261,7 +282,7 @@ class Hidden:
         for _ in range(steps // at_once):
             for side in self.sides:
                 age = tile.memory.get(AGES[side.name])
-                w, clock = self.plane(tile, side), tile.memory["clock"]
+                w, clock = self.plane(tile, side), int(tile.memory["clock"])
                 pass_time(side, w, age, at_once, clock, self.device, self.numba)
             tile.memory["clock"] += 1
         self.show(tile)

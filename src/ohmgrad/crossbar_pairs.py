@@ -56,7 +56,7 @@ class ResetPairs:
         if bool(n.any()):
             counts = torch.zeros(self._g.shape, dtype=torch.int64)
             counts.view(-1)[: 2 * len(n)] = torch.cat([n.clamp(min=0), (-n).clamp(min=0)])
-            key, step = refresh_key(tile.key), tile.memory["refreshes"]
+            key, step = refresh_key(tile.key), int(tile.memory["refreshes"])
             backend, fidelity = self._hidden.backend, tile.pulsing.fidelity
             apply_counts_(self._g, self._elements, counts, fidelity, key, step, backend)
             self._g.clamp_(min=0.0)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Companions", "weighted_sum"]
+__all__ = ["Companions", "Numbers", "weighted_sum"]
 
 
 class _Array(Protocol):
     @property
     def weight(self) -> Tensor: ...
+
+
+class Numbers(NamedTuple):
+    """What products see beside the weights where no array holds it, as after loading a model alone."""
+
+    #: (rows, cols)
+    weight: Tensor
 
 
 #: factors, numbers or one for each column (cols,), and arrays (rows, cols)

@@ -135,7 +135,7 @@ def resume(device: Device) -> Finding:
     for one in (layer, twin, restored):
         for i in range(3, 6):
             _update(one.tiles[0], i)
-        ends.append((one.weight.detach(), one(probe).detach(), list(one.tiles[0].events)))
+        ends.append((one.weight.detach(), one(probe).detach(), one.tiles[0].events.tolist()))
     same = [all(_equal(a, b) for a, b in zip(ends[0], end, strict=True)) for end in ends[1:]]
     moved = not torch.equal(ends[0][0], before)
     said = ("the same" if same[0] else "differs", "the same" if same[1] else "differs")
@@ -185,7 +185,7 @@ def backends(device: Device) -> Finding:
             spread_over(tile, shares(tile))
             tile.pulse(*factors(tile), lr=-3 * bare.dw_min)
         worst = max(worst, float((tiles[0].weight - tiles[1].weight).abs().max()))
-        events &= tiles[0].events == tiles[1].events
+        events &= torch.equal(tiles[0].events, tiles[1].events)
         reach = max(reach, float(tiles[0].elements.upper.abs().max()))
     top = max(100 * 2.0**-24 * reach, 2e-4 * bare.dw_min * max(bare.nominal_steps))
     return found(

@@ -14,6 +14,7 @@ from ..devices import Device
 from ..errors import InputError, check_number
 from ..periphery import Periphery
 from ..pulses import Pulsing
+from . import states
 from .attention import AnalogMultiheadAttention
 from .choice import choose, patterns
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
@@ -80,7 +81,8 @@ def convert(
     scales and periphery; torch's Transformer encoders do so in evaluation, and are kept from it.
 
     `save_pretrained` of a model of Hugging Face's transformers saves the digital model that computes the
-    same: `from_pretrained` and this function make it analog again. To resume a training, keep `state_dict()`.
+    same: `from_pretrained` and this function make it analog again. Its files hold the analog state too, from
+    which a Trainer resumes exactly.
 
     A LeftDigitalWarning names the layers with weight matrices that the patterns match and that cannot be
     converted, with the reason. `exclude` says that this is meant; `left_digital` lists them later.
@@ -147,14 +149,28 @@ def convert(
         twins[layer] = twin
         array += 256 * sum(len(part.tiles) for _, part in analog_layers(twin))
     if model in twins:
-        return twins[model]
+        return _loaded_wholly(twins[model])
     for parent in list(model.modules()):
         for name, child in list(parent._modules.items()):  # named_children() skips a second name
             if child is not None and child in twins:
                 setattr(parent, name, twins[child])
     call_all_layers(model)
     save_digitally(model)
+    return _loaded_wholly(model)
+
+
+def _loaded_wholly(model: nn.Module) -> nn.Module:
+    """Have a model look at all of a state before it changes the first of its layers."""
+    model.register_load_state_dict_pre_hook(_check_states)
     return model
+
+
+def _check_states(
+    model: nn.Module, state: dict[str, Any], prefix: str, metadata: dict[str, Any], *rest: Any
+) -> None:
+    """Raise InputError unless a state fits all analog layers."""
+    for name, layer in analog_layers(model):
+        states.found(layer, state, f"{prefix}{name}." if name else prefix)
 
 
 def _check_own_weights(model: nn.Module, chosen: list[str]) -> None:

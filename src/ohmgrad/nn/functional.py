@@ -14,6 +14,7 @@ from ..crossbar_array import NUMBERS, free_array
 from ..devices import Device
 from ..errors import InputError, check_integer
 from ..gradient import FactoredGradient, Part
+from . import states
 from .blocks import Block, layout
 
 __all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped"]
@@ -194,8 +195,9 @@ class AnalogLayer(nn.Module):
     """What analog layers share: a weight on tiles, digital output scales, and their checkpoints.
 
     A layer calls `_place`, which makes `weight` (an ordinary parameter) and `out_scale`, and sets `bias`.
-    Weights that are loaded, assigned or written in place must lie in the device's range: an InputError says
-    so when they are loaded, or else in the next forward or backward pass.
+    Weights that are loaded, replaced or written, in whatever way, are taken over in the next forward pass:
+    those beyond their element's own bound are set to it, and those outside the device's range are refused.
+    A weight without output scales, in a state, is that of a digital layer, and is mapped as at conversion.
 
     A group of outputs, and a block of a weight larger than `max_tile`, has a tile of its own. `out_scale` is
     (outputs,), or (blocks along the inputs, outputs) where there is more than one.
@@ -212,17 +214,16 @@ class AnalogLayer(nn.Module):
     came_transposed: bool = False
     #: whether the tiles' numbers were the next free ones, so that a checkpoint may bring its own
     numbered_freely: bool = False
+    #: how digital weights are mapped into the device's range, see `mapped`
+    omega: float | None
 
     def _place(self, weight: Tensor, omega: float | None, settings: dict[str, Any], groups: int = 1) -> None:
         """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
         settings = dict(settings)
         flat = weight.detach().flatten(1)
         self.blocks = layout(flat.shape[0], flat.shape[1], groups, settings.pop("max_tile", None))
-        self.bands = 1 + self.blocks[-1].band
-        pairs = [mapped(flat[:, b.cols], settings["device"], omega) for b in self.blocks[: self.bands]]
-        analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)
-        self.weight = nn.Parameter(analog.contiguous())
-        self.out_scale = nn.Parameter(pairs[0][1] if self.bands == 1 else torch.stack([s for _, s in pairs]))
+        self.bands, self.omega = 1 + self.blocks[-1].band, omega
+        self.weight, self.out_scale = map(nn.Parameter, self._mapped(weight.detach(), settings["device"]))
         first = settings.pop("array", None)
         self.numbered_freely = first is None
         if first is None:
@@ -233,6 +234,23 @@ class AnalogLayer(nn.Module):
             Tile(self.weight, part=i, block=None if whole else b[:2], array=first + NUMBERS * i, **settings)
             for i, b in enumerate(self.blocks)
         ]
+
+    def _mapped(self, weight: Tensor, device: Device) -> tuple[Tensor, Tensor]:
+        """Analog weight and output scales of a digital weight of the same shape."""
+        flat = weight.flatten(1)
+        pairs = [mapped(flat[:, b.cols], device, self.omega) for b in self.blocks[: self.bands]]
+        analog = torch.cat([part for part, _ in pairs], 1).view(weight.shape)
+        return analog.contiguous(), pairs[0][1] if self.bands == 1 else torch.stack([s for _, s in pairs])
+
+    @property
+    def digital_shape(self) -> tuple[int, ...]:
+        """Shape of the weight of the converted layer."""
+        return tuple(self.weight.shape[::-1] if self.came_transposed else self.weight.shape)
+
+    def map_digital(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Analog weight and output scales of a weight of the converted layer, mapped as at conversion."""
+        weight = weight.t() if self.came_transposed else weight
+        return self._mapped(weight.detach().float(), self.tiles[0].device)
 
     def placed(self) -> Iterator[tuple[Tile, Block]]:
         """Every tile and where it lies."""
@@ -265,16 +283,31 @@ class AnalogLayer(nn.Module):
         return seen.t().contiguous() if self.came_transposed else seen
 
     def _bound_tiles(self) -> list[Tile]:
-        """The tiles, bound again to `weight` where loading or moving has replaced it.
+        """The tiles, which hold `weight` as it is now, also where it was replaced or written; elements
+        whose weight lies beyond their own bound are at that bound.
 
         Raises:
-            InputError: when the new weights are outside the device's range.
+            InputError: when the weights are outside the device's range, or not this layer's own parameter.
         """
-        if self.tiles[0].owner is not self.weight:
+        weight = self._parameters.get("weight")
+        if weight is None:
+            raise InputError(
+                "the weight of an analog layer is not a parameter but computed from others: undo that "
+                "(torch.nn.utils.parametrize.remove_parametrizations, torch.nn.utils.prune.remove)"
+            )
+        if weight.device.type == "meta":
+            raise InputError(
+                "an analog layer is on meta, without weights: call model.to_empty(device='cpu'), then load a "
+                "state"
+            )
+        if not weight.is_contiguous():
             self._keep_contiguous()
-            self._check_held(self.weight)
+        if self.tiles[0].owner is not weight:
+            for tile in self.tiles:
+                tile.check_bindable(weight)
             self._bind()
-        self.tiles[0].sync()
+        for tile in self.tiles:
+            tile.sync()
         return self.tiles
 
     def renumber(self, arrays: Sequence[int]) -> None:
@@ -291,55 +324,39 @@ class AnalogLayer(nn.Module):
         if not self.weight.is_contiguous():
             self.weight.data = self.weight.data.contiguous()
 
-    def _check_held(self, weight: Tensor) -> None:
-        for tile in self.tiles:
-            tile.check_held(tile.part_of(weight.contiguous()))
-
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         super()._apply(fn, recurse)
         self._keep_contiguous()  # .to(memory_format=torch.channels_last) would not
         return self
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **rest: Any) -> None:
-        weight = state_dict.get(prefix + "weight")
-        extra = state_dict.get(prefix + "_extra_state")
-        # a memory is checked as it is restored; so are weights that end a calibration
-        before = [tile.key.array for tile in self.tiles]
-        if self.numbered_freely and isinstance(weight, Tensor) and extra is not None:
-            self.renumber(extra.get("arrays", before))
-        later = extra is not None and (extra.get("memory") or any(tile.calibrated for tile in self.tiles))
-        # weights of another shape are torch's to complain of
-        if isinstance(weight, Tensor) and weight.shape == self.weight.shape and not later:
-            try:
-                self._check_held(weight)
-            except InputError:
-                self.renumber(before)
-                raise
-        super()._load_from_state_dict(state_dict, prefix, *args, **rest)
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        if "weight" in self._parameters and self.weight.device.type != "meta":
+            self._bound_tiles()
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        own = states.saved(self)
+        destination.update({f"{prefix}{states.BELOW}{name}": value for name, value in own.items()})
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Event counts of every tile, which address the random numbers, and what its elements hold beside
-        the weights, so that a resumed run continues."""
-        state: dict[str, Any] = {"events": [list(tile.events) for tile in self.tiles]}
-        if self.numbered_freely:
-            state["arrays"] = [tile.key.array for tile in self.tiles]
-        if any(tile.memory for tile in self._bound_tiles()):
-            state["memory"] = [dict(tile.memory) for tile in self.tiles]
-        return state
+    @property
+    def analog(self) -> states.Below:
+        """What checkpoints hold of this layer below `analog.`, see `ohmgrad.nn.states`."""
+        return states.Below(states.saved(self))
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` returned; a calibration that it does not have is dropped."""
-        memory = state.get("memory")
-        later = memory or any(tile.calibrated for tile in self.tiles)
-        if later and self.tiles[0].owner is not self.weight:
-            self._keep_contiguous()
-            self._bind()  # the weights follow from the memory, or are checked without a reference
-        each = list(zip(self.tiles, memory or [{}] * len(self.tiles), strict=True))
-        # tiles with a memory come last: they note that the weights, as all tiles left them, go with it
-        for tile, planes in sorted(each, key=lambda pair: bool(pair[1])):
-            tile.restore(planes)
-        for tile, events in zip(self._bound_tiles(), state["events"], strict=True):
-            tile.restore_events(events)
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], strict: bool,
+        missing_keys: list[str], unexpected_keys: list[str], error_msgs: list[str],
+    ) -> None:  # fmt: skip
+        found = states.found(self, state_dict, prefix)
+        ours = (f"{prefix}{states.BELOW}", f"{prefix}_extra_state")
+        state = {key: value for key, value in state_dict.items() if not key.startswith(ours)}
+        for name, value in (("weight", found.weight), ("out_scale", found.scale)):
+            if value is not None:
+                state[prefix + name] = value
+        super()._load_from_state_dict(
+            state, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        missing_keys += [f"{prefix}out_scale"] * found.mapped
+        missing_keys += [f"{prefix}{states.BELOW}events"] * (found.events is None)
+        states.restore(self, found)
 
     def extra_repr(self) -> str:
         tile = self.tiles[0]

@@ -9,9 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .functional import AnalogLayer
 from .plain_layers import outermost_analog, plain_layer
+from .states import BELOW
 
-__all__ = ["digital_state", "save_as_before", "save_digitally"]
+__all__ = ["analog_state", "digital_state", "save_as_before", "save_digitally"]
 
 
 def digital_state(model: nn.Module) -> dict[str, Tensor]:
@@ -34,11 +36,22 @@ def digital_state(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def save_digitally(model: nn.Module) -> None:
-    """Have save_pretrained of Hugging Face models, `model` or in it, save `digital_state`.
+def analog_state(model: nn.Module) -> dict[str, Tensor]:
+    """What makes the analog layers of `model` as they are, to the bit, beside its `digital_state`."""
+    state = {key: value for key, value in model.state_dict().items() if f".{BELOW}" in key}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, AnalogLayer):
+            for own in ("weight", "out_scale"):
+                state[f"{name}.{BELOW}{own}"] = getattr(module, own).detach()
+    return state
 
-    Their files hold tensors only, and their from_pretrained knows the digital layers only. `from_pretrained`
-    and `convert` then give a model that computes the same. Other models stay as they are.
+
+def save_digitally(model: nn.Module) -> None:
+    """Have save_pretrained of Hugging Face models, `model` or in it, save `digital_state` and `analog_state`.
+
+    Their from_pretrained knows the digital layers only, and notes the rest. `from_pretrained` and `convert`
+    then give a model that computes the same; their Trainer, which loads the file into the analog model,
+    resumes to the bit. Other models stay as they are.
     """
     base: Any = getattr(sys.modules.get("transformers.modeling_utils"), "PreTrainedModel", ())
     for module in model.modules():
@@ -63,16 +76,16 @@ def _save(
     *args: Any,
     **rest: Any,
 ) -> Any:
-    """transformers' save_pretrained, with the digital state unless one is given.
+    """transformers' save_pretrained, with the digital and the analog state unless one is given.
 
     Raises:
         InputError: when the given one is that of the analog model, or as `digital_state`.
     """
-    state = digital_state(model) if state_dict is None else state_dict
-    for name, value in state.items():
-        if isinstance(value, dict):
+    state = {**digital_state(model), **analog_state(model)} if state_dict is None else state_dict
+    for name, module in model.named_modules():
+        if isinstance(module, AnalogLayer) and f"{name}.out_scale" in state:
             raise InputError(
-                f"state_dict has {name!r} of an analog layer, but such files hold tensors only: "
+                f"state_dict has '{name}.out_scale' of an analog layer, but such files hold digital weights: "
                 "leave state_dict out, or save with torch.save(model.state_dict(), file)"
             )
     return type(model).save_pretrained(model, save_directory, is_main_process, state, *args, **rest)

@@ -15,12 +15,14 @@ from torch.optim.sgd import sgd
 from torch.utils.hooks import RemovableHandle
 
 from ..crossbar import EVENTS, Tile, tiles_of
+from ..crossbar_card import card
 from ..eager import uncompiled
 from ..errors import InputError, check_number
 from ..gradient import FactoredGradient
+from .states import AsItIs, by_tile, check_kept
 from .surroundings import refuse_process_group, watch_other_optimizers
 
-__all__ = ["AnalogOptimizer", "Road", "check_plane"]
+__all__ = ["AnalogOptimizer", "Road"]
 
 
 class Road(NamedTuple):
@@ -53,7 +55,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     A process group of several ranks is refused, since the ranks' weights would drift apart.
 
     Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
-    model's state alone is another function: save and restore both. The network sees the arrays of one
+    model's state has what they add to the weights, so that it alone is the same function; to go on training,
+    save and restore both. The network sees the arrays of one
     optimizer, the latest that was made, restored or stepped for its weights; they stay in sight when that one
     is gone. A gamma that is changed in `param_groups` is seen from the next step, or restored state, on.
 
@@ -129,6 +132,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles are made from: torch's, and the tiles, which a copy of the model shares."""
+        self._put_back_memories()
         tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]
         return {**super().__getstate__(), "tiles": tiles}
 
@@ -136,17 +140,26 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """Take over a state, as `load_state_dict` and copies do; the arrays beside are made from it."""
         # tiles of a copy hold its weights already, also where the model is copied after its optimizer
         super().__setstate__({name: value for name, value in state.items() if name != "tiles"})
+        for p, kept in list(self.state.items()):
+            if isinstance(kept, AsItIs):
+                self.state[p] = kept.value
         self._arrays, self._looked_up, self._made = {}, {}, True
         if not hasattr(self, "_update_hooks"):  # a copy has none
             self._update_hooks = OrderedDict()
         for group in self.param_groups:
             self._take_on(group)  # the next product sees the restored arrays
 
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's; what is tensors in it are the optimizer's own, and go on with it."""
+        self._put_back_memories()
+        return super().state_dict()
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a copy of what `state_dict` gave, of the same algorithm on layers of the same shapes.
+        """Take over a copy of what `state_dict` gave, of the same algorithm on layers of the same elements.
 
         Raises:
-            InputError: when a group lacks an option, or an array beside has another shape than its tile.
+            InputError: when a group lacks an option, or an array beside has another shape than its tile, or
+                is of other elements; nothing is changed then.
         """
         own = {*self.defaults} - {"differentiable"}  # which torch adds to a restored one's
         for group in state_dict["param_groups"]:
@@ -155,8 +168,17 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                     f"the state has no option {missing[0]!r}, which {type(self).__name__} has: load it into "
                     "the algorithm that saved it"
                 )
-        # torch's own would share the tensors, and both optimizers train one array
-        super().load_state_dict({**state_dict, "state": copy.deepcopy(state_dict["state"])})
+        # torch's own would share the tensors, so that both optimizers train one array, and would turn whole
+        # numbers into the type of the weights
+        state = copy.deepcopy(state_dict["state"])
+        names = [name for group in state_dict["param_groups"] for name in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for name, p in zip(names, params, strict=False):  # torch refuses other numbers
+            if name in state and (tiles := tiles_of(p)):
+                for tile, kept in by_tile(tiles, state[name]):
+                    check_kept(tile, kept)
+                state[name] = AsItIs(state[name])
+        super().load_state_dict({**state_dict, "state": state})
 
     @abc.abstractmethod
     def analog_step(
@@ -298,17 +320,33 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             InputError: when the one in `state` has another shape than the tile.
         """
         kept = state.setdefault(name, {})
-        weight = kept.get("weight")
+        weight, events = kept.get("weight"), kept.get("events")
         known = self._arrays.get((id(tile), name))
-        if known is None or known.owner is not weight or known.key.array != (tile.key.array + role) % 2**32:
+        number = (tile.key.array + role) % 2**32
+        if (
+            known is None
+            or known.owner is not weight
+            or known.events is not events
+            or known.key.array != number
+        ):
             if weight is not None:
-                check_plane(tile, f"array {name!r}", weight)
+                check_kept(tile, {name: kept})
                 weight = weight.contiguous()
             known = tile.sibling(role, weight, kept.get("memory"))
-            known.restore_events(kept.get("events", known.events))
-            kept.update(weight=known.owner, events=known.events, memory=known.memory)
+            known.count_from(known.events if events is None else events)
+            kept.update(weight=known.owner, events=known.events, card=card([tile]))
             self._arrays[id(tile), name] = known
+        kept["memory"] = known.memory  # others may have copied the dictionaries of the state
         return known
+
+    def _put_back_memories(self) -> None:
+        """Have the state hold what arrays hold, where others have copied its dictionaries."""
+        for group in self.param_groups:
+            for tile, state in self.tiles_in(group):
+                for name, kept in state.items():
+                    array = self._arrays.get((id(tile), name))
+                    if array is not None and array.owner is kept["weight"]:
+                        kept["memory"] = array.memory
 
     def arrays(self) -> list[Tile]:
         """The arrays beside the tiles that `array` has made so far."""
@@ -317,8 +355,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     def events(self) -> dict[str, int]:
         """Events of all arrays, the tiles' own and those beside them, added up."""
         own = [t for g in self.param_groups for _, tiles in self._places(g) for t in tiles]
-        every = [tile.events for tile in (*own, *self._arrays.values())]
-        return dict(zip(EVENTS, map(sum, zip(*every, strict=True)), strict=True))
+        every = torch.stack([tile.events for tile in (*own, *self._arrays.values())])
+        return dict(zip(EVENTS, every.sum(0).tolist(), strict=True))
 
     def _digital_step(self, group: dict[str, Any]) -> None:
         params = [p for p, tiles in self._places(group) if not tiles and p.grad is not None]
@@ -340,15 +378,6 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if group["momentum"]:
             for p, buffer in zip(params, buffers, strict=True):
                 self.state[p]["momentum_buffer"] = buffer
-
-
-def check_plane(tile: Tile, name: str, kept: Tensor) -> None:
-    """Raise InputError unless `kept`, from a tile's state, is of its shape: kernels do not look again."""
-    if tuple(kept.shape) != tile.shape:
-        raise InputError(
-            f"{name} in the state is {tuple(kept.shape)}, but its tile is {tile.shape}: load the state of "
-            "an optimizer of the same layers"
-        )
 
 
 def _number(value: Any) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..pulses import rounding
-from .base import check_plane
+from .states import check_plane
 
 __all__ = ["round_to_pulses", "send_whole_pulses"]
 
@@ -35,14 +35,17 @@ def send_whole_pulses(
     if _fused(tile):
         from ..pulses import cpu_rounding as cpu
 
+        tile.sync()
         sends = np.ones(tile.shape[0], np.uint8)
         if rows is not None:
             sends[:] = 0
             sends[rows] = 1
         mode = cpu.WHOLE if whole else cpu.KEEP
         up, down, toggles, slots = cpu.digital_update(
-            tile.weight, tile.elements, h, x, d, mode, 1.0, gain, False, step, sends, tile.key, tile.events[0]
-        )
+            tile.weight, tile.elements, h, x, d, mode, 1.0, gain, False, step, sends, tile.key,
+            tile.count("updates"),
+        )  # fmt: skip
+        tile.wrote()
         if whole:
             tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
@@ -90,11 +93,13 @@ def round_to_pulses(
     if _fused(tile):
         from ..pulses import cpu_rounding as cpu
 
+        tile.sync()
         sends = np.ones(tile.shape[0], np.uint8)
         up, down, toggles, slots = cpu.digital_update(
             tile.weight, tile.elements, m, x, d, cpu.STOCHASTIC, keep, gain, look_ahead, pulses, sends,
-            tile.key, tile.events[0],
+            tile.key, tile.count("updates"),
         )  # fmt: skip
+        tile.wrote()
         tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
     rounding.check_factors(x, d)
@@ -104,7 +109,7 @@ def round_to_pulses(
         m.copy_(keep * m + send)
         send = g + keep * m if look_ahead else m
     most = rounding.most_counts(tile.elements)
-    tile.pulse_counts(rounding.stochastic_counts(pulses * send, tile.key, tile.events[0], most))
+    tile.pulse_counts(rounding.stochastic_counts(pulses * send, tile.key, tile.count("updates"), most))
 
 
 def _fused(tile: Tile) -> bool:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..devices import ConstantStep, Device
+from ..crossbar_sums import Numbers
 from ..errors import check_number
 from .base import AnalogOptimizer
 from .moves import (
@@ -26,9 +26,6 @@ from .moves import (
 )
 
 __all__ = ["SPTracking"]
-
-#: what holds Q for the products: numbers, as the digital unit has them, never pulsed
-DIGITAL = Device(ConstantStep(-1e6, 1e6))
 
 
 class SPTracking(AnalogOptimizer):
@@ -112,9 +109,7 @@ class SPTracking(AnalogOptimizer):
         q = state.get("q")
         if q is None:
             q = state["q"] = torch.zeros(tile.shape)
-        # not among the arrays, whose pulses count and which can be calibrated
-        known = next((other for _, other in tile.companions if other.owner is q), None) or Tile(q, DIGITAL)
-        tile.companions = [(group["gamma"], p), (-group["gamma"], known)]
+        tile.companions = [(group["gamma"], p), (-group["gamma"], Numbers(q))]
         return p, q
 
     def check(self, group: dict[str, Any]) -> None:

@@ -1,0 +1,182 @@
+"""What checkpoints hold of an analog layer, and how a layer takes it back: wholly, or not at all.
+
+Besides `weight`, `out_scale` and `bias` the state of a layer has tensors below `analog.`:
+
+    card               device, seed and arrays, see `crossbar_card`
+    events             counts of every tile, (tiles, len(EVENTS)), which address the random numbers
+    memory.<i>.<name>  what the elements of tile i hold beside the weights, see `crossbar_memory`
+    beside.<i>         what products of tile i see beside W, of arrays that an optimizer keeps
+
+Files of Hugging Face's models have the digital weight as `weight`; theirs are `analog.weight` and
+`analog.out_scale` too. A weight without output scales is that of a digital layer, and is mapped anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..crossbar import EVENTS
+from ..crossbar_card import arrays_of, card, check_card
+from ..crossbar_sums import Numbers, weighted_sum
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .functional import AnalogLayer
+
+__all__ = ["BELOW", "Below", "Found", "found", "restore", "saved"]
+
+#: what the names of a layer's own tensors begin with
+BELOW = "analog."
+
+
+def saved(layer: AnalogLayer) -> dict[str, Tensor]:
+    """What a checkpoint holds of a layer below `analog.`."""
+    state = {"card": card(layer.tiles), "events": torch.stack([tile.events for tile in layer.tiles])}
+    for i, tile in enumerate(layer.tiles):
+        state.update({f"memory.{i}.{name}": plane for name, plane in tile.memory.items()})
+        if tile.companions:
+            state[f"beside.{i}"] = weighted_sum(torch.zeros(tile.shape), tile.companions)
+    return state
+
+
+class Below:
+    """The tensors of `saved` as attributes, `memory.0.age`: torch's distributed checkpoints look for them."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self._state = state
+
+    def __getattr__(self, name: str) -> Any:
+        below = {key[len(name) + 1 :]: v for key, v in self._state.items() if key.startswith(f"{name}.")}
+        if not below and name not in self._state:
+            raise AttributeError(f"there is no {name!r}: choose one of {', '.join(self._state)}")
+        return Below(below) if below else self._state[name]
+
+
+@dataclass
+class Found:
+    """What a state has of a layer, checked."""
+
+    #: analog weight in the layer's shape, and output scales; None where the state has none
+    weight: Tensor | None
+    scale: Tensor | None
+    #: whether the weight was a digital one
+    mapped: bool
+    #: of every tile; None where the state is of weights alone
+    events: Tensor | None
+    memory: list[dict[str, Any]]
+    beside: dict[int, Tensor]
+    #: numbers of arrays that a layer with free ones takes over
+    arrays: list[int] | None
+
+
+def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
+    """What `state` has of a layer under the name `prefix`, without changing anything.
+
+    Raises:
+        InputError: when it does not fit the layer.
+    """
+    what = f"layer {prefix[:-1]!r}" if prefix else "the layer"
+    below = prefix + BELOW
+    own = {key[len(below) :]: value for key, value in state.items() if key.startswith(below)}
+    own.update(_of_version_0_3(state.get(f"{prefix}_extra_state")))
+    weight = own.get("weight", state.get(f"{prefix}weight"))
+    scale = own.get("out_scale", state.get(f"{prefix}out_scale"))
+    arrays = None
+    if "card" in own:
+        if layer.numbered_freely:
+            arrays = arrays_of(own["card"], layer.tiles)
+        check_card(what, own["card"], layer.tiles, arrays)
+    events, number = own.get("events"), len(layer.tiles)
+    if events is not None and (events.dim() != 2 or len(events) != number or events.shape[1] > len(EVENTS)):
+        raise InputError(
+            f"events of {what} in the state are {tuple(events.shape)}, but it has {number} tiles that count "
+            f"{len(EVENTS)} events: convert with the max_tile that it was saved with"
+        )
+    mapped = weight is not None and scale is None
+    if mapped and events is not None:
+        raise InputError(f"the state has no out_scale of {what}, but its events: leave out both or none")
+    if mapped:
+        weight, scale = layer.map_digital(_of_shape(what, weight, layer.digital_shape))
+    memory: list[dict[str, Any]] = [{} for _ in layer.tiles]
+    for key, plane in own.items():
+        if key.startswith("memory."):
+            _, i, name = key.split(".", 2)
+            memory[min(int(i), number - 1)][name] = plane
+    if weight is not None:
+        weight = _of_shape(what, weight, layer.weight.shape).float().contiguous()
+        scale = _of_shape(f"out_scale of {what}", scale, layer.out_scale.shape)
+        with _numbered(layer, arrays):
+            for tile, planes in zip(layer.tiles, memory, strict=True):
+                if events is None:
+                    tile.check_held(tile.part_of(weight))
+                else:
+                    tile.check_state(tile.part_of(weight), planes)
+    beside = {int(key[7:]): plane for key, plane in own.items() if key.startswith("beside.")}
+    for i, plane in beside.items():
+        _of_shape(f"beside.{i} of {what}", plane, layer.tiles[min(i, number - 1)].shape)
+    return Found(weight, scale, mapped, events, memory, beside, arrays)
+
+
+@contextlib.contextmanager
+def _numbered(layer: AnalogLayer, arrays: Sequence[int] | None) -> Iterator[None]:
+    """The layer with the elements of other arrays, for a while."""
+    before = [tile.key.array for tile in layer.tiles]
+    try:
+        layer.renumber(arrays or before)
+        yield
+    finally:
+        layer.renumber(before)
+
+
+def restore(layer: AnalogLayer, state: Found) -> None:
+    """Have the tiles take over what `found` gave, where the layer has its weights already."""
+    if state.arrays is not None:
+        layer.renumber(state.arrays)
+    if state.mapped:
+        _see_beside(layer, {})
+    if state.events is None:
+        if state.weight is not None:
+            layer._bound_tiles()
+        return
+    if layer.tiles[0].owner is not layer.weight:
+        layer._bind()
+    each = list(zip(layer.tiles, state.memory, strict=True))
+    # tiles with a memory come last: they note that the weights, as all tiles left them, go with it
+    for tile, planes in sorted(each, key=lambda pair: bool(pair[1])):
+        tile.restore(planes)
+    for tile, events in zip(layer.tiles, state.events, strict=True):
+        tile.count_from(events)
+    _see_beside(layer, state.beside)
+
+
+def _see_beside(layer: AnalogLayer, beside: Mapping[int, Tensor]) -> None:
+    """Have products see these planes beside the weights, until an optimizer puts its arrays there."""
+    for i, tile in enumerate(layer.tiles):
+        now = weighted_sum(torch.zeros(tile.shape), tile.companions)
+        if i not in beside:
+            tile.companions = []
+        elif not torch.allclose(now, beside[i].to(now), atol=1e-6):  # else its arrays are restored already
+            tile.companions = [(1.0, Numbers(beside[i].to(now, copy=True)))]
+
+
+def _of_shape(what: str, value: Any, shape: tuple[int, ...]) -> Tensor:
+    if not isinstance(value, Tensor) or tuple(value.shape) != tuple(shape):
+        got = tuple(value.shape) if isinstance(value, Tensor) else repr(value)
+        raise InputError(f"{what} in the state is {got}, but this model needs {tuple(shape)}")
+    return value.detach()
+
+
+def _of_version_0_3(extra: Any) -> dict[str, Any]:
+    """The state of a layer as versions up to 0.3.1 wrote it, one dictionary."""
+    if not isinstance(extra, Mapping):
+        return {}
+    own: dict[str, Any] = {"events": torch.tensor(extra["events"])}
+    for i, planes in enumerate(extra.get("memory", ())):
+        own.update({f"memory.{i}.{name}": plane for name, plane in planes.items()})
+    return own
