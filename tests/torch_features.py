@@ -21,8 +21,8 @@ from features import (
 from ohmgrad import InputError
 
 MODULES = (
-    loop, gradients, tensors, weights, schedules, precision, averages, checkpoints, layers, wrappers, processes,
-    workers, libraries,
+    loop, gradients, tensors, weights, schedules, precision, averages, checkpoints, layers, wrappers,
+    processes, workers, libraries,
 )  # fmt: skip
 GROUPS = [module.group for module in MODULES]
 

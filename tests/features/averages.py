@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, update_bn
@@ -76,7 +77,10 @@ def lerp() -> None:
         beside_torch(averaged(copy.deepcopy, update))
 
 
-@group.works("weights swapped for averaged ones and back, by `p.data = ...`")
+@group.works(
+    "weights swapped for averaged ones and back, by `p.data = ...`",
+    "each swap is a write, with noise of its own on a device with write noise",
+)
 def swapped() -> None:
     def train(model: Any, sgd: Any) -> Tensor:
         optimizer, seen = sgd(model.parameters()), []
@@ -97,17 +101,22 @@ def swapped() -> None:
 
 @group.works(
     "averages where the network sees arrays of the algorithm, as `TikiTaka` with `gamma > 0`",
-    "the average of the parameters leaves these arrays out: average `to_digital(model)`",
+    "an average of the parameters leaves these arrays out, and a warning says so: average "
+    "`to_digital(model)`",
 )
 def seen_arrays() -> None:
     model = real()
     optimizer = TikiTaka(model.parameters(), lr=0.2, fast_lr=0.1, gamma=0.5)
-    average, plain = AveragedModel(to_digital(model)), []
+    step(model, optimizer)
+    average, of_parameters, plain = AveragedModel(to_digital(model)), AveragedModel(model), []
     for _ in range(3):
         step(model, optimizer)
         average.update_parameters(to_digital(model))
+        of_parameters.update_parameters(model)
         plain.append(model[0].digital_weight())
     same(average.module[0].weight.detach(), torch.stack(plain).mean(0))
+    with pytest.warns(UserWarning, match=r"an optimizer \(gamma > 0\) add to them stayed"):
+        of_parameters(X)
 
 
 @group.works("`copy.deepcopy` of model and optimizer together: the copy goes on with the same numbers")

@@ -103,6 +103,18 @@ def safe() -> None:
             assert torch.equal(twin(X), model(X))
 
 
+@group.works("accelerate's `save_state` and `load_state`: training goes on to the bit")
+def accelerated() -> None:
+    accelerate: Any = pytest.importorskip("accelerate")
+    with TemporaryDirectory() as folder:
+        accelerator = accelerate.Accelerator(cpu=True)
+        model, optimizer = accelerator.prepare(*trained_pair())
+        accelerator.save_state(folder)
+        losses = [step(model, optimizer) for _ in range(3)]
+        accelerator.load_state(folder)
+        assert [step(model, optimizer) for _ in range(3)] == losses
+
+
 @group.works("the state of a digital model, with `strict=False`", "its weights are mapped as `convert` does")
 def digital_state() -> None:
     for scale in (1.0, 20.0):

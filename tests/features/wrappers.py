@@ -115,7 +115,10 @@ def fx() -> None:
     torch.fx.symbolic_trace(ideal(mlp()))
 
 
-@group.works("`torch.func.functional_call` with the model's own or other weights")
+@group.works(
+    "`torch.func.functional_call` with the model's own or other weights",
+    "other weights are written to the elements, and the own ones back: with write noise, two noisy writes",
+)
 def functional() -> None:
     analog, digital = ideal(mlp()), mlp()
     found = []
