@@ -18,8 +18,8 @@ group = Group("The gradient")
 #: of a network that an algorithm pulses from factors
 MATRIX = (
     "the gradient of an analog weight, (5, 6), was changed as a matrix, and AnalogSGD pulses from its "
-    "factors: scale it by numbers only, hold single weights with ohmgrad.hold, or train with MixedPrecision, "
-    "GradientCounts or AnalogMomentum"
+    "factors: scale it by numbers only, hold weights with ohmgrad.hold(layer, mask), or train with "
+    "MixedPrecision, GradientCounts or AnalogMomentum, which take a matrix"
 )
 #: whole pulses of 1e-4: a rounding of each of three steps
 PULSES = 3.1e-4

@@ -273,8 +273,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if not self.takes_matrix:
             raise InputError(
                 f"the gradient of an analog weight, {tuple(p.shape)}, was changed as a matrix, and "
-                f"{type(self).__name__} pulses from its factors: scale it by numbers only, hold single "
-                "weights with ohmgrad.hold, or train with MixedPrecision, GradientCounts or AnalogMomentum"
+                f"{type(self).__name__} pulses from its factors: scale it by numbers only, hold weights "
+                "with ohmgrad.hold(layer, mask), or train with MixedPrecision, GradientCounts or "
+                "AnalogMomentum, which take a matrix"
             )
 
     def _factors_of(self, p: Tensor, tiles: list[Tile]) -> list[tuple[Tensor, Tensor]] | None:
