@@ -255,9 +255,7 @@ def test_inputs_of_another_type_are_refused_with_the_fix(dtype: torch.dtype) -> 
     ]
     for layer, shape in layers:
         model = og.convert(layer, DEVICE)
-        with pytest.raises(
-            InputError, match=rf"^input is {dtype}, but analog layers take float32: pass x.float"
-        ):
+        with pytest.raises(InputError, match=rf"^input is {dtype}, but crossbars compute in torch.float32"):
             model(torch.ones(shape).to(dtype))
         model(torch.ones(shape))
 

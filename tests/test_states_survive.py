@@ -176,7 +176,7 @@ def test_counts_are_whole_numbers_however_large() -> None:
 
 def test_what_earlier_versions_saved_is_loaded() -> None:
     """One dictionary a layer, lists of fewer events, numbers that are no tensors, and no card."""
-    run = (model := network(device(**MEMORIES["all-pair"])), TikiTaka(model.parameters(), lr=0.05))
+    run = (model := network(device(**MEMORIES["all"])), TikiTaka(model.parameters(), lr=0.05))
     train(run, 3)
     old = {}
     for key, value in copy.deepcopy(model.state_dict()).items():
@@ -198,7 +198,7 @@ def test_what_earlier_versions_saved_is_loaded() -> None:
                     del array["card"]
                     array["events"] = array["events"].tolist()[:10]
                     array["memory"] = {k: v if v.dim() else v.item() for k, v in array["memory"].items()}
-    other = (again := network(device(**MEMORIES["all-pair"])), TikiTaka(again.parameters(), lr=0.05))
+    other = (again := network(device(**MEMORIES["all"])), TikiTaka(again.parameters(), lr=0.05))
     missing, unexpected = again.load_state_dict(old, strict=False)
     assert (missing, unexpected) == ([], [])
     other[1].load_state_dict(state)

@@ -110,7 +110,7 @@ def test_any_number_of_wanted_pulses_is_sent_up_to_the_bit_length(max_bl: int, f
                 tile = Tile((2, 3), SOFT, pulsing=Pulsing(fidelity, max_bl), backend=backend)
                 lines = torch.tensor([[x, 0.0, -x]])
                 tile.pulse(lines, torch.full((1, 2), d), lr)
-                found.append(tile.events)
+                found.append(tile.events.tolist())
                 slots = min(pulses, max_bl)
                 assert tile.count("slots") in (int(slots), int(slots) + 1)
                 assert tile.count("pulses_up") == tile.count("pulses_down")
@@ -163,7 +163,7 @@ def test_digital_units_send_at_most_what_takes_any_element_to_its_bound(send: st
         for backend in BACKENDS:
             tile, h = Tile((2, 3), device, backend=backend), torch.zeros(2, 3)
             SENDS[send](tile, h, x, d, 1.001 * pulses * DW)
-            found.append((tile.events, tile.weight.clone(), h))
+            found.append((tile.events.tolist(), tile.weight.clone(), h))
             assert tile.count("pulses_up") == tile.count("pulses_down") or pulses < 1e3
             assert 0 < tile.count("pulses_up") <= 2 * limit
             if pulses > 1e6:
@@ -184,7 +184,7 @@ def test_what_is_no_number_sends_nothing_and_infinity_the_most(send: str) -> Non
         tile = Tile((2, 3), replace(SOFT, noise=Noise()), backend=backend)
         h = torch.tensor([[float("nan"), float("inf"), 0.0], [float("nan"), -float("inf"), 0.0]])
         SENDS[send](tile, h, torch.zeros(1, 3), torch.zeros(1, 2), 1.0)
-        found.append((tile.events, tile.weight.clone(), h))
+        found.append((tile.events.tolist(), tile.weight.clone(), h))
         most = 0 if send == "gradient" else most_counts(tile.elements)
         assert (tile.count("pulses_up"), tile.count("pulses_down")) == (most, most)
         assert not tile.weight[:, [0, 2]].any()
@@ -213,7 +213,7 @@ def test_given_counts_have_a_limit(device: Device, backend: str) -> None:
     for count in (2**31, -(2**31), 2**62, -(2**63)):  # below that kernels hold them, and tables end early
         with pytest.raises(InputError, match=rf"^pulse counts reach {count}, but must be in "):
             apply_counts_(tile.weight, tile.elements, n.clamp(0, 0) + count, "pulsed", tile.key, 0, backend)
-    assert not any(tile.events)
+    assert not tile.events.any()
     assert not tile.weight.any()
 
 

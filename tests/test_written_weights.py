@@ -122,6 +122,10 @@ def test_written_weights_are_taken_over_and_kept_within_bounds(name: str, write:
     m(torch.ones(1, 10))
     wanted = within(m, w)
     assert any(not torch.equal(part, tile.part_of(w)) for part, tile in zip(wanted, m.tiles, strict=True))
+    if write == "new-parameter":
+        with pytest.raises(InputError, match="got a new weight after this optimizer was made"):
+            optimizer.step()
+        optimizer = AnalogSGD(m.parameters(), lr=1e-6)
     free = "stuck" not in DEVICES[name] or "pair" not in DEVICES[name]  # a pair with one stuck is where it is
     for tile, part in zip(m.tiles, wanted, strict=True):
         close = (tile.weight - part).abs() < 1e-6

@@ -119,6 +119,8 @@ class AbstractArray(abc.ABC):
         self.device, self.part, self.block = device, part, block
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.key, self.backend = Key(seed, array), backend
+        #: whether the number is the next free one, so that a state may bring its own
+        self.numbered_freely = False
         self.count_in(torch.zeros(len(EVENTS), dtype=torch.int64))
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []

@@ -155,10 +155,11 @@ def first_order(device: Device) -> Finding:
 def symmetric_point(device: Device) -> Finding:
     """Alternating pulses drive every element to its symmetric point, and it stays there within its noise.
 
-    Elements start anywhere in their range; where the mean dynamics from both bounds do not meet, as there are
-    several points that hold, or bounds that hold and a crossing that drives away, within 5 % of the range
-    around the point. There a pair of pulses contracts by k = dw_min (q-' - q+'), so that noise of variance v
-    a pair leaves the variance v / (2k - k^2). After enough pairs each of 512 elements lies within
+    Elements start anywhere in their range; where the mean dynamics from both bounds do not meet there, as
+    there are several points that hold, bounds that hold and a crossing that drives away, or steps at the
+    bounds as large as the range, within 5 % of the range around the point. There a pair of pulses contracts
+    by k = dw_min (q-' - q+'), so that noise of variance v a pair leaves the variance v / (2k - k^2). After
+    enough pairs each of 512 elements lies within
 
         2 steps + what the mean dynamics leave of the distance of both bounds + z sd,   z by Bonferroni,
 
@@ -174,7 +175,7 @@ def symmetric_point(device: Device) -> Finding:
     they drive away from its point breaks the law.
     """
     bare, off = plain(device)
-    tile = made(_coarse(bare), shape=(16, 32))
+    tile = _contracting(bare)
     e, dw = tile.elements, tile.device.dw_min
     point = e.symmetric_point().double().expand(tile.shape)
     span = (e.upper - e.lower).double()
@@ -186,11 +187,13 @@ def symmetric_point(device: Device) -> Finding:
     k = (dw * slope).clamp(min=1e-9, max=1.0)
     pairs = int((6 / k.median()).clamp(50, 600).ceil())
     ends = _driven(e, dw, pairs, e.lower, e.upper, tile.shape)
+    step = dw * torch.maximum(e.q_plus(point), e.q_minus(point)).double()
     near = ends[1] - ends[0] > 0.05 * span  # these start near their point
+    near |= (point < ends[0] - 2 * step) | (point > ends[1] + 2 * step)
     low = torch.where(near, e.clip(point - 0.05 * span), e.lower)
     high = torch.where(near, e.clip(point + 0.05 * span), e.upper)
     ends = _driven(e, dw, pairs, low, high, tile.shape)
-    left, step = ends[1] - ends[0], dw * torch.maximum(e.q_plus(point), e.q_minus(point)).double()
+    left = ends[1] - ends[0]
     slow = near & (left > 0.5 * (high - low))
     away = near & (left > 1.05 * (high - low))
     away |= ~slow & ((point < ends[0] - 2 * step) | (point > ends[1] + 2 * step))
@@ -242,6 +245,15 @@ def _coarse(device: Device) -> Device:
     if device.states <= states:
         return refined(device, states) if device.noise.std > 1 else device
     return regrained(device, states)
+
+
+def _contracting(device: Device) -> Tile:
+    """512 elements of the device made coarse, but a pair of pulses contracts by half at the most."""
+    tile = made(_coarse(device), shape=(16, 32))
+    e = tile.elements
+    point, h = e.symmetric_point().double().expand(tile.shape), 0.01 * (e.upper - e.lower).double()
+    k = float((tile.device.dw_min * (_gap(e, point + h) - _gap(e, point - h)) / (2 * h)).median())
+    return tile if k <= 0.5 else made(regrained(tile.device, 2 * k * tile.device.states), shape=(16, 32))
 
 
 def _gap(e: Elements, w: Tensor) -> Tensor:

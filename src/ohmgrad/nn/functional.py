@@ -212,8 +212,6 @@ class AnalogLayer(nn.Module):
     bands: int
     #: whether the converted layer had its weight as (inputs, outputs)
     came_transposed: bool = False
-    #: whether the tiles' numbers were the next free ones, so that a checkpoint may bring its own
-    numbered_freely: bool = False
     #: how digital weights are mapped into the device's range, see `mapped`
     omega: float | None
 
@@ -224,16 +222,17 @@ class AnalogLayer(nn.Module):
         self.blocks = layout(flat.shape[0], flat.shape[1], groups, settings.pop("max_tile", None))
         self.bands, self.omega = 1 + self.blocks[-1].band, omega
         self.weight, self.out_scale = map(nn.Parameter, self._mapped(weight.detach(), settings["device"]))
-        first = settings.pop("array", None)
-        self.numbered_freely = first is None
-        if first is None:
-            first = free_array(settings.get("seed", 0), len(self.blocks))
-        first = check_integer("array", first, 0, 2**32 - 1)
+        given = settings.pop("array", None)
+        self.numbered_freely = given is None
+        free = free_array(settings.get("seed", 0), len(self.blocks)) if given is None else given
+        first = check_integer("array", free, 0, 2**32 - 1)
         whole = len(self.blocks) == 1
         self.tiles = [
             Tile(self.weight, part=i, block=None if whole else b[:2], array=first + NUMBERS * i, **settings)
             for i, b in enumerate(self.blocks)
         ]
+        for tile in self.tiles:
+            tile.numbered_freely = self.numbered_freely
 
     def _mapped(self, weight: Tensor, device: Device) -> tuple[Tensor, Tensor]:
         """Analog weight and output scales of a digital weight of the same shape."""

@@ -243,8 +243,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             (group, [(p, tiles) for p, tiles in self._places(group) if tiles]) for group in self.param_groups
         ]
         for _, analog in groups:
-            for p, _ in analog:  # before anything is changed
-                self._check_gradient(p)
+            for p, tiles in analog:  # before anything is changed
+                self._check_gradient(p, tiles)
         for group, analog in groups:
             for p, tiles in analog:
                 self._analog_steps(p, tiles, group)
@@ -265,8 +265,13 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             tile.wait()
         p.grad = None  # what it keeps is as large as the activations
 
-    def _check_gradient(self, p: Tensor) -> None:
+    def _check_gradient(self, p: Tensor, tiles: list[Tile]) -> None:
         """Raise InputError for a gradient without factors, unless the algorithm takes a matrix."""
+        if tiles[0].owner is not p:
+            raise InputError(
+                "an analog layer got a new weight after this optimizer was made, which trains the old one: "
+                "make the optimizer anew"
+            )
         gradient = p.grad
         if gradient is None or (isinstance(gradient, FactoredGradient) and gradient.is_factored):
             return

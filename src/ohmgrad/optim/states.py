@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..crossbar_card import check_card
+from ..crossbar_card import arrays_of, check_card
 from ..errors import InputError
 
 __all__ = ["AsItIs", "by_tile", "check_kept", "check_plane"]
@@ -43,7 +43,8 @@ def check_kept(tile: Tile, state: dict[str, Any]) -> None:
         elif isinstance(kept, dict):
             check_plane(tile, f"array {name!r}", kept["weight"])
             if "card" in kept:
-                check_card(f"array {name!r}", kept["card"], [tile])
+                arrays = arrays_of(kept["card"], [tile]) if tile.numbered_freely else None
+                check_card(f"array {name!r}", kept["card"], [tile], arrays)
             for plane, value in kept["memory"].items():
                 if isinstance(value, Tensor) and value.dim():
                     check_plane(tile, f"{plane!r} of array {name!r}", value)
