@@ -171,8 +171,8 @@ def symmetric_point(device: Device) -> Finding:
 
     (a pair balances where q+(w - step/2) = q-(w + step/2); the curvature is averaged over the noise).
     At a bound the drift m a pair keeps elements within v/(2m) times z^2/2 instead of z sd. Elements that
-    pulses would take too long to drive (over 5 % left, half of the way near the point) stay out; one that
-    they drive away from its point breaks the law.
+    pulses would take too long to drive (over 5 % left, half of the way near the point), or whose point is
+    narrower than a step, stay out; one that pulses drive away from its point breaks the law.
     """
     bare, off = plain(device)
     tile = _contracting(bare)
@@ -194,7 +194,7 @@ def symmetric_point(device: Device) -> Finding:
     high = torch.where(near, e.clip(point + 0.05 * span), e.upper)
     ends = _driven(e, dw, pairs, low, high, tile.shape)
     left = ends[1] - ends[0]
-    slow = near & (left > 0.5 * (high - low))
+    slow = (near & (left > 0.5 * (high - low))) | _narrow(e, point, step)
     away = near & (left > 1.05 * (high - low))
     away |= ~slow & ((point < ends[0] - 2 * step) | (point > ends[1] + 2 * step))
     if bool(away.any()):
@@ -254,6 +254,18 @@ def _contracting(device: Device) -> Tile:
     point, h = e.symmetric_point().double().expand(tile.shape), 0.01 * (e.upper - e.lower).double()
     k = float((tile.device.dw_min * (_gap(e, point + h) - _gap(e, point - h)) / (2 * h)).median())
     return tile if k <= 0.5 else made(regrained(tile.device, 2 * k * tile.device.states), shape=(16, 32))
+
+
+def _narrow(e: Elements, point: Tensor, step: Tensor) -> Tensor:
+    """Points that hold within a tenth of a step but not over a whole one, which pulses step across: curves
+    that only just touch have them. What drives away already nearby is not narrow."""
+    slack = 1e-3 * (e.q_plus(point) + e.q_minus(point)).double()
+
+    def holds(reach: float) -> Tensor:
+        below, above = (_gap(e, point + sign * reach * step) for sign in (-1, 1))
+        return (below <= slack) & (above >= -slack)
+
+    return holds(0.1) & ~holds(1.0) & (point > e.lower) & (point < e.upper)
 
 
 def _gap(e: Elements, w: Tensor) -> Tensor:
