@@ -154,7 +154,7 @@ def lent(typingctx: Any, array: Any) -> Any:
 
 
 @njit(inline="always")
-def philox(c0, c1, c2, c3, k0, k1) -> Any:
+def philox(c0, c1, c2, c3, k0, k1):
     """Four words of Philox4x32-10; all arguments uint32. See `ohmgrad.rng.philox`."""
     for _ in range(10):
         p0 = u64(0xD2511F53) * u64(c0)
@@ -242,7 +242,7 @@ def gauss_row(r, step, purpose, k0, k1, z):
     group = z.shape[0] // 4
     za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
     for g in range(group):
-        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
+        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)  # pyright: ignore
         za[g], zb[g] = gauss2(a, b)
         zc[g], zd[g] = gauss2(c, d)
 
@@ -253,7 +253,7 @@ def gauss_list(r, n, group, step, purpose, k0, k1, columns, z):
     for i in range(n):
         j = columns[i]
         lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
-        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)
+        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)  # pyright: ignore
         late = lane >= i32(2)
         one, two = gauss2(c if late else a, d if late else b)
         z[i] = two if (lane & i32(1)) != i32(0) else one
