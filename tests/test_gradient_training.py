@@ -419,3 +419,23 @@ def test_a_process_group_of_several_ranks_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
     optimizer.step()
     assert optimizer.events()["updates"] > 0
+
+
+def test_a_learned_input_in_an_earlier_group_moves_after_the_pulses_it_makes() -> None:
+    layer: Any = convert(nn.Linear(6, 5), IDEAL, pulsing=MEAN)
+    x = nn.Parameter(X.view(-1, 50)[:, :6].clone())
+    optimizer = AnalogSGD([{"params": [x]}, {"params": [*layer.parameters()]}], lr=0.1)
+    loss_of(layer, x).backward()
+    wanted = layer.weight.detach() - 0.1 * layer.weight.grad.to_dense()
+    optimizer.step()
+    close([layer.weight.detach()], [wanted])
+
+
+def test_a_step_that_is_refused_leaves_digital_parameters_of_earlier_groups() -> None:
+    layer: Any = convert(nn.Linear(6, 5), IDEAL)
+    optimizer = AnalogSGD([{"params": [layer.bias]}, {"params": [layer.weight]}], lr=0.1)
+    before = layer.bias.detach().clone()
+    (loss_of(layer, X.view(-1, 50)[:, :6]) * float("nan")).backward()
+    with pytest.raises(InputError, match="must be finite"):
+        optimizer.step()
+    assert torch.equal(layer.bias, before)

@@ -248,6 +248,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         for group, analog in groups:
             for p, tiles in analog:
                 self._analog_steps(p, tiles, group)
+        for group in self.param_groups:  # now that no analog step raised, and inputs may be among them
             self._digital_step(group)
         for array in self._arrays.values():
             array.wait()
@@ -266,14 +267,17 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         p.grad = None  # what it keeps is as large as the activations
 
     def _check_gradient(self, p: Tensor, tiles: list[Tile]) -> None:
-        """Raise InputError for a gradient without factors, unless the algorithm takes a matrix."""
+        """Raise InputError for a gradient without usable factors, unless the algorithm takes a matrix."""
         if tiles[0].owner is not p:
             raise InputError(
                 "an analog layer got a new weight after this optimizer was made, which trains the old one: "
                 "make the optimizer anew"
             )
         gradient = p.grad
-        if gradient is None or (isinstance(gradient, FactoredGradient) and gradient.is_factored):
+        if gradient is None:
+            return
+        if isinstance(gradient, FactoredGradient) and gradient.is_factored:
+            gradient.check_inputs()
             return
         if not self.takes_matrix:
             raise InputError(
