@@ -57,6 +57,8 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
     "add itself in place": (lambda g: g.add_(g.clone()), True),
     "2 g": (lambda g: 2 * g, True),
     "g times a 0-d tensor": (lambda g: g * torch.tensor(0.3), True),
+    "g times a tensor of one number": (lambda g: g * torch.tensor([0.3]), True),
+    "div_ by a tensor of one number": (lambda g: g.div_(torch.tensor([3.0])), True),
     "g / 3": (lambda g: g / 3, True),
     "-g": (lambda g: -g, True),
     "mul_": (lambda g: g.mul_(0.5), True),
@@ -121,6 +123,19 @@ def test_every_operation_gives_what_the_matrix_gives(name: str, passes: int) -> 
         got = work(gradient)
         close(got.to_dense(), work(wanted))
         assert (isinstance(got, FactoredGradient) and got.is_factored) is keeps, what
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_autocast_leaves_the_matrix_as_it_is(name: str) -> None:
+    for use in (
+        lambda g: g.to_dense(),
+        lambda g: torch.from_dlpack(g),
+        lambda g: g * 1.0,
+        lambda g: g.norm(),
+    ):
+        wanted, gradient = use(gradient_of(name)[0]), gradient_of(name)[0]
+        with torch.autocast("cpu"):
+            assert torch.equal(use(gradient), wanted)
 
 
 @pytest.mark.parametrize("name", LAYERS)

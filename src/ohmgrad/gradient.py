@@ -143,7 +143,8 @@ def _matrix(gradient: FactoredGradient) -> Tensor:
     total: Tensor | None = None
     for one in gradient._store.passes:
         for part in one.of_tiles():
-            product = part.d.t() @ part.x
+            # with out=, as torch.autocast would give bfloat16
+            product = torch.mm(part.d.t(), part.x, out=part.d.new_empty(part.d.shape[1], part.x.shape[1]))
             if part.block is None:
                 total = product if total is None else total.add_(product)
                 continue
@@ -214,7 +215,7 @@ def _add_(a: Any, b: Any, *, alpha: Any = 1) -> Any:
 
 def _is_number(value: Any) -> bool:
     plain = isinstance(value, Tensor) and type(value) is not FactoredGradient
-    return isinstance(value, (int, float)) or (plain and value.dim() == 0)
+    return isinstance(value, (int, float)) or (plain and value.dim() < 2 and value.numel() == 1)
 
 
 def _scaling(scale: Callable[[Tensor, Any], Tensor], in_place: bool = False) -> Callable[[Any, Any], Any]:
@@ -284,7 +285,7 @@ def _unscale_(grads: list[Tensor], found_inf: Tensor, inverse: Tensor) -> Any:
         else:
             if not _is_finite(g):
                 found_inf.fill_(1.0)
-            _mul_(g, inverse.reshape(()))
+            _mul_(g, inverse)
     if plain:
         aten._amp_foreach_non_finite_check_and_unscale_.default(plain, found_inf, inverse)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .errors import InputError
 
-__all__ = ["Part", "Pass", "Store", "version_of", "whole"]
+__all__ = ["Part", "Pass", "Store", "as_factors", "version_of", "whole"]
 
 
 class Part(NamedTuple):
@@ -27,6 +27,12 @@ class Part(NamedTuple):
 def whole(x: Tensor, d: Tensor) -> list[Part]:
     """The one part of a weight on a single tile, x (samples, cols) and d (samples, rows)."""
     return [Part(x, d)]
+
+
+def as_factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """x and d with d^T x = matrix, exactly; one of them is a unit matrix, the smaller that can be."""
+    rows, cols = matrix.shape
+    return (matrix, torch.eye(rows)) if rows <= cols else (torch.eye(cols), matrix.t().contiguous())
 
 
 def version_of(x: Tensor) -> int:

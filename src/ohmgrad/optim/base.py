@@ -19,6 +19,7 @@ from ..crossbar_card import card
 from ..eager import uncompiled
 from ..errors import InputError, check_number
 from ..gradient import FactoredGradient
+from ..gradient_parts import as_factors
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import refuse_process_group, watch_other_optimizers
 
@@ -296,8 +297,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             if gradient.is_factored:
                 return gradient.factors() or None
             gradient = gradient.to_dense()
-        parts = [tile.part_of(gradient.contiguous()) for tile in tiles]
-        return [(part, torch.eye(len(part))) for part in parts]  # d^T x is the part, exactly
+        return [as_factors(tile.part_of(gradient.contiguous())) for tile in tiles]
 
     def tiles_in(self, group: dict[str, Any]) -> list[tuple[Tile, dict[str, Any]]]:
         """The tiles of a parameter group, each with its part of `optimizer.state`."""
