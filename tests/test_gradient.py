@@ -57,6 +57,8 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
     "add itself in place": (lambda g: g.add_(g.clone()), True),
     "2 g": (lambda g: 2 * g, True),
     "g times a 0-d tensor": (lambda g: g * torch.tensor(0.3), True),
+    "g times a tensor of one number": (lambda g: g * torch.tensor([0.3]), True),
+    "div_ by a tensor of one number": (lambda g: g.div_(torch.tensor([3.0])), True),
     "g / 3": (lambda g: g / 3, True),
     "-g": (lambda g: -g, True),
     "mul_": (lambda g: g.mul_(0.5), True),
@@ -99,6 +101,11 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], bool]] = {
     "dlpack": (lambda g: torch.from_dlpack(g), False),
     "storage": (lambda g: torch.empty(0).set_(g.untyped_storage()).view(g.shape), False),
     "deepcopy of a changed one": (lambda g: copy.deepcopy(g.clamp_(-0.2, 0.1)), False),
+    "foreach mul_": (lambda g: (torch._foreach_mul_([g, torch.ones(2)], 0.5), g)[1], True),
+    "foreach addcmul_": (lambda g: (torch._foreach_addcmul_([g], [g], [g], 0.5), g)[1], False),
+    "foreach pow": (lambda g: torch._foreach_pow([g], 2.0)[0], False),
+    "data set to itself times a number": (lambda g: (setattr(g, "data", g.data * 0.5), g)[1], True),
+    "data set to a matrix": (lambda g: (setattr(g, "data", torch.ones(g.shape)), g)[1], False),
     "foreach norm": (lambda g: torch._foreach_norm([g, torch.ones(2)])[0], False),
     "clamp_": (lambda g: g.clamp_(-0.2, 0.1), False),
     "index written": (lambda g: g.index_fill_(0, torch.tensor([1]), 7.0), False),
@@ -116,6 +123,19 @@ def test_every_operation_gives_what_the_matrix_gives(name: str, passes: int) -> 
         got = work(gradient)
         close(got.to_dense(), work(wanted))
         assert (isinstance(got, FactoredGradient) and got.is_factored) is keeps, what
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_autocast_leaves_the_matrix_as_it_is(name: str) -> None:
+    for use in (
+        lambda g: g.to_dense(),
+        lambda g: torch.from_dlpack(g),
+        lambda g: g * 1.0,
+        lambda g: g.norm(),
+    ):
+        wanted, gradient = use(gradient_of(name)[0]), gradient_of(name)[0]
+        with torch.autocast("cpu"):
+            assert torch.equal(use(gradient), wanted)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -142,6 +162,57 @@ def test_the_norm_is_right_where_terms_cancel() -> None:
 
 
 # --- writes and aliases --------------------------------------------------------------------------
+
+
+def test_data_that_is_set_is_shared_and_of_another_shape_refused() -> None:
+    gradient, _ = gradient_of("linear")
+    matrix = torch.ones(gradient.shape)
+    gradient.data = matrix
+    matrix.mul_(3)
+    close(gradient.to_dense(), matrix)
+    for other in (torch.ones(2), matrix.double()):
+        with pytest.raises(InputError, match=r"set p\.grad itself"):
+            gradient.data = other
+
+
+@pytest.mark.parametrize("factor", [torch.tensor(0.5), torch.tensor([0.5])])
+def test_a_scaler_unscales_by_one_number_of_either_shape(factor: Tensor) -> None:
+    gradient, wanted = gradient_of("linear")
+    torch._amp_foreach_non_finite_check_and_unscale_([gradient], torch.zeros(1), factor)
+    close(gradient.to_dense(), wanted / 2)
+
+
+#: a layer, its input, settings, and whether its gradient holds that input and no copy
+INPUTS: dict[str, tuple[Callable[[], nn.Module], Tensor, dict[str, Any], bool]] = {
+    "linear": (*LAYERS["linear"], True),
+    "three dimensions": (lambda: nn.Linear(5, 4), X[0], {}, True),
+    "split": (*LAYERS["split"], True),
+    "conv": (lambda: nn.Conv2d(2, 4, 3), X, {}, True),
+    "conv, no batch": (lambda: nn.Conv2d(2, 4, 3), X[0], {}, True),
+    "padded conv": (*LAYERS["conv"], False),
+    "split conv": (*LAYERS["split conv"], False),
+}
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_input_written_to_before_its_gradient_is_used_is_refused(name: str, learned: bool) -> None:
+    """Factors hold the caller's own tensor, which a matrix would not need any more."""
+    make, x, settings, held = INPUTS[name]
+    layer: Any = convert(make(), Device(ConstantStep(-5, 5)), **settings)
+    x = x.clone().requires_grad_(learned)
+    layer(x).sum().backward()
+    gradient = layer.weight.grad * 0.5
+    wanted = gradient.to_dense()
+    with torch.no_grad():
+        x[0] = 0.0
+    for use in (gradient.check_inputs, gradient.factors, gradient.to_dense, gradient.norm):
+        if held:
+            with pytest.raises(InputError, match=r"was written to between backward\(\) and step\(\)"):
+                use()
+        else:
+            use()
+            close(gradient.to_dense(), wanted)
 
 
 def test_scaling_copies_d_and_aliases_share_what_is_done_in_place() -> None:

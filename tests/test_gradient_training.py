@@ -17,6 +17,7 @@ from cases import ALGORITHMS, SPREADS
 from ohmgrad import (
     NOISY_PERIPHERY,
     AnalogLinear,
+    AnalogMomentum,
     AnalogSGD,
     ConstantStep,
     Device,
@@ -419,3 +420,57 @@ def test_a_process_group_of_several_ranks_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 1)
     optimizer.step()
     assert optimizer.events()["updates"] > 0
+
+
+def test_a_learned_input_in_an_earlier_group_moves_after_the_pulses_it_makes() -> None:
+    layer: Any = convert(nn.Linear(6, 5), IDEAL, pulsing=MEAN)
+    x = nn.Parameter(X.view(-1, 50)[:, :6].clone())
+    optimizer = AnalogSGD([{"params": [x]}, {"params": [*layer.parameters()]}], lr=0.1)
+    loss_of(layer, x).backward()
+    wanted = layer.weight.detach() - 0.1 * layer.weight.grad.to_dense()
+    optimizer.step()
+    close([layer.weight.detach()], [wanted])
+
+
+def test_a_step_that_is_refused_leaves_digital_parameters_of_earlier_groups() -> None:
+    layer: Any = convert(nn.Linear(6, 5), IDEAL)
+    optimizer = AnalogSGD([{"params": [layer.bias]}, {"params": [layer.weight]}], lr=0.1)
+    before = layer.bias.detach().clone()
+    (loss_of(layer, X.view(-1, 50)[:, :6]) * float("nan")).backward()
+    with pytest.raises(InputError, match="must be finite"):
+        optimizer.step()
+    assert torch.equal(layer.bias, before)
+
+
+@pytest.mark.parametrize("shape", [(2, 30), (30, 2), (4, 4)])
+def test_a_matrix_gets_factors_of_as_few_samples_as_it_can_have(shape: tuple[int, int]) -> None:
+    """A matrix of 50,000 rows, of a vocabulary, must not make a unit matrix of 10 GB."""
+    rows, cols = shape
+    layer: Any = convert(nn.Linear(cols, rows), IDEAL, pulsing=MEAN)
+    optimizer, seen = AnalogMomentum(layer.parameters(), lr=0.1), list[tuple[Tensor, Tensor]]()
+    optimizer.register_update_hook(lambda tile, x, d, *_: seen.append((x, d)))
+    layer.weight.grad = torch.linspace(-1, 1, rows * cols).view(shape).sin()
+    wanted = layer.weight.grad.clone()
+    optimizer.step()
+    ((x, d),) = seen
+    assert len(x) == len(d) == min(shape)
+    assert torch.equal(d.t() @ x, wanted)
+
+
+def test_an_optimizer_that_holds_an_analog_one_leaves_it_the_factors() -> None:
+    """By whatever name: accelerate's is `optimizer`, that of a sharpness-aware one `base_optimizer`."""
+
+    class Holding(torch.optim.Optimizer):
+        def __init__(self, held: torch.optim.Optimizer) -> None:
+            super().__init__(held.param_groups, {})
+            self.base_optimizer = held
+
+        def step(self, closure: Any = None) -> Any:
+            return self.base_optimizer.step(closure)
+
+    model = network()
+    optimizer = Holding(AnalogSGD(model.parameters(), lr=0.1))
+    before = weights(model)
+    loss_of(model).backward()
+    assert not warnings_in(optimizer.step)
+    assert not all(map(torch.equal, before, weights(model)))

@@ -12,71 +12,22 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .errors import InputError
 from .gradient_matrix import MatrixOnDemand
+from .gradient_parts import Part, Pass, Store, version_of, whole
 
-__all__ = ["MANY_PASSES", "FactoredGradient", "Part", "whole"]
+__all__ = ["MANY_PASSES", "FactoredGradient"]
 
 #: backward passes without a step after which it is worth a warning
 MANY_PASSES = 64
 
 aten: Any = torch.ops.aten
 _DETACH = aten.detach.default
-
-
-class Part(NamedTuple):
-    """What one tile takes of a gradient: its block is d^T x."""
-
-    #: (samples, cols)
-    x: Tensor
-    #: (samples, rows)
-    d: Tensor
-    #: rows and columns of the weight, flattened to two dimensions; None for all
-    block: tuple[slice, slice] | None = None
-
-
-def whole(x: Tensor, d: Tensor) -> list[Part]:
-    """The one part of a weight on a single tile, x (samples, cols) and d (samples, rows)."""
-    return [Part(x, d)]
-
-
-class _Pass(NamedTuple):
-    """What one backward pass left."""
-
-    x: Tensor
-    d: Tensor
-    parts: Callable[[Tensor, Tensor], list[Part]]
-
-
-class _Store:
-    """What aliases of one gradient share.
-
-    Once somebody has looked at the matrix through a view, or has written to it, there is a dense matrix
-    too. It is compared with a copy before the factors are used again, as a write through a view leaves no
-    other trace.
-    """
-
-    def __init__(self, passes: list[_Pass]) -> None:
-        self.passes = passes
-        #: times that a pass was added in place, as torch's accumulation does
-        self.added = 0
-        self.dense: Tensor | None = None
-        self.untouched: Tensor | None = None
-
-    @property
-    def factored(self) -> bool:
-        """Whether the factors still give the gradient."""
-        if self.dense is None:
-            return True
-        if self.untouched is None:
-            return False
-        # bits, as NaN differs from itself
-        return torch.equal(self.dense.view(torch.int32), self.untouched.view(torch.int32))
 
 
 class FactoredGradient(MatrixOnDemand):
@@ -91,15 +42,15 @@ class FactoredGradient(MatrixOnDemand):
         parts: how tiles see x and d.
     """
 
-    _store: _Store
+    _store: Store
 
     @staticmethod
     def __new__(
         cls, weight: Tensor, x: Tensor, d: Tensor, parts: Callable[[Tensor, Tensor], list[Part]] = whole
     ) -> FactoredGradient:
-        # without their graph; .data, as a detach() costs twice the time, and nobody writes to factors
-        x, d = x.data if x.requires_grad else x, d.data if d.requires_grad else d
-        return _wrap(weight, _Store([_Pass(x, d, parts)]))
+        # without their graph; others may write to x, which a detach() shows and .data does not
+        x, d = x.detach() if x.requires_grad else x, d.data if d.requires_grad else d
+        return _wrap(weight, Store([Pass(x, d, parts, version_of(x))]))
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
@@ -128,17 +79,23 @@ class FactoredGradient(MatrixOnDemand):
         """x (samples, cols) and d (samples, rows) of every tile, in the order of the backward passes.
 
         Raises:
-            InputError: when the matrix itself was changed, so that it has no factors any more.
+            InputError: when the matrix itself was changed, so that it has no factors any more, or when an
+                input was written to.
         """
         if not self._store.factored:
             raise InputError(f"the gradient {tuple(self.shape)} was changed as a matrix and has no factors")
-        passes = [p.parts(p.x, p.d) for p in self._store.passes]
+        passes = [p.of_tiles() for p in self._store.passes]
         if len(passes) == 1:
             return [(part.x, part.d) for part in passes[0]]
         return [
             (torch.cat([p.x for p in of_tile]), torch.cat([p.d for p in of_tile]))
             for of_tile in zip(*passes, strict=True)
         ]
+
+    def check_inputs(self) -> None:
+        """Raise InputError when an input that the factors hold was written to after its backward pass."""
+        for one in self._store.passes:
+            one.check()
 
     def to_dense(self, dtype: torch.dtype | None = None, *, masked_grad: bool | None = None) -> Tensor:
         """The gradient as an ordinary tensor of the weight's shape, d^T x."""
@@ -154,12 +111,25 @@ class FactoredGradient(MatrixOnDemand):
             store.untouched = store.dense.clone()
         return store.dense
 
+    def become(self, other: Tensor) -> None:
+        """Take over another gradient, with its memory, as `p.grad.data = other` does."""
+        if other.shape != self.shape or other.dtype != self.dtype:
+            raise InputError(
+                f"data is {tuple(other.shape)} of {other.dtype}, but must be {tuple(self.shape)} of "
+                f"{self.dtype}: set p.grad itself"
+            )
+        if isinstance(other, FactoredGradient):
+            self._store = other._store
+            return
+        self._store = Store([])
+        self._store.dense = other.detach()
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         state = f"{len(self._store.passes)} products" if self._store.factored else "changed as a matrix"
         return f"FactoredGradient({' x '.join(map(str, self.shape))}, {state})"
 
 
-def _wrap(like: Tensor, store: _Store) -> FactoredGradient:
+def _wrap(like: Tensor, store: Store) -> FactoredGradient:
     made: Any = Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]
         FactoredGradient, like.shape, dtype=like.dtype, device=like.device
     )
@@ -171,14 +141,15 @@ def _matrix(gradient: FactoredGradient) -> Tensor:
     """The sum of d^T x over all passes, in the weight's shape; zeros where there is none."""
     shape = gradient.shape
     total: Tensor | None = None
-    for x, d, parts in gradient._store.passes:
-        for part in parts(x, d):
-            product = part.d.t() @ part.x
+    for one in gradient._store.passes:
+        for part in one.of_tiles():
+            # with out=, as torch.autocast would give bfloat16
+            product = torch.mm(part.d.t(), part.x, out=part.d.new_empty(part.d.shape[1], part.x.shape[1]))
             if part.block is None:
                 total = product if total is None else total.add_(product)
                 continue
             if total is None:
-                total = torch.zeros(shape[0], math.prod(shape[1:]), dtype=d.dtype, device=d.device)
+                total = torch.zeros(shape[0], math.prod(shape[1:]), dtype=one.d.dtype, device=one.d.device)
             total[part.block] += product
     if total is None:
         return torch.zeros(shape, dtype=gradient.dtype, device=gradient.device)
@@ -198,11 +169,11 @@ def _view(g: FactoredGradient, size: Sequence[int]) -> Any:
 
 def _clone(g: FactoredGradient, **_: Any) -> Any:
     store = g._store
-    return _wrap(g, _Store(list(store.passes))) if store.factored else NotImplemented
+    return _wrap(g, Store(list(store.passes))) if store.factored else NotImplemented
 
 
 def _empty(g: FactoredGradient, size: Sequence[int], stride: Sequence[int], **_: Any) -> Any:
-    return _wrap(g, _Store([])) if tuple(size) == tuple(g.shape) else NotImplemented
+    return _wrap(g, Store([])) if tuple(size) == tuple(g.shape) else NotImplemented
 
 
 def _copy_(g: Any, other: Any, non_blocking: bool = False) -> Any:
@@ -221,7 +192,7 @@ def _both_factored(a: Any, b: Any, alpha: Any) -> bool:
 def _add(a: Any, b: Any, *, alpha: Any = 1) -> Any:
     if not _both_factored(a, b, alpha):
         return NotImplemented
-    return _wrap(a, _Store([*a._store.passes, *b._store.passes]))
+    return _wrap(a, Store([*a._store.passes, *b._store.passes]))
 
 
 def _add_(a: Any, b: Any, *, alpha: Any = 1) -> Any:
@@ -244,21 +215,21 @@ def _add_(a: Any, b: Any, *, alpha: Any = 1) -> Any:
 
 def _is_number(value: Any) -> bool:
     plain = isinstance(value, Tensor) and type(value) is not FactoredGradient
-    return isinstance(value, (int, float)) or (plain and value.dim() == 0)
+    return isinstance(value, (int, float)) or (plain and value.dim() < 2 and value.numel() == 1)
 
 
 def _scaling(scale: Callable[[Tensor, Any], Tensor], in_place: bool = False) -> Callable[[Any, Any], Any]:
     """Times a number, or divided by one."""
 
     def handler(g: Any, number: Any) -> Any:
-        if scale is torch.mul and not isinstance(g, FactoredGradient):
+        if scale is torch.mul and not in_place and not isinstance(g, FactoredGradient):
             g, number = number, g
         if not isinstance(g, FactoredGradient) or not _is_number(number) or not g._store.factored:
             return NotImplemented
         store = g._store
         passes = [p._replace(d=scale(p.d, number)) for p in store.passes]  # a copy: others may hold d
         if not in_place:
-            return _wrap(g, _Store(passes))
+            return _wrap(g, Store(passes))
         store.passes = passes
         if store.dense is not None:
             store.dense.copy_(scale(store.dense, number))
@@ -345,13 +316,16 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     aten._amp_foreach_non_finite_check_and_unscale_.default: _unscale_,
 }
 
+_ON_FACTORS = {func._schema.name.removeprefix("aten::") for func in _HANDLERS}
+
 
 def _for_each(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An operator on lists of tensors, `_foreach_mul_` for instance, on each tensor alone."""
     name: str = func._schema.name.removeprefix("aten::_foreach_")
-    single = getattr(aten, "linalg_vector_norm" if name == "norm" else name, None)
-    if single is None:
+    name = "linalg_vector_norm" if name == "norm" else name
+    if name not in _ON_FACTORS:
         return NotImplemented
+    single = getattr(aten, name)
     found = [
         single(t, *(a[i] if isinstance(a, (list, tuple)) else a for a in args[1:]), **kwargs)
         for i, t in enumerate(args[0])

@@ -22,6 +22,19 @@ class MatrixOnDemand(Tensor):
     def kept_matrix(self) -> Tensor:
         """The same as one that lasts as long as this tensor, and may be written to."""
 
+    @abc.abstractmethod
+    def become(self, other: Tensor) -> None:
+        """Have the values and the memory of another tensor from now on."""
+
+    @property
+    def data(self) -> Tensor:
+        """As torch's. Setting it, torch would swap the memory that this tensor does not have."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: Tensor) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.become(other)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.to_dense().__reduce_ex__(protocol)
 

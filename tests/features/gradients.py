@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ohmgrad import AnalogMomentum, AnalogSGD, GradientCounts
 
-from . import Group, X, beside_torch, ideal, loss_of, mlp, same, step, trained
+from . import Group, X, beside_torch, ideal, loss_of, mlp, parameters, same, step, trained
 
 group = Group("The gradient")
 
@@ -128,11 +128,28 @@ def arithmetic() -> None:
         times_half,
         over_two,
         lambda g: times_half(g.data),
+        lambda g: setattr(g, "data", g.data / 2),
         lambda g: g.div_(torch.tensor(3.0)),
         lambda g: -g,
         lambda g: g.detach().clone() * 2,
     ):
         beside_torch(between(each(work)))
+
+
+@group.refused(
+    "an input written to between backward and step, as a buffer that is filled anew",
+    "an input of an analog layer, (8, 6), was written to between backward() and step(), and pulses are made "
+    "from it: step first, or give the layer a clone()",
+)
+def input_written() -> None:
+    model, buffer = ideal(mlp()), X.clone()
+    optimizer, before = AnalogSGD(model.parameters(), lr=0.1), parameters(model)
+    loss_of(model, buffer).backward()
+    buffer.zero_()
+    try:
+        optimizer.step()
+    finally:
+        assert all(map(torch.equal, before, parameters(model)))
 
 
 @group.works("`p.grad` looked at before the step: norms, means, histograms, NaN checks, `view`, `cat`")

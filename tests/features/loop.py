@@ -31,6 +31,26 @@ def zero_grad() -> None:
             beside_torch(train)
 
 
+@group.works(
+    "a step without `zero_grad()` before the next",
+    "a step uses the gradients of analog weights up and leaves None, so that no gradient acts twice; those "
+    "of digital parameters add up, as in torch",
+)
+def never_zeroed() -> None:
+    model = real()
+    optimizer = AnalogSGD(model.parameters(), lr=0.1)
+    loss_of(model).backward()
+    optimizer.step()
+    before = [p.detach().clone() for p in trained(model) if p.grad is None]
+    digital = [p for p in model.parameters() if p.grad is not None]
+    kept = [p.detach().clone() for p in digital]
+    optimizer.step()
+    assert before
+    assert all(map(torch.equal, before, [p for p in trained(model) if p.grad is None]))
+    assert digital
+    assert not any(map(torch.equal, kept, digital))
+
+
 @group.works("gradient accumulation over several backward passes")
 def accumulation() -> None:
     def train(model: Any, sgd: Any) -> None:

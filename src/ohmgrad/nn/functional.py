@@ -13,7 +13,8 @@ from ..crossbar import Tile, describe
 from ..crossbar_array import NUMBERS, free_array
 from ..devices import Device
 from ..errors import InputError, check_integer
-from ..gradient import FactoredGradient, Part
+from ..gradient import FactoredGradient
+from ..gradient_parts import Part
 from . import states
 from .blocks import Block, layout
 

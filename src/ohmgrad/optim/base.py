@@ -19,6 +19,7 @@ from ..crossbar_card import card
 from ..eager import uncompiled
 from ..errors import InputError, check_number
 from ..gradient import FactoredGradient
+from ..gradient_parts import as_factors
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import refuse_process_group, watch_other_optimizers
 
@@ -248,6 +249,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         for group, analog in groups:
             for p, tiles in analog:
                 self._analog_steps(p, tiles, group)
+        for group in self.param_groups:  # now that no analog step raised, and inputs may be among them
             self._digital_step(group)
         for array in self._arrays.values():
             array.wait()
@@ -266,14 +268,17 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         p.grad = None  # what it keeps is as large as the activations
 
     def _check_gradient(self, p: Tensor, tiles: list[Tile]) -> None:
-        """Raise InputError for a gradient without factors, unless the algorithm takes a matrix."""
+        """Raise InputError for a gradient without usable factors, unless the algorithm takes a matrix."""
         if tiles[0].owner is not p:
             raise InputError(
                 "an analog layer got a new weight after this optimizer was made, which trains the old one: "
                 "make the optimizer anew"
             )
         gradient = p.grad
-        if gradient is None or (isinstance(gradient, FactoredGradient) and gradient.is_factored):
+        if gradient is None:
+            return
+        if isinstance(gradient, FactoredGradient) and gradient.is_factored:
+            gradient.check_inputs()
             return
         if not self.takes_matrix:
             raise InputError(
@@ -292,8 +297,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             if gradient.is_factored:
                 return gradient.factors() or None
             gradient = gradient.to_dense()
-        parts = [tile.part_of(gradient.contiguous()) for tile in tiles]
-        return [(part, torch.eye(len(part))) for part in parts]  # d^T x is the part, exactly
+        return [as_factors(tile.part_of(gradient.contiguous())) for tile in tiles]
 
     def tiles_in(self, group: dict[str, Any]) -> list[tuple[Tile, dict[str, Any]]]:
         """The tiles of a parameter group, each with its part of `optimizer.state`."""

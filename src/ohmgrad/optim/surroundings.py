@@ -36,7 +36,7 @@ def watch_other_optimizers(kind: type[torch.optim.Optimizer]) -> None:
     """
 
     def before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if isinstance(optimizer, kind) or isinstance(getattr(optimizer, "optimizer", None), kind):
+        if isinstance(optimizer, kind) or any(isinstance(held, kind) for held in vars(optimizer).values()):
             return  # the second wraps one, as accelerate's does
         params = [p for group in optimizer.param_groups for p in group["params"]]
         for p in params:
