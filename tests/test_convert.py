@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ohmgrad import (
     AnalogLinear,
+    AnalogSGD,
     Device,
     InputError,
     LeftDigitalWarning,
@@ -240,3 +241,25 @@ def test_print_shows_the_device() -> None:
     assert "AnalogLinear(6 x 64, " in text
     assert "c2c 30 % additive, perfect periphery, pulsed)" in text
     assert "(2): Linear(in_features=6" in text
+
+
+def test_a_layer_that_is_also_held_in_plain_containers_is_converted_there_too() -> None:
+    class Listed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Linear(4, 4)
+            self.calls = [self.one, {"again": self.one}]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.calls[0](x) + self.calls[1]["again"](x)  # pyright: ignore
+
+    digital = Listed()
+    before = digital.one.weight.detach().clone()
+    model: Any = convert(digital, Device(SoftBounds.symmetric(0.6)))
+    assert model.calls[0] is model.one is model.calls[1]["again"]
+    optimizer = AnalogSGD(model.parameters(), lr=0.1)
+    model(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    assert optimizer.events()["pulses_down"] > 0
+    assert digital.calls[0] is digital.one
+    assert torch.equal(digital.one.weight, before)

@@ -133,10 +133,9 @@ def convert(
             LeftDigitalWarning,
             stacklevel=2,
         )
-    model = copy.deepcopy(model)
     shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "max_tile": max_tile}
     shared["backend"] = backend
-    twins: dict[nn.Module, nn.Module] = {}
+    twins: dict[int, nn.Module] = {}
     # a second conversion goes on after the arrays of the first
     array = max((t.key.array + 256 for _, m in analog_layers(model) for t in m.tiles), default=0)
     for name, digital in chosen:
@@ -146,14 +145,12 @@ def convert(
         twin.train(layer.training)
         if isinstance(twin, AnalogLayer):
             freeze_as(layer, twin)
-        twins[layer] = twin
+        twins[id(layer)] = twin
         array += 256 * sum(len(part.tiles) for _, part in analog_layers(twin))
-    if model in twins:
-        return _loaded_wholly(twins[model])
-    for parent in list(model.modules()):
-        for name, child in list(parent._modules.items()):  # named_children() skips a second name
-            if child is not None and child in twins:
-                setattr(parent, name, twins[child])
+    whole = id(model) in twins
+    model = copy.deepcopy(model, twins)  # which takes the twins wherever a layer is held, in plain lists too
+    if whole:
+        return _loaded_wholly(model)
     call_all_layers(model)
     save_digitally(model)
     return _loaded_wholly(model)
