@@ -267,6 +267,7 @@ class AbstractArray(abc.ABC):
         return self.weight if self.hidden is None else self.hidden.held(self._tile)
 
     def _hide(self) -> Hidden:
+        self._place = None  # from here on all cells are compared, see `_look`
         self.hidden = Hidden(self.device, self.elements, self.key, self.backend_name)
         return self.hidden
 

@@ -32,7 +32,7 @@ def by_tile(tiles: list[Tile], state: dict[Any, Any]) -> Iterator[tuple[Tile, di
             f"a layer in the state has {len(state)} tiles, but here {len(tiles)}: load the state of an "
             "optimizer of the same layers, cut by the same max_tile"
         )
-    return zip(tiles, state.values(), strict=False)
+    return iter([(tile, state[i]) for i, tile in enumerate(tiles)] if state else [])
 
 
 def check_kept(tile: Tile, state: dict[str, Any]) -> None:
