@@ -233,3 +233,20 @@ def test_a_mask_may_have_any_layout() -> None:
     mask = torch.rand(4, 3, 3, 3) < 0.5
     og.hold(layer, mask.to(memory_format=torch.channels_last))
     assert torch.equal(~layer.tiles[0].memory["fixed"].isnan(), mask.flatten(1))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_state_whose_weights_were_changed_keeps_its_mask_at_the_new_values(name: str) -> None:
+    model, other = (converted(DEVICES[name]) for _ in range(2))
+    og.hold(model[0], MASK)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    state["0.weight"] *= 0.5
+    other.load_state_dict(state)
+    layer: Any = other[0]
+    fixed = layer.tiles[0].memory["fixed"]
+    assert torch.equal(~fixed.isnan(), MASK)
+    assert torch.equal(fixed[MASK], layer.weight.detach()[MASK])
+    loose = ~torch.isin(torch.arange(30), layer.tiles[0].hidden.sides[0].stuck).view(5, 6)
+    torch.testing.assert_close(layer.weight.detach()[loose], state["0.weight"][loose], rtol=0, atol=1e-6)
+    train(other, og.AnalogSGD(other.parameters(), lr=0.3))
+    assert torch.equal(layer.weight.detach()[MASK], fixed[MASK])

@@ -322,7 +322,7 @@ def test_an_average_of_weights_that_an_optimizers_arrays_add_to_says_so() -> Non
 
 @pytest.mark.parametrize("what", ["calibrate", "hold"])
 def test_a_single_cell_is_seen_once_elements_hold_more_than_weights(what: str) -> None:
-    """Of a layer of 40,000 weights, that was looked at in parts before; one in four would be seen by chance."""
+    """Of 40,000 weights, which were looked at in parts before, where most cells are not."""
     m = layer(200, 200)
     m(torch.zeros(1, 200))
     tile = m.tiles[0]
