@@ -203,7 +203,7 @@ def test_masks_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize("name", DEVICES)
 def test_held_weights_are_written_as_others_and_not_reset(name: str) -> None:
     """Stuck ones stay where they stand; those that write noise took beyond their bound stay there."""
-    models = [converted(DEVICES[name]) for _ in range(2)]
+    models: list[Any] = [converted(DEVICES[name]) for _ in range(2)]
     held, free = (model[0].tiles[0] for model in models)
     for _ in range(40):
         held.pulse(torch.randn(2, 6), torch.randn(2, 5), 0.1)
@@ -218,7 +218,9 @@ def test_held_weights_are_written_as_others_and_not_reset(name: str) -> None:
 
 
 def test_a_state_keeps_the_mask_where_noise_is_beyond_a_bound() -> None:
-    model, other = (converted(og.Device(SOFT, dw_min=0.02, write_noise=5.0)) for _ in range(2))
+    noisy = og.Device(SOFT, dw_min=0.02, write_noise=5.0)
+    models: list[Any] = [converted(noisy) for _ in range(2)]
+    model, other = models
     tile = model[0].tiles[0]
     for _ in range(3):
         tile.pulse(torch.ones(1, 6), torch.ones(1, 5), 5.0)
@@ -237,12 +239,13 @@ def test_a_mask_may_have_any_layout() -> None:
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_a_state_whose_weights_were_changed_keeps_its_mask_at_the_new_values(name: str) -> None:
-    model, other = (converted(DEVICES[name]) for _ in range(2))
+    models: list[Any] = [converted(DEVICES[name]) for _ in range(2)]
+    model, other = models
     og.hold(model[0], MASK)
     state = {key: value.clone() for key, value in model.state_dict().items()}
     state["0.weight"] *= 0.5
     other.load_state_dict(state)
-    layer: Any = other[0]
+    layer = other[0]
     fixed = layer.tiles[0].memory["fixed"]
     assert torch.equal(~fixed.isnan(), MASK)
     assert torch.equal(fixed[MASK], layer.weight.detach()[MASK])
