@@ -198,3 +198,58 @@ def test_masks_that_do_not_fit_are_refused() -> None:
     with pytest.raises(og.InputError, match="mask is"):
         model[0].tiles[0].hold(MASK.t())
     assert model[0].tiles[0].hidden is None
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_held_weights_are_written_as_others_and_not_reset(name: str) -> None:
+    """Stuck ones stay where they stand; those that write noise took beyond their bound stay there."""
+    models: list[Any] = [converted(DEVICES[name]) for _ in range(2)]
+    held, free = (model[0].tiles[0] for model in models)
+    for _ in range(40):
+        held.pulse(torch.randn(2, 6), torch.randn(2, 5), 0.1)
+    held.hold(MASK)
+    before = held.weight.clone()
+    held.reset(-0.4)
+    assert torch.equal(held.weight[MASK], before[MASK])
+    for tile in (held, free):
+        tile.owner.data.copy_(torch.linspace(-0.3, 0.3, 30).view(5, 6))
+        tile.sync()
+    torch.testing.assert_close(held.weight, free.weight, rtol=0, atol=1e-7)
+
+
+def test_a_state_keeps_the_mask_where_noise_is_beyond_a_bound() -> None:
+    noisy = og.Device(SOFT, dw_min=0.02, write_noise=5.0)
+    models: list[Any] = [converted(noisy) for _ in range(2)]
+    model, other = models
+    tile = model[0].tiles[0]
+    for _ in range(3):
+        tile.pulse(torch.ones(1, 6), torch.ones(1, 5), 5.0)
+    tile.hold(torch.ones(5, 6, dtype=torch.bool))
+    assert bool((tile.weight > tile.elements.upper).any())
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other[0].tiles[0].memory["fixed"], tile.weight)
+
+
+def test_a_mask_may_have_any_layout() -> None:
+    layer = og.AnalogConv2d(nn.Conv2d(3, 4, 3), None, {"device": DEVICES["plain"]})
+    mask = torch.rand(4, 3, 3, 3) < 0.5
+    og.hold(layer, mask.to(memory_format=torch.channels_last))
+    assert torch.equal(~layer.tiles[0].memory["fixed"].isnan(), mask.flatten(1))
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_state_whose_weights_were_changed_keeps_its_mask_at_the_new_values(name: str) -> None:
+    models: list[Any] = [converted(DEVICES[name]) for _ in range(2)]
+    model, other = models
+    og.hold(model[0], MASK)
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    state["0.weight"] *= 0.5
+    other.load_state_dict(state)
+    layer = other[0]
+    fixed = layer.tiles[0].memory["fixed"]
+    assert torch.equal(~fixed.isnan(), MASK)
+    assert torch.equal(fixed[MASK], layer.weight.detach()[MASK])
+    loose = ~torch.isin(torch.arange(30), layer.tiles[0].hidden.sides[0].stuck).view(5, 6)
+    torch.testing.assert_close(layer.weight.detach()[loose], state["0.weight"][loose], rtol=0, atol=1e-6)
+    train(other, og.AnalogSGD(other.parameters(), lr=0.3))
+    assert torch.equal(layer.weight.detach()[MASK], fixed[MASK])

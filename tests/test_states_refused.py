@@ -50,3 +50,14 @@ def test_a_state_of_another_algorithm() -> None:
             optimizer.load_state_dict(wrong)
         optimizer.load_state_dict(optimizer.state_dict())  # its own, more than once
         optimizer.load_state_dict(optimizer.state_dict())
+
+
+def test_a_state_of_a_digital_optimizer() -> None:
+    layer = AnalogLinear(3, 2, DEVICE)
+    optimizer, other = TikiTaka(layer.parameters(), lr=0.1), torch.optim.SGD([layer.weight], momentum=0.9)
+    layer.weight.grad = torch.ones(2, 3)
+    with pytest.warns(UserWarning, match="digitally"):
+        other.step()
+    groups = optimizer.state_dict()["param_groups"]
+    with pytest.raises(InputError, match="an analog weight was digital"):
+        optimizer.load_state_dict({"state": other.state_dict()["state"], "param_groups": groups})

@@ -318,3 +318,20 @@ def test_an_average_of_weights_that_an_optimizers_arrays_add_to_says_so() -> Non
         average.update_parameters(m)
     with pytest.warns(UserWarning, match=r"an optimizer \(gamma > 0\) add to them stayed: average or copy"):
         average(torch.ones(1, 10))
+
+
+@pytest.mark.parametrize("what", ["calibrate", "hold"])
+def test_a_single_cell_is_seen_once_elements_hold_more_than_weights(what: str) -> None:
+    """Of 40,000 weights, which were looked at in parts before, where most cells are not."""
+    m = layer(200, 200)
+    m(torch.zeros(1, 200))
+    tile = m.tiles[0]
+    if what == "calibrate":
+        tile.calibrate(1)
+    else:
+        tile.hold(torch.ones(tile.shape, dtype=torch.bool))
+    one = torch.full((1, 200), 1e-3)
+    for cell in range(0, 40_000, 3_999):
+        m.weight.data.view(-1)[cell] = 0.0123
+        tile.pulse(one, one, 1e-9)
+        assert float(tile.weight.view(-1)[cell]) == pytest.approx(0.0123, abs=2e-6)

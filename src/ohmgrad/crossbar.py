@@ -186,7 +186,9 @@ class Tile(AbstractArray):
         up = one if self.device.pair is not None else (self.weight < value).long()
         down = one if self.device.pair is not None else 1 - up
         count_selected(self, torch.arange(self.weight.numel()) % self.shape[1], up.flatten(), down.flatten())
-        self.weight.copy_(self.elements.clip(self._free_only(torch.full(self.shape, float(value)))))
+        goal = torch.full(self.shape, float(value))
+        goal = self.elements.clip(goal) if self.hidden is None else self.hidden.reach(self, goal)
+        self.weight.copy_(self._free_only(goal))
         self.load_weights()
 
     def _free_only(self, target: Tensor) -> Tensor:

@@ -267,6 +267,7 @@ class AbstractArray(abc.ABC):
         return self.weight if self.hidden is None else self.hidden.held(self._tile)
 
     def _hide(self) -> Hidden:
+        self._place = None  # from here on all cells are compared, see `_look`
         self.hidden = Hidden(self.device, self.elements, self.key, self.backend_name)
         return self.hidden
 
@@ -355,7 +356,8 @@ class AbstractArray(abc.ABC):
     def check_state(self, w: Tensor, memory: dict[str, Any]) -> None:
         """Raise InputError unless weights `w` (rows, cols) and `memory` of a checkpoint can be restored.
 
-        Forgets a memory of other weights, which somebody has changed since: elements then hold `w`.
+        Forgets a memory of other weights, which somebody has changed since, but for the mask of held ones:
+        elements then hold `w`.
         """
         if memory:
             hidden = self.hidden or Hidden(self.device, self.elements, self.key, self.backend_name)
@@ -363,20 +365,24 @@ class AbstractArray(abc.ABC):
             seen = hidden.seen(memory)
             if seen is not None and torch.equal(seen, w):
                 return
-            if seen is not None:
-                memory.clear()
+            for name in {*memory} - {"fixed"} if seen is not None else ():
+                del memory[name]
+            if (fixed := memory.get("fixed")) is not None:
+                reached = hidden.reach(self._tile, w, calibrated=False)
+                memory["fixed"] = torch.where(fixed.isnan(), fixed, reached)
         self.check_held(w, calibrated=False)
 
     def restore(self, memory: Mapping[str, Any]) -> None:
         """Take over `memory` from a checkpoint, and make the weights from it.
 
         It is the whole truth: a calibrated tile loses a reference that the checkpoint does not have. With an
-        empty one the elements then hold the weights as they are.
+        empty one, or a mask of held weights alone, the elements then hold the weights as they are.
 
         Raises:
             InputError: when it, or the weights without a reference, do not fit this tile.
         """
-        if memory:
+        mask = ~memory["fixed"].isnan() if {*memory} == {"fixed"} else None
+        if memory and mask is None:
             (self.hidden or self._hide()).restore(self._tile, memory)
             return
         if self.calibrated and self.hidden is not None:
@@ -384,3 +390,5 @@ class AbstractArray(abc.ABC):
             if self.device.memoryless and not self.memory:
                 self.hidden = None
         self._take_over()
+        if mask is not None:
+            (self.hidden or self._hide()).hold(self._tile, mask)

@@ -132,7 +132,11 @@ class Hidden:
             w = memory["persistent"] - memory["reference"]
         else:
             w = memory.get("persistent")
-        return w + memory["noise"] if w is not None and "noise" in memory else w
+        if w is None:
+            return None
+        if "noise" in memory:
+            w = w + memory["noise"]
+        return torch.where(memory["fixed"].isnan(), w, memory["fixed"]) if "fixed" in memory else w
 
     def show(self, tile: Tile, touched: Tensor | None = None, refresh: bool = False) -> None:
         """Make the weights from what the elements hold; `touched`, bool (rows, cols): those just pulsed."""
@@ -167,9 +171,19 @@ class Hidden:
         self.show(tile)
 
     def _fix_as_written(self, tile: Tile) -> None:
-        """Hold the same weights at the values that were written."""
-        if (fixed := tile.memory.get("fixed")) is not None:
-            tile.memory["fixed"] = torch.where(fixed.isnan(), fixed, self.reach(tile, tile.weight))
+        """Hold the same weights at the values that were written, but stuck ones where they stand."""
+        if (fixed := tile.memory.pop("fixed", None)) is None:
+            return
+        # a held weight may lie beyond its bound by write noise, and stays there unless another is written
+        w = torch.where(tile.weight == fixed, fixed, self.reach(tile, tile.weight)).contiguous()
+        for side in self.sides:
+            side.pin(self.plane(tile, side))
+        seen = self.seen(tile.memory)
+        for side in self.sides:
+            if len(side.stuck):
+                stands = (tile.weight if seen is None else seen).flatten()[side.stuck]
+                w.view(-1)[side.stuck] = stands
+        tile.memory["fixed"] = torch.where(fixed.isnan(), fixed, w)
 
     def _put_back(self, tile: Tile) -> None:
         """Have the elements of held weights hold these again."""

@@ -27,12 +27,17 @@ def by_tile(tiles: list[Tile], state: dict[Any, Any]) -> Iterator[tuple[Tile, di
     Raises:
         InputError: when the state is of another number of tiles.
     """
+    if not all(isinstance(number, int) for number in state):
+        raise InputError(
+            "the state is of an optimizer to which an analog weight was digital: load that of the same "
+            "algorithm on analog layers"
+        )
     if state and {*state} != {*range(len(tiles))}:
         raise InputError(
             f"a layer in the state has {len(state)} tiles, but here {len(tiles)}: load the state of an "
             "optimizer of the same layers, cut by the same max_tile"
         )
-    return zip(tiles, state.values(), strict=False)
+    return iter([(tile, state[i]) for i, tile in enumerate(tiles)] if state else [])
 
 
 def check_kept(tile: Tile, state: dict[str, Any]) -> None:
