@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from cases import ALGORITHMS
-from ohmgrad import AnalogLinear, Device, InputError, SoftBounds, TikiTaka
+from ohmgrad import AnalogLinear, Device, InputError, SoftBounds, TikiTaka, Tile, convert
 from ohmgrad.optim import MultiTile
+from ohmgrad.optim.states import check_kept
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.01)
 STATELESS = ("analog-sgd", "gradient-counts")
@@ -61,3 +63,34 @@ def test_a_state_of_a_digital_optimizer() -> None:
     groups = optimizer.state_dict()["param_groups"]
     with pytest.raises(InputError, match="an analog weight was digital"):
         optimizer.load_state_dict({"state": other.state_dict()["state"], "param_groups": groups})
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda s: s.pop("0.analog.events"), "has no events of layer '0'"),
+        (lambda s: s.update({"0.analog.events": [[0]]}), "'events' of layer '0' in the state is a list"),
+        (lambda s: s.update({"0.analog.memory.x.age": torch.ones(4, 3)}), "'memory.x.age' of layer '0'"),
+        (lambda s: s.update({"0.analog.memory.5.fixed": torch.ones(4, 3)}), "has tiles 0 to 0"),
+        (lambda s: s.update({"0.analog.beside.1": torch.ones(4, 3)}), "has tiles 0 to 0"),
+        (lambda s: s.update({"0.analog.card": torch.zeros(3, dtype=torch.uint8)}), "cannot be read"),
+    ],
+)
+def test_a_damaged_state_is_refused_before_anything_is_changed(edit: Any, said: str) -> None:
+    def model(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return convert(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), Device(SoftBounds.symmetric(0.6)))
+
+    state, other = model(0).state_dict(), model(1)
+    before = [p.detach().clone() for p in other.parameters()]
+    edit(state)
+    with pytest.raises(InputError, match=said):
+        other.load_state_dict(state, strict=False)
+    assert all(map(torch.equal, before, other.parameters()))
+
+
+def test_a_damaged_array_of_an_optimizer_is_refused() -> None:
+    tile = Tile((4, 3), Device(SoftBounds.symmetric(0.6)))
+    for kept, name in (({"weight": torch.zeros(4, 3)}, "memory"), ({"memory": {}}, "weight")):
+        with pytest.raises(InputError, match=f"array 'fast' in the state has no '{name}'"):
+            check_kept(tile, {"fast": kept})

@@ -57,3 +57,13 @@ def test_repeated_reads_average_the_noise(backend: str) -> None:
         assert_variance(tile.read([0, 2], repeats), 0.06**2 / repeats)
     assert tile.count("read_columns") == 20
     assert tile.count("adc") == 20 * 3000
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_the_two_directions_have_noise_of_their_own(backend: str) -> None:
+    """Of a silent input the outputs are the noise; vectors with the same number share none of it."""
+    noisy = Periphery(out_noise=0.1)
+    tile = Tile((40, 40), Device(SoftBounds.symmetric(0.6)), periphery=noisy, backend=backend)
+    there, back = tile.forward(torch.zeros(5, 40)), tile.backward(torch.zeros(5, 40))
+    assert float(there.abs().min()) > 0
+    assert not bool((there == back).any())

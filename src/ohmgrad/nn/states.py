@@ -93,11 +93,16 @@ def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
             arrays = arrays_of(own["card"], layer.tiles)
         check_card(what, own["card"], layer.tiles, arrays)
     events, number = own.get("events"), len(layer.tiles)
+    for key, value in own.items():
+        if not isinstance(value, (Tensor, int, float)):
+            raise InputError(f"{key!r} of {what} in the state is a {type(value).__name__}, not a tensor")
     if events is not None and (events.dim() != 2 or len(events) != number or events.shape[1] > len(EVENTS)):
         raise InputError(
             f"events of {what} in the state are {tuple(events.shape)}, but it has {number} tiles that count "
             f"{len(EVENTS)} events: convert with the max_tile that it was saved with"
         )
+    if events is None and ("card" in own or any(key.startswith("memory.") for key in own)):
+        raise InputError(f"the state has no events of {what}, but its elements: leave out both or none")
     mapped = weight is not None and scale is None
     if mapped and events is not None:
         raise InputError(f"the state has no out_scale of {what}, but its events: leave out both or none")
@@ -106,8 +111,8 @@ def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
     memory: list[dict[str, Any]] = [{} for _ in layer.tiles]
     for key, plane in own.items():
         if key.startswith("memory."):
-            _, i, name = key.split(".", 2)
-            memory[min(int(i), number - 1)][name] = plane
+            _, i, name = (*key.split(".", 2), "", "")[:3]
+            memory[_tile_number(what, key, i, number)][name] = plane
     if weight is not None:
         weight = _of_shape(what, weight, layer.weight.shape).float().contiguous()
         scale = _of_shape(f"out_scale of {what}", scale, layer.out_scale.shape)
@@ -117,9 +122,13 @@ def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
                     tile.check_held(tile.part_of(weight))
                 else:
                     tile.check_state(tile.part_of(weight), planes)
-    beside = {int(key[7:]): plane for key, plane in own.items() if key.startswith("beside.")}
+    beside = {
+        _tile_number(what, key, key[7:], number): plane
+        for key, plane in own.items()
+        if key.startswith("beside.")
+    }
     for i, plane in beside.items():
-        _of_shape(f"beside.{i} of {what}", plane, layer.tiles[min(i, number - 1)].shape)
+        _of_shape(f"beside.{i} of {what}", plane, layer.tiles[i].shape)
     return Found(weight, scale, mapped, events, memory, beside, arrays)
 
 
@@ -163,6 +172,12 @@ def _see_beside(layer: AnalogLayer, beside: Mapping[int, Tensor]) -> None:
             tile.companions = []
         elif not torch.allclose(now, beside[i].to(now), atol=1e-6):  # else its arrays are restored already
             tile.companions = [(1.0, Numbers(beside[i].to(now, copy=True)))]
+
+
+def _tile_number(what: str, key: str, text: str, number: int) -> int:
+    if not text.isdecimal() or int(text) >= number:
+        raise InputError(f"the state has {key!r} of {what}, which has tiles 0 to {number - 1}")
+    return int(text)
 
 
 def _of_shape(what: str, value: Any, shape: tuple[int, ...]) -> Tensor:

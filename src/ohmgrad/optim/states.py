@@ -46,6 +46,8 @@ def check_kept(tile: Tile, state: dict[str, Any]) -> None:
         if isinstance(kept, Tensor) and kept.dim() == 2 and tuple(kept.shape) != tile.shape[::-1]:
             check_plane(tile, name, kept)  # buffers are transposed
         elif isinstance(kept, dict):
+            if missing := {"weight", "memory"} - {*kept}:
+                raise InputError(f"array {name!r} in the state has no {min(missing)!r}: the state is damaged")
             check_plane(tile, f"array {name!r}", kept["weight"])
             if "card" in kept:
                 arrays = arrays_of(kept["card"], [tile]) if tile.numbered_freely else None
