@@ -187,7 +187,7 @@ def step_hooks() -> None:
 
 
 @group.refused(
-    "NaN or infinities in a loss without a `GradScaler`: the step changes nothing",
+    "NaN or infinities without a `GradScaler`: the layer that meets them is not pulsed",
     "x has the value nan at sample 0, line 0, but must be finite: the training has diverged (lower the "
     "learning rate) or the data has gaps",
 )

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from ohmgrad import AnalogSGD, TikiTaka, hold
+from ohmgrad import AnalogLinear, AnalogSGD, TikiTaka, hold
 
 from . import Group, beside_torch, ideal, loss_of, mlp, real, same, step, trained
 
@@ -218,3 +218,35 @@ def held() -> None:
     moved = model[0].weight.detach() != before
     assert not bool(moved[mask].any())
     assert bool(moved[~mask].any())
+
+
+@group.works(
+    "a step, or a write of the weights, between forward and backward",
+    "the backward pass goes through the weights as they are by then, as on hardware, where torch raises",
+)
+def moved_between() -> None:
+    layer = real().get_submodule("0")
+    assert isinstance(layer, AnalogLinear)
+    layer.requires_grad_(False)
+    x = torch.ones(2, layer.in_features, requires_grad=True)
+    y = layer(x)
+    with torch.no_grad():
+        layer.weight.mul_(0.5)
+    y.sum().backward()
+    assert x.grad is not None
+    wanted = (layer.out_scale.unsqueeze(1) * layer.weight).sum(0).expand_as(x)
+    torch.testing.assert_close(x.grad, wanted)
+
+
+@group.refused(
+    "an analog weight in the loss itself, as `loss + layer.weight.square().sum()`, with an algorithm that "
+    "pulses from factors",
+    "the gradient of an analog weight, (5, 6), was changed as a matrix, and AnalogSGD pulses from its "
+    "factors: scale it by numbers only, hold weights with ohmgrad.hold(layer, mask), or train with MixedPrecision, "
+    "GradientCounts or AnalogMomentum, which take a matrix",
+)
+def in_the_loss() -> None:
+    model = real()
+    optimizer = AnalogSGD(model.parameters(), lr=0.1)
+    (loss_of(model) + model[0].weight.square().sum()).backward()
+    optimizer.step()
