@@ -242,8 +242,8 @@ def moved_between() -> None:
     "an analog weight in the loss itself, as `loss + layer.weight.square().sum()`, with an algorithm that "
     "pulses from factors",
     "the gradient of an analog weight, (5, 6), was changed as a matrix, and AnalogSGD pulses from its "
-    "factors: scale it by numbers only, hold weights with ohmgrad.hold(layer, mask), or train with MixedPrecision, "
-    "GradientCounts or AnalogMomentum, which take a matrix",
+    "factors: scale it by numbers only, hold weights with ohmgrad.hold(layer, mask), or train with "
+    "MixedPrecision, GradientCounts or AnalogMomentum, which take a matrix",
 )
 def in_the_loss() -> None:
     model = real()
