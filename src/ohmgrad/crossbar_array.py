@@ -215,8 +215,9 @@ class AbstractArray(abc.ABC):
 
     def count_events(self, **events: int) -> None:
         """Add to counts of `EVENTS`."""
+        numbers = self._numbers
         for name, number in events.items():
-            self._numbers[_AT[name]] += number
+            numbers[_AT[name]] += number
 
     def count_in(self, events: Tensor) -> None:
         """Go on counting in `events`, int64 (len(EVENTS),): what a checkpoint holds is counted in place."""
@@ -280,6 +281,8 @@ class AbstractArray(abc.ABC):
             InputError: when the weights have another place, type or layout than kernels can take.
         """
         owner = self.owner
+        if self._place is not None and self._bits is None:
+            return owner._version, self._place, 0
         place = owner.data_ptr()
         if place != self._place:
             self._check_layout(owner)

@@ -53,7 +53,7 @@ def naming(source: Any) -> Iterator[None]:
 
 def is_integer(value: Any) -> bool:
     """Whether a value is an integer, of Python or NumPy; True is none, nor is a float that is whole."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
+    return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
 def check_integer(what: str, value: Any, low: int | None = None, high: int | None = None) -> int:
