@@ -372,19 +372,22 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         params = [p for p, tiles in self._places(group) if not tiles and p.grad is not None]
         if not params:
             return
+        grads: list[Any] = [p.grad for p in params]
+        lr, plain = group["lr"], not (group["momentum"] or group["weight_decay"])
+        if plain and type(lr) is float and not any(g.is_sparse for g in grads):
+            torch._foreach_add_(params, grads, alpha=-lr)  # what sgd comes to, without its preparations
+            return
         buffers = [self.state[p].get("momentum_buffer") for p in params]
         sgd(
-            params,
-            [p.grad for p in params if p.grad is not None],
-            buffers,
+            params, grads, buffers,
             foreach=True,
             weight_decay=group["weight_decay"],
             momentum=group["momentum"],
-            lr=group["lr"],
+            lr=lr,
             dampening=group["dampening"],
             nesterov=group["nesterov"],
             maximize=False,
-        )
+        )  # fmt: skip
         if group["momentum"]:
             for p, buffer in zip(params, buffers, strict=True):
                 self.state[p]["momentum_buffer"] = buffer
