@@ -101,7 +101,7 @@ def threads() -> int:
     Numba's OpenMP threads are torch's, and starting them sets torch's number of threads to Numba's. So one
     setting, torch's, rules both; and with one thread no parallel kernel may run.
     """
-    number = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)  # pyright: ignore
+    number = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)
     if number > 1 and number != numba.get_num_threads():
         numba.set_num_threads(number)
     return number
@@ -202,7 +202,7 @@ def log2_1p(x):
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def gauss2(a, b):
+def gauss2(a, b) -> Any:
     """Two standard normal float32 numbers from two uint32 words (Box-Muller)."""
     u = (f32(a) + f32(0.5)) * f32(2.0**-32)
     bits = as_int(u)
@@ -242,7 +242,7 @@ def gauss_row(r, step, purpose, k0, k1, z):
     group = z.shape[0] // 4
     za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
     for g in range(group):
-        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)  # pyright: ignore
+        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
         za[g], zb[g] = gauss2(a, b)
         zc[g], zd[g] = gauss2(c, d)
 
@@ -253,7 +253,7 @@ def gauss_list(r, n, group, step, purpose, k0, k1, columns, z):
     for i in range(n):
         j = columns[i]
         lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
-        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)  # pyright: ignore
+        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)
         late = lane >= i32(2)
         one, two = gauss2(c if late else a, d if late else b)
         z[i] = two if (lane & i32(1)) != i32(0) else one
