@@ -374,8 +374,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             return
         grads: list[Any] = [p.grad for p in params]
         lr, plain = group["lr"], not (group["momentum"] or group["weight_decay"])
-        if plain and type(lr) is float and not any(g.is_sparse for g in grads):
-            torch._foreach_add_(params, grads, alpha=-lr)  # what sgd comes to, without its preparations
+        if plain and type(lr) is float and not any(g.is_sparse for g in grads):  # sgd, without its checks
+            torch._foreach_add_(params, grads, alpha=-lr)  # pyright: ignore[reportPrivateImportUsage]
             return
         buffers = [self.state[p].get("momentum_buffer") for p in params]
         sgd(
