@@ -149,7 +149,11 @@ def test_points_of_crossings_that_drive_away() -> None:
     dead = og.Custom(lambda w: (0.5 - w).clamp(min=0) + 0.0, lambda w: (0.2 - w).clamp(min=0) * 0.5)
     assert dead.symmetric_point() == pytest.approx(0.5)  # no pulse moves it from there on
     for name, entry in PRESETS.items():
-        nominal = entry.device.nominal
+        try:
+            nominal = entry.device.nominal
+        except InputError as e:  # a preset made from measured files, which are not here
+            assert "OHMGRAD_DATA" in str(e)
+            continue
         element = draw(nominal, (1, 1), Key(0, 0)).symmetric_point()
         assert float(element) == pytest.approx(nominal.response.symmetric_point(), abs=1e-4), name
 
