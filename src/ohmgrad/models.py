@@ -18,8 +18,8 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
 
     - `mlp`: inputs-32-classes, sigmoid; small, for the digits.
     - `fcn`: inputs-256-128-classes, sigmoid (Wu et al. 2024, arXiv 2406.12774).
-    - `cnn`: two 5 x 5 convolutions with 16 and 32 channels, each with tanh and 2 x 2 max-pooling, then
-      128 and classes, tanh between (the same paper); images of at least 16 x 16 pixels.
+    - `cnn`: two 5 x 5 convolutions with 16 and 32 channels, each with tanh and 2 x 2 max-pooling, tanh again,
+      then 128 and classes, tanh between (the same paper); images of at least 16 x 16 pixels.
     - `resnet18`, `resnet34`, `resnet50`, and the small `resnet8`: see `ohmgrad.resnets`.
 
     Args:
@@ -59,6 +59,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
             nn.Conv2d(16, 32, 5),
             nn.Tanh(),
             nn.MaxPool2d(2),
+            nn.Tanh(),
             nn.Flatten(),
             nn.Linear(flat, 128),
             nn.Tanh(),

@@ -17,7 +17,7 @@ from .spec import RunSpec
 __all__ = ["COLUMNS", "WATCHED", "Row", "check_folder", "make_folder", "read_metrics", "read_monitor",
            "read_spec", "write_rows"]  # fmt: skip
 
-#: columns of metrics.csv; train_loss is over the whole training set at the end of the epoch
+#: columns of metrics.csv; train_loss is over the first 10,000 images of the training set, after the epoch
 COLUMNS = (
     "algorithm",
     "seed",

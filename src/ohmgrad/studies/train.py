@@ -26,6 +26,9 @@ from .spec import RunSpec
 
 __all__ = ["Progress", "Row", "evaluate", "train"]
 
+#: at most so many images of the training set are evaluated at the end of an epoch, for train_loss
+EVALUATED = 10_000
+
 
 @dataclass
 class Progress:
@@ -163,7 +166,7 @@ class _Job:
         self.scheduler.step()
         seconds = time.perf_counter() - start
         self.epoch += 1
-        loss, _ = evaluate(self.model, data.train_x, data.train_y)
+        loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED])
         _, accuracy = evaluate(self.model, data.test_x, data.test_y)
         events = self.optimizer.events() if isinstance(self.optimizer, AnalogOptimizer) else {}
         row = {
