@@ -108,7 +108,7 @@ def peer(a: torch.Tensor, solution: torch.Tensor) -> float | None:
 def main() -> None:
     print(f"trajectories of 40 weights, {STEPS} steps\n{machine()}\n")
     a, solution = problem()
-    f = least_squares(a, solution)
+    f = least_squares(a, solution).summed()
     other = peer(a, solution)
     if other is not None:
         print(f"aihwkit: {1 / other:.2f} trajectories/s\n")

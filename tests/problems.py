@@ -21,7 +21,9 @@ def forty(scale: float, samples: int = 100) -> Quadratic:
     """Least squares with 40 unknowns, solution 0.3 N(0, 1) kept within 0.8."""
     g = torch.Generator().manual_seed(0)
     matrix = scale * torch.randn(samples, 40, generator=g, dtype=torch.float64)
-    return least_squares(matrix, (0.3 * torch.randn(40, generator=g, dtype=torch.float64)).clamp(-0.8, 0.8))
+    return least_squares(
+        matrix, (0.3 * torch.randn(40, generator=g, dtype=torch.float64)).clamp(-0.8, 0.8)
+    ).summed()
 
 
 SKEWED = Device(SoftBounds(-0.5, 0.8, up=1.2, down=0.9), 0.004, Spread(dw_min=0.3, w_max=0.2), Noise(0.3))

@@ -12,7 +12,7 @@ from .fixed_points import (
     tiki_taka,
 )
 from .penalty import implicit_penalty, penalised_minimum
-from .problem import GradientNoise, Logistic, Objective, Quadratic, UserObjective, least_squares
+from .problem import GradientNoise, Logistic, Objective, Quadratic, UserObjective, WeightNoise, least_squares
 
 __all__ = [
     "Averages",
@@ -26,6 +26,7 @@ __all__ = [
     "Rates",
     "Step",
     "UserObjective",
+    "WeightNoise",
     "analog_sgd",
     "analog_sgd_bound",
     "analog_sgd_lr",

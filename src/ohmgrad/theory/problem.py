@@ -1,6 +1,11 @@
-"""The problem that an algorithm solves: an objective, and the noise of its stochastic gradient.
+"""The problem that an algorithm solves: an objective, its samples, and the noise of its stochastic gradient.
 
 All functions are batched: weights are (..., n), float64, and every leading index is a run of its own.
+
+An objective of m samples is a mean (or sum) of one term for each. A crossbar is pulsed sample by sample, so
+that the drift towards the symmetric point is that of sum_s |g_s|, not of |sum_s g_s|; g_s is the gradient of
+the term of sample s, and on the lines of an array it is an outer product, an error times the sample's inputs.
+An objective without samples is pulsed with one gradient in a step: the case of one sample.
 """
 
 from __future__ import annotations
@@ -17,7 +22,8 @@ from torch.nn.functional import logsigmoid
 
 from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
-__all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "least_squares"]
+__all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "WeightNoise",
+           "least_squares"]  # fmt: skip
 
 
 class Objective(abc.ABC):
@@ -25,6 +31,21 @@ class Objective(abc.ABC):
 
     #: number of weights
     n: int
+    #: inputs x_s of the samples, (m, n); None for one gradient in a step
+    lines: Tensor | None = None
+
+    @property
+    def samples(self) -> int:
+        """Number of samples m; 1 where a step has one gradient."""
+        return 1 if self.lines is None else len(self.lines)
+
+    def errors(self, w: Tensor) -> Tensor:
+        """Errors d_s of the samples at w, (..., n) -> (..., m): g_s = d_s x_s, and grad f = sum_s g_s.
+
+        Raises:
+            InputError: when the objective has no samples.
+        """
+        raise InputError("this objective has no samples, but one gradient in a step")
 
     @abc.abstractmethod
     def loss(self, w: Tensor) -> Tensor:
@@ -42,9 +63,11 @@ class Quadratic(Objective):
     Args:
         hessian: H, (n, n), symmetric positive definite; a tensor, array or list.
         solution: w*, (n,); likewise.
+        lines: X, (m, n), of samples with H = X^T X, so that f = ||X (w - w*)||^2 / 2 and sample s has the error
+            x_s (w - w*); None for one gradient in a step. `least_squares` makes them.
 
     Raises:
-        InputError: when the shapes do not match or H is not symmetric positive definite.
+        InputError: when the shapes do not match, H is not symmetric positive definite or not X^T X.
 
     Example:
         >>> f = Quadratic(torch.eye(2), torch.tensor([0.5, 0.0]))
@@ -54,6 +77,7 @@ class Quadratic(Objective):
 
     hessian: Tensor
     solution: Tensor
+    lines: Tensor | None = None
 
     def __post_init__(self) -> None:
         h, w = _tensor("hessian", self.hessian), _tensor("solution", self.solution)
@@ -63,8 +87,24 @@ class Quadratic(Objective):
             )
         if not torch.allclose(h, h.t()) or float(torch.linalg.eigvalsh(h)[0]) <= 0:
             raise InputError("hessian must be symmetric and positive definite, with one minimum")
+        if self.lines is not None:
+            x = _tensor("lines", self.lines)
+            if x.dim() != 2 or x.shape[1] != len(w) or not torch.allclose(x.t() @ x, h):
+                raise InputError(
+                    f"lines are {tuple(x.shape)}, but must be (samples, {len(w)}) with X^T X = H"
+                )
+            object.__setattr__(self, "lines", x)
         object.__setattr__(self, "hessian", h)
         object.__setattr__(self, "solution", w)
+
+    def summed(self) -> Quadratic:
+        """The same objective with one gradient in a step, the sum over its samples."""
+        return Quadratic(self.hessian, self.solution)
+
+    def errors(self, w: Tensor) -> Tensor:
+        if self.lines is None:
+            return super().errors(w)
+        return (w - self.solution) @ self.lines.t()
 
     @property
     def n(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -87,13 +127,16 @@ class Quadratic(Objective):
 def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     """The mean squared residual f(w) = ||A w - A w*||^2 / m of m equations: H = 2 A^T A / m.
 
+    Every equation is a sample, with lines sqrt(2/m) a_s; `.summed()` is the same with one gradient in a step.
+
     Args:
         matrix: A, (m, n) of full column rank; solution: w*, (n,).
     """
     a = _tensor("matrix", matrix)
     if a.dim() != 2:
         raise InputError(f"matrix is {tuple(a.shape)}, but must be (equations, unknowns)")
-    return Quadratic(2 * a.t() @ a / len(a), solution)
+    lines = math.sqrt(2 / len(a)) * a
+    return Quadratic(lines.t() @ lines, solution, lines)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +246,29 @@ class GradientNoise:
         if self.law == "two-point":
             return mean.abs().clamp(min=self.sigma)
         return folded_mean(mean, torch.full_like(mean, self.sigma))
+
+
+@dataclass(frozen=True)
+class WeightNoise:
+    """Noise of the weights as they are read: sample s sees W + sigma z with fresh z, so that its error, and
+    with it all entries of its gradient, have a noise of standard deviation sigma ||x_s||:
+
+        g_s = (d_s + sigma ||x_s|| z_s) x_s,        z_s standard normal, independent.
+
+    The weight noise of arXiv 2406.12774's simulations.
+
+    Args:
+        sigma: in weight units (>= 0).
+
+    Raises:
+        InputError: when it is out of range.
+    """
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        python_numbers(self)
+        check_number("sigma", self.sigma, low=0)
 
 
 def _tensor(name: str, value: Any) -> Tensor:

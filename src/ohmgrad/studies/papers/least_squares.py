@@ -27,7 +27,7 @@ def problem(
     g = torch.Generator().manual_seed(42)
     solution = solution_scale * torch.randn(cols, generator=g)
     matrix = matrix_scale * torch.randn(rows, cols, generator=g)
-    return least_squares(matrix / 2**0.5 if half else matrix, solution)
+    return least_squares(matrix / 2**0.5 if half else matrix, solution).summed()
 
 
 def columns_of(found: Grid, **fixed: Any) -> Columns:
