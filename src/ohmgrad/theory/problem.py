@@ -63,8 +63,8 @@ class Quadratic(Objective):
     Args:
         hessian: H, (n, n), symmetric positive definite; a tensor, array or list.
         solution: w*, (n,); likewise.
-        lines: X, (m, n), of samples with H = X^T X, so that f = ||X (w - w*)||^2 / 2 and sample s has the error
-            x_s (w - w*); None for one gradient in a step. `least_squares` makes them.
+        lines: X, (m, n), of samples with H = X^T X, so that f = ||X (w - w*)||^2 / 2 and sample s has the
+            error x_s (w - w*); None for one gradient in a step. `least_squares` makes them.
 
     Raises:
         InputError: when the shapes do not match, H is not symmetric positive definite or not X^T X.
