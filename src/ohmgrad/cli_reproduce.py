@@ -61,9 +61,12 @@ def reproduce(
                 raise
             skipped[name] = error
     if found:
-        console.print(claims_table(found))
-        held = sum(c.passes for _, c in found)
-        console.print(f"{held} of {len(found)} claims hold here; docs/reproduction.md discusses the others")
+        console.print(claims_table(found, quick))
+        results = [c.result(quick) for _, c in found]
+        decided = len(results) - results.count("not shown here")
+        small = f", {len(results) - decided} need the full settings" if quick else ""
+        held = f"{results.count('PASS')} of {decided} claims hold here{small}"
+        console.print(f"{held}; docs/reproduction.md discusses them")
     for name, error in skipped.items():
         print(f"skipped {name}: {error}", file=sys.stderr)
     if skipped:
