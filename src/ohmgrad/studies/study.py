@@ -29,7 +29,8 @@ from .settings import check_settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "run_study", "where"]
+__all__ = ["SECONDS", "Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "plain",
+           "run_study", "where"]  # fmt: skip
 
 #: file of a study's folder: seconds that each part took
 SECONDS = "seconds.yaml"
@@ -237,7 +238,7 @@ def load_columns(folder: Path) -> Columns:
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
-    wanted = {"study": study.name, "ohmgrad": __version__, **_plain(settings)}
+    wanted = {"study": study.name, "ohmgrad": __version__, **plain(settings)}
     file = folder / "spec.yaml"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another folder with --out")
@@ -282,11 +283,11 @@ def _read_spec(file: Path) -> dict[str, Any]:
     return old
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Tuples as lists, as YAML gives them back."""
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
 def _joined(pieces: Sequence[Columns]) -> Columns:
