@@ -80,6 +80,24 @@ def test_a_study_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     assert CALLS == ["a", "b", "b"]
 
 
+def test_parts_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
+    """S4's trainings on a few digits, in two processes; and an error of one ends the study."""
+    study = replace(STUDIES["S4"], settings={**STUDIES["S4"].settings, **SMALL["S4"]})
+    told: list[tuple[Any, ...]] = []
+    one = run_study(study, tmp_path / "one" / "S4")
+    two = run_study(study, tmp_path / "two" / "S4", jobs=2, tell=lambda *now: told.append(now))
+    assert two.computed == one.computed
+    assert told
+    for name, column in one.columns.items():
+        if name != "seconds":
+            assert (two.columns[name] == column).all(), name
+    times = yaml.safe_load((tmp_path / "two" / "S4" / "seconds.yaml").read_text())
+    assert times.keys() == set(two.computed)
+    assert min(times.values()) > 0
+    with pytest.raises(InputError, match="jobs is 0"):
+        run_study(study, tmp_path / "three", jobs=0)
+
+
 def test_other_settings_and_other_folders_are_refused(tmp_path: Path) -> None:
     CALLS.clear()
     run_study(TOY, tmp_path / "toy", quick=True)
