@@ -128,7 +128,7 @@ class Gradients:
         errors = f.errors(w).detach().double().clone()
         if errors.shape != (len(w), len(lines)):
             raise InputError(
-                f"the objective gave errors of {tuple(errors.shape)} for weights of {tuple(w.shape)}, but its "
+                f"the objective gave errors of {tuple(errors.shape)} for weights of {tuple(w.shape)}, but "
                 f"{len(lines)} samples need {(len(w), len(lines))}"
             )
         return errors
