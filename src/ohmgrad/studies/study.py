@@ -10,8 +10,10 @@ import csv
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,24 +23,32 @@ import yaml
 
 from .. import __version__
 from ..ensemble import interval as spread_of
-from ..errors import InputError, check_choice, shown
+from ..errors import InputError, check_choice, check_integer, shown
 from ..yaml_text import read_yaml
+from .parts import side_by_side
 from .settings import check_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "run_study", "where"]
+__all__ = ["SECONDS", "Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "plain",
+           "run_study", "where"]  # fmt: skip
 
+#: file of a study's folder: seconds that each part took
+SECONDS = "seconds.yaml"
 #: a table as columns of equal length
 Columns = dict[str, np.ndarray]
 #: (done, total, what): called now and then while a part runs
 Tell = Callable[[int, int, str], None]
+Result = Literal["PASS", "FAIL", "not shown here"]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a paper, and what was measured of it. It passes when the whole interval agrees with it."""
+    """A claim of a paper, and what was measured of it. It passes when the whole interval agrees with it.
+
+    `full` marks a claim that only the full settings can show.
+    """
 
     claim: str
     quantity: str
@@ -47,6 +57,7 @@ class Claim:
     high: float
     relation: Literal["below", "above", "within"]
     threshold: tuple[float, float]
+    full: bool = False
 
     @property
     def passes(self) -> bool:
@@ -59,6 +70,25 @@ class Claim:
         if self.relation == "above":
             return self.low > low
         return low <= self.low and self.high <= high
+
+    @property
+    def contradicted(self) -> bool:
+        """The 95 % interval lies wholly outside what is claimed."""
+        low, high = self.threshold
+        if self.relation == "below":
+            return self.low >= high
+        if self.relation == "above":
+            return self.high <= low
+        return self.high < low or self.low > high
+
+    def result(self, quick: bool) -> Result:
+        """PASS or FAIL; in a quick run, too small to decide, "not shown here" instead of FAIL.
+
+        A quick run decides a claim by an interval that lies on one side, unless only full settings can.
+        """
+        if quick and (self.full or not (self.passes or self.contradicted)):
+            return "not shown here"
+        return "PASS" if self.passes else "FAIL"
 
     @property
     def wanted(self) -> str:
@@ -75,11 +105,13 @@ def claim(
     measured: tuple[float, float, float],
     relation: Literal["below", "above", "within"],
     threshold: float | tuple[float, float],
+    *,
+    full: bool = False,
 ) -> Claim:
     """A `Claim`; `measured` is (value, low, high), and a single threshold serves "below" and "above"."""
     check_choice("relation of a claim", relation, ("below", "above", "within"))
     ends = threshold if isinstance(threshold, tuple) else (threshold, threshold)
-    return Claim(text, quantity, *measured, relation, ends)
+    return Claim(text, quantity, *measured, relation, ends, full)
 
 
 def interval(sample: np.ndarray) -> tuple[float, float, float]:
@@ -150,6 +182,7 @@ class Outcome:
     table: list[dict[str, Any]]
     claims: list[Claim]
     folder: Path
+    quick: bool = False
     computed: list[str] = field(default_factory=list)
 
 
@@ -160,11 +193,13 @@ def run_study(
     quick: bool = False,
     changes: Mapping[str, Any] | None = None,
     tell: Tell | None = None,
+    jobs: int = 1,
 ) -> Outcome:
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
-    The folder gets spec.yaml (all settings), raw/PART.parquet, table.csv and claims.csv;
-    `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in folder.parent/networks.
+    The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), table.csv and
+    claims.csv; `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in
+    folder.parent/networks.
 
     Args:
         study: which.
@@ -172,30 +207,39 @@ def run_study(
         quick: the small settings.
         changes: settings that differ, by name.
         tell: called with (done, total, what) on the way.
+        jobs: parts at a time, each in a process of its own with its share of the threads (>= 1).
 
     Raises:
-        InputError: when a setting is unknown or out of range, or the folder holds the same study with other
-            settings or of another version, holds something else, is damaged, or cannot be written to; before
-            anything is computed. When data are missing.
+        InputError: when jobs or a setting is unknown or out of range, or the folder holds the same study
+            with other settings or of another version, holds something else, is damaged, or cannot be written
+            to; before anything is computed. When data are missing.
     """
+    check_integer("jobs", jobs, 1)
     settings = {**study.resolved(quick), **(changes or {})}
     settings = check_settings(study.name, study.settings, settings)
     study.check(settings)
     parts = study.parts(settings, folder)  # also checks the trainings: wrong input leaves no folder behind
     _open(study, settings, folder)
-    computed, pieces = [], []
-    for part in parts:
-        file = folder / "raw" / f"{part.name}.parquet"
-        if not file.is_file():
-            _write_parquet(part.run(tell or (lambda *_: None)), file)
-            computed.append(part.name)
-        pieces.append(_read_parquet(file))
-    columns = _joined(pieces)
+    files = {part.name: folder / "raw" / f"{part.name}.parquet" for part in parts}
+    left = [part for part in parts if not files[part.name].is_file()]
+    runs = [partial(_compute, part.run, files[part.name]) for part in left]
+    tell = tell or (lambda *_: None)
+    ended = side_by_side(runs, jobs, tell) if jobs > 1 else enumerate(run(tell) for run in runs)
+    for i, seconds in ended:
+        _add_seconds(folder, left[i].name, seconds)
+    columns = _joined([_read_parquet(file) for file in files.values()])
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
-    lines = [{**asdict(c), "threshold": c.wanted, "result": "PASS" if c.passes else "FAIL"} for c in claims]
+    lines = [{**asdict(c), "threshold": c.wanted, "result": c.result(quick)} for c in claims]
     _write_csv(lines, folder / "claims.csv")
-    return Outcome(study, settings, columns, table, claims, folder, computed)
+    return Outcome(study, settings, columns, table, claims, folder, quick, [part.name for part in left])
+
+
+def _compute(run: Callable[[Tell], Columns], file: Path, tell: Tell) -> float:
+    """Compute a part and write its file; returns the seconds it took."""
+    start = time.perf_counter()
+    _write_parquet(run(tell), file)
+    return time.perf_counter() - start
 
 
 def load_columns(folder: Path) -> Columns:
@@ -204,7 +248,7 @@ def load_columns(folder: Path) -> Columns:
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
-    wanted = {"study": study.name, "ohmgrad": __version__, **_plain(settings)}
+    wanted = {"study": study.name, "ohmgrad": __version__, **plain(settings)}
     file = folder / "spec.yaml"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another folder with --out")
@@ -233,6 +277,12 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
 
 
+def _add_seconds(folder: Path, part: str, seconds: float) -> None:
+    file = folder / SECONDS
+    known = read_yaml(file) if file.is_file() else {}
+    file.write_text(yaml.safe_dump({**known, part: round(seconds, 2)}, sort_keys=False))
+
+
 def _read_spec(file: Path) -> dict[str, Any]:
     try:
         old = read_yaml(file)
@@ -243,11 +293,11 @@ def _read_spec(file: Path) -> dict[str, Any]:
     return old
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Tuples as lists, as YAML gives them back."""
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
 def _joined(pieces: Sequence[Columns]) -> Columns:
