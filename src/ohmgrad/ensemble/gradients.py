@@ -30,12 +30,12 @@ def check_samples(
     if batch is not None:
         if lines is None:
             raise InputError(
-                "batch needs an objective with samples: leave it out, or use least_squares(A, w)"
+                "batch needs an objective with samples, such as least_squares(A, w): leave it out"
             )
         check_integer("batch", batch, 1, len(lines))
     if lines is None and isinstance(noises[0], WeightNoise):
         raise InputError(
-            "WeightNoise needs an objective with samples: use GradientNoise, or least_squares(A, w)"
+            "WeightNoise needs an objective with samples, such as least_squares(A, w): use GradientNoise"
         )
 
 
@@ -128,8 +128,8 @@ class Gradients:
         errors = f.errors(w).detach().double().clone()
         if errors.shape != (len(w), len(lines)):
             raise InputError(
-                f"the objective gave errors of {tuple(errors.shape)}, but {len(lines)} samples and weights of "
-                f"{tuple(w.shape)} need {(len(w), len(lines))}"
+                f"the objective gave errors of {tuple(errors.shape)} for weights of {tuple(w.shape)}, but "
+                f"{len(lines)} samples need {(len(w), len(lines))}"
             )
         return errors
 

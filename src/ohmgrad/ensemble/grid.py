@@ -150,7 +150,8 @@ def grid(
         seeds: S seeds; steps: K.
         device: makes a device from the axes that bear its parameters' names; None for digital runs.
         law: of the gradient noise.
-        batch, pulsing, record, tail, progress: as for `simulate`, with the same warning where updates need more
+        batch: samples of a step, as for `simulate`.
+        pulsing, record, tail, progress: as for `simulate`, with the same warning where updates need more
             than `max_bl` pulses; `values("clipped.W")` has their share.
 
     Raises:

@@ -26,7 +26,7 @@ __all__ = ["check_seeds", "simulate"]
 #: share of a run's updates with clipped lines from which on it is warned of
 CLIPPED = 0.05
 
-#: runs for which another thread is worth its while, and runs of a block whose arrays fit a cache
+#: samples of all runs for which another thread is worth its while, and runs of a block that fits a cache
 SMALL, LARGE = 16, 1000
 
 #: noise of the runs: one kind, one for all or one for each
@@ -104,7 +104,8 @@ def simulate(
     steps = check_integer("steps", steps, 1)
     tail = check_integer("tail", max(1, steps // 5) if tail is None else tail, 1, steps)
     recorded = recorded_steps(record, steps)
-    threads = min(torch.get_num_threads(), -(-len(runs) // SMALL))
+    samples = len(runs) * (batch or objective.samples)
+    threads = min(torch.get_num_threads(), len(runs), -(-samples // SMALL))
     count = threads * -(-len(runs) // (LARGE * threads))
     clock = _Clock(steps, count, progress)
 

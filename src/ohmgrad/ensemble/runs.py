@@ -14,7 +14,6 @@ from ..errors import InputError, check_integer, shown
 from ..pulses import Pulsing
 from ..theory.problem import GradientNoise, WeightNoise
 from .arrays import Arrays
-from .samples import Samples
 
 __all__ = ["Algorithm", "Runs"]
 

@@ -154,22 +154,28 @@ def _count(w, e, counts, by_pulse, step):
 
 @kernel()
 def _change(w, e, x, d, lr):
+    n = w.shape[1]
+    rows = np.empty((2, n), np.float64)  # steps up and down at w = 0, in units of dw_min
+    ends = np.empty((4, n), np.float64)  # bounds that the slopes refer to, and those that clip
+    up, down, high, low, lower, upper = rows[0], rows[1], ends[0], ends[1], ends[2], ends[3]
     for t in range(w.shape[0]):
         first, alike = e.first[t], e.width[t] == 1
         slope_up, slope_down, unit = e.slopes[t, 0], e.slopes[t, 1], 1.0 / e.dw_min[t]
-        up, down, lower, upper = e.planes[0], e.planes[1], e.planes[2], e.planes[3]
-        lines = x[t if x.shape[0] > 1 else 0]
+        for j in range(n):
+            i = first + (0 if alike else j)
+            plus, minus, bottom, ceiling = e.planes[0, i], e.planes[1, i], e.planes[2, i], e.planes[3, i]
+            up[j], down[j], lower[j], upper[j] = plus * unit, minus * unit, bottom, ceiling
+            high[j] = far_bound(plus, ceiling, f32(slope_up))
+            low[j] = far_bound(minus, -bottom, f32(slope_down))
+        wt, lines = w[t], x[t if x.shape[0] > 1 else 0]
         for b in range(d.shape[1]):
             rate = lr[t] * d[t, b]
-            for j in range(w.shape[1]):
-                i = first + (0 if alike else j)
-                dw, wj = rate * lines[b, j], w[t, j]
-                high = far_bound(up[i], upper[i], f32(slope_up))
-                low = far_bound(down[i], -lower[i], f32(slope_down))
-                plus = up[i] * unit * (1.0 - slope_up * wj / high)
-                minus = down[i] * unit * (1.0 + slope_down * wj / low)
-                new = wj + dw * (plus if dw >= 0.0 else minus)
-                w[t, j] = min(max(new, np.float64(lower[i])), np.float64(upper[i]))
+            for j in range(n):
+                dw, wj = rate * lines[b, j], wt[j]
+                rising = up[j] * (1.0 - slope_up * wj / high[j])
+                falling = down[j] * (1.0 + slope_down * wj / low[j])
+                new = wj + dw * (rising if dw >= 0.0 else falling)
+                wt[j] = min(max(new, lower[j]), upper[j])
 
 
 def pulse_runs(
