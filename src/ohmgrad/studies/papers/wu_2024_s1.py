@@ -2,16 +2,16 @@
 SGD's does not.
 
 Least squares, 100 equations, 40 unknowns, A and w* normal with standard deviations 1 and 0.45; soft bounds
-[-3, 3] with dw_min 1e-4, BL up to 800; 2500 steps from 0 with all 100 equations, pulsed one by one. Arrays are
-read with weight noise 0.01/sqrt(40); digital SGD has gradient noise 0.01/sqrt(40) an entry. The loss is the
-mean squared residual over 40, as the authors record it, and the error its mean over the last 20 steps.
+[-3, 3] with dw_min 1e-4, BL up to 800; 2500 steps from 0 with all 100 equations, pulsed one by one. Arrays
+are read with weight noise 0.01/sqrt(40); digital SGD has gradient noise 0.01/sqrt(40) an entry. The loss is
+the mean squared residual over 40, as the authors record it, and the error its mean over the last 20 steps.
 
-The text halves the loss, or leaves the mean out (eq. 141), and their program does neither; we follow it. Its
-layer has a digital bias, which starts at its solution, 0: left out. It records Analog SGD's loss through the
-noisy array, which adds 2.5e-6; ours is that of the weights.
+Where the text differs from the authors' program, the program is followed: the text takes half of
+||A W - b||^2 (eq. 141) for the loss. The program's layer has a digital bias that starts at its solution, 0:
+left out. It records Analog SGD's loss as the noisy array gives it, 2.5e-6 more than ours of the weights.
 
-Our own beside it: the dynamics of Analog SGD with one gradient in a step, that of digital SGD. At the solution
-this sum is nothing but noise, so that the floor almost vanishes: the floor of S1 comes from the samples.
+Our own beside it: the dynamics of Analog SGD with one gradient in a step, that of digital SGD. At the
+solution this sum is nothing but noise, so that hardly any floor is left: S1's comes from the samples.
 """
 
 from __future__ import annotations
@@ -161,8 +161,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
         )
     found.append(
         claim(
-            "ours: with one gradient a step the dynamics' error falls with the step size, as the samples make "
-            "the floor",
+            "ours: with one gradient a step the error of the dynamics falls with the step size",
             exponent,
             interval(slope(lrs, errors["summed"])),
             "above",

@@ -1,17 +1,19 @@
-"""S2 (Wu et al. 2024, arXiv 2406.12774, Fig. 3): the analog dynamics predicts the pulses, digital SGD does not.
+"""S2 (Wu et al. 2024, arXiv 2406.12774, Fig. 3): the analog dynamics predicts the pulses, digital SGD does
+not.
 
 Least squares, 100 equations, 40 unknowns, A and w* normal with standard deviations 1/2 and 0.3, loss
 ||A (W - W*)||^2 / 200, recorded over 40; lr 0.03, 2500 steps from 0; soft bounds [-tau, tau] with
-dw_min = tau/300, BL up to 5000. The error is the mean loss of the last 500 steps. (The text has 300 states,
-dw_min = 2 tau/300, and BL up to 300; this is the program's.)
+dw_min = tau/300, BL up to 5000. The error is the mean loss of the last 500 steps. This is the authors'
+program; their text has dw_min = 2 tau/300 and BL up to 300.
 
-First as the authors do it. Digital SGD (eq. 2) and the dynamics (eq. 3) take one gradient a step with noise 0.1
-an entry; the pulses are sent sample by sample, and have weight noise 0.1/s_A instead, s_A the mean singular
-value of A. Both the noise and the drift then differ, so that the curves agree in order of magnitude only.
+First as the authors do it. Digital SGD (eq. 2) and the dynamics (eq. 3) take one gradient a step with noise
+0.1 an entry; the pulses are sent sample by sample, and have weight noise 0.1/s_A instead, s_A the mean
+singular value of A. Noise and drift then both differ, so that the curves agree in order of magnitude only:
+digital SGD with this weight noise ends more than a hundred times lower than with that gradient noise.
 
-Then, as our own, all three sample by sample with that weight noise. What is left between dynamics and pulses is
-the pulses' own noise, a variance of about lr |g| dw_min a sample, so that pulses with a hundred times as many
-states are run, too.
+Then, as our own, all three sample by sample with that weight noise. What is left between dynamics and pulses
+is the pulses' own noise, a variance of about lr |g| dw_min a sample, so that pulses with a hundred times as
+many states are run, too.
 """
 
 from __future__ import annotations
@@ -125,6 +127,14 @@ def _predicted(name: str, tau: float, *kept: tuple[str, float]) -> float:
     return found.loss / UNKNOWNS
 
 
+def _granularity(settings: dict[str, Any], tau: float) -> float:
+    """The theory's loss of the pulses less that of the dynamics with the same noise.
+
+    Runs of 2500 steps have not settled where A is narrowest; in the difference what is left of that cancels.
+    """
+    return predicted(settings, "pulses", tau) - predicted(settings, "same-dynamics", tau)
+
+
 def _tau(name: str, tau: float) -> float:
     """The value of column tau in the rows of a run."""
     return tau if RUNS[name].fidelity else 0.0
@@ -152,14 +162,14 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
     found = []
     for tau in settings["taus"]:
         ends = {name: _ends(columns, name, tau) for name in RUNS}
-        near = np.abs(np.log(ends["pulses"] / ends["dynamics"].mean()))
-        far = np.abs(np.log(ends["pulses"] / ends["digital"].mean()))
+        middle = (ends["dynamics"].mean() * ends["digital"].mean()) ** 0.5
+        added = (ends["pulses"] - ends["same-dynamics"].mean()) / _granularity(settings, tau)
         found += [
             claim(
-                f"tau {tau:g}: the analog dynamics predicts the error of the pulses better than digital SGD",
-                "ratio of the distances, |ln(pulses / dynamics)| over |ln(pulses / digital)|",
-                interval(near / far),
-                "below",
+                f"tau {tau:g}: the pulses end nearer to the analog dynamics than to digital SGD",
+                "ratio of the errors, pulses / the geometric mean of the two",
+                interval(ends["pulses"] / middle),
+                "above",
                 1.0,
             ),
             claim(
@@ -171,11 +181,11 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
                 (0.95, 1.05),
             ),
             claim(
-                f"tau {tau:g}: ours: the theory with the pulses' own noise predicts the pulses",
-                "error / theory - 1",
-                interval(ends["pulses"] / predicted(settings, "pulses", tau) - 1),
+                f"tau {tau:g}: ours: the theory predicts what {settings['states']} states add to the error",
+                "error of the pulses less that of the dynamics, same noise, over the theory's",
+                interval(added),
                 "within",
-                (-0.05, 0.05),
+                (0.8, 1.25),
             ),
             claim(
                 f"tau {tau:g}: ours: with the same noise, digital SGD does not predict the pulses",
@@ -201,7 +211,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
                 axis.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
             axis.set(yscale="log")
         row[0].set_ylabel("$(f(W_k) - f^*)$ / 40\n(weight units$^2$)")
-        row[0].legend(frameon=False, fontsize=6.5)
+        row[-1].legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for axis, tau in zip(axes[0], settings["taus"], strict=True):
         axis.set_title(f"$\\tau$ = {tau:g}")
     for axis in axes[1]:
@@ -228,6 +238,6 @@ STUDY = Study(
     summarise=summarise,
     claims=claims,
     draw=draw,
-    size=(8.5, 4.2),
+    size=(9.5, 4.0),
     check=check,
 )

@@ -1,28 +1,29 @@
 """S3 (Wu et al. 2024, arXiv 2406.12774, Fig. 4): what the error of Analog SGD depends on.
 
 Least squares, 100 equations, 50 unknowns, A and w* normal with standard deviations 1 and 0.5; soft bounds
-[-tau, tau] with dw_min 1e-4, all equations pulsed one by one; lr 0.1 from 0. The error is the mean loss of the
-last tenth of the steps; losses are recorded over 50.
+[-tau, tau] with dw_min 1e-4, all equations pulsed one by one; lr 0.1 from 0. The error is the mean loss of
+the last tenth of the steps; losses are recorded over 50.
 
 Left: tau 2 to 50 with weight noise 0.2/sqrt(50), digital SGD with gradient noise 0.2/sqrt(50) an entry, 500
-steps, half the mean square, BL up to 5000. No program of the authors has just this: theirs for tau (S3.1) is that
-of S2, whose 300 steps to the bound are 0.17 wide at tau 50. What is left in S3.2 of ranges, digital SGD and this
-noise starts at the figure's loss, 0.13, and ends at its lowest, 2e-5. Our own beside it: digital SGD with the
-noise of the arrays.
+steps, half the mean square, BL up to 5000. No program of the authors has just this. Their S3.1 is S2's, whose
+dw_min of tau/300 is 0.17 at tau 50. Their S3.2 names these ranges, digital SGD and this noise in lines that
+are switched off: taken here, they start at the figure's highest loss, 0.13, and end at its lowest, 2e-5. Our
+own beside it: digital SGD with the noise of the arrays.
 
-Middle: tau 2, variance sigma^2 of the weight noise, 200 steps, half the mean square, BL up to 5000, inputs and
-outputs of the array bounded by 10, which clips what the largest noise gives.
+Middle: tau 2, variance sigma^2 of the weight noise, 200 steps, half the mean square, BL up to 5000, inputs
+and outputs of the array bounded by 10, which clips what the largest noise gives.
 
-Right: tau 1, weight noise 0.01/sqrt(50), 50 steps, the mean square, BL up to 400; the solution has a bias of 0.1,
-and largest entry 1.05. Layers have a digital bias that learns, too (in the middle, one that starts at its
-solution, 0). A start of 1e3 is that of weights and bias: the array clips its weights at tau = 1, so that all that
-starts far away is the bias, and starts of 1, 10, 100 and 1000 differ in nothing else. Warm starts are 10, 20 and
-30 steps of digital SGD without noise.
+Right: tau 1, weight noise 0.01/sqrt(50), 50 steps, the mean square, BL up to 400; the solution has a bias of
+0.1, and its largest weight is 1.05. Layers have a digital bias that learns, too (in the middle, one that
+starts at its solution, 0). A start of 1e3 is that of weights and bias: the array clips its weights at
+tau = 1, so that only the bias starts far away, and starts of 1 to 1000 differ in nothing else. Warm starts
+are 10, 20 and 30 steps of digital SGD without noise.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,6 @@ from torch import Tensor
 from ...devices import Device, SoftBounds
 from ...ensemble import AnalogSGD, Digital, grid
 from ...errors import InputError
-from ...nn import AnalogLinear
-from ...optim import AnalogSGD as AnalogOptimizer
 from ...periphery import Periphery
 from ...pulses import Pulsing
 from ...style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
@@ -42,20 +41,22 @@ from ...theory import WeightNoise, analog_sgd
 from ..settings import at_least_two
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from .least_squares import TAIL, columns_of, problem
+from .one_layer import digital_start, train
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RUNS", "STUDY", "predicted", "train"]
+__all__ = ["RUNS", "STUDY", "predicted"]
 
 UNKNOWNS, LR, BIAS = 50, 0.1, 0.1
+MIDDLE_TAU = 2.0
 MAX_BL = 5000
 #: runs of the left panel: words, fidelity ("" for digital), whether with the noise of the weights
 RUNS: dict[str, tuple[str, Any, bool]] = {
     "digital": ("digital SGD", "", False),
     "dynamics": ("analog dynamics", "mean", True),
     "pulses": ("pulses", "pulsed", True),
-    "same-digital": ("ours: digital SGD, same noise", "", True),
+    "same-digital": ("ours: digital, same noise", "", True),
 }
 COLOURS = (BLUE, SKY, GREEN, ORANGE, RED, PURPLE)
 Tell = Any
@@ -104,13 +105,14 @@ def _left(settings: dict[str, Any], name: str, tell: Tell) -> Columns:
 def _middle(settings: dict[str, Any], tell: Tell) -> Columns:
     inputs, targets = _data(settings)
     zero, rows = torch.zeros(1, UNKNOWNS), []
+    device = Device(SoftBounds.symmetric(MIDDLE_TAU), settings["dw_min"])
     jobs = [(v, seed) for v in settings["variances"] for seed in range(settings["seeds"])]
     for done, (variance, seed) in enumerate(jobs):
         tell(done, len(jobs), f"S3, weight noise of variance {variance:g}")
         losses = train(
-            inputs, targets, zero, 0.0, Device(SoftBounds.symmetric(2.0), settings["dw_min"]), MAX_BL,
+            inputs, targets, (zero, 0.0), device, Pulsing(max_bl=MAX_BL),
             Periphery(in_bound=10.0, out_bound=10.0, weight_noise=variance**0.5),
-            steps=settings["steps"]["sigma"], seed=seed,
+            lr=LR, steps=settings["steps"]["sigma"], seed=seed,
         )  # fmt: skip
         rows.append((variance, seed, losses / 2 / UNKNOWNS))
     return _long("sigma", rows)
@@ -126,13 +128,13 @@ def _right(settings: dict[str, Any], tell: Tell) -> Columns:
     )  # fmt: skip
     starts = [(value, torch.full((1, UNKNOWNS), value), value) for value in settings["starts"]]
     # warm starts have negative numbers in column value
-    starts += [(-steps, *_digital(inputs, targets, steps)) for steps in settings["warm_starts"]]
+    starts += [(-steps, *digital_start(inputs, targets, LR, steps)) for steps in settings["warm_starts"]]
     jobs = [(*start, seed) for start in starts for seed in range(settings["seeds"])]
     for done, (value, weight, bias, seed) in enumerate(jobs):
         tell(done, len(jobs), "S3, starts")
         losses = train(
-            inputs, targets, weight.clamp(-1.0, 1.0), bias, device, 400, periphery,
-            steps=settings["steps"]["start"], seed=seed, factor=2.0,
+            inputs, targets, (weight.clamp(-1.0, 1.0), bias), device, Pulsing(max_bl=400), periphery,
+            lr=2 * LR, steps=settings["steps"]["start"], seed=seed,
         )  # fmt: skip
         rows.append((value, seed, losses / UNKNOWNS))
     return _long("start", rows)
@@ -143,59 +145,6 @@ def _data(settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
     f = _problem(settings)
     inputs = (len(f.lines) ** 0.5 * f.lines).float()
     return inputs, inputs @ f.solution.float().unsqueeze(1)
-
-
-def _digital(inputs: Tensor, targets: Tensor, steps: int) -> tuple[Tensor, float]:
-    """Weights (1, n) and bias after steps of digital SGD on the mean square from 0."""
-    weight, bias = torch.zeros(1, inputs.shape[1]), 0.0
-    for _ in range(steps):
-        error = inputs @ weight.t() + bias - targets
-        weight, bias = weight - 2 * LR * error.t() @ inputs / len(inputs), bias - 2 * LR * float(error.mean())
-    return weight, bias
-
-
-def train(
-    inputs: Tensor,
-    targets: Tensor,
-    weight: Tensor,
-    bias: float,
-    device: Device,
-    max_bl: int,
-    periphery: Periphery,
-    *,
-    steps: int,
-    seed: int,
-    factor: float = 1.0,
-) -> np.ndarray:
-    """Mean squares of an analog layer with a digital bias, as its weights are, before the first and after every
-    step, (steps + 1,); it descends `factor` times their half.
-
-    Args:
-        inputs: (m, n); targets: (m, 1); weight: (1, n) and bias at the start.
-    """
-    torch.set_num_threads(1)  # the layer is small: threads would only wait for each other
-    layer = AnalogLinear(
-        inputs.shape[1], 1, device, seed=seed, array=0, pulsing=Pulsing(max_bl=max_bl), periphery=periphery
-    )
-    layer.out_scale.requires_grad_(False).fill_(1.0)
-    assert layer.bias is not None
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.fill_(bias)
-    optimizer = AnalogOptimizer(layer.parameters(), lr=LR)
-
-    def square() -> float:
-        with torch.no_grad():
-            exact = inputs.double() @ layer.weight.double().t() + layer.bias.double()
-            return float((exact - targets.double()).square().mean())
-
-    found = [square()]
-    for _ in range(steps):
-        optimizer.zero_grad()
-        (factor / 2 * (layer(inputs) - targets).square().mean()).backward()
-        optimizer.step()
-        found.append(square())
-    return np.array(found)
 
 
 def _long(panel: str, rows: list[tuple[float, int, np.ndarray]]) -> Columns:
@@ -224,7 +173,7 @@ def _theory(settings: dict[str, Any], panel: str, name: str, value: float) -> fl
     dw_min = settings["dw_min"] if name == "pulses" else None
     if panel == "start" or not value:
         return float("nan")
-    tau, sigma = (value, settings["sigma"]) if panel == "tau" else (2.0, value**0.5)
+    tau, sigma = (value, settings["sigma"]) if panel == "tau" else (MIDDLE_TAU, value**0.5)
     return predicted(settings, tau, sigma, dw_min)
 
 
@@ -235,7 +184,7 @@ def _curves(settings: dict[str, Any], panel: str) -> list[tuple[str, float, str]
     if panel == "start":
         warm = [("pulses", -float(v), f"{v} digital steps") for v in settings["warm_starts"]]
         return [*(("pulses", v, f"$W_0$ = {v:g}") for v in settings["starts"]), *warm]
-    taus = [(run, v) for run, (_, fidelity, _) in RUNS.items() for v in (settings["taus"] if fidelity else (0.0,))]
+    taus = [(run, v) for run in RUNS for v in (settings["taus"] if RUNS[run][1] else (0.0,))]
     return [(run, v, f"$\\tau$ = {v:g}" if v else RUNS[run][0]) for run, v in taus]
 
 
@@ -262,7 +211,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
     for run in ("dynamics", "pulses"):
         label = RUNS[run][0]
         floors = [_errors(columns, "tau", run, tau) for tau in taus]
-        falls = [interval(one / other) for one, other in zip(floors, floors[1:], strict=False)]
+        falls = [interval(one / other) for one, other in pairwise(floors)]
         theory = [_theory(settings, "tau", run, tau) for tau in taus]
         gaps = [interval(floor / t - 1) for floor, t in zip(floors, theory, strict=True)]
         found += [
@@ -274,8 +223,8 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
                 1.0,
             ),
             claim(
-                f"{label}: at tau {max(taus):g} Analog SGD ends where digital SGD does, within a factor of two",
-                "ratio of the errors, Analog SGD / digital SGD",
+                f"{label}: at tau {max(taus):g} Analog SGD ends where digital SGD does",
+                "ratio of the errors, Analog SGD / digital SGD; within a factor of two",
                 interval(floors[-1] / digital),
                 "within",
                 (0.5, 2.0),
@@ -289,7 +238,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
             ),
         ]
     noisy = [_errors(columns, "sigma", "pulses", v) for v in settings["variances"]]
-    grows = [interval(other / one) for one, other in zip(noisy, noisy[1:], strict=False)]
+    grows = [interval(other / one) for one, other in pairwise(noisy)]
     ends = [_errors(columns, "start", run, value) for run, value, _ in _curves(settings, "start")]
     apart = [interval(end / ends[0].mean() - 1) for end in ends[1:]]
     return [
@@ -331,10 +280,11 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
             if np.isfinite(theory):
                 axis.plot(steps[-1] * 1.03, theory, "<", color=colours[value], ms=4, clip_on=False)
         axis.set(xlabel="gradient computations $k$", yscale="log")
-        axis.legend(frameon=False, fontsize=6, ncols=1 if panel == "sigma" else 2)
+        axis.legend(frameon=False, fontsize=6, ncols=2, handlelength=1.5, columnspacing=0.8)
     axes[0].set_ylabel("$(f(W_k) - f^*)$ / 50 (weight units$^2$)")
-    for axis, title in zip(axes, ("range; < theory", "variance of the noise; < theory", "start"), strict=True):
-        axis.set_title(title, fontsize=9)
+    titles = ("range (arrowheads: theory)", "variance of the noise (arrowheads: theory)", "start")
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=8)
 
 
 STUDY = Study(
