@@ -149,13 +149,13 @@ def test_a_minibatch_has_the_floor_of_single_samples() -> None:
     sum_s |g_s| is sigma, and the floor (w* sigma/(tau + sigma))^2, as for single samples. The noise of their
     sum has a mean size of 0.27 sigma, which would put the floor at a tenth.
     """
-    sigma, rows, lr, every, batch = 0.3, 1000, 0.02, 5, 8
+    sigma, rows, lr, every, batch = 0.3, 1000, 0.05, 5, 8
     rest = TARGET / (1 + sigma / TAU)
     chains = Chains(rows, sigma, "two-point", TARGET, batch)  # far from where it rests
     optimizer = og.AnalogSGD(chains.model.parameters(), lr=lr)
-    chains.train(optimizer, 500)
-    monitor = og.Monitor(chains.model, optimizer, every=every, memory=200)
-    weights = chains.train(optimizer, 2000)[-1]
+    chains.train(optimizer, 200)
+    monitor = og.Monitor(chains.model, optimizer, every=every, memory=100)
+    weights = chains.train(optimizer, 1000)[-1]
     row, m, part = monitor.rows[-1], rest - TARGET, sigma / math.sqrt(batch)
     (watched,) = monitor._watched.values()
     rho = watched.averages.rho

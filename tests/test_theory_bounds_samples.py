@@ -12,6 +12,7 @@ from ohmgrad import InputError
 from ohmgrad.theory import (
     GradientNoise,
     Objective,
+    Quadratic,
     WeightNoise,
     analog_sgd_bound,
     least_squares,
@@ -147,3 +148,31 @@ def test_samples_alone_attain_the_floor(lr: float) -> None:
     assert bound.floor == pytest.approx(error)
     with_sigma = analog_sgd_bound(0.1, 1.0, 0.0, lr, 1.0, peaks)  # planted: the step's sigma for the floor
     assert error > 100 * with_sigma.total
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.3])
+@pytest.mark.parametrize("share", [0.7, 1.5, 3.0])
+def test_a_solution_that_fits_all_samples_may_be_unstable(share: float, epsilon: float) -> None:
+    """Two equations, two unknowns, no noise: Analog SGD leaves w* for epsilon tau where w* is above that.
+
+    With x = (1 + e, e - 1) and (1 - e, -1 - e) and w - w* = y (1, 1), sum g_s is 4 e^2 y and sum |g_s| is
+    4 e |y|, in both weights. The condition number is 1/e^2.
+    """
+    e, rest = epsilon, share * epsilon
+    x = torch.tensor([[1 + e, e - 1], [1 - e, -1 - e]], dtype=torch.float64)
+    f = Quadratic(x.t() @ x, torch.tensor([rest, rest]), x)
+    values = torch.linalg.eigvalsh(f.hessian)
+    assert float(values[-1] / values[0]) == pytest.approx(1 / e**2)
+    w = f.solution - 1e-3 * rest
+    digital, lr = w, 0.2
+    for _ in range(6000):
+        terms = f.errors(w)[:, None] * x
+        w = w - lr * (terms.sum(0) + terms.abs().sum(0) * w)
+        digital = digital - lr * f.gradient(digital)
+    torch.testing.assert_close(w, torch.full_like(w, min(rest, e)), rtol=1e-3, atol=0)
+    torch.testing.assert_close(digital, f.solution, rtol=1e-4, atol=0)
+    one = f.solution - 1e-3 * rest
+    for _ in range(6000):  # one gradient in a step is exact
+        g = f.gradient(one)
+        one = one - lr * (g + g.abs() * one)
+    torch.testing.assert_close(one, f.solution, rtol=1e-4, atol=0)
