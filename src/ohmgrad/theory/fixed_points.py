@@ -160,8 +160,8 @@ def tiki_taka(
         E w - w* = -(sigma/tau) x sqrt(fast_lr sigma tau/2),   x = (w*/tau) E|x + z|, z standard normal,
 
     with x = (w*/tau) sqrt(2/pi) (1 + (w*/tau)^2/pi + ...). P has the standard deviation under the root and
-    the mean x times it; the squared error falls linearly in fast_lr (arXiv 2406.12774, Theorem 3, says
-    that it falls to 0; this constant is derived here).
+    the mean x times it; the squared error falls linearly in fast_lr (Theorem 4 of arXiv v1 of 2406.12774
+    says that it falls to 0; this constant is derived here).
 
     With a granularity `dw_min` P keeps the variance dw_min tau/2 however small fast_lr is: with one pulse at
     most in a step it replaces fast_lr sigma tau/2, and dw_min replaces fast_lr sigma in the bias. So the

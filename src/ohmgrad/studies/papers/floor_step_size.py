@@ -191,7 +191,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
 STUDY = Study(
     name="floor",
     title="floor against step size: Analog SGD's is flat, Tiki-Taka's falls linearly",
-    source="our own; Theorems 1 to 3 of Wu et al. 2024, arXiv 2406.12774",
+    source="our own; Theorems 2 to 4 of Wu et al. 2024, arXiv v1 of 2406.12774",
     settings={
         "lrs": (0.1, 0.03, 0.01, 0.003, 0.001),
         "tau": 1.0,
