@@ -23,7 +23,7 @@ console = Console()
 
 
 def reproduce(
-    study: Annotated[str, typer.Argument(help="A study such as S1, or all, or list.")],
+    study: Annotated[str, typer.Argument(help="A study such as S1, or all, list or scoreboard.")],
     quick: Annotated[bool, typer.Option("--quick", help="Small settings: minutes for all.")] = False,
     change: Annotated[
         list[str] | None,
@@ -37,6 +37,9 @@ def reproduce(
 ) -> None:
     """Run the papers' studies: raw numbers, a table, a figure, and which claims hold.
 
+    `ohmgrad reproduce S1` runs one, `all` runs all. `scoreboard` runs nothing: it sets every published value
+    beside what the studies in the folder have left, and writes it as scoreboard.md.
+
     A study that was cut off goes on where it stopped; one that is finished is drawn again from its numbers.
     With all, a study that cannot run, as when its data are missing, is left out, and the exit code is 1.
     """
@@ -46,11 +49,15 @@ def reproduce(
     if study == "list":
         console.print(_list())
         return
-    names = list(STUDIES) if study == "all" else [check_choice("study", study, (*STUDIES, "all", "list"))]
+    words = (*STUDIES, "all", "list", "scoreboard")
+    names = list(STUDIES) if study == "all" else [check_choice("study", study, words)]
     if change and study == "all":
         raise InputError("--set is for a single study: name it instead of all")
     changes = named_values("--set", change or [])
     home = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")
+    if study == "scoreboard":
+        _scoreboard(home)
+        return
     found: list[tuple[str, Claim]] = []
     skipped: dict[str, InputError] = {}
     for name in names:
@@ -61,13 +68,35 @@ def reproduce(
                 raise
             skipped[name] = error
     if found:
-        console.print(claims_table(found))
-        held = sum(c.passes for _, c in found)
-        console.print(f"{held} of {len(found)} claims hold here; docs/reproduction.md discusses the others")
+        console.print(claims_table(found, quick))
+        results = [c.result(quick) for _, c in found]
+        decided = len(results) - results.count("not shown here")
+        small = f", {len(results) - decided} need the full settings" if quick else ""
+        held = f"{results.count('PASS')} of {decided} claims hold here{small}"
+        console.print(f"{held}; docs/reproduction.md discusses them")
     for name, error in skipped.items():
         print(f"skipped {name}: {error}", file=sys.stderr)
     if skipped:
         raise typer.Exit(1)
+
+
+def _scoreboard(home: Path) -> None:
+    """Print the scoreboard of the studies in a folder, and write it there."""
+    from .report import cells_table, counts_table, scoreboard_page
+    from .studies.papers import STUDIES
+    from .studies.scoreboard import scoreboard, study_claims
+
+    cells = scoreboard(home, STUDIES)
+    if any(cell.ours is not None for cell in cells):
+        console.print(cells_table(cells))
+    console.print(counts_table(cells))
+    page = home / "scoreboard.md"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        page.write_text(scoreboard_page(cells, study_claims(home, STUDIES)), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {page} ({error.strerror}): choose another --out") from None
+    console.print(f"page: {page}", soft_wrap=True)
 
 
 def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any]) -> list[Claim]:

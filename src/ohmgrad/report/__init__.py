@@ -2,19 +2,23 @@
 
 from .algorithms import algorithm_table
 from .figures import device_figure, monitor_figure, run_figure, save
+from .scoreboard import cells_table, counts_table, scoreboard_page
 from .studies import claims_table, compare_table, study_figure, study_table
 from .tables import device_table, run_table, summarise, write_summary
 
 __all__ = [
     "algorithm_table",
+    "cells_table",
     "claims_table",
     "compare_table",
+    "counts_table",
     "device_figure",
     "device_table",
     "monitor_figure",
     "run_figure",
     "run_table",
     "save",
+    "scoreboard_page",
     "study_figure",
     "study_table",
     "summarise",

@@ -10,6 +10,7 @@ import csv
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,17 +29,24 @@ from .settings import check_settings
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "run_study", "where"]
+__all__ = ["SECONDS", "Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "plain",
+           "run_study", "where"]  # fmt: skip
 
+#: file of a study's folder: seconds that each part took
+SECONDS = "seconds.yaml"
 #: a table as columns of equal length
 Columns = dict[str, np.ndarray]
 #: (done, total, what): called now and then while a part runs
 Tell = Callable[[int, int, str], None]
+Result = Literal["PASS", "FAIL", "not shown here"]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of a paper, and what was measured of it. It passes when the whole interval agrees with it."""
+    """A claim of a paper, and what was measured of it. It passes when the whole interval agrees with it.
+
+    `full` marks a claim that only the full settings can show.
+    """
 
     claim: str
     quantity: str
@@ -47,6 +55,7 @@ class Claim:
     high: float
     relation: Literal["below", "above", "within"]
     threshold: tuple[float, float]
+    full: bool = False
 
     @property
     def passes(self) -> bool:
@@ -59,6 +68,25 @@ class Claim:
         if self.relation == "above":
             return self.low > low
         return low <= self.low and self.high <= high
+
+    @property
+    def contradicted(self) -> bool:
+        """The 95 % interval lies wholly outside what is claimed."""
+        low, high = self.threshold
+        if self.relation == "below":
+            return self.low >= high
+        if self.relation == "above":
+            return self.high <= low
+        return self.high < low or self.low > high
+
+    def result(self, quick: bool) -> Result:
+        """PASS or FAIL; in a quick run, too small to decide, "not shown here" instead of FAIL.
+
+        A quick run decides a claim by an interval that lies on one side, unless only full settings can.
+        """
+        if quick and (self.full or not (self.passes or self.contradicted)):
+            return "not shown here"
+        return "PASS" if self.passes else "FAIL"
 
     @property
     def wanted(self) -> str:
@@ -75,11 +103,13 @@ def claim(
     measured: tuple[float, float, float],
     relation: Literal["below", "above", "within"],
     threshold: float | tuple[float, float],
+    *,
+    full: bool = False,
 ) -> Claim:
     """A `Claim`; `measured` is (value, low, high), and a single threshold serves "below" and "above"."""
     check_choice("relation of a claim", relation, ("below", "above", "within"))
     ends = threshold if isinstance(threshold, tuple) else (threshold, threshold)
-    return Claim(text, quantity, *measured, relation, ends)
+    return Claim(text, quantity, *measured, relation, ends, full)
 
 
 def interval(sample: np.ndarray) -> tuple[float, float, float]:
@@ -150,6 +180,7 @@ class Outcome:
     table: list[dict[str, Any]]
     claims: list[Claim]
     folder: Path
+    quick: bool = False
     computed: list[str] = field(default_factory=list)
 
 
@@ -163,7 +194,8 @@ def run_study(
 ) -> Outcome:
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
-    The folder gets spec.yaml (all settings), raw/PART.parquet, table.csv and claims.csv;
+    The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), table.csv and
+    claims.csv;
     `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in folder.parent/networks.
 
     Args:
@@ -187,15 +219,17 @@ def run_study(
     for part in parts:
         file = folder / "raw" / f"{part.name}.parquet"
         if not file.is_file():
+            start = time.perf_counter()
             _write_parquet(part.run(tell or (lambda *_: None)), file)
+            _add_seconds(folder, part.name, time.perf_counter() - start)
             computed.append(part.name)
         pieces.append(_read_parquet(file))
     columns = _joined(pieces)
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
-    lines = [{**asdict(c), "threshold": c.wanted, "result": "PASS" if c.passes else "FAIL"} for c in claims]
+    lines = [{**asdict(c), "threshold": c.wanted, "result": c.result(quick)} for c in claims]
     _write_csv(lines, folder / "claims.csv")
-    return Outcome(study, settings, columns, table, claims, folder, computed)
+    return Outcome(study, settings, columns, table, claims, folder, quick, computed)
 
 
 def load_columns(folder: Path) -> Columns:
@@ -204,7 +238,7 @@ def load_columns(folder: Path) -> Columns:
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
-    wanted = {"study": study.name, "ohmgrad": __version__, **_plain(settings)}
+    wanted = {"study": study.name, "ohmgrad": __version__, **plain(settings)}
     file = folder / "spec.yaml"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another folder with --out")
@@ -233,6 +267,12 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
 
 
+def _add_seconds(folder: Path, part: str, seconds: float) -> None:
+    file = folder / SECONDS
+    known = read_yaml(file) if file.is_file() else {}
+    file.write_text(yaml.safe_dump({**known, part: round(seconds, 2)}, sort_keys=False))
+
+
 def _read_spec(file: Path) -> dict[str, Any]:
     try:
         old = read_yaml(file)
@@ -243,11 +283,11 @@ def _read_spec(file: Path) -> dict[str, Any]:
     return old
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Tuples as lists, as YAML gives them back."""
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, (tuple, list)) else value
+        return {k: plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, (tuple, list)) else value
 
 
 def _joined(pieces: Sequence[Columns]) -> Columns:

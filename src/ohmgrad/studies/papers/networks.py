@@ -11,13 +11,20 @@ from ..study import Claim, Columns, claim, interval, where
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["accuracy_curve", "closes_the_gap", "last_epoch"]
+__all__ = ["accuracy_curve", "closes_the_gap", "last_epoch", "last_epochs"]
 
 
 def last_epoch(columns: Columns, name: str) -> np.ndarray:
     """The values of the last epoch, by seed."""
     mine = where(columns, epoch=int(columns["epoch"].max()))
     return mine[name][np.argsort(mine["seed"])]
+
+
+def last_epochs(columns: Columns, name: str, count: int) -> np.ndarray:
+    """Means of the values of the last epochs, by seed."""
+    seeds, last = np.unique(columns["seed"]), int(columns["epoch"].max())
+    mine = [where(columns, seed=int(seed)) for seed in seeds]
+    return np.array([m[name][m["epoch"] > last - count].mean() for m in mine])
 
 
 def closes_the_gap(at: str, digital: np.ndarray, sgd: np.ndarray, tiki_taka: np.ndarray) -> list[Claim]:

@@ -1,0 +1,188 @@
+"""The scoreboard: every published cell, ours beside it, and whether they agree.
+
+Published values are in published.yaml, with the page and table of their source. Ours are read from the
+folders that the studies left, so that nothing is computed again.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import InputError
+from ..yaml_text import read_yaml
+from .study import SECONDS, Study, plain
+
+__all__ = ["PUBLISHED", "Cell", "Published", "published", "scoreboard", "study_claims"]
+
+PUBLISHED = Path(__file__).with_name("published.yaml")
+#: entries of spec.yaml that are no settings
+_NO_SETTINGS = ("study", "ohmgrad")
+Status = Literal["reproduced", "differs", "not run"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published value: `value` with the standard deviation `spread`, or a bound that it lies below."""
+
+    value: float
+    spread: float = 0.0
+    below: bool = False
+
+    def __str__(self) -> str:
+        if self.below:
+            return f"< {self.value:g}"
+        return f"{self.value:g}" + (f" ± {self.spread:g}" if self.spread else "")
+
+    def agrees(self, low: float, high: float) -> bool:
+        """Whether it lies within our interval widened by its spread; a bound: whether ours is below it."""
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return False
+        return high < self.value if self.below else low - self.spread <= self.value <= high + self.spread
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A published cell and ours.
+
+    Attributes:
+        source: paper, table and page; study: ours, None where none computes it; row, column: of the table.
+        published: what is printed, in `unit`.
+        ours: mean and the ends of its 95 % interval, in `unit`; None when it was not run.
+        settings: in which ours differ from the study's own, in words; seconds: that ours took.
+        status: reproduced, differs or not run; note: why it differs, or what a run needs.
+    """
+
+    source: str
+    study: str | None
+    row: str
+    column: str
+    published: Published
+    unit: str
+    ours: tuple[float, float, float] | None
+    settings: str
+    seconds: float
+    status: Status
+    note: str
+
+
+def published(text: str | float) -> Published:
+    """`97.64 ± 0.17`, `97.64` or `< 15` as a `Published`.
+
+    Raises:
+        InputError: when it is none of them.
+    """
+    words = str(text).replace("<", "< ").split()
+    try:
+        if words[0] == "<":
+            return Published(float(words[1]), below=True)
+        value, sign, spread = (*words, "±", "0") if len(words) == 1 else words
+        if sign != "±":
+            raise ValueError
+        return Published(float(value), float(spread))
+    except (ValueError, IndexError):
+        raise InputError(
+            f"published value is {text!r}, but must be 'mean ± std', a number or '< number'"
+        ) from None
+
+
+def scoreboard(home: Path, studies: Mapping[str, Study]) -> list[Cell]:
+    """Every published cell beside what the studies' folders in `home` hold.
+
+    Args:
+        home: the folder with one folder a study; need not exist.
+        studies: by name.
+
+    Raises:
+        InputError: when a study's table cannot be read.
+    """
+    known = {name: _Ours.read(home / name, study) for name, study in studies.items()}
+    found: list[Cell] = []
+    for table in read_yaml(PUBLISHED)["tables"]:
+        ours = known.get(table["study"])
+        for row, columns in table["cells"].items():
+            for column, text in columns.items():
+                wanted = {**table["fixed"], table["rows"]: row, table["columns"]: column}
+                found.append(_cell(table, str(row), str(column), published(text), wanted, ours))
+    return found
+
+
+def _cell(
+    table: Mapping[str, Any],
+    row: str,
+    column: str,
+    value: Published,
+    wanted: Mapping[str, Any],
+    ours: _Ours | None,
+) -> Cell:
+    mine = None if ours is None else ours.row(wanted)
+    fixed = (str(table["source"]), table["study"], row, column, value, str(table["unit"]))
+    if ours is None or mine is None:
+        return Cell(*fixed, None, "", 0.0, "not run", table["needs"])
+    name, factor = table["quantity"], float(table.get("factor", 1))
+    mean, low, high = (factor * float(mine[k]) for k in (name, f"{name}_low", f"{name}_high"))
+    agrees = value.agrees(low, high)
+    seconds = float(mine.get("seconds") or ours.seconds)
+    why = table.get("why", {})
+    note = "" if agrees else why.get(f"{row}/{column}", why.get("*", ""))
+    status: Status = "reproduced" if agrees else "differs"
+    return Cell(*fixed, (mean, low, high), ours.settings, seconds, status, note)
+
+
+@dataclass(frozen=True)
+class _Ours:
+    """What a study's folder holds: the rows of its table, other settings in words, and seconds."""
+
+    rows: list[dict[str, str]]
+    settings: str
+    seconds: float
+
+    @classmethod
+    def read(cls, folder: Path, study: Study) -> _Ours:
+        if not (folder / "table.csv").is_file():
+            return cls([], "", 0.0)
+        spec = read_yaml(folder / "spec.yaml")
+        usual = plain(study.settings)
+        other = [
+            f"{name} {_words(value)} instead of {_words(usual.get(name))}"
+            for name, value in spec.items()
+            if name not in _NO_SETTINGS and value != usual.get(name)
+        ]
+        times = read_yaml(folder / SECONDS) if (folder / SECONDS).is_file() else {}
+        with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
+            return cls(list(csv.DictReader(file)), "; ".join(other), float(sum(times.values())))
+
+    def row(self, wanted: Mapping[str, Any]) -> dict[str, str] | None:
+        """The one row with these values; columns that the table does not have are as the study has them."""
+        for row in self.rows:
+            if all(name not in row or _same(row[name], value) for name, value in wanted.items()):
+                return row
+        return None
+
+
+def _same(text: str, value: Any) -> bool:
+    try:
+        return math.isclose(float(text), float(value), rel_tol=1e-9)
+    except (TypeError, ValueError):
+        return text == str(value)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_words(v)}" for k, v in value.items())
+    return " ".join(map(_words, value)) if isinstance(value, list) else str(value)
+
+
+def study_claims(home: Path, studies: Mapping[str, Study]) -> list[tuple[str, dict[str, str]]]:
+    """The rows of every claims.csv in `home`, with the study's name."""
+    found = []
+    for name in studies:
+        file = home / name / "claims.csv"
+        if file.is_file():
+            with file.open(newline="", encoding="utf-8") as opened:
+                found += [(name, row) for row in csv.DictReader(opened)]
+    return found
