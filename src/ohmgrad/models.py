@@ -20,8 +20,8 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
     - `fcn`: inputs-256-128-classes, sigmoid (Wu et al. 2024, arXiv 2406.12774).
     - `cnn`: two 5 x 5 convolutions with 16 and 32 channels, each with tanh and 2 x 2 max-pooling, tanh again,
       then 128 and classes, tanh between (the same paper); images of at least 16 x 16 pixels.
-    - `lenet5`: `cnn` behind MNIST's standardisation, x -> (x - 0.1307) / 0.3081: the LeNet-5 of Li et al. 2025
-      (arXiv 2510.02516), whose 80,202 parameters and largest matrix of 128 x 512 are those of `cnn`.
+    - `lenet5`: `cnn` behind MNIST's standardisation, x -> (x - 0.1307) / 0.3081: the LeNet-5 of Li et al.
+      2025 (arXiv 2510.02516), whose 80,202 parameters and largest matrix of 128 x 512 are those of `cnn`.
     - `resnet18`, `resnet34`, `resnet50`, and the small `resnet8`: see `ohmgrad.resnets`.
 
     Args:
@@ -37,7 +37,9 @@ def build(name: str, shape: tuple[int, int, int], classes: int, seed: int) -> nn
     channels, height, width = shape
     inputs = channels * height * width
     if name in ("cnn", "lenet5") and min(height, width) < 16:
-        raise InputError(f"model '{name}' needs images of at least 16 x 16, not {height} x {width}: use 'fcn'")
+        raise InputError(
+            f"model '{name}' needs images of at least 16 x 16, not {height} x {width}: use 'fcn'"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(check_integer("seed", seed))
         if name == "mlp":

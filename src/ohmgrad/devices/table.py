@@ -3,10 +3,10 @@
 Kernels know no family but the affine ones. Everything else becomes a table: q+ and q- at the nodes of an
 even grid over [w_min, w_max], linear in between. The number of intervals is the smallest of 64, 128, ...
 8192 (for a piecewise response multiples of its own, so that its kinks are nodes) whose error, measured
-between the nodes, is at most `ERROR` of the step at w = 0. Where no grid meets that only because the slope is
-infinite at a bound, as that of a root is, the finest has up to `ERROR_AT_BOUND` in the last 1/1024 of the range
-before it: an element passes there in few pulses. A response that no grid meets, because it jumps or has an
-infinite slope elsewhere, has no table and stays a callable.
+between the nodes, is at most `ERROR` of the step at w = 0. Where no grid meets that only because the slope
+is infinite at a bound, as that of a root is, the finest has up to `ERROR_AT_BOUND` in the last 1/1024 of the
+range before it: an element passes there in few pulses. A response that no grid meets, because it jumps or has
+an infinite slope elsewhere, has no table and stays a callable.
 
 **Reach.** The collapse replaces the table by a parabola around the interval of the mean (see `parabolas`).
 For every interval `reach` is the distance from its middle, to either side, within which the parabola

@@ -136,10 +136,9 @@ class MultiTile(AnalogOptimizer):
         arrays[-1].pulse(x, d, -residual_rate(group))
         updates = state["updates"] = state.get("updates", 0) + 1
         last, warm, every = len(arrays) - 1, group["warm_start"], group["transfer_every"]
+        turn = (updates - 1) // warm if warm and warm != "plateau" else last
         if warm == "plateau":
             turn = state.get("turn", 0)
-        else:
-            turn = (updates - 1) // warm if warm else last
         if turn < last:
             if updates % every == 0:
                 self._transfer(arrays[last], arrays[turn], group, updates // every - 1, group["beta"])

@@ -22,8 +22,8 @@ class ExpBounds(AbstractResponse):
         q+(w) = up   (exp(gamma_up   (1 - w/w_max)) - 1) / (exp(gamma_up)   - 1)
         q-(w) = down (exp(gamma_down (1 - w/w_min)) - 1) / (exp(gamma_down) - 1)
 
-    The exponential response of Wu et al. 2025 (arXiv 2502.06309, eq. 145). gamma -> 0 is soft bounds; the step
-    at the bound behind is exp(gamma) + 1 times that at w = 0, where the range is symmetric.
+    The exponential response of Wu et al. 2025 (arXiv 2502.06309, eq. 145). gamma -> 0 is soft bounds; the
+    step at the bound behind is exp(gamma) + 1 times that at w = 0, where the range is symmetric.
 
     Args:
         w_min, w_max: weight range, w_min < 0 < w_max.
