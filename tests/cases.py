@@ -21,6 +21,7 @@ from ohmgrad.devices import (
     ConstantStep,
     Custom,
     Device,
+    ExpBounds,
     ExpStep,
     LinearStep,
     Measured,
@@ -167,6 +168,7 @@ LAWS = [
 #: families that run from a table
 TABULATED: dict[str, AbstractResponse] = {
     "exp": ExpStep(-0.6, 0.6),
+    "exp-bounds": ExpBounds(-0.6, 0.5, gamma_up=2.0, gamma_down=0.5, down=1.1),
     "pow": PowStep(-0.6, 0.5, gamma_up=2.0, gamma_down=1.5, up=1.1),
     "piecewise": PiecewiseStep(-0.6, 0.6, (1.2, 1.0, 0.9, 0.2), (0.3, 0.8, 1.1, 1.3)),
 }

@@ -105,6 +105,7 @@ FLOATS: dict[str, tuple[Callable[[Any], Any], float]] = {
     "w_max": (lambda v: og.SoftBounds(-1.0, v), 0.5),
     "slope_up": (lambda v: og.LinearStep(slope_up=v), 0.5),
     "gamma_up": (lambda v: og.PowStep(gamma_up=v), 0.5),
+    "gamma_down": (lambda v: og.ExpBounds(gamma_down=v), 0.5),
     "A_up": (lambda v: og.ExpStep(A_up=v), 0.5),
     "node": (lambda v: og.PiecewiseStep(nodes_up=(1.0, v, 1.0)), 0.5),
     "dw_min": (lambda v: og.Device(og.SoftBounds(), dw_min=v).to_yaml(), 0.5),

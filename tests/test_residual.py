@@ -131,16 +131,25 @@ def test_version_2_spares_w_what_is_below_a_step() -> None:
 @pytest.mark.parametrize("options", [
     {}, {"tiles": 2}, {"tiles": 5, "inner": 2}, {"columns": None, "inner": 1},
     {"columns": 2, "transfer_every": 1}, {"tiles": 4, "warm_start": 6, "inner": 2},
+    {"tiles": 4, "inner": 2, "beta_ratio": 1.5},
 ], ids=str)  # fmt: skip
 def test_multi_tile_is_its_recursion(options: dict[str, Any]) -> None:
-    o = {"tiles": 3, "transfer_every": 2, "inner": 5, "columns": 1, "warm_start": 0, **options}
+    o = {
+        "tiles": 3,
+        "transfer_every": 2,
+        "inner": 5,
+        "columns": 1,
+        "warm_start": 0,
+        "beta_ratio": 1.0,
+        **options,
+    }
     steps, last = 40, o["tiles"] - 1
     run = train(lambda p: MultiTile(p, lr=0.02, beta=0.3, gamma=0.4, **options), steps)
     A: list[Tensor] = [torch.zeros(ROWS, COLS) for _ in range(o["tiles"])]
 
-    def move(source: int, into: int, t: int, every: int) -> None:
+    def move(source: int, into: int, t: int, every: int, rate: float = 0.3) -> None:
         for j in due(t, {"transfer_every": every, "columns": o["columns"]}):
-            A[into][:, j] += 0.3 * A[source][:, j]
+            A[into][:, j] += rate * A[source][:, j]
 
     for t, (layer, optimizer, x, d_of) in enumerate(run, 1):
         now = arrays(layer, optimizer)
@@ -159,7 +168,35 @@ def test_multi_tile_is_its_recursion(options: dict[str, Any]) -> None:
         for level in range(last):
             every = o["transfer_every"] * o["inner"] ** level
             if warm % every == 0:
-                move(last - level, last - level - 1, warm, every)
+                move(last - level, last - level - 1, warm, every, 0.3 * o["beta_ratio"] ** level)
+
+
+def test_a_warm_start_until_plateaus_fills_the_arrays_in_turn() -> None:
+    """The first four turns end with a loss above the one before, the fifth when two of the last five are."""
+    layer = AnalogLinear(1, 1, Device(ConstantStep(-1, 1), dw_min=0.01), bias=False, pulsing=MEAN)
+    optimizer = MultiTile(layer.parameters(), lr=0.1, tiles=7, transfer_every=1, warm_start="plateau")
+    # loss of an epoch, and the array that W_N moves into in the next; -1 is none: all move
+    falls = [
+        (9.0, 0, (8.0,)), (8.5, 1, (7.0, 6.0, 5.0, 4.0)), (4.5, 2, (4.4, 4.3, 4.2, 4.1)),
+        (4.2, 3, (4.1, 4.0, 3.9, 3.8)), (3.9, 4, (3.7, 3.6)), (3.65, 5, ()), (3.5, -1, (3.4,)),
+    ]  # fmt: skip
+    epochs = [(loss, turn) for first, turn, more in falls for loss in (first, *more)]
+    for loss, turn in epochs:
+        optimizer.end_epoch(loss)
+        state = optimizer.state_dict()  # a restored one goes on
+        optimizer.load_state_dict(state)
+        before = {
+            name: w.clone() if isinstance(w, Tensor) else w for name, w in arrays(layer, optimizer).items()
+        }
+        layer(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+        after = arrays(layer, optimizer)
+        names = ["W", *(f"tile_{n}" for n in range(1, 6))]
+        moved = [n for n, name in enumerate(names) if not torch.equal(before[name], after[name])]
+        assert moved == ([5] if turn == -1 else [turn])
+    optimizer.end_epoch(float("nan"))
+    with pytest.raises(InputError, match="loss is 'low'"):
+        optimizer.end_epoch("low")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("options", COLUMNS, ids=str)
@@ -345,6 +382,7 @@ WRONG: Wrong = [
     (MultiTile, {"gamma": 1.5}, "gamma is 1.5"),
     (MultiTile, {"inner": 0}, "inner is 0"),
     (MultiTile, {"warm_start": -1}, "warm_start is -1, but must be an integer of at least 0"),
+    (MultiTile, {"beta_ratio": 0.0}, "beta_ratio is 0.0"),
 ]
 
 

@@ -194,6 +194,7 @@ def test_exponents_and_rows() -> None:
     assert where(columns, a="p", x=0.3)["v"].tolist() == [2]
 
 
+NETWORK: dict[str, Any] = {"data": "digits", "images": 60, "epochs": 1, "seeds": (0, 1)}
 SMALL: dict[str, dict[str, Any]] = {
     "S1": {"seeds": 3, "steps": 40},
     "S2": {"seeds": 3, "steps": 40, "tail": 20, "taus": (1.0, 2.0)},
@@ -230,6 +231,11 @@ SMALL: dict[str, dict[str, Any]] = {
         "tuning_epochs": 1,
         "epochs": 1,
     },
+    "RL-F4": {**NETWORK, "taus": {"fcn": (0.6,)}},
+    "RL-T5": {**NETWORK, "sigmas": (0.1, 1.2)},
+    "RL-T6": {**NETWORK, "taus": (0.6,), "gammas": {"power": (0.5,), "exponential": (2.0,)}},
+    "MT-T1": {**NETWORK, "data": ("digits",), "tiles": (2, 3)},
+    "MT-F7": {"tiles": (2, 3), "steps": 40, "seeds": 2},
     "floor": {"seeds": 3, "lrs": (0.03, 0.01), "times": {"sgd": 1.0, "tiki-taka": 1.0}},
 }
 

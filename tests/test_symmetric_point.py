@@ -59,6 +59,9 @@ FAMILIES: dict[str, Callable[[random.Random], AbstractResponse]] = {
         A_up=r.uniform(-1, 0.4), A_down=r.uniform(-1, 0.4), gamma_up=r.uniform(-4, 4),
         gamma_down=r.uniform(-4, 4), a=r.uniform(-0.5, 0.5),
     ),
+    "exp-bounds": lambda r: og.ExpBounds(
+        -r.uniform(0.5, 1), 1.0, r.uniform(0.1, 4), r.uniform(0.1, 4), 1.0, r.uniform(0.6, 1.5)
+    ),
     "power": lambda r: og.PowStep(
         -r.uniform(0.5, 1), 1.0, r.uniform(0.3, 4), r.uniform(0.3, 4), 1.0, r.uniform(0.6, 1.5)
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cases import SETTINGS, SPREADS, TABULATED, Setting, factors, measured, star
 from ohmgrad import (
     Custom,
     Device,
+    ExpBounds,
     ExpStep,
     InputError,
     Measured,
@@ -32,7 +34,7 @@ from ohmgrad import (
 from ohmgrad.devices import Elements, Table, draw, tabulate
 from ohmgrad.devices.measured import MOST_PLACES
 from ohmgrad.devices.parabolas import CURVED
-from ohmgrad.devices.table import ERROR, TOLERANCE
+from ohmgrad.devices.table import ERROR, ERROR_AT_BOUND, TOLERANCE
 from ohmgrad.pulses import FIDELITIES, apply_counts_, pulsed_update_, reference
 from ohmgrad.rng import Key
 from stats import Z as BOUND
@@ -104,9 +106,35 @@ def test_a_parabola_predicts_within_its_reach() -> None:
     assert bool(torch.isinf(flat.reach).all())
 
 
+@pytest.mark.parametrize("gamma", [0.5, 0.7])
+def test_an_infinite_slope_at_a_bound_is_off_there_only(gamma: float) -> None:
+    response = PowStep(-0.7, 0.6, gamma, gamma)
+    table = table_of(response)
+    w = torch.linspace(-0.7, 0.6, 100_003, dtype=torch.float64)[1:-1]
+    outer = ((w + 0.7).minimum(0.6 - w)) < 1.3 / 1024
+    for down, q in enumerate((response.q_plus, response.q_minus)):
+        value, _ = table.tangent(table.q, torch.tensor(0), torch.tensor(down), w)
+        off = (value - q(w)).abs()
+        assert ERROR < float(off[outer].max()) <= ERROR_AT_BOUND
+        assert float(off[~outer].max()) <= 1.05 * ERROR
+
+
+def test_elements_of_a_root_law_run_from_the_table_as_pulse_by_pulse() -> None:
+    """900 pulses up from 0, past three quarters of the way to the bound, and on to it: the closed form of
+    dw/dn = dw_min (1 - w)^0.5 is 1 - (1 - n dw_min/2)^2, to first order in dw_min."""
+    device = Device(PowStep(gamma_up=0.5, gamma_down=0.5), 0.001)
+    for pulses, fidelity in itertools.product((900, 1900, 2500), FIDELITIES):
+        tile = Tile((3, 5), device, pulsing=Pulsing(fidelity, 1, False, False))
+        tile.reset()
+        for _ in range(pulses // 100):
+            tile.pulse(torch.ones(100, 5), torch.ones(100, 3), 0.001)
+        want = 1 - max(1 - pulses * 0.0005, 0) ** 2
+        assert float((tile.weight - want).abs().max()) < 0.001
+
+
 def test_what_has_no_table_says_why() -> None:
     for response in (
-        PowStep(gamma_up=0.5),
+        PowStep(gamma_up=0.2),
         Custom(lambda w: 1.0 + (w > 0.3), torch.ones_like),
     ):
         reason = tabulate(response)
@@ -128,6 +156,11 @@ def test_families_follow_their_laws() -> None:
     power = PowStep(-0.6, 0.5, 2.0, 1.5, up=1.1)
     torch.testing.assert_close(power.q_plus(w), 1.1 * ((0.5 - w) / 0.5) ** 2)
     torch.testing.assert_close(power.q_minus(w), ((w + 0.6) / 0.6) ** 1.5)
+    bounds = ExpBounds(-0.6, 0.5, 2.0, 0.5, down=1.1)
+    torch.testing.assert_close(bounds.q_plus(w), (torch.exp(2 * (1 - 2 * w)) - 1) / (math.e**2 - 1))
+    torch.testing.assert_close(
+        bounds.q_minus(w), 1.1 * (torch.exp(0.5 * (1 + w / 0.6)) - 1) / (math.e**0.5 - 1)
+    )
     steps = PiecewiseStep(-1, 1, (2.0, 1.0, 0.0), (1.0, 1.0, 3.0))
     torch.testing.assert_close(steps.q_plus(w), torch.tensor([1.5, 1.0, 0.7], dtype=torch.float64))
     torch.testing.assert_close(steps.q_minus(w), torch.tensor([1.0, 1.0, 1.6], dtype=torch.float64))
@@ -362,6 +395,7 @@ UP, DOWN = np.full((2, 3), 0.1), np.full((2, 3), -0.1)
     [
         (lambda: PowStep(gamma_up=0.0), r"gamma_up is 0.0, but must be a number in \(0, 20\]"),
         (lambda: ExpStep(up=-1.0), "up is -1.0"),
+        (lambda: ExpBounds(gamma_up=0.0), r"gamma_up is 0.0, but must be a number in \(0, 10\]"),
         (lambda: Device(ExpStep(A_up=1.0)), "the response's step up at w = 0 is 0"),
         (lambda: PiecewiseStep(nodes_up=(1.0,)), "nodes_up is .* but must be 2 to 1025 numbers"),
         (lambda: PiecewiseStep(nodes_up=(1.0, 2.0)), "nodes_up has 2 values and nodes_down 3"),

@@ -102,7 +102,12 @@ def test_spec_round_trip_and_device() -> None:
 def test_models_do_not_touch_the_global_generator() -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    for name, shape in (("mlp", (1, 8, 8)), ("fcn", (1, 28, 28)), ("cnn", (3, 32, 32))):
+    for name, shape in (
+        ("mlp", (1, 8, 8)),
+        ("fcn", (1, 28, 28)),
+        ("cnn", (3, 32, 32)),
+        ("lenet5", (1, 28, 28)),
+    ):
         one, two, other = (build(name, shape, 10, seed) for seed in (1, 1, 2))
         for a, b, c in zip(one.parameters(), two.parameters(), other.parameters(), strict=True):
             assert torch.equal(a, b)

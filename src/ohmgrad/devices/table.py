@@ -3,8 +3,10 @@
 Kernels know no family but the affine ones. Everything else becomes a table: q+ and q- at the nodes of an
 even grid over [w_min, w_max], linear in between. The number of intervals is the smallest of 64, 128, ...
 8192 (for a piecewise response multiples of its own, so that its kinks are nodes) whose error, measured
-between the nodes, is at most `ERROR` of the step at w = 0. A response that no grid meets, because it
-jumps or has an infinite slope, has no table and stays a callable.
+between the nodes, is at most `ERROR` of the step at w = 0. Where no grid meets that only because the slope
+is infinite at a bound, as that of a root is, the finest has up to `ERROR_AT_BOUND` in the last 1/1024 of the
+range before it: an element passes there in few pulses. A response that no grid meets, because it jumps or has
+an infinite slope elsewhere, has no table and stays a callable.
 
 **Reach.** The collapse replaces the table by a parabola around the interval of the mean (see `parabolas`).
 For every interval `reach` is the distance from its middle, to either side, within which the parabola
@@ -28,16 +30,20 @@ from .parabolas import parabolas
 from .response import AbstractResponse
 from .symmetric_point import with_zero
 
-__all__ = ["ERROR", "TOLERANCE", "Table", "tabulate"]
+__all__ = ["ERROR", "ERROR_AT_BOUND", "TOLERANCE", "Table", "tabulate"]
 
 #: largest error of interpolation, as a part of the step at w = 0
 ERROR = 1e-4
+#: the same next to a bound at which the slope is infinite
+ERROR_AT_BOUND = 5e-3
 #: largest error of a step that a parabola predicts, as a part of the step at w = 0. On the way there the
 #: error grows from 0 to this, as the third power of the distance: the move is off by a quarter
 TOLERANCE = 2e-3
 #: likewise of the standard deviation of a measured step
 _SD_TOLERANCE = 0.02
 _FIRST, _LAST = 64, 8192
+#: part of the range at either end that is next to a bound
+_AT_BOUND = 1 / 1024
 #: points between two nodes where the error is measured
 _BETWEEN = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
 
@@ -163,15 +169,18 @@ def _make(response: AbstractResponse) -> Table | str:
     zero = torch.zeros(1, dtype=torch.float64)
     unit = _both(response, zero)
     own = int(getattr(response, "intervals", 1))
-    n, error = own * -(-_FIRST // own), math.inf
+    n = own * -(-_FIRST // own)
     while True:
         grid = torch.linspace(low, high, n + 1, dtype=torch.float64)
         q = _both(response, grid)
-        error = _error(response, grid, q, unit)
+        errors = _errors(response, grid, q, unit)
+        error = float(errors.max())
         if error <= ERROR or 2 * n > _LAST:
             break
         n *= 2
-    if not error <= ERROR:
+    ends = int(n * _AT_BOUND)
+    inner = float(errors[ends : n - ends].max())
+    if not (inner <= ERROR and error <= ERROR_AT_BOUND):
         return (
             f"between the nodes of a grid of {n} intervals its steps are off by {error:.2g} of the step at "
             f"w = 0, more than {ERROR:g} (they jump, or their slope is infinite somewhere)"
@@ -188,12 +197,13 @@ def _both(response: AbstractResponse, w: Tensor) -> Tensor:
     return torch.stack([response.q_plus(w), response.q_minus(w)]).double()
 
 
-def _error(response: AbstractResponse, grid: Tensor, q: Tensor, unit: Tensor) -> float:
-    worst = 0.0
+def _errors(response: AbstractResponse, grid: Tensor, q: Tensor, unit: Tensor) -> Tensor:
+    """Largest error between the nodes of every interval, (intervals,), as a part of the step at w = 0."""
+    worst = torch.zeros(len(grid) - 1, dtype=torch.float64)
     for part in _BETWEEN:
         there = _both(response, grid[:-1] + part * (grid[1:] - grid[:-1]))
-        gap = ((q[:, :-1] * (1 - part) + q[:, 1:] * part - there).abs() / unit).max()
-        worst = max(worst, float(gap)) if math.isfinite(gap) else math.inf
+        gap = ((q[:, :-1] * (1 - part) + q[:, 1:] * part - there).abs() / unit).amax(0)
+        worst = torch.maximum(worst, gap.nan_to_num(math.inf, math.inf))
     return worst
 
 

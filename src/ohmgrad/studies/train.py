@@ -19,7 +19,7 @@ from ..devices.presets import preset
 from ..errors import InputError
 from ..models import build
 from ..monitor import Monitor
-from ..optim import AnalogOptimizer
+from ..optim import AnalogOptimizer, MultiTile
 from .board import board, log_epoch
 from .folders import COLUMNS, WATCHED, Row, check_folder, make_folder, write_rows
 from .spec import RunSpec
@@ -164,6 +164,8 @@ class _Job:
                     self.algorithm, self.seed, self.epoch * steps + step, spec.epochs * steps, total / seen
                 )
         self.scheduler.step()
+        if isinstance(self.optimizer, MultiTile):
+            self.optimizer.end_epoch(total / seen)
         seconds = time.perf_counter() - start
         self.epoch += 1
         loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED])

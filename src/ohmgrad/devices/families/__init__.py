@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..response import AbstractResponse
 from .affine import AffineResponse, ConstantStep, LinearStep, SoftBounds
 from .custom import Custom
+from .exp_bounds import ExpBounds
 from .exp_step import ExpStep
 from .piecewise_step import PiecewiseStep
 from .pow_step import PowStep
@@ -15,6 +16,7 @@ __all__ = [
     "AffineResponse",
     "ConstantStep",
     "Custom",
+    "ExpBounds",
     "ExpStep",
     "LinearStep",
     "PiecewiseStep",
@@ -28,6 +30,7 @@ FAMILIES: dict[str, type[AbstractResponse]] = {
     "linear_step": LinearStep,
     "constant_step": ConstantStep,
     "exp_step": ExpStep,
+    "exp_bounds": ExpBounds,
     "pow_step": PowStep,
     "piecewise_step": PiecewiseStep,
 }

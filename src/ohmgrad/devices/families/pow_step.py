@@ -19,15 +19,16 @@ class PowStep(AbstractResponse):
 
         q+(w) = up (1 - w/w_max)^gamma_up,   q-(w) = down (1 - w/w_min)^gamma_down
 
-    Fusi & Abbott 2007 (10.1038/nn1859); the power response of Wu et al. 2025 (arXiv 2502.06309).
-    gamma = 1 is soft bounds. aihwkit's `PowStepDevice` writes the same law as
-    dw ((w_max - w)/(w_max - w_min))^gamma, whose step at w = 0 is dw (w_max/(w_max - w_min))^gamma;
+    Fusi & Abbott 2007 (10.1038/nn1859); with one gamma and a symmetric range the power response of Wu et
+    al. 2025 (arXiv 2502.06309, eq. 144). gamma = 1 is soft bounds. aihwkit's `PowStepDevice` writes the same
+    law as dw ((w_max - w)/(w_max - w_min))^gamma, whose step at w = 0 is dw (w_max/(w_max - w_min))^gamma;
     here dw_min is the step at w = 0, so that on a symmetric range dw_min = 0.5^gamma times aihwkit's.
     Its `pow_up_down` b is gamma_up = gamma (1 + b), gamma_down = gamma (1 - b).
 
     Args:
         w_min, w_max: weight range, w_min < 0 < w_max.
-        gamma_up, gamma_down: exponents, in (0, 20]; below 1 the slope at the bound is infinite.
+        gamma_up, gamma_down: exponents, in (0, 20]; below 1 the slope at the bound is infinite, and from
+            0.5 on a table serves nevertheless (`ohmgrad.devices.table`).
         up, down: steps at w = 0 in units of dw_min (> 0).
 
     Raises:

@@ -1,17 +1,87 @@
-"""What the studies on trained networks share: their last epoch, their claims, and a curve with its band."""
+"""What the studies on trained networks share: a training as a part, their tables and claims, and a curve."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..study import Claim, Columns, claim, interval, where
+from ..spec import RunSpec
+from ..study import Claim, Columns, Part, claim, interval, where
+from ..train import Progress, train
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["accuracy_curve", "closes_the_gap", "last_epoch", "last_epochs"]
+__all__ = [
+    "NetworkTraining",
+    "accuracy_curve",
+    "accuracy_table",
+    "closes_the_gap",
+    "last_epoch",
+    "last_epochs",
+]
+
+
+@dataclass(frozen=True)
+class NetworkTraining:
+    """One training of one network, as a part of a study.
+
+    Its run folder lies beside the folders of the studies, so that studies share it; a training that was cut
+    off goes on after its last epoch.
+
+    Args:
+        name: of the part and the run folder; trainings of one name are alike but for their data and epochs.
+        what: for people.
+        spec: of one algorithm and one seed.
+        columns: what tells its rows from those of other trainings.
+        folder: of the study.
+    """
+
+    name: str
+    what: str
+    spec: RunSpec
+    columns: dict[str, Any]
+    folder: Path
+
+    def part(self) -> Part:
+        return Part(self.name, self.run)
+
+    def run(self, tell: Any) -> Columns:
+        """A row for every epoch; the training is run unless it has been."""
+
+        def step(_: str, __: int, done: int, total: int, loss: float) -> None:
+            tell(done, total, f"{self.what}: loss {loss:.4f}")
+
+        spec = self.spec
+        home = self.folder.parent / "networks" / f"{spec.data}-{spec.images or 'all'}-{spec.epochs}"
+        rows = train(spec, home / self.name, resume=True, progress=Progress(step))
+        names = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
+        fixed = {name: np.full(len(rows), value) for name, value in self.columns.items()}
+        return {**fixed, **{name: np.array([row[name] for row in rows]) for name in names}}
+
+
+def accuracy_table(columns: Columns, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for all trainings that are alike in `keys`, by their last epoch: test accuracy in per cent,
+    training loss and seconds. A key that is 0 does not apply, and becomes nan."""
+    n = len(columns["seed"])
+    found = {tuple(columns[key][i] for key in keys): None for i in range(n)}
+    rows = []
+    for values in found:
+        mine = where(columns, **dict(zip(keys, values, strict=True)))
+        row: dict[str, Any] = {
+            key: str(v) if isinstance(v, str) else float(v) or math.nan
+            for key, v in zip(keys, values, strict=True)
+        }
+        for name, factor in (("test_accuracy", 100.0), ("train_loss", 1.0), ("seconds", 1.0)):
+            mean, low, high = interval(factor * last_epoch(mine, name))
+            row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    return rows
 
 
 def last_epoch(columns: Columns, name: str) -> np.ndarray:
