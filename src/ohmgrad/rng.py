@@ -60,6 +60,7 @@ class Purpose:
     MEASURED_STEP = 31
     CHOPPER = 40
     ROUNDING = 45
+    WRITE = 46
     WINDOWS = 60
     SAMPLE = 61
 

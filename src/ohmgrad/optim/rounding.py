@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..crossbar import Tile
+from ..errors import InputError, check_number, shown
 from ..pulses import rounding
 from .states import check_plane
 
-__all__ = ["round_to_pulses", "send_whole_pulses"]
+__all__ = ["check_momentum", "digital_gradient", "round_to_pulses", "send_whole_pulses"]
+
+
+def check_momentum(group: dict[str, Any]) -> None:
+    """Raise InputError when momentum, dampening or nesterov of a parameter group is not as torch has it."""
+    check_number("momentum", group["momentum"], low=0, high=1, open_high=True)
+    check_number("dampening", group["dampening"], low=0, high=1)
+    if group["nesterov"] and (group["dampening"] or not group["momentum"]):
+        raise InputError(
+            f"nesterov is True with momentum {shown(group['momentum'])} and dampening "
+            f"{shown(group['dampening'])}, but needs momentum > 0 and dampening = 0"
+        )
+
+
+def digital_gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
+    """d^T x, (rows, cols) float32.
+
+    Args:
+        x: (samples, cols); d: (samples, rows).
+
+    Raises:
+        InputError: when a value is not finite.
+    """
+    x, d = _factors(x, d)
+    rounding.check_factors(x, d)
+    return _gradient(tile, x, d)
 
 
 def send_whole_pulses(
