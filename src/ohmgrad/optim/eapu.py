@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
-from ..pulses.rounding import most_counts, stochastic_counts
+from ..pulses.rounding import most_counts
 from ..rng import Purpose
 from .base import AnalogOptimizer
 from .moves import check_whole
-from .rounding import check_momentum, digital_gradient
+from .rounding import by_chance, check_momentum, digital_gradient
 from .states import check_plane
 
 __all__ = ["EaPU"]
@@ -97,16 +97,21 @@ class EaPU(AnalogOptimizer):
     ) -> None:
         wanted = -float(group["lr"]) * _remembered(tile, digital_gradient(tile, x, d), group, state)
         threshold = group["threshold"] or tile.device.dw_min
-        sign = stochastic_counts(wanted / threshold, tile.key, tile.count("updates"), 1, Purpose.WRITE)
-        columns = sign.any(0).nonzero().flatten().tolist()
-        sign, wanted = sign[:, columns], wanted[:, columns]
-        missing = sign * wanted.abs().clamp(min=threshold)
-        rounds = group["verify"] if columns else 0
+        sign = by_chance(tile, wanted / threshold, 1, Purpose.WRITE)
+        cells = sign.view(-1).nonzero().flatten()
+        change = (sign * wanted.abs().clamp(min=threshold)).view(-1)[cells]
+        if not len(cells) or not group["verify"]:
+            _send(tile, cells, change)
+            return
+        rows, of = cells // tile.shape[1], cells % tile.shape[1]
+        busy = torch.zeros(tile.shape[1], dtype=torch.int64)
+        busy[of] = 1
+        columns, places = busy.nonzero().flatten().tolist(), (busy.cumsum(0) - 1)[of]
         low, high = tile.device.response.w_min, tile.device.response.w_max
-        target = (tile.read(columns) + missing).clamp(low, high) if rounds else missing
-        _send(tile, columns, missing)
-        for _ in range(rounds):
-            _send(tile, columns, (target - tile.read(columns)) * sign.abs())
+        target = (tile.read(columns)[rows, places] + change).clamp(low, high)
+        _send(tile, cells, change)
+        for _ in range(group["verify"]):
+            _send(tile, cells, target - tile.read(columns)[rows, places])
 
 
 def _remembered(tile: Tile, g: Tensor, group: dict[str, Any], state: dict[str, Any]) -> Tensor:
@@ -121,9 +126,8 @@ def _remembered(tile: Tile, g: Tensor, group: dict[str, Any], state: dict[str, A
     return g + group["momentum"] * m if group["nesterov"] else m
 
 
-def _send(tile: Tile, columns: list[int], change: Tensor) -> None:
-    """Whole pulses, rounded by chance, for a wanted change (rows, k) of columns."""
-    v, most = change / tile.device.dw_min, most_counts(tile.elements)
-    counts = torch.zeros(tile.shape, dtype=torch.int64)
-    counts[:, columns] = stochastic_counts(v, tile.key, tile.count("updates"), most)
-    tile.pulse_counts(counts)
+def _send(tile: Tile, cells: Tensor, change: Tensor) -> None:
+    """Whole pulses, rounded by chance, for a wanted change (k,) of cells, flat indices."""
+    pulses, n = change / tile.device.dw_min, torch.zeros(tile.shape, dtype=torch.int64)
+    n.view(-1)[cells] = by_chance(tile, pulses.view(1, -1), most_counts(tile.elements))[0]
+    tile.pulse_counts(n)

@@ -5,16 +5,16 @@ Quinonez, Sanchez & Rubi 2025 (arXiv 2511.03858).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import InputError, shown
 from .base import AnalogOptimizer
-from .rounding import digital_gradient
+from .rounding import round_to_pulses
 
 __all__ = ["SignRule"]
 
@@ -84,9 +84,8 @@ class SignRule(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        g = digital_gradient(tile, x, d)
-        n = torch.sign(g).long() if float(group["lr"]) else torch.zeros(tile.shape, dtype=torch.int64)
-        tile.pulse_counts(-n)
+        rate = math.inf if float(group["lr"]) else 0.0
+        round_to_pulses(tile, x, d, -rate, most=1)
         minus = self.beside(tile, group, state)
         if minus is not None:
-            minus.pulse_counts(n)
+            round_to_pulses(minus, x, d, rate, most=1)
