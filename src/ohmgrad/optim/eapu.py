@@ -39,7 +39,7 @@ class EaPU(AnalogOptimizer):
     `verify` rounds more the columns are read and what is missing is sent. A pulse is taken for dw_min, and
     the response is not known. On an asymmetric linear device the asymmetric part that is left is
 
-        G_verify = (w / tau)^(1 + verify),        with verify = 0 that of an open loop
+        G_verify = sign(w) |w / tau|^(1 + verify)        (verify = 0: an open loop)
 
     On f = (w - w*)^2 / 2 with lr |g| < threshold, and without momentum, E w - w* = -E|g| G_verify and the
     variance is E|g| (threshold + s^2 / threshold) / 2, whatever lr.
