@@ -61,6 +61,7 @@ class Purpose:
     CHOPPER = 40
     ROUNDING = 45
     MINIBATCH = 46
+    WRITE = 47
     WINDOWS = 60
     SAMPLE = 61
 
