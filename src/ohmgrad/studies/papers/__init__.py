@@ -3,6 +3,7 @@
 from . import (
     few_states,
     floor_step_size,
+    pipeline,
     shifted_point,
     wu_2024_s1,
     wu_2024_s2,
@@ -17,7 +18,7 @@ __all__ = ["STUDIES"]
 
 _FILES = (
     wu_2024_s1, wu_2024_s2, wu_2024_s3, wu_2024_s4, wu_2024_s5, wu_2024_s6, wu_2025_s1, floor_step_size,
-    shifted_point, few_states,
+    shifted_point, few_states, pipeline,
 )  # fmt: skip
 #: name -> study
 STUDIES = {file.STUDY.name: file.STUDY for file in _FILES}
