@@ -178,6 +178,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "tuning_epochs": 1,
         "epochs": 1,
     },
+    "pipeline": {"images": 48, "width": 8, "rates": (0.05, 0.1), "epochs": 2, "seeds": 2},
     "floor": {"seeds": 3, "lrs": (0.03, 0.01), "times": {"sgd": 1.0, "tiki-taka": 1.0}},
 }
 

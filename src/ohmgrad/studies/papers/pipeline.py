@@ -366,7 +366,7 @@ STUDY = Study(
         "epochs": 20,
         "seeds": 5,
     },
-    quick={"images": 600, "rates": (0.03, 0.1), "epochs": 6, "seeds": 3},
+    quick={"images": 480, "rates": (0.01, 0.1), "epochs": 4, "seeds": 3},
     parts=parts,
     summarise=summarise,
     claims=claims,
