@@ -62,6 +62,7 @@ class Purpose:
     ROUNDING = 45
     WINDOWS = 60
     SAMPLE = 61
+    AUGMENTATION = 62
 
 
 def philox(
