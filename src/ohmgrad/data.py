@@ -156,9 +156,8 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
             says (truncated, corrupted, of another kind), and when a download fails.
     """
     if is_file_of_arrays(check_data(name)):
-        arrays = {key: torch.from_numpy(array) for key, array in read_arrays(name).items()}
-        labels = torch.cat([arrays["train_y"], arrays["test_y"]])
-        return Dataset(name, **arrays, classes=int(labels.max()) + 1)
+        arrays = [torch.from_numpy(array) for array in read_arrays(name)]
+        return Dataset(name, *arrays, classes=int(torch.cat(arrays[1::2]).max()) + 1)
     if name == "digits":
         return _digits()
     parts = files(name, root=root, progress=progress)

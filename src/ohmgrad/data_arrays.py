@@ -21,7 +21,7 @@ def is_file_of_arrays(name: Any) -> bool:
     return isinstance(name, str) and name.endswith(".npz")
 
 
-def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+def read_arrays(path: str | Path) -> list[np.ndarray]:
     """The arrays `NAMES` of a file: images float32, (n, channels, height, width); labels int64, from 0.
 
     Vectors (n, inputs) become images (n, 1, 1, inputs).
@@ -58,4 +58,4 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     if found["train_x"].shape[1:] != found["test_x"].shape[1:]:
         shapes = " and ".join(str(found[f"{part}_x"].shape[1:]) for part in ("train", "test"))
         raise InputError(f"train_x and test_x of {path} are of shapes {shapes}, but must be alike")
-    return found
+    return [found[name] for name in NAMES]

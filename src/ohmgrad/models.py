@@ -9,9 +9,9 @@ from torch import nn
 
 from .errors import InputError, check_choice, check_integer
 from .resnets import resnet8
-from .vision import IMAGENET, LITE, PREFIX, check_weights_name, is_vision, load_weights, vision
+from .vision import IMAGENET, LITE, PREFIX, check_weights_name, head, is_vision, load_weights, vision
 
-__all__ = ["MODELS", "build", "check_model"]
+__all__ = ["MODELS", "build", "check_model", "last_layer"]
 
 MODELS = ("linear", "mlp", "fcn", "cnn", "resnet8", LITE)
 
@@ -59,6 +59,12 @@ def build(
     if pretrained is not None and pretrained != IMAGENET:
         load_weights(model, pretrained)
     return model
+
+
+def last_layer(name: str) -> str:
+    """The name of the last linear layer of a network, as `convert` knows it."""
+    with torch.device("meta"):  # no memory, and no random numbers
+        return head(_built(check_model(name), (3, 32, 32), 10, None))
 
 
 def _built(name: str, shape: tuple[int, int, int], classes: int, pretrained: str | None) -> nn.Module:

@@ -6,6 +6,7 @@ chunks, so that a computation that was cut off goes on, and then lie in one .npz
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,8 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data import Dataset
-from ..data_arrays import NAMES
+from ..data import load
 from ..errors import InputError, shown
 from ..models import build
 from ..vision import head, is_vision, standard
@@ -33,62 +33,73 @@ Tell = Callable[[int, int, str], None]
 
 def features(
     file: Path,
-    data: Dataset,
+    data: str,
     model: str,
     *,
     pretrained: str,
+    images: int | None = None,
     resize: int | None = None,
     tell: Tell = lambda *_: None,
 ) -> Path:
     """Write the inputs of a network's last layer for all images of a data set, unless they are there.
 
+    Several processes may do this at the same time: each begins with other chunks.
+
     Args:
         file: the .npz file, with arrays train_x (n, inputs), train_y, test_x and test_y; while it is being
             computed, a folder of its name with chunks lies beside it.
-        data: the images, all of which are taken: see `Dataset.first`.
-        model, pretrained, resize: as in a `RunSpec`.
+        data, model, pretrained, images, resize: as in a `RunSpec`.
         tell: called with (images done, images in all, what) after each chunk.
 
     Returns:
         The file.
 
     Raises:
-        InputError: when the network or its weights are not to be had, or the file or the folder is of
-            other images or another network.
+        InputError: when data, network or weights are not to be had, or the file or the folder is of other
+            images or of another network.
     """
-    counts = {"train": len(data.train_x), "test": len(data.test_x)}
-    about = {"data": data.name, **counts, "model": model, "pretrained": pretrained, "resize": resize}
+    about = {"data": data, "images": images, "model": model, "pretrained": pretrained, "resize": resize}
+    chunks = file.with_suffix(".chunks")
     if file.is_file():
         with np.load(file) as found:
             _check_same(file, json.loads(str(found["about"])) if "about" in found.files else {}, about)
         return file
-    chunks = file.with_suffix(".chunks")
     if (chunks / "about.json").is_file():
         _check_same(chunks, json.loads((chunks / "about.json").read_text()), about)
-    wanted = Images(data, resize=resize, standard=standard(model) if is_vision(model) else None)
-    network = _body(build(model, data.shape, data.classes, 0, pretrained=pretrained))
+    loaded = load(data).first(images)
+    wanted = Images(loaded, resize=resize, standard=standard(model) if is_vision(model) else None)
+    shape = loaded.shape if resize is None else (loaded.shape[0], resize, resize)
+    network = _body(build(model, shape, loaded.classes, 0, pretrained=pretrained))
     chunks.mkdir(parents=True, exist_ok=True)
-    (chunks / "about.json").write_text(json.dumps(about))
-    arrays: dict[str, Any] = {"about": json.dumps(about)}
-    done, total = 0, sum(counts.values())
-    for part, x, y in (("train", data.train_x, data.train_y), ("test", data.test_x, data.test_y)):
-        rows = []
-        for i, images in enumerate(x.split(CHUNK)):
-            chunk = chunks / f"{part}-{i:05}.npy"
-            if not chunk.is_file():
-                whole = chunk.with_suffix(".tmp.npy")  # a chunk that is cut off here is computed again
-                np.save(whole, _outputs(network, wanted, images))
-                os.replace(whole, chunk)
-            rows.append(np.load(chunk))
-            done += len(images)
-            tell(done, total, f"{model}: features of {data.name}")
-        arrays |= {f"{part}_x": np.concatenate(rows), f"{part}_y": y.numpy()}
-    assert {*NAMES} < {*arrays}
-    whole = file.with_suffix(".tmp.npz")
-    np.savez(whole, **arrays)
-    os.replace(whole, file)
-    shutil.rmtree(chunks)
+    _write(chunks / "about.json", lambda part: part.write_text(json.dumps(about)))
+    pieces = {
+        chunks / f"{name}-{i:05}.npy": x
+        for name, whole in (("train", loaded.train_x), ("test", loaded.test_x))
+        for i, x in enumerate(whole.split(CHUNK))
+    }
+    first = os.getpid() % len(pieces)
+    done, order = 0, list(pieces.items())
+    for chunk, x in order[first:] + order[:first]:
+        if not (chunk.is_file() or file.is_file()):
+            _write(chunk, lambda part, x=x: np.save(part, _outputs(network, wanted, x)))
+        done += len(x)
+        tell(done, len(loaded.train_x) + len(loaded.test_x), f"{model}: features of {loaded.name}")
+    with contextlib.suppress(FileNotFoundError):  # where another process has finished, and took the chunks
+        arrays = {
+            f"{name}_x": np.concatenate([np.load(chunk) for chunk in pieces if chunk.name.startswith(name)])
+            for name in ("train", "test")
+        }
+        arrays |= {"train_y": loaded.train_y.numpy(), "test_y": loaded.test_y.numpy()}
+        _write(file, lambda part: np.savez(part, about=json.dumps(about), **arrays))
+        shutil.rmtree(chunks, ignore_errors=True)
     return file
+
+
+def _write(file: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file as a whole: one that is cut off here is written again."""
+    part = file.with_name(f"{os.getpid()}-{file.name}")
+    write(part)
+    os.replace(part, file)
 
 
 def _body(model: nn.Module) -> nn.Module:

@@ -47,10 +47,10 @@ class Images:
         self.augment, self.resize, self._key = tuple(augment), resize, Key(seed, 0)
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (data.mean, data.std))
         self._black = -mean / std
-        self._scale = self._shift = None
+        self._anew: tuple[Tensor, Tensor] | None = None  # scale and shift
         if standard is not None:
             wanted_mean, wanted_std = (torch.tensor(v).view(-1, 1, 1) for v in standard)
-            self._scale, self._shift = std / wanted_std, (mean - wanted_mean) / wanted_std
+            self._anew = std / wanted_std, (mean - wanted_mean) / wanted_std
 
     @property
     def batch(self) -> int:
@@ -70,7 +70,7 @@ class Images:
         if self.resize is not None and x.shape[-2:] != (self.resize, self.resize):
             size = (self.resize, self.resize)
             x = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
-        return x if self._scale is None else x * self._scale + self._shift
+        return x if self._anew is None else x * self._anew[0] + self._anew[1]
 
     def _random(self, n: int, epoch: int, step: int, block: int) -> Tensor:
         return uniform(words(n, step, epoch, Purpose.AUGMENTATION, self._key, block))

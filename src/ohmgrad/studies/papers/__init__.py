@@ -11,13 +11,14 @@ from . import (
     wu_2024_s5,
     wu_2024_s6,
     wu_2025_s1,
+    wu_2025_tables,
 )
 
 __all__ = ["STUDIES"]
 
 _FILES = (
-    wu_2024_s1, wu_2024_s2, wu_2024_s3, wu_2024_s4, wu_2024_s5, wu_2024_s6, wu_2025_s1, floor_step_size,
-    shifted_point, few_states,
+    wu_2024_s1, wu_2024_s2, wu_2024_s3, wu_2024_s4, wu_2024_s5, wu_2024_s6, wu_2025_s1,
+    wu_2025_tables, floor_step_size, shifted_point, few_states,
 )  # fmt: skip
 #: name -> study
 STUDIES = {file.STUDY.name: file.STUDY for file in _FILES}
