@@ -64,6 +64,7 @@ class Purpose:
     WRITE = 47
     WINDOWS = 60
     SAMPLE = 61
+    AUGMENTATION = 62
 
 
 def philox(
