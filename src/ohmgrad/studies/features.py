@@ -90,7 +90,7 @@ def features(
             for name in ("train", "test")
         }
         arrays |= {"train_y": loaded.train_y.numpy(), "test_y": loaded.test_y.numpy()}
-        _write(file, lambda part: np.savez(part, about=json.dumps(about), **arrays))
+        _write(file, lambda part: np.savez(part, about=json.dumps(about), **arrays))  # pyright: ignore[reportArgumentType]
         shutil.rmtree(chunks, ignore_errors=True)
     return file
 
