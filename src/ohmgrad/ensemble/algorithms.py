@@ -104,7 +104,7 @@ class ResidualLearning:
 class TikiTaka:
     """Tiki-Taka (TTv1): `ResidualLearning` with gamma = 0, the gradient taken at W.
 
-    Gokmen & Haensch 2020; Wu et al. 2024, Theorem 3.
+    Gokmen & Haensch 2020; Wu et al. 2024, Theorem 4 of arXiv v1 of 2406.12774.
 
     Args:
         fast_lr: learning rate alpha of P (>= 0).
