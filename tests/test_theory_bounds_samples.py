@@ -18,6 +18,7 @@ from ohmgrad.theory import (
     least_squares,
     sample_sigma,
     saturation_sum,
+    tiki_taka_bound,
 )
 from stats import Z, assert_mean
 
@@ -66,6 +67,30 @@ def test_theorem_2_with_samples(noise: GradientNoise | WeightNoise, batch: int) 
     assert bound.floor <= analog_sgd_bound(*args, float(nu.max())).floor
     with pytest.raises(InputError, match="as peaks are"):
         analog_sgd_bound(*args, nu[0])
+
+
+@pytest.mark.parametrize("tau", [0.8, 1.5])
+def test_theorem_4_with_samples(tau: float) -> None:
+    """Tiki-Taka from the solution, full batches: 40 runs below `tiki_taka_bound` with sum_s E|g_s,i|."""
+    sigma, a, b, g, x = 0.4, 0.02, 2e-4, torch.Generator().manual_seed(1), LINES.lines
+    assert x is not None
+    w, p = LINES.solution.repeat(RUNS, 1), torch.zeros(RUNS, N, dtype=torch.float64)
+    errors, peaks, sizes, part = [], [], [], GradientNoise(sigma / math.sqrt(12))
+    for _ in range(STEPS):
+        means = LINES.errors(w)[..., None] * x
+        sizes.append(part.mean_abs(means).sum(1))
+        errors.append(LINES.gradient(w).square().sum(-1))
+        peaks.append(torch.stack([w.abs().amax(-1), p.abs().amax(-1)]))
+        terms = means + part.sigma * torch.randn(means.shape, generator=g, dtype=torch.float64)
+        p = p - a * (terms.sum(1) + terms.abs().sum(1) * p / tau)
+        w = w + b * (p - p.abs() * w / tau)
+    ws, ps = torch.stack(peaks, 1)
+    low, high = float(torch.stack(sizes).min()), float(torch.stack(sizes).max())
+    whole = sigma * math.sqrt(N)
+    bound = tiki_taka_bound(0.0, LINES.smoothness, whole, a, b, tau, ws, ps, (low, high))
+    run = torch.stack(errors).mean(0)
+    assert float(run.mean()) + Z * float(run.std()) / math.sqrt(RUNS) <= bound.total < math.inf
+    assert low > 2 * sigma * math.sqrt(2 / math.pi)  # E|g| of one gradient in a step is half of it at most
 
 
 @pytest.mark.parametrize("batch", [1, 3, 12])
