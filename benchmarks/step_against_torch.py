@@ -35,14 +35,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mixed-precision": {},
     "gradient-counts": {},
     "momentum": {"lr": 0.005},
+    "sign-rule": {},
+    "eapu": {"lr": 0.005},
     "residual": {"alpha": 0.01},
     "residual-v2": {"alpha": 0.01},
     "multi-tile": {"alpha": 0.01},
     "sp-tracking": {"alpha": 0.01},
     "sp-tracking-chopped": {"alpha": 0.01},
 }
-#: largest ratios on the FCN with perfect periphery; 3 for all others
-FCN = {"sgd": 2.5, "tiki-taka": 2.5}
+#: largest ratios on the FCN with perfect periphery; 3 for all others. The sign rule pulses every element in
+#: every step, and EaPU reads back and corrects in four rounds
+FCN = {"sgd": 2.5, "tiki-taka": 2.5, "sign-rule": 8.0, "eapu": 20.0}
 #: those whose step is also measured with noisy periphery and on the CNN, and the largest ratio there
 ELSEWHERE = ("sgd", "tiki-taka")
 TARGETS = {"cnn": 2.5, "noisy": 3.0}

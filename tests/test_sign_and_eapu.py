@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import optimize
 from torch import Tensor
 
 from cases import MEMORIES, RESPONSES, SPREADS, TABULATED
@@ -119,11 +120,9 @@ def test_the_sign_rule_rests_where_its_docstring_says(
         update(tile.weight - solution + sigma * torch.randn(ROWS, COLS, generator=generator))
     w = tile.weight.double()
     assert_mean(torch.erf((w - solution) / (sigma * math.sqrt(2))) + w / tau, 0.0)
-    low, high = min(0.0, solution), max(0.0, solution)
-    for _ in range(60):  # bisection: the left side rises with w
-        at = (low + high) / 2
-        above = math.erf((at - solution) / (sigma * math.sqrt(2))) + at / tau > 0
-        low, high = (low, at) if above else (at, high)
+    at: Any = optimize.brentq(
+        lambda w: math.erf((w - solution) / (sigma * math.sqrt(2))) + w / tau, 0.0, solution
+    )
     slope = math.sqrt(2 / math.pi) / sigma * math.exp(-((at - solution) ** 2) / (2 * sigma**2)) + 1 / tau
     assert_mean(w, at, slack=dw_min)
     variance = dw_min * (1 + noise**2) * (1 - (at / tau) ** 2) / (2 * slope)

@@ -36,9 +36,9 @@ class SignRule(AnalogOptimizer):
 
         erf((w - w*) / (sigma sqrt 2)) = -w / tau,        about  w* / (1 + sqrt(pi/2) sigma / tau)
 
-    so that its bias is larger than Analog SGD's, with sqrt(2/pi) in the place of sqrt(pi/2), and fluctuates
-    with a variance in proportion to dw_min: coarse elements need another algorithm. Noise of two points
-    beyond |w - w*| hides the mean gradient from its sign, and W goes to its symmetric point.
+    Analog SGD has sqrt(2/pi) in the place of sqrt(pi/2), and so the smaller bias. The variance is in
+    proportion to dw_min: coarse elements need another algorithm. Noise of two points beyond |w - w*| hides
+    the mean gradient from its sign, and W goes to its symmetric point.
 
     Of the paper the abstract was read, not the text. The abstract says that one memristor of each pair is
     fixed, that this lowers the energy of training by nearly half in a deep network with little or no loss of
