@@ -17,7 +17,7 @@ import sys
 
 import numpy as np
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model  # pyright: ignore[reportMissingImports]
 from torch import nn
 
 import ohmgrad as og
