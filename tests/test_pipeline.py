@@ -64,7 +64,7 @@ class Counted(nn.Module):
     def step(self) -> None:
         self.updates += 1
 
-    def zero_grad(self) -> None:
+    def zero_grad(self, set_to_none: bool = True) -> None:
         pass
 
 
@@ -81,12 +81,9 @@ def test_forward_weights_are_stale_and_backward_weights_are_not(stages: int) -> 
 def test_the_asynchronous_pipe_is_its_recursion(stages: int) -> None:
     model = network(DATA, 5, "digital", seed=3)
     parts = stages_of(model, stages)
-    plain: Any = [
-        nn.Sequential(*(nn.Linear(m.in_features, m.out_features) if hasattr(m, "tiles") else m for m in part))
-        for part in parts
-    ]
+    plain: Any = [nn.Sequential(*map(twin, part)) for part in parts]
     copy_weights(parts, plain)
-    versions = [[[p.detach().clone() for p in twin.parameters()]] for twin in plain]
+    versions = [[[p.detach().clone() for p in stage.parameters()]] for stage in plain]
     for k, (x, y) in enumerate(STREAM):
         seen = [versions[m][max(k - 2 * (stages - 1 - m), 0)] for m in range(stages)]
         inputs, outs = [], []
@@ -102,14 +99,19 @@ def test_the_asynchronous_pipe_is_its_recursion(stages: int) -> None:
             versions[m].append([w - 0.1 * g for w, g in zip(versions[m][-1], grads, strict=True)])
     micro_steps(parts, [AnalogSGD(p.parameters(), lr=0.1) for p in parts], STREAM, "asynchronous", 1)
     copy_weights(parts, plain)
-    for m, twin in enumerate(plain):
-        for found, wanted in zip(twin.parameters(), versions[m][-1], strict=True):
+    for m, stage in enumerate(plain):
+        for found, wanted in zip(stage.parameters(), versions[m][-1], strict=True):
             torch.testing.assert_close(found.detach(), wanted, rtol=1e-5, atol=1e-6)
 
 
+def twin(layer: Any) -> nn.Module:
+    """A plain layer of the same sizes."""
+    return nn.Linear(layer.in_features, layer.out_features) if hasattr(layer, "tiles") else layer
+
+
 def copy_weights(parts: Any, plain: Any) -> None:
-    for part, twin in zip(parts, plain, strict=True):
-        for layer, other in zip(part, twin, strict=True):
+    for part, stage in zip(parts, plain, strict=True):
+        for layer, other in zip(part, stage, strict=True):
             if isinstance(other, nn.Linear):
                 other.weight.data.copy_(layer.digital_weight())
                 other.bias.data.copy_(layer.bias)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from ohmgrad import AnalogSGD
+from ohmgrad import AnalogSGD, to_digital
 
-from . import Group, X, Y, beside_torch, ideal, loss_of, mlp, same, trained
+from . import Group, X, Y, beside_torch, ideal, loss_of, mlp, same, step, trained
 
 group = Group("Libraries")
 
@@ -110,6 +110,37 @@ def accelerated() -> None:
         return losses
 
     beside_torch(train)
+
+
+@group.works(
+    'peft: LoRA beside frozen analog weights, `convert(get_peft_model(model, config), exclude=["*lora_*"])`',
+    "an optimizer moves the adapters alone, and no pulse is sent; merge `to_digital(model)`, as peft would "
+    "write the sum into the array",
+)
+def adapters() -> None:
+    peft: Any = pytest.importorskip("peft")
+
+    def train(model: Any) -> tuple[list[float], Tensor]:
+        optimizer = torch.optim.AdamW(trained(model), lr=0.1)
+        losses = [step(model, optimizer) for _ in range(4)]
+        return losses, to_digital(model).merge_and_unload()(X)  # pyright: ignore
+
+    found = []
+    for convert in (lambda model: model, lambda model: ideal(model, exclude=["*lora_*"])):
+        model = mlp()
+        config = peft.LoraConfig(r=2, target_modules=["0", "2"])
+        found.append(train(convert(peft.get_peft_model(model, config))))
+    same(found[1], found[0])
+
+
+@group.refused(
+    "peft: LoRA on `nn.MultiheadAttention`",
+    "a weight of layer 'base_model.model.0.base_layer' is not a parameter but computed from others: ...",
+)
+def adapted_attention() -> None:
+    peft: Any = pytest.importorskip("peft")
+    model = nn.Sequential(nn.MultiheadAttention(4, 2))
+    ideal(peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["0"])), exclude=["*lora_*"])
 
 
 def lightning_fit(model: Any, make: Any, **settings: Any) -> Any:

@@ -366,7 +366,7 @@ STUDY = Study(
         "epochs": 20,
         "seeds": 5,
     },
-    quick={"images": 480, "rates": (0.01, 0.1), "epochs": 4, "seeds": 3},
+    quick={"images": 400, "rates": (0.01, 0.1), "epochs": 4, "seeds": 3},
     parts=parts,
     summarise=summarise,
     claims=claims,
