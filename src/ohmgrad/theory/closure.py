@@ -40,6 +40,8 @@ __all__ = ["Stage", "lyapunov", "resting", "slope_of", "stationary"]
 
 _NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(15))
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+#: share of a second moment below which a variance is rounding
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,8 @@ def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Ten
     second = q_square(f, g, e_square, e_signed)
     if stage.memory is None:
         linear_part = weights.square() * var_m + 2 * weights * bends * with_x + bends.square() * var_x
-        own = share * (second - means.square() - linear_part).clamp(min=0).sum(0)
+        left = second - means.square() - linear_part
+        own = share * left.where(left > _ROUNDING * second, 0.0).sum(0)
         added[at, at] = stage.lr**2 * torch.diag(own)
         if terms.lines is not None:
             drawn = _Drawn(means, weights, bends, u / share, linear @ cov @ linear.t() / share**2)
@@ -132,7 +135,8 @@ def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Ten
 def _folded(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """E|g|, E sgn g, E g^2 and E g|g| of Gaussian g of mean c and standard deviation d (any shape)."""
     safe = d.clamp(min=1e-300)
-    sign = torch.where(d > 0, torch.erf(c / (safe * math.sqrt(2))), c.sign())
+    still = c.sign().where(c.abs() > 1e-14, 0.0)  # what is below is rounding
+    sign = torch.where(d > 0, torch.erf(c / (safe * math.sqrt(2))), still)
     square = c.square() + d.square()
     tail = c * d * math.sqrt(2 / math.pi) * torch.exp(-(c / safe).square() / 2)
     return folded_mean(c, d), sign, square, square * sign + tail
@@ -160,7 +164,8 @@ def _between(terms: Terms, mu: Tensor, cov: Tensor, at: slice, g: Tensor, drawn:
     if terms.rank_one:
         total = var + terms.error_noise
         size, sign, square, _ = _folded(mean, total.sqrt())
-        beyond = (square - size.square() - sign.square() * total).clamp(min=0)
+        beyond = square - size.square() - sign.square() * total
+        beyond = beyond.where(beyond > _ROUNDING * square, 0.0)
         z = terms.lines.abs() * g
         shared = y.t() @ (terms.error_noise[:, None] * y) + z.t() @ (beyond[:, None] * z)
         joint += p1 * _off_diagonal(shared)
@@ -261,7 +266,7 @@ def _flow(terms: Terms, response: AbstractResponse, w: Tensor) -> tuple[Tensor, 
     none, at = torch.zeros(len(w), len(w), dtype=w.dtype), slice(0, len(w))
     m, _, _ = terms.moments(w, none, at)
     c = m[..., None] + terms.shifts
-    d = torch.as_tensor(terms.own_variance()).sqrt()[..., None].expand_as(c)
+    d = terms.own_variance().sqrt()[..., None].expand_as(c)
     size, sign, _, _ = (t.mean(-1) for t in _folded(c, d))
     f, g = response.F(w), response.G(w)
     df, dg = slope_of(response, w)
@@ -294,7 +299,7 @@ def stationary(stages: Sequence[Stage], start: Tensor) -> tuple[Tensor, Tensor]:
             q = (one + slope) @ q @ (one + slope).t() + added
         move = torch.linalg.solve(-j, change)
         new = lyapunov(one + j, q)
-        shift = float((new - cov).abs().max()) / max(float(new.abs().max()), 1e-300)
+        shift = float((new - cov).abs().max()) / max(float(new.abs().max()), 1e-20)
         damping = 1.0 if turn < 30 else 0.5
         mu, cov = mu + damping * move, cov + damping * (new - cov)
         for stage in stages:

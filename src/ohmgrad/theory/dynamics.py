@@ -34,7 +34,7 @@ Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 def digital_step(lr: float) -> Step:
     """Digital SGD: W' = W - lr g."""
-    return lambda w, p, g: (w - lr * (g if g.dim() == w.dim() else g.sum(-2)), p)
+    return lambda w, p, g: (w - lr * (g if g.dim() <= w.dim() else g.sum(-2)), p)
 
 
 def analog_step(response: AbstractResponse, lr: float) -> Step:
@@ -80,7 +80,7 @@ def residual_step(
 
 def _moves(w: Tensor, changes: Tensor, response: AbstractResponse) -> Tensor:
     """`_move` by one change (..., n), or by those of the samples (..., S, n), one after the other."""
-    if changes.dim() == w.dim():
+    if changes.dim() <= w.dim():
         return _move(w, changes, response)
     for change in changes.unbind(-2):
         w = _move(w, change, response)

@@ -293,10 +293,14 @@ def _rest_of_p(problem: Quadratic, fast: AbstractResponse, noise: Noise, batch: 
         for _ in range(200):  # a contraction: |ratio| < 1, and E|m + noise| has slopes within [-1, 1]
             m = -ratio * noise.mean_abs(m)
         return problem.solution + torch.linalg.solve(problem.hessian, m.expand(problem.n))
-    reach = 1e3 * _reach(problem)
-    held = ConstantStep(-reach, reach, up=1 - ratio, down=1 + ratio)  # F = 1, G = ratio everywhere
+    reach = _reach(problem)
+    held = ConstantStep(-1e4 * reach, 1e4 * reach, up=1 - ratio, down=1 + ratio)  # F = 1, G = ratio
+    # of degree one in w - w* and the noise together: whether there is a rest does not depend on its size
+    some = noise if noise.sigma else WeightNoise(1e-3 * reach)
+    terms = gradient_of(problem, some, batch, torch.eye(problem.n, dtype=torch.float64))
     try:
-        return _limit(problem, held, noise, batch)
+        found = resting(terms, held, problem.solution)
+        return found if noise.sigma else problem.solution.clone()
     except InputError:
         raise InputError(
             f"P drifts by {abs(ratio):.3g} of the samples' |gradients|, more than their sum can balance: W "

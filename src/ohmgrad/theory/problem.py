@@ -143,8 +143,8 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
 class Logistic(Objective):
     """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
 
-    Without ridge every input is a sample, with error -y_i/(m (1 + exp(y_i x_i w))); a ridge is no outer product
-    of a sample's, and leaves one gradient in a step.
+    Without ridge every input is a sample, with error -y_i/(m (1 + exp(y_i x_i w))). A ridge belongs to no
+    sample's line, so that a step then has one gradient.
 
     Args:
         inputs: (m, n); labels: (m,), each -1 or 1; ridge: >= 0.
