@@ -154,9 +154,10 @@ def test_two_arrays_against_their_dynamics(noise: Any, gamma: float, batch: int 
 
 
 def test_without_noise_a_shift_beyond_a_threshold_keeps_weights_from_the_solution() -> None:
-    """The problem of arXiv 2502.06309, Fig. 2. Analog SGD is exact up to a shift of 0.11, Residual Learning
-    to 0.16; beyond, the samples' drift is more than their sum can balance. Losses of Analog SGD were simulated
-    once sample by sample, lr 0.1, 20,000 steps from 1, noise 10^-7."""
+    """The problem of arXiv 2502.06309, Fig. 2: beyond it the samples' drift is more than their sum balances.
+
+    Losses of Analog SGD were simulated once sample by sample, lr 0.1, 20,000 steps from 1, noise 10^-7.
+    """
     f, exact = drawn(42, 100, 50, 0.5, loss=0.5), GradientNoise(0.0)
     for shift, loss in ((0.1, 0.0), (0.12, 0.00257), (0.18, 0.2079)):
         found = analog_sgd(f, soft(shift, 3.5), exact, 0.001)

@@ -2,7 +2,10 @@
 
 A `Stage` moves n entries x of a state s of N entries, by a gradient that is linear in the state,
 
-    x' = x - lr u,    u = g F(x) + |g| G(x),    g = slope s + offset + noise.
+    x' = x - lr u,    u = sum of g F(x) + |g| G(x) over the terms g of a step,   g linear in s, plus noise.
+
+The terms are those of the samples, or one gradient (`terms.py`). Their remainders are taken as independent of
+each other given the state; what one term's entries share, and the choice of a minibatch, `_between` adds.
 
 Over Gaussian s ~ N(mu, C), the conditional law of g given x_i is a mixture of Gaussians: one for Gaussian
 noise, two at +-sigma for two-point noise. With mean c and standard deviation d of a component,
