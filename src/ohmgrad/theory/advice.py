@@ -9,10 +9,10 @@ import torch
 
 from ..devices import AbstractResponse, AffineResponse, Device
 from ..errors import InputError, check_integer, check_number
-from .arguments import check_device, check_noise
+from .arguments import check_device, check_problem, check_response, check_samples
 from .closure import slope_of
 from .fixed_points import Prediction, speed_ratio, tiki_taka
-from .problem import GradientNoise, Quadratic
+from .problem import GradientNoise, Quadratic, WeightNoise
 
 __all__ = ["Rates", "analog_sgd_lr", "tiki_taka_rates", "zero_shift_accuracy", "zero_shift_pulses"]
 
@@ -56,9 +56,10 @@ class Rates:
 def tiki_taka_rates(
     problem: Quadratic,
     response: AbstractResponse,
-    noise: GradientNoise,
+    noise: GradientNoise | WeightNoise,
     error: float,
     fast_response: AbstractResponse | None = None,
+    batch: int | None = None,
 ) -> Rates:
     """Rates of P and of W with which Tiki-Taka settles at a wanted E||grad f||^2.
 
@@ -69,21 +70,23 @@ def tiki_taka_rates(
     W settles in about E|g|/(transfer_lr tau h) steps along a direction of curvature h.
 
     Args:
-        error: wanted asymptotic E||grad f||^2 (> 0).
+        error: wanted asymptotic E||grad f||^2 (> 0); batch: samples of a step, None for all.
 
     Raises:
         InputError: when error is at or below the floor that a shifted symmetric point of P leaves, or no
             stable steps reach it.
     """
     check_number("error", error, low=0, open_low=True)
-    check_noise(noise)
+    check_problem(problem)
+    check_response(response, fast_response)
+    batch = check_samples(problem, noise, batch)
     if noise.sigma == 0:
         raise InputError("sigma is 0: without gradient noise P does not forget and the theory gives no rates")
-    share = 0.25 / speed_ratio(problem, response, fast_response or response, noise, 1.0, 1.0, 0.0)
+    share = 0.25 / speed_ratio(problem, response, fast_response or response, noise, 1.0, 1.0, 0.0, batch)
     fast_lr, last = 1e-4, math.inf
     for _ in range(40):
         fast_lr = min(fast_lr, 0.9 / problem.smoothness)
-        found = tiki_taka(problem, response, noise, fast_lr, share * fast_lr, fast_response)
+        found = tiki_taka(problem, response, noise, fast_lr, share * fast_lr, fast_response, batch)
         floor = found.limit_error
         if error <= floor:
             raise InputError(

@@ -10,7 +10,10 @@ and, with additive cycle-to-cycle noise, (std dw_min q(0))^2 a pulse (derived he
 Gokmen & Vlasov 2016, 10.3389/fnins.2016.00333). For independent entries the law of the largest |g_i|, and
 with it E[g_i^2/BL], is a closed form.
 
-Left out: that entries share a d-line, which for i != j adds the covariance
+A minibatch is pulsed sample by sample: the variances of its terms add. The entries of a sample's term are an
+error times its inputs, so that BL is a function of the error, and the covariance below is counted in.
+
+Left out for one gradient: that entries share a d-line, which for i != j adds the covariance
 lr^2 E[g_i q_i g_j q_j (sqrt(BL/K) - 1)/BL]. Signs of independent noise cancel in it, and in Tiki-Taka
 P's mean is small: counted in, it moved predicted errors by 0.03 % at most (40 unknowns, 60 and 600 states).
 """

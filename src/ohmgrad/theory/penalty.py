@@ -21,6 +21,8 @@ _NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss
 def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor) -> Tensor:
     """sum_i Sigma int_{SP}^{w_i} G(x)/F(x) dx, with Sigma = E|noise| of an entry (arXiv 2502.06309).
 
+    For one gradient in a step; with samples the drift is that of their sum (`fixed_points.py`).
+
     SP is `response.symmetric_point()`, where the penalty is 0: its least value, unless pulses drive from
     elsewhere to another point.
 
@@ -62,7 +64,7 @@ def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor
 def penalised_minimum(
     problem: Quadratic, response: AbstractResponse, noise: GradientNoise, steps: int = 200
 ) -> Tensor:
-    """Minimiser of f + penalty, (n,), by damped Newton steps; f a quadratic.
+    """Minimiser of f + penalty, (n,), by damped Newton steps; f a quadratic, one gradient in a step.
 
     Raises:
         InputError: when none is found inside the range.

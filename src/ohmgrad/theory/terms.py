@@ -60,17 +60,17 @@ class Terms:
         x = self.lines
         return x * mean[:, None], x.square() * var[:, None], x * with_state[:, at]
 
-    def own_variance(self) -> Tensor | float:
-        """Variance of the noise of each entry, (S, n), its shifts left out."""
+    def own_variance(self) -> Tensor:
+        """Variance of the noise of each entry, (S, n) or (1,), its shifts left out."""
         if self.lines is None:
-            return self.entry_noise
+            return self.entry_noise + 0 * self.error_noise
         return self.entry_noise + self.lines.square() * self.error_noise[:, None]
 
     def mean_size(self, mu: Tensor) -> Tensor:
         """sum_s E|t_s|, (n,), of a state that does not fluctuate and is the array itself."""
         n = len(mu)
         mean, _, _ = self.moments(mu, torch.zeros(n, n, dtype=mu.dtype), slice(0, n))
-        sd = torch.as_tensor(self.own_variance()).sqrt()
+        sd = self.own_variance().sqrt()
         law = mean[..., None] + self.shifts
         return self.chances[0] * folded_mean(law, sd[..., None].expand_as(law)).mean(-1).sum(0)
 
@@ -97,7 +97,7 @@ def gradient_of(
         x, m = problem.lines, problem.samples
         terms = batch or m
         slope, offset, lines = x @ places, -x @ problem.solution, m / terms * x
-        chances = (terms / m, terms * (terms - 1) / (m * max(m - 1, 1)))
+        chances = (1.0, 1.0) if terms == m else (terms / m, terms * (terms - 1) / (m * (m - 1)))
         scale = x.square().sum(1)
     if isinstance(noise, WeightNoise):
         return Terms(slope, offset, lines, zero, 0.0, noise.sigma**2 * scale, chances)
