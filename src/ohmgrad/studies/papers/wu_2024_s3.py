@@ -305,7 +305,7 @@ STUDY = Study(
         "sigma": 0.2 / UNKNOWNS**0.5,
         "dw_min": 1e-4,
         "steps": {"tau": 500, "sigma": 200, "start": 50},
-        "seeds": 20,
+        "seeds": 30,
     },
     quick={"seeds": 2},
     parts=parts,
