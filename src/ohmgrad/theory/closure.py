@@ -36,7 +36,7 @@ from .granularity import Pulses
 from .problem import folded_mean
 from .terms import Terms
 
-__all__ = ["Stage", "lyapunov", "slope_of", "stationary"]
+__all__ = ["Stage", "lyapunov", "resting", "slope_of", "stationary"]
 
 _NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(15))
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -111,7 +111,8 @@ def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Ten
         z, other = stage.memory
         left = average(e_square) - average(e_abs).square() - average(e_sign).square() * var_m
         was = cov[other, other].diagonal()
-        rho = torch.where(was > 0, before[other, other].diagonal() / was.clamp(min=1e-300), 0.0)
+        least = (1e-12 * (response.w_max - response.w_min)) ** 2  # below it is rounding, not memory
+        rho = torch.where(was > least, before[other, other].diagonal() / was.clamp(min=least), 0.0)
         keep = rho.clamp(0, 1) ** 2.16
         j[z, z] = torch.diag(keep - 1)
         added[z, z] = torch.diag((1 - keep.square()) * left[0].clamp(min=0))
@@ -223,14 +224,59 @@ def _clipped(stage: Stage, own: Pulses, mu: Tensor, cov: Tensor) -> float:
     return sum(own.clipped(stage.lr, c, d) for c, d in laws) / len(laws)
 
 
-def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = True) -> tuple[Tensor, Tensor]:
+def resting(terms: Terms, response: AbstractResponse, start: Tensor) -> Tensor:
+    """Weights where the mean step vanishes as steps go to zero, (n,): u of the module, without fluctuations.
+
+    Implicit Euler steps of the mean flow, longer while u falls and Newton's in the end.
+
+    Args:
+        terms: over the array's own weights; start: first guess, (n,).
+
+    Raises:
+        InputError: when there is none inside the range, or weights are driven away from it.
+    """
+    w, one = start.clone(), torch.eye(len(start), dtype=start.dtype)
+    time, last = 0.0, math.inf
+    for _ in range(400):
+        u, j = _flow(terms, response, w)
+        size, rate = float(u.abs().max()), max(float(j.abs().max()), 1e-300)
+        falls = size < 1.1 * last or size < 1e-13 * rate
+        time, last = (time * (2 if falls else 0.25) if time else 1 / rate), size
+        move = -torch.linalg.solve(one / time + j, u)
+        w = w + move
+        _check_inside(response, w, slack=2.0)
+        if float(move.abs().max()) < 1e-11 and time * rate > 1e6:
+            _check_inside(response, w)
+            if float(torch.linalg.eigvals(j).real.min()) < -1e-12:
+                raise InputError(
+                    "weights are driven away from the point where their mean steps vanish, however small the "
+                    "steps: use less noise, or a response whose symmetric point holds"
+                )
+            return w
+    raise InputError("no point was found where the mean steps vanish: use less noise, or a wider range")
+
+
+def _flow(terms: Terms, response: AbstractResponse, w: Tensor) -> tuple[Tensor, Tensor]:
+    """u (n,) of weights that do not fluctuate, and its derivative (n, n)."""
+    none, at = torch.zeros(len(w), len(w), dtype=w.dtype), slice(0, len(w))
+    m, _, _ = terms.moments(w, none, at)
+    c = m[..., None] + terms.shifts
+    d = torch.as_tensor(terms.own_variance()).sqrt()[..., None].expand_as(c)
+    size, sign, _, _ = (t.mean(-1) for t in _folded(c, d))
+    f, g = response.F(w), response.G(w)
+    df, dg = slope_of(response, w)
+    gradient, size = m.sum(0), size.sum(0)
+    j = terms.linear(f + sign * g) + torch.diag(gradient * df + size * dg)
+    return terms.chances[0] * (gradient * f + size * g), terms.chances[0] * j
+
+
+def stationary(stages: Sequence[Stage], start: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and covariance that the stages, one after the other, leave as they are.
 
     Newton steps for the mean and a Lyapunov equation for the covariance, in turns.
 
     Args:
         start: first guess of the mean, (N,).
-        fluctuations: False for the small-step limit, without covariance.
 
     Raises:
         InputError: when the steps are too large for a stable fixed point inside the range, or take more
@@ -247,33 +293,28 @@ def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = T
             j = slope + j + slope @ j
             q = (one + slope) @ q @ (one + slope).t() + added
         move = torch.linalg.solve(-j, change)
-        new = lyapunov(one + j, q) if fluctuations else cov
+        new = lyapunov(one + j, q)
         shift = float((new - cov).abs().max()) / max(float(new.abs().max()), 1e-300)
         damping = 1.0 if turn < 30 else 0.5
         mu, cov = mu + damping * move, cov + damping * (new - cov)
-        _check_inside(stages, mu, slack=2.0)
-        if float(move.abs().max()) < 1e-11 and (not fluctuations or shift < 1e-9):
-            _check_inside(stages, mu)
-            if not fluctuations and float(torch.linalg.eigvals(j).real.max()) > 1e-12:
-                raise InputError(
-                    "weights are driven away from the point where their mean steps vanish, however small the "
-                    "steps: use less noise, or a response whose symmetric point holds"
-                )
+        for stage in stages:
+            _check_inside(stage.response, mu[stage.rows], slack=2.0)
+        if float(move.abs().max()) < 1e-11 and shift < 1e-9:
             for stage in stages:
-                if stage.pulses is not None and fluctuations:
+                _check_inside(stage.response, mu[stage.rows])
+                if stage.pulses is not None:
                     stage.pulses.check(_clipped(stage, stage.pulses, mu, cov))
             return mu, cov
     raise InputError("no stable fixed point was found: make the steps smaller")
 
 
-def _check_inside(stages: Sequence[Stage], mu: Tensor, slack: float = 1.0) -> None:
-    for stage in stages:
-        x, low, high = mu[stage.rows], stage.response.w_min, stage.response.w_max
-        if not bool(((x > slack * low) & (x < slack * high)).all()):
-            raise InputError(
-                f"weights would rest outside the range [{low:g}, {high:g}], where the theory does not "
-                "hold: use smaller steps or noise, or a response whose symmetric point is inside"
-            )
+def _check_inside(response: AbstractResponse, w: Tensor, slack: float = 1.0) -> None:
+    low, high = response.w_min, response.w_max
+    if not bool(((w > slack * low) & (w < slack * high)).all()):
+        raise InputError(
+            f"weights would rest outside the range [{low:g}, {high:g}], where the theory does not "
+            "hold: use smaller steps or noise, or a response whose symmetric point is inside"
+        )
 
 
 def lyapunov(a: Tensor, q: Tensor) -> Tensor:
@@ -283,7 +324,8 @@ def lyapunov(a: Tensor, q: Tensor) -> Tensor:
         InputError: when A has an eigenvalue of modulus 1 or more, so that there is none.
     """
     radius = float(torch.linalg.eigvals(a).abs().max())
-    if not radius < 1:
+    still = radius < 1 + 1e-9 and float(q.abs().max()) < 1e-28  # nothing that could grow
+    if not (radius < 1 or still):
         raise InputError(
             f"steps are too large: fluctuations grow by a factor {radius:.4g} per step; make them smaller"
         )

@@ -6,10 +6,14 @@ descends, and W adds it. Weights are (..., n), float64; every leading index is a
 
 These are the equations of fidelity `mean`: no granularity, no pulse noise, and no clipping at the bounds,
 so they hold while a step is small against the range.
+
+A minibatch moves an array sample by sample, as hardware and `ohmgrad.Tile` do: all errors are taken at the
+weights before the step, and the weights move from one sample's pulses to the next's.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,18 +22,19 @@ from torch import Tensor
 
 from ..devices import AbstractResponse
 from ..errors import InputError, check_integer
-from .arguments import check_noise, check_objective, check_response
-from .problem import GradientNoise, Objective
+from .arguments import check_objective, check_response, check_samples
+from .problem import GradientNoise, Objective, WeightNoise
 
 __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "simulate"]
 
-#: (W, P, gradient) -> (W', P'); an algorithm with one array returns P as it came
+#: (W, P, terms) -> (W', P'), terms (..., S, n) of the S samples, or a gradient (..., n), which is one term;
+#: an algorithm with one array returns P as it came
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def digital_step(lr: float) -> Step:
     """Digital SGD: W' = W - lr g."""
-    return lambda w, p, g: (w - lr * g, p)
+    return lambda w, p, g: (w - lr * (g if g.dim() == w.dim() else g.sum(-2)), p)
 
 
 def analog_step(response: AbstractResponse, lr: float) -> Step:
@@ -42,7 +47,7 @@ def analog_step(response: AbstractResponse, lr: float) -> Step:
         InputError: when response is none.
     """
     check_response(response)
-    return lambda w, p, g: (_move(w, -lr * g, response), p)
+    return lambda w, p, g: (_moves(w, -lr * g, response), p)
 
 
 def residual_step(
@@ -67,10 +72,19 @@ def residual_step(
     fast = fast_response or response
 
     def step(w: Tensor, p: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-        p = _move(p, -fast_lr * g, fast)
+        p = _moves(p, -fast_lr * g, fast)
         return _move(w, transfer_lr * p, response), p
 
     return step
+
+
+def _moves(w: Tensor, changes: Tensor, response: AbstractResponse) -> Tensor:
+    """`_move` by one change (..., n), or by those of the samples (..., S, n), one after the other."""
+    if changes.dim() == w.dim():
+        return _move(w, changes, response)
+    for change in changes.unbind(-2):
+        w = _move(w, change, response)
+    return w
 
 
 def _move(w: Tensor, change: Tensor, response: AbstractResponse) -> Tensor:
@@ -100,10 +114,11 @@ class Averages:
 
 def simulate(
     objective: Objective,
-    noise: GradientNoise,
+    noise: GradientNoise | WeightNoise,
     step: Step,
     start: Tensor,
     steps: int,
+    batch: int | None = None,
     *,
     burn_in: int = 0,
     gamma: float = 0.0,
@@ -115,14 +130,16 @@ def simulate(
     engine: pulses, clipping, and devices and rates that differ between runs.
 
     Args:
+        step: of this module, or one of your own; of an objective with samples it gets the terms (R, S, n).
         start: W_0, (R, n); steps: number of steps, burn_in of which are left out of the averages.
+        batch: samples B of a step, drawn anew each time from the m of the objective; None for all.
         gamma: as in Residual Learning; seed: of a torch generator on the CPU.
 
     Raises:
         InputError: when the shapes or the number of steps do not match, or an argument is of another kind.
     """
     check_objective(objective)
-    check_noise(noise)
+    batch = check_samples(objective, noise, batch)
     if start.dim() != 2 or start.shape[1] != objective.n:
         raise InputError(f"start is {tuple(start.shape)}, but must be (runs, {objective.n})")
     steps = check_integer("steps", steps, 1)
@@ -133,9 +150,9 @@ def simulate(
     peak, fast_peak = torch.zeros(steps, runs, dtype=w.dtype), torch.zeros(steps, runs, dtype=w.dtype)
     low, high = torch.tensor(float("inf"), dtype=w.dtype), torch.zeros((), dtype=w.dtype)
     source, block = torch.Generator().manual_seed(seed), 256
-    draws = w
+    draws, sampled = w, objective.lines is not None
     for k in range(steps):
-        if k % block == 0:  # drawn in blocks: one call for many steps
+        if not sampled and k % block == 0:  # drawn in blocks: one call for many steps
             draws = _draw(noise, (block, *w.shape), source)
         seen = w + gamma * p if gamma else w
         gradient = objective.gradient(seen)
@@ -147,14 +164,39 @@ def simulate(
             fast += p
             error += gradient.square().sum(-1)
             loss += objective.loss(seen)
-        w, p = step(w, p, gradient + draws[k % block])
+        terms = _terms(objective, noise, seen, batch, source) if sampled else gradient + draws[k % block]
+        w, p = step(w, p, terms)
     kept = steps - burn_in
     return Averages(
         weight / kept, fast / kept, error / kept, loss / kept, peak, fast_peak, (float(low), float(high))
     )
 
 
-def _draw(noise: GradientNoise, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
+def _terms(
+    objective: Objective,
+    noise: GradientNoise | WeightNoise,
+    w: Tensor,
+    batch: int | None,
+    source: torch.Generator,
+) -> Tensor:
+    """Gradients of the samples of one step at w, with their noise: (R, n) -> (R, B, n)."""
+    assert objective.lines is not None
+    errors, lines = objective.errors(w), objective.lines.expand(len(w), -1, -1)
+    if isinstance(noise, WeightNoise):
+        errors = errors + noise.sigma * lines.norm(dim=-1) * torch.randn(
+            errors.shape, generator=source, dtype=torch.float64
+        )
+    terms = errors[..., None] * lines
+    if batch is not None:
+        drawn = torch.rand(errors.shape, generator=source).argsort(-1)[:, :batch].sort(-1).values
+        terms = objective.samples / batch * terms.gather(1, drawn[..., None].expand(-1, -1, objective.n))
+    if isinstance(noise, GradientNoise) and noise.sigma:
+        terms = terms + _draw(noise, terms.shape, source) / math.sqrt(terms.shape[1])
+    return terms
+
+
+def _draw(noise: GradientNoise | WeightNoise, shape: tuple[int, ...], source: torch.Generator) -> Tensor:
+    assert isinstance(noise, GradientNoise)  # weight noise needs samples
     if noise.law == "gaussian":
         return noise.sigma * torch.randn(shape, generator=source, dtype=torch.float64)
     signs = torch.randint(0, 2, shape, generator=source, dtype=torch.int8)

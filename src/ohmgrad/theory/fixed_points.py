@@ -20,7 +20,7 @@ noise is independent from entry to entry and does not depend on W.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from torch import Tensor
 from ..devices import AbstractResponse, ConstantStep
 from ..errors import InputError, check_number
 from .arguments import check_problem, check_response, check_samples
-from .closure import Stage, slope_of, stationary
+from .closure import Stage, resting, slope_of, stationary
 from .granularity import Pulses
 from .problem import GradientNoise, Quadratic, WeightNoise
 from .terms import follow, gradient_of
@@ -254,15 +254,27 @@ def residual_learning(
 def _limit(problem: Quadratic, response: AbstractResponse, noise: Noise, batch: int | None) -> Tensor:
     """Weights where the mean step sum_s E[t_s] F(w) + sum_s E|t_s| G(w) of one array vanishes, (n,).
 
-    Without noise the samples' errors, and with them the step, vanish at w*. Whether weights are driven there
-    is seen at a noise of 10^-6: near w* drift and gradient are both of degree one, so that its size is no
-    matter.
+    With samples it is followed from a larger noise down. Without noise all steps vanish at w*, but near w*
+    drift and gradient are both of degree one, so that weights need not be driven there: then the noise ends
+    at 10^-7 of the weights.
     """
-    one, at = torch.eye(problem.n, dtype=torch.float64), slice(0, problem.n)
-    exact = problem.lines is not None and noise.sigma == 0
-    terms = gradient_of(problem, WeightNoise(1e-6) if exact else noise, batch, one)
-    limit, _ = stationary([Stage(at, terms, response, 1.0)], problem.solution, fluctuations=False)
-    return problem.solution.clone() if exact else limit
+    one, start = torch.eye(problem.n, dtype=torch.float64), problem.solution
+    if problem.lines is None:
+        return resting(gradient_of(problem, noise, batch, one), response, start)
+    reach = _reach(problem)
+    exact, found = noise.sigma == 0, None
+    noise = WeightNoise(1e-7 * reach) if exact else noise
+    sigma = max(reach, noise.sigma)
+    while found is None or sigma > noise.sigma:
+        sigma = max(sigma / 3, noise.sigma)
+        terms = gradient_of(problem, replace(noise, sigma=sigma), batch, one)
+        try:
+            found = resting(terms, response, start if found is None else found)
+        except InputError:
+            if found is not None or sigma == noise.sigma:
+                raise
+    vanishing = exact and float((found - start).abs().max()) < 1e-5 * reach
+    return start.clone() if vanishing else found
 
 
 def _rest_of_p(problem: Quadratic, fast: AbstractResponse, noise: Noise, batch: int | None) -> Tensor:

@@ -143,6 +143,9 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
 class Logistic(Objective):
     """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
 
+    Without ridge every input is a sample, with error -y_i/(m (1 + exp(y_i x_i w))); a ridge is no outer product
+    of a sample's, and leaves one gradient in a step.
+
     Args:
         inputs: (m, n); labels: (m,), each -1 or 1; ridge: >= 0.
 
@@ -162,6 +165,14 @@ class Logistic(Objective):
             raise InputError("inputs must be (m, n), and labels (m,) with values -1 and 1")
         object.__setattr__(self, "inputs", x)
         object.__setattr__(self, "labels", y)
+        if self.ridge == 0:
+            object.__setattr__(self, "lines", x)
+
+    def errors(self, w: Tensor) -> Tensor:
+        if self.lines is None:
+            return super().errors(w)
+        margin = self.labels * (w @ self.inputs.t())
+        return -torch.sigmoid(-margin) * self.labels / len(self.inputs)
 
     @property
     def n(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
