@@ -113,7 +113,7 @@ MIXED = [GradientNoise(0.1), WeightNoise(0.1)]
         ({"batch": 2.5}, "batch is 2.5"),
         ({"batch": True}, "batch is True"),
         ({"batch": 3, "objective": quadratic(5)}, "batch needs an objective with samples"),
-        ({"noise": WeightNoise(0.1), "objective": quadratic(5)}, "WeightNoise needs an objective with samples"),
+        ({"noise": WeightNoise(0.1), "objective": quadratic(5)}, "WeightNoise needs an objective"),
         ({"noise": MIXED}, "noise is GradientNoise in some runs and WeightNoise in others"),
         ({"noise": 0.1}, "noise is 0.1, but must be a GradientNoise or a WeightNoise, or one for each run"),
         ({"noise": [WeightNoise(0.1)] * 3}, "3 values of noise for 2 seeds"),

@@ -154,7 +154,7 @@ def drawn(seed: int, step: int, samples: int, batch: int | None) -> list[int]:
 def test_mean_fidelity_is_the_recursion(mixed: bool, room: float, noise: Any, batch: int | None) -> None:
     """A plain loop over steps and samples, with the equations' residuals and the noise written out; to the
     float32 rounding of the planes, with callables to the error of their tables."""
-    f, devices, steps = sampled(6, 8), PLAIN if mixed else PLAIN[:4], 25
+    f, devices, steps = sampled(6, 8), PLAIN if mixed else PLAIN[:4], 12
     assert f.lines is not None
     lr = torch.linspace(0.05, 0.2, len(devices))
     settings: dict[str, Any] = {
@@ -207,7 +207,7 @@ def test_mean_fidelity_is_the_tile_with_spread() -> None:
 
 
 def test_samples_drift_where_their_sum_does_not() -> None:
-    """At the solution of 2-x-1 equations with lines 1/2 each and weight noise: the mean rests where
+    """Four equations w/2 = w*/2 with weight noise: the mean rests where
     m = -E|m + sigma z| w/tau, as with one sample, though the noise of the sum is only sigma/2.
 
     1,500 chains, alpha = 0.03, tau = 1, sigma = 1. Slack: E|m + sigma z| is convex in the fluctuating m,

@@ -105,7 +105,7 @@ class ResidualLearning:
 class TikiTaka:
     """Tiki-Taka (TTv1): `ResidualLearning` with gamma = 0, the gradient taken at W.
 
-    Gokmen & Haensch 2020; Wu et al. 2024, Theorem 3.
+    Gokmen & Haensch 2020; Wu et al. 2024, Theorem 4 of arXiv 2406.12774v1.
 
     Args:
         fast_lr: learning rate alpha of P (>= 0).

@@ -89,6 +89,7 @@ def simulate(
     Example:
         >>> from ohmgrad.devices import SoftBounds
         >>> from ohmgrad.ensemble import AnalogSGD
+        >>> from ohmgrad.theory.problem import Quadratic
         >>> f = Quadratic(torch.eye(1), torch.tensor([0.5]))
         >>> device = Device(SoftBounds.symmetric(1.0), dw_min=0.01)
         >>> found = simulate(f, AnalogSGD(0.03), seeds=range(200), steps=1000, device=device,
