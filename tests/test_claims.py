@@ -10,8 +10,10 @@ import numpy as np
 
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers import floor_step_size as floor
+from ohmgrad.studies.papers import wu_2024_s1 as s1
 from ohmgrad.studies.papers import wu_2024_s2 as s2
 from ohmgrad.studies.papers import wu_2024_s3 as s3
+from ohmgrad.studies.papers import wu_2025_s1 as rl
 from ohmgrad.studies.papers.least_squares import TAIL
 
 Rows = list[dict[str, Any]]
@@ -48,65 +50,65 @@ def same(found: dict[str, bool], passes: bool, count: int) -> None:
     assert set(found.values()) == {passes}, [claim for claim, held in found.items() if held != passes]
 
 
-def test_s1_power_laws() -> None:
-    runs = [
-        {"lr": lr, "algorithm": a, "fidelity": f}
-        for lr in STUDIES["S1"].settings["lrs"]
-        for a, f in (("digital", "mean"), ("sgd", "mean"), ("sgd", "pulsed"))
-    ]
-    same(
-        results("S1", ends("loss", runs, lambda lr, algorithm, **_: lr if algorithm == "digital" else 1)),
-        True,
-        5,
-    )
-    same(
-        results("S1", ends("loss", runs, lambda lr, algorithm, **_: 1 if algorithm == "digital" else lr)),
-        False,
-        5,
-    )
+def test_s1_errors_of_the_theory() -> None:
+    settings, lrs = STUDIES["S1"].settings, (0.2, 0.03)
+    runs = axes(run=s1.RUNS, lr=lrs)
+    theory = ends("loss", runs, lambda run, lr: s1.predicted(settings, run, lr)[0])
+    same(results("S1", theory, lrs=lrs), True, 8)
+
+    def other(run: str, lr: float) -> float:
+        return 1e-5 * (1 if run in ("digital", "summed") else lr)
+
+    same(results("S1", ends("loss", runs, other), lrs=lrs), False, 8)
 
 
 def _s2(levels: dict[str, float]) -> dict[str, bool]:
-    """Levels over the theory's; single runs at the recorded steps are 10 % around the mean of their end."""
+    """Levels over the theory's, of digital SGD over a tenth of the dynamics'."""
     settings = {**STUDIES["S2"].settings, "taus": (1.0,)}
-    theory = s2.predicted(settings, "tau", 1.0, "pulsed")
-    runs = [{"tau": 1.0, "algorithm": a, "fidelity": f} for a, f, *_ in s2.RUNS]
 
-    def level(algorithm: str, fidelity: str, **_: Any) -> float:
-        return theory * levels[algorithm if algorithm == "digital" else fidelity]
+    def level(run: str, **_: Any) -> float:
+        like = {"digital": "dynamics", "same-digital": "same-dynamics"}
+        theory = s2.predicted(settings, like.get(run, run), 1.0) * (0.1 if run in like else 1)
+        return theory * levels.get(run, 1.0)
 
-    rows = ends("loss", runs, level)
-    for run, seed in product(runs, range(4)):
-        value = level(**run) * (0.9, 0.95, 1.05, 1.1)[seed]
-        rows += [{**run, "seed": seed, "step": step, "loss": value} for step in (0, 2250, 2500)]
-    return results("S2", rows, taus=(1.0,))
+    runs = [{"run": run, "tau": 1.0 if s2.RUNS[run].fidelity else 0.0} for run in s2.RUNS]
+    return results("S2", ends("loss", runs, level), taus=(1.0,))
 
 
 def test_s2_levels() -> None:
-    same(_s2({"pulsed": 1.0, "mean": 0.99, "fine": 0.99, "digital": 0.5}), True, 5)
-    same(_s2({"pulsed": 1.3, "mean": 1.0, "fine": 1.1, "digital": 1.0}), False, 5)
-    same(_s2({"pulsed": 0.7, "mean": 1.0, "fine": 0.9, "digital": 0.7}), False, 5)
+    same(_s2({}), True, 4)
+    same(_s2({"pulses": 0.1, "fine": 1.1}), False, 4)
+    same(_s2({"pulses": 0.2, "fine": 0.9, "same-digital": 5.0}), False, 4)
 
 
-def test_s3_floors_of_the_theory() -> None:
+def test_s3_errors_of_the_theory() -> None:
     settings = STUDIES["S3"].settings
-    runs = [
-        {"ablation": name, "value": value, "fidelity": fidelity}
-        for name in s3.ABLATIONS
-        for value in settings[f"{name}s"]
-        for fidelity in ("mean", "pulsed")
-    ]
+    taus, variances = (2.0, 50.0), (1e-3, 1.0)
+    runs = [{"panel": "tau", "run": run, "value": t} for run in ("dynamics", "pulses") for t in taus]
+    runs += [{"panel": "tau", "run": run, "value": 0.0} for run in ("digital", "same-digital")]
+    runs += [{"panel": "sigma", "run": "pulses", "value": v} for v in variances]
+    starts = [*settings["starts"], *(-float(k) for k in settings["warm_starts"])]
+    runs += [{"panel": "start", "run": "pulses", "value": v} for v in starts]
 
-    def theory(ablation: str, value: float, fidelity: str) -> float:
-        return s3.predicted(settings, ablation, value, fidelity)
+    def theory(panel: str, run: str, value: float) -> float:
+        if panel == "sigma":
+            return value
+        if panel == "start":
+            return 0.07
+        dw_min = settings["dw_min"] if run == "pulses" else None
+        return s3.predicted(settings, value or max(taus), settings["sigma"], dw_min)
 
-    def reversed_theory(ablation: str, value: float, fidelity: str) -> float:
-        values = settings[f"{ablation}s"]
-        other = values[len(values) - 1 - values.index(value)]
-        return theory(ablation, other, fidelity) * (1.5 if ablation == "start" and value > 0 else 1)
+    def reversed_theory(panel: str, run: str, value: float) -> float:
+        if panel == "start":
+            return 0.07 if value == starts[0] else 0.08
+        if not value:
+            return 1.0
+        values = variances if panel == "sigma" else taus
+        return theory(panel, run, values[-1 - values.index(value)])
 
-    same(results("S3", ends("loss", runs, theory)), True, 16)
-    same(results("S3", ends("loss", runs, reversed_theory)), False, 16)
+    changes = {"taus": taus, "variances": variances}
+    same(results("S3", ends("loss", runs, theory), **changes), True, 8)
+    same(results("S3", ends("loss", runs, reversed_theory), **changes), False, 8)
 
 
 def _networks(name: str, accuracies: dict[str, float]) -> dict[str, bool]:
@@ -164,12 +166,15 @@ def test_s6_widths() -> None:
 
 
 def test_rl_s1_stalls() -> None:
-    runs = axes(algorithm=("sgd", "tiki-taka", "residual"), sigma=(0.0, 0.05), shift=(0.0, 0.3))
-    holds = {"sgd": (1.0, 1.0), "tiki-taka": (0.1, 1.0), "residual": (0.1, 0.15)}
-    fails = {"sgd": (1.0, 1.0), "tiki-taka": (1.0, 1.5), "residual": (0.1, 0.9)}
+    runs = axes(response=rl.RESPONSES, algorithm=rl.ALGORITHMS, shift=(0.0, 0.3))
+    holds = {"sgd": (9e-3, 0.2), "residual": (5e-7, 3.9), "tiki-taka": (7e-5, 3.3)}
+    fails = {"sgd": (9e-3, 0.2), "residual": (1e-2, 0.1), "tiki-taka": (1e-2, 0.1)}
     for table, passes in ((holds, True), (fails, False)):
-        rows = ends("loss", runs, lambda algorithm, shift, table=table, **_: table[algorithm][shift > 0])
-        same(results("RL-S1", rows, shifts=(0.0, 0.3)), passes, 8)
+
+        def error(algorithm: str, shift: float, table: Any = table, **_: Any) -> float:
+            return table[algorithm][int(shift > 0)]
+
+        same(results("RL-S1", ends("loss", runs, error), shifts=(0.0, 0.3)), passes, 12)
 
 
 def test_floor_laws() -> None:

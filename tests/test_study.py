@@ -200,12 +200,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "S2": {"seeds": 3, "steps": 40, "tail": 20, "taus": (1.0, 2.0)},
     "S3": {
         "seeds": 3,
-        "steps": 40,
-        "tail": 20,
-        "taus": (1.0, 2.0),
-        "sigmas": (0.1, 0.3),
-        "solutions": (0.2, 0.3),
-        "starts": (0.0, 0.5),
+        "steps": {"tau": 40, "sigma": 20, "start": 10},
+        "taus": (2.0, 3.0),
+        "variances": (0.01, 0.1),
+        "starts": (10.0, 1.0),
+        "warm_starts": (10, 20),
     },
     "S4": {
         "data": "digits",
@@ -304,9 +303,9 @@ def test_all_goes_on_after_a_study_that_cannot_run(
 def test_tails_are_by_seed(tmp_path: Path) -> None:
     study = replace(STUDIES["S2"], settings={**STUDIES["S2"].settings, **SMALL["S2"]})
     columns = run_study(study, tmp_path / "S2").columns
-    found = tails(columns, tau=1.0, algorithm="sgd", fidelity="mean")
+    found = tails(columns, tau=1.0, run="dynamics")
     for seed, value in enumerate(found):
-        row = where(columns, tau=1.0, algorithm="sgd", fidelity="mean", seed=seed, step=TAIL)
+        row = where(columns, tau=1.0, run="dynamics", seed=seed, step=TAIL)
         assert row["loss"].tolist() == [value]
 
 

@@ -38,10 +38,13 @@ class ResidualLearning(AnalogOptimizer):
 
         W' = W + beta P' F(W) - |beta P'| G(W)
 
-    both by pulses. The recursion is Tiki-Taka's, with gamma > 0: the network goes on where g = 0, and
-    there P needs no mean of zero. With gradient noise P is still drawn towards its symmetric point, so
-    that exact convergence needs one at 0 (a reference that was subtracted), or `SPTracking`. The paper
-    moves all of P in every update (columns=None); hardware moves columns.
+    both by pulses. The recursion is Tiki-Taka's, with gamma > 0: all is at rest where every sample's
+    gradient is 0. Elsewhere sum_s |g_s| draws P to its symmetric point, and W follows. Exact convergence
+    needs a symmetric point of 0 (the paper's Assumption 5; a reference that was subtracted), or
+    `SPTracking`. Without gradient noise a shift does no harm while sum_s g_s can balance that drift: at
+    any shift with one gradient for all samples, else at small shifts only; beyond, W runs away
+    (`ohmgrad reproduce RL-S1`). The paper moves all of P in every update (columns=None); hardware moves
+    columns.
 
     Args:
         params: parameters or groups of a converted model.

@@ -39,7 +39,8 @@ class ResidualLearningV2(AnalogOptimizer):
         H' = (1 - beta) H + beta (P' + e)                        e the noise of the read
         W' = W + beta s F(W) - |beta s| G(W)                     s = H' where |H'| > dw_min, else 0
 
-    P and W move by pulses. The moving average takes the noise of the reads away, which would draw W
+    P and W move by pulses. A symmetric point of P other than 0 does the harm that it does in
+    `ResidualLearning`. The moving average takes the noise of the reads away, which would draw W
     towards its symmetric point as gradient noise does in Analog SGD; the threshold spares W pulses for
     residuals below its granularity.
 

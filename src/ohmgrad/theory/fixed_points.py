@@ -7,15 +7,16 @@ the mean rests where
 
 One gradient in a step is one term. With samples t_s = c x_s e_s, e_s their errors with noise, so that
 E|t_s,i| = c |x_s,i| E|e_s|: the terms cancel in the first sum only, and the drift is that of the samples. The
-mean over minibatches is the same sum for exact errors and for `WeightNoise`. That is the small-step limit. At
-finite steps the state also fluctuates. Here its law is closed as
-Gaussian: the mean solves E[step] = 0 over the fluctuations, and their covariance C solves the discrete
-Lyapunov equation C = A C A^T + Q, with A = I + E[derivative of the step] and Q the covariance of what the
+mean over minibatches is the same sum for exact errors and for `WeightNoise`. That is the small-step limit.
+
+At finite steps the state also fluctuates. Here its law is closed as Gaussian: the mean solves E[step] = 0
+over the fluctuations, and their covariance C solves the discrete Lyapunov equation C = A C A^T + Q, with A = I + E[derivative of the step] and Q the covariance of what the
 linear part leaves (statistical linearisation). Given x the mean gradient is Gaussian too, so all averages
 over g are closed forms and those over x a Gauss-Hermite sum.
 
-Noise of an error is shared by all entries of its term, and a minibatch is a sample of the terms: Q holds both,
-as a full matrix. That weights move between the samples of a step is of the next order in lr, and left out.
+Noise of an error is shared by all entries of its term, and a minibatch is a sample of the terms: Q holds
+both, as a full matrix. That weights move between the samples of a step is of the next order in lr, and left
+out.
 
 With a granularity `dw_min`, Q also holds the noise of the pulses that make each step (`granularity.py`).
 
@@ -117,9 +118,9 @@ def analog_sgd(
 ) -> Prediction:
     """W' = W - lr g F(W) - |lr g| G(W): biased towards the symmetric point, whatever the step size.
 
-    Small steps: grad f(w)_i = -sum_s E|t_s,i| G(w_i)/F(w_i). On the asymmetric linear device and f = (w - w*)^2/2
-    with two-point noise: w = w*/(1 + sigma/tau) (exact at any step while |w - w*| < sigma), floor
-    (w* sigma/(tau + sigma))^2. arXiv 2406.12774, section 3; general responses: arXiv 2502.06309.
+    Small steps: grad f(w)_i = -sum_s E|t_s,i| G(w_i)/F(w_i). On the asymmetric linear device and
+    f = (w - w*)^2/2 with two-point noise: w = w*/(1 + sigma/tau) (exact at any step while |w - w*| < sigma),
+    floor (w* sigma/(tau + sigma))^2. arXiv 2406.12774, section 3; general responses: arXiv 2502.06309.
 
     Pulses leave the mean and add a variance of about lr dw_min E|g| (F^2 + G^2) a step, so that below
     lr E|g| = dw_min the fluctuation does not fall with lr. Measured at pulse fidelity, 40-dimensional least
@@ -207,8 +208,8 @@ def residual_learning(
 
         grad f_i = -sum_s E|t_s,i| G_P(0)/F_P(0)    + O(sqrt(fast_lr)):
 
-    exact when P's symmetric point is 0. With a shifted one Tiki-Taka and Residual Learning keep the same bias;
-    gamma changes how fast P and W settle and how much they fluctuate, not where the mean gradient rests.
+    exact when P's symmetric point is 0. With a shifted one Tiki-Taka and Residual Learning keep the same
+    bias; gamma changes how fast P and W settle and how much they fluctuate, not where the mean gradient rests.
     Without noise the solution of consistent equations is a rest: all errors vanish there. But sum_s |t_s| can
     be many times |sum_s t_s|, and from a shift on no rest is left: P's drift exceeds all that the mean
     gradient can reach, and W runs to the end of its range. With one gradient in a step |G| < F prevents that,

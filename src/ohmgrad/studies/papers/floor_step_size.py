@@ -4,8 +4,7 @@ Least squares, 400 equations, 40 unknowns, A and w* normal with standard deviati
 noise 0.5 an entry, soft bounds [-1, 1]; Tiki-Taka with transfer lr = fast lr/20. The error is E||grad f||^2
 over the second half of runs long enough to forget their start (their length is a multiple of 1/lr). Lines
 are `ohmgrad.theory`'s predictions. At pulse fidelity the granularity adds a floor of its own. A step has one
-gradient, the sum over the equations: the drift is that of its noise, as the theorems have it. Pulsed equation
-by equation, as S1 is, Tiki-Taka would drift by all of theirs.
+gradient, the sum over the equations, as the theorems have it; S1 to S3 are pulsed equation by equation.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ solution this sum is nothing but noise, so that hardly any floor is left: S1's c
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,12 +91,19 @@ def _run(settings: dict[str, Any], name: str, tell: Any) -> Columns:
 
 def predicted(settings: dict[str, Any], name: str, lr: float) -> tuple[float, float]:
     """The theory's error of a run, and its limit as the step size goes to 0."""
-    run, f, sigma = RUNS[name], problem(100, UNKNOWNS, 1.0, settings["solution"]), settings["sigma"]
+    return _predicted(name, lr, *(settings[key] for key in ("solution", "sigma", "tau", "dw_min")))
+
+
+@cache
+def _predicted(
+    name: str, lr: float, solution: float, sigma: float, tau: float, dw_min: float
+) -> tuple[float, float]:
+    run, f = RUNS[name], problem(100, UNKNOWNS, 1.0, solution)
     f, noise = (f, WeightNoise(sigma)) if run.samples else (f.summed(), GradientNoise(sigma))
     if not run.fidelity:
         return digital_sgd(f, noise, lr).loss / UNKNOWNS, 0.0
-    dw_min = settings["dw_min"] if run.fidelity == "pulsed" else None
-    found = analog_sgd(f, SoftBounds.symmetric(settings["tau"]), noise, lr, dw_min=dw_min, max_bl=MAX_BL)
+    pulses: Any = {"dw_min": dw_min, "max_bl": MAX_BL} if run.fidelity == "pulsed" else {}
+    found = analog_sgd(f, SoftBounds.symmetric(tau), noise, lr, **pulses)
     return found.loss / UNKNOWNS, float(f.loss(found.limit_mean)) / UNKNOWNS
 
 

@@ -22,7 +22,7 @@ are 10, 20 and 30 steps of digital SGD without noise.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,7 +164,12 @@ def _long(panel: str, rows: list[tuple[float, int, np.ndarray]]) -> Columns:
 
 def predicted(settings: dict[str, Any], tau: float, sigma: float, dw_min: float | None) -> float:
     """The theory's loss over 50 under weight noise sigma, with the noise of pulses of dw_min or without."""
-    f, response = _problem(settings), SoftBounds.symmetric(tau)
+    return _predicted(settings["solution"], tau, sigma, dw_min)
+
+
+@cache
+def _predicted(solution: float, tau: float, sigma: float, dw_min: float | None) -> float:
+    f, response = _problem({"solution": solution}), SoftBounds.symmetric(tau)
     return analog_sgd(f, response, WeightNoise(sigma), LR, dw_min=dw_min, max_bl=MAX_BL).loss / UNKNOWNS
 
 
@@ -300,7 +305,7 @@ STUDY = Study(
         "sigma": 0.2 / UNKNOWNS**0.5,
         "dw_min": 1e-4,
         "steps": {"tau": 500, "sigma": 200, "start": 50},
-        "seeds": 20,
+        "seeds": 30,
     },
     quick={"seeds": 2},
     parts=parts,
