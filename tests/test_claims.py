@@ -111,22 +111,6 @@ def test_s3_errors_of_the_theory() -> None:
     same(results("S3", ends("loss", runs, reversed_theory), **changes), False, 8)
 
 
-def _networks(name: str, accuracies: dict[str, float]) -> dict[str, bool]:
-    """Claims about test accuracies in the last epoch; in the first they are the other way round."""
-    first, last = dict(zip(accuracies, reversed(accuracies.values()), strict=True)), accuracies
-    rows = []
-    for algorithm, epoch in product(accuracies, (1, 2)):
-        value = (first if epoch == 1 else last)[algorithm]
-        run = [{"model": "resnet8", "algorithm": algorithm, "epoch": epoch}]
-        rows += ends("test_accuracy", run, lambda value=value, **_: value)
-    return results(name, rows, models=("resnet8",))
-
-
-def test_s5_orders() -> None:
-    same(_networks("S5", {"digital": 0.98, "sgd": 0.93, "tiki-taka": 0.975}), True, 2)
-    same(_networks("S5", {"digital": 0.96, "sgd": 0.98, "tiki-taka": 0.94}), False, 2)
-
-
 def _s4(accuracy: Callable[..., float]) -> dict[str, bool]:
     """Claims about 16 epochs of both networks, with a range at which Analog SGD fails and one beyond."""
     nets = [("fcn", 0.0), ("fcn", 0.7), ("fcn", 0.8), ("cnn", 0.0), ("cnn", 0.6)]

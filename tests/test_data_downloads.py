@@ -103,12 +103,18 @@ def test_failed_downloads(server: tuple[str, Path], tmp_path: Path, monkeypatch:
     assert "cannot download http://127.0.0.1:9/" in message("fashion-mnist")
 
 
-def test_every_file_has_a_sha256() -> None:
+def test_every_file_has_a_checksum() -> None:
+    """A sha256, but for CIFAR-100, of which its page gives the md5."""
     wanted = {"mnist": [f"{k}.gz" for k in mnist_files()], "cifar10": [ARCHIVE], "shakespeare": ["input.txt"]}
     wanted["fashion-mnist"] = wanted["mnist"]
+    wanted["cifar100"] = ["cifar-100-binary.tar.gz"]
     assert {name: list(files) for name, (_, files) in data._SOURCES.items()} == wanted
     checksums = [c for _, files in data._SOURCES.values() for c in files.values()]
-    assert len(set(checksums)) == 10
+    assert len(set(checksums)) == 11
+    md5 = data._SOURCES["cifar100"][1]["cifar-100-binary.tar.gz"]
+    kind, _, digits = md5.partition(":")
+    assert (kind, len(digits)) == ("md5", 32)
+    checksums.remove(md5)
     assert all(len(c) == 64 and set(c) <= set("0123456789abcdef") for c in checksums)
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import csv
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from ohmgrad import InputError, __version__
 from ohmgrad.cli import main
-from ohmgrad.data import Dataset
 from ohmgrad.report import claims_table, study_figure, study_table
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers.least_squares import TAIL, slope, tails
@@ -257,23 +254,6 @@ def test_every_study_runs_on_a_small_scale(name: str, tmp_path: Path) -> None:
     spec = yaml.safe_load((tmp_path / name / "spec.yaml").read_text())
     assert spec["study"] == name
     assert run_study(study, tmp_path / name).computed == []
-
-
-def test_s5_runs_on_a_small_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """32 made-up images of CIFAR's shape, with resnet8."""
-    images = torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    labels = torch.arange(32) % 10
-    train = sys.modules["ohmgrad.studies.train"]
-    monkeypatch.setattr(train, "_loaded", lambda *_: Dataset("cifar10", images, labels, images, labels))
-    changes = {"images": 32, "epochs": 1, "seeds": (0, 1)}
-    told: list[str] = []
-    outcome = run_study(
-        STUDIES["S5"], tmp_path / "S5", quick=True, changes=changes, tell=lambda *a: told.append(a[2])
-    )
-    assert len(outcome.computed) == 6
-    assert (len(outcome.table), len(outcome.claims)) == (3, 2)
-    assert any("resnet8, Tiki-Taka, seed 1" in line for line in told)
-    assert study_figure(outcome)[0].is_file()
 
 
 def test_all_goes_on_after_a_study_that_cannot_run(

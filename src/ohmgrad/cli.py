@@ -108,21 +108,37 @@ def demo(
         "ohmgrad train --data mnist --model fcn --tau 0.6 --epochs 2",
         "ohmgrad train --algorithms ttv2,agad --option fast_lr=0.5 --option columns=8 --epochs 9",
         "ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b",
+        "ohmgrad train --data cifar10 --model efficientnet-lite0 --pretrained imagenet --include _fc",
         "ohmgrad train --resume --out runs/a",
     )
 )
 def train(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="digits (the default), mnist, fashion-mnist, cifar10.")
+        str | None,
+        typer.Option(help="digits (the default), mnist, fashion-mnist, cifar10, cifar100, or a .npz file."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="mlp (default), fcn, cnn, or resnet8, 18, 34 or 50.")
+        str | None,
+        typer.Option(help="mlp (default), linear, fcn, cnn, resnet8, efficientnet-lite0, torchvision:NAME."),
     ] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="Weights to start from: imagenet, or a .pt, .pth, .safetensors file.")
+    ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Of training images: flip, vertical-flip, crop; with commas.")
+    ] = None,
+    resize: Annotated[int | None, typer.Option(help="Height and width that images are brought to.")] = None,
     images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
     device: Annotated[str | None, typer.Option(help="A preset, or a YAML file; default paper.")] = None,
     tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
+    include: Annotated[
+        str | None, typer.Option(help="Patterns of the layers that become analog, with commas; default *.")
+    ] = None,
+    exclude: Annotated[
+        str | None, typer.Option(help="Patterns of layers that stay digital, with commas.")
+    ] = None,
     algorithm: Annotated[
         list[str] | None,
         typer.Option(
@@ -140,6 +156,9 @@ def train(
     fidelity: Annotated[str | None, typer.Option(help="mean, pulsed (default) or pulse-by-pulse.")] = None,
     periphery: Annotated[str | None, typer.Option(help="perfect (default) or noisy.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate; default 0.05.")] = None,
+    digital_lr: Annotated[
+        float | None, typer.Option(help="Learning rate of what stays digital; default that of all.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images in a minibatch; default 10.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images; default 1.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, as in 0,1,2; default 0.")] = None,
@@ -165,14 +184,20 @@ def train(
     flags = {
         "data": data,
         "model": model,
+        "pretrained": pretrained,
+        "augment": _names(augment),
+        "resize": resize,
         "images": images,
         "device": _device(device),
         "tau": tau,
         "dw_min": dw_min,
-        "algorithms": [a.strip() for part in algorithm for a in part.split(",")] if algorithm else None,
+        "include": _names(include),
+        "exclude": _names(exclude),
+        "algorithms": _names(",".join(algorithm)) if algorithm else None,
         "fidelity": fidelity,
         "periphery": periphery,
         "lr": lr,
+        "digital_lr": digital_lr,
         "batch_size": batch_size,
         "epochs": epochs,
         "seeds": _seeds(seeds),
@@ -352,6 +377,10 @@ def _device(name: str | None) -> str | dict[str, Any] | None:
     from .devices import Device
 
     return Device.from_yaml(Path(name)).to_dict()
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def _seeds(text: str | None) -> list[int] | None:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from ..data import load
+from ..data_arrays import NAMES
 from ..errors import InputError, shown
 from ..models import build
 from ..vision import head, is_vision, standard
@@ -85,12 +86,13 @@ def features(
         done += len(x)
         tell(done, len(loaded.train_x) + len(loaded.test_x), f"{model}: features of {loaded.name}")
     with contextlib.suppress(FileNotFoundError):  # where another process has finished, and took the chunks
-        arrays = {
-            f"{name}_x": np.concatenate([np.load(chunk) for chunk in pieces if chunk.name.startswith(name)])
+        train_x, test_x = (
+            np.concatenate([np.load(chunk) for chunk in pieces if chunk.name.startswith(name)])
             for name in ("train", "test")
-        }
-        arrays |= {"train_y": loaded.train_y.numpy(), "test_y": loaded.test_y.numpy()}
-        _write(file, lambda part: np.savez(part, about=json.dumps(about), **arrays))  # pyright: ignore[reportArgumentType]
+        )
+        train_y, test_y, text = loaded.train_y.numpy(), loaded.test_y.numpy(), np.array(json.dumps(about))
+        arrays: Any = {"about": text, **dict(zip(NAMES, (train_x, train_y, test_x, test_y), strict=True))}
+        _write(file, lambda part: np.savez(part, **arrays))
         shutil.rmtree(chunks, ignore_errors=True)
     return file
 

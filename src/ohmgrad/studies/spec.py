@@ -192,8 +192,8 @@ class RunSpec:
         if self.lr_factors or self.digital_lr is not None:
             # an analog training sees parameters that a digital one has not, such as output scales
             strict = algorithm != "digital" or self.algorithms == ("digital",)
-            lr = self.lr_of(algorithm)
-            params = parameter_groups(model, lr, self.lr_factors, self.digital_lr, strict=strict)
+            own = None if algorithm == "digital" else self.digital_lr
+            params = parameter_groups(model, self.lr_of(algorithm), self.lr_factors, own, strict=strict)
         return model, self._optimizer(algorithm, model, params)
 
     def _converted(self, model: nn.Module, seed: int, **patterns: Any) -> nn.Module:

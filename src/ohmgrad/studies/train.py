@@ -76,7 +76,9 @@ def train(
     if tensorboard:
         board(None)
     check_folder(folder, spec, resume)
-    data = _loaded(spec.data, os.environ.get(ENVIRONMENT)).first(spec.images)
+    path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
+    written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
+    data = _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
     jobs = [_Job(spec, data, folder, a, seed) for seed in spec.seeds for a in spec.algorithms]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
     if any(job.algorithm != "digital" for job in jobs):
@@ -96,7 +98,7 @@ def train(
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, folder: str | None) -> Dataset:
+def _loaded(name: str, folder: str | None, written: int) -> Dataset:
     """The data set, kept for the next training: a study has many, and unpacking takes seconds."""
     return load(name)
 

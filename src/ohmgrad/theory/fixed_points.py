@@ -10,9 +10,10 @@ E|t_s,i| = c |x_s,i| E|e_s|: the terms cancel in the first sum only, and the dri
 mean over minibatches is the same sum for exact errors and for `WeightNoise`. That is the small-step limit.
 
 At finite steps the state also fluctuates. Here its law is closed as Gaussian: the mean solves E[step] = 0
-over the fluctuations, and their covariance C solves the discrete Lyapunov equation C = A C A^T + Q, with A = I + E[derivative of the step] and Q the covariance of what the
-linear part leaves (statistical linearisation). Given x the mean gradient is Gaussian too, so all averages
-over g are closed forms and those over x a Gauss-Hermite sum.
+over the fluctuations, and their covariance C solves the discrete Lyapunov equation C = A C A^T + Q, with
+A = I + E[derivative of the step] and Q the covariance of what the linear part leaves (statistical
+linearisation). Given x the mean gradient is Gaussian too, so all averages over g are closed forms and those
+over x a Gauss-Hermite sum.
 
 Noise of an error is shared by all entries of its term, and a minibatch is a sample of the terms: Q holds
 both, as a full matrix. That weights move between the samples of a step is of the next order in lr, and left
@@ -209,7 +210,7 @@ def residual_learning(
         grad f_i = -sum_s E|t_s,i| G_P(0)/F_P(0)    + O(sqrt(fast_lr)):
 
     exact when P's symmetric point is 0. With a shifted one Tiki-Taka and Residual Learning keep the same
-    bias; gamma changes how fast P and W settle and how much they fluctuate, not where the mean gradient rests.
+    bias; gamma changes how fast P and W settle and how much they fluctuate, not where the gradient rests.
     Without noise the solution of consistent equations is a rest: all errors vanish there. But sum_s |t_s| can
     be many times |sum_s t_s|, and from a shift on no rest is left: P's drift exceeds all that the mean
     gradient can reach, and W runs to the end of its range. With one gradient in a step |G| < F prevents that,
