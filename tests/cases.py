@@ -42,11 +42,13 @@ from ohmgrad.optim import (
     AnalogSGD,
     ChoppedSPTracking,
     ChoppedTTv2,
+    EaPU,
     GradientCounts,
     MixedPrecision,
     MultiTile,
     ResidualLearning,
     ResidualLearningV2,
+    SignRule,
     SPTracking,
     TikiTaka,
     TTv2,
@@ -265,6 +267,11 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "mixed-precision-rows": partial(MixedPrecision, lr=0.05, granularity=0.002, transfer_every=2, rows=3),
     "gradient-counts": partial(GradientCounts, lr=0.05),
     "momentum": partial(AnalogMomentum, lr=0.01),
+    "sign-rule": partial(SignRule, lr=0.05),
+    "sign-rule-both": partial(SignRule, lr=0.05, both=True),
+    "eapu": partial(EaPU, lr=0.05, momentum=0.0, verify=2),
+    "eapu-momentum": partial(EaPU, lr=0.01, threshold=0.005),
+    "eapu-open-loop": partial(EaPU, lr=0.05, threshold=0.01, momentum=0.0, verify=0),
     "residual": partial(ResidualLearning, lr=0.05),
     "residual-all-columns": partial(ResidualLearning, lr=0.05, alpha=0.1, columns=None, transfer_every=2),
     "residual-v2": partial(ResidualLearningV2, lr=0.05, beta=0.02, columns=4),
@@ -278,6 +285,7 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
 #: so that choppers' signals cancel, and a chain of three arrays swings
 SKIPPED_LAWS: dict[str, set[str]] = {
     "momentum": {"schedule"},
+    "eapu-momentum": {"schedule"},
     **{key: {"quadratic"} for key in ("c-ttv2", "c-ttv2-regular", "multi-tile", "multi-tile-warm")},
 }
 
@@ -301,6 +309,8 @@ PROMISES: dict[str, tuple[Callable[[float], dict[str, Any]], tuple[str, ...]]] =
     "mixed-precision": (lambda lr: {}, ()),
     "gradient-counts": (lambda lr: {}, ()),
     "momentum": (lambda lr: {}, ()),
+    "sign-rule": (lambda lr: {}, ()),
+    "eapu": (lambda lr: {"momentum": 0.0}, ("exact", "exact shifted")),
     "residual": (lambda lr: {"beta": lr / 4}, ("exact",)),
     "residual-v2": (lambda lr: {"beta": lr / 4}, ("exact",)),
     "multi-tile": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from ohmgrad.devices import Device, Noise, SoftBounds, Spread
 from ohmgrad.ensemble import Arrays, soft_bounds
 from ohmgrad.theory import Quadratic, least_squares
 
-__all__ = ["MEAN", "SKEWED", "SOFT", "Spy", "forty", "quadratic"]
+__all__ = ["MEAN", "SKEWED", "SOFT", "Spy", "forty", "quadratic", "sampled"]
 
 
 def forty(scale: float, samples: int = 100) -> Quadratic:
@@ -37,13 +38,19 @@ def quadratic(n: int, seed: int = 0) -> Quadratic:
     return Quadratic(a.t() @ a / (3 * n), 0.2 * torch.randn(n, generator=g))
 
 
+def sampled(n: int, samples: int, seed: int = 0) -> Quadratic:
+    """Least squares whose equations are samples."""
+    g = torch.Generator().manual_seed(seed)
+    return least_squares(torch.randn(samples, n, generator=g), 0.2 * torch.randn(n, generator=g))
+
+
 @dataclass
 class Spy:
     """An algorithm that keeps what passes through another."""
 
     algorithm: Any
     weights: list[Tensor] = field(default_factory=list)
-    gradients: list[Tensor] = field(default_factory=list)
+    gradients: list[Any] = field(default_factory=list)
     states: list[Mapping[str, Any]] = field(default_factory=list)
     tops: list[dict[str, Tensor]] = field(default_factory=list)
 
@@ -56,6 +63,6 @@ class Spy:
         self.tops.append({k: v.weight.clone() for k, v in state.items() if isinstance(v, Arrays)})
         return self.algorithm.weight(state)
 
-    def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
-        self.gradients.append(gradient.clone())
+    def step(self, state: Mapping[str, Any], gradient: Any) -> None:
+        self.gradients.append(deepcopy(gradient))
         self.algorithm.step(state, gradient)

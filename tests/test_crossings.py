@@ -141,7 +141,7 @@ def test_the_gradient_is_the_same_in_the_kernel(samples: int, rows: int, cols: i
     assert torch.equal(cpu_rounding.gradient(x, d), rounding.gradient(x, d))
 
 
-@pytest.mark.parametrize("algorithm", ["mixed-precision", "gradient-counts", "momentum"])
+@pytest.mark.parametrize("algorithm", ["mixed-precision", "gradient-counts", "momentum", "sign-rule", "eapu"])
 @pytest.mark.parametrize("max_tile", [None, (3, 4)])
 def test_digital_gradients_go_to_any_array_alike(algorithm: str, max_tile: tuple[int, int] | None) -> None:
     """Tabulated elements, and blocks: the backends send the same pulses."""

@@ -24,7 +24,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style"},
-            {"rng", "resnets", "yaml", "eager"},
+            {"rng", "resnets", "vision", "yaml", "eager"},
             {"devices"},
             {"pulses", "theory", "data", "models"},
             {"periphery", "gradient", "text", "gpt"},

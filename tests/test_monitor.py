@@ -26,16 +26,16 @@ RHO = 1 / 799
 class Chains:
     """Independent copies of f(w) = (w - TARGET)^2/2, one in each row of a tile, with gradient noise.
 
-    Labels carry the noise, so that d = w - TARGET - sigma xi and the gradient is d.
+    Labels carry the noise, so that d = w - TARGET - sigma xi and the gradient is the mean d of a minibatch.
     """
 
-    def __init__(self, rows: int, sigma: float, law: str, start: float) -> None:
+    def __init__(self, rows: int, sigma: float, law: str, start: float, batch: int = 1) -> None:
         linear = nn.Linear(1, rows, bias=False)
         nn.init.constant_(linear.weight, start)
         device = og.Device(og.SoftBounds.symmetric(TAU), dw_min=0.001)
         self.model: Any = og.convert(linear, device, pulsing=og.Pulsing(fidelity="mean"), backend="reference")
         self.model.out_scale.requires_grad_(False)
-        self.rows, self.sigma, self.law = rows, sigma, law
+        self.rows, self.sigma, self.law, self.batch = rows, sigma, law, batch
         self.g = torch.Generator().manual_seed(3)
 
     def train(self, optimizer: og.AnalogOptimizer, steps: int) -> list[Tensor]:
@@ -43,11 +43,12 @@ class Chains:
         kept = []
         for step in range(steps):
             if self.law == "gaussian":
-                xi = torch.randn(self.rows, generator=self.g)
+                xi = torch.randn(self.batch, self.rows, generator=self.g)
             else:
-                xi = torch.randint(0, 2, (self.rows,), generator=self.g) * 2.0 - 1
+                xi = torch.randint(0, 2, (self.batch, self.rows), generator=self.g) * 2.0 - 1
             optimizer.zero_grad()
-            (0.5 * (self.model(torch.ones(1, 1)) - TARGET - self.sigma * xi).square()).sum().backward()
+            error = self.model(torch.ones(self.batch, 1)) - TARGET - self.sigma * xi
+            (0.5 * error.square()).sum(1).mean().backward()
             optimizer.step()
             if step % 20 == 0:
                 kept.append(self.model.weight.detach().flatten().clone())
@@ -140,6 +141,72 @@ def test_analog_sgd_rests_at_the_floor() -> None:
     assert row["floor"] == pytest.approx(rows * m**2, rel=0.01)
     assert row["drift"] == pytest.approx(lr * sigma * rest / TAU * math.sqrt(rows), rel=0.01)
     assert row["signal"] == pytest.approx(row["drift"], rel=0.05)
+
+
+def test_a_minibatch_has_the_floor_of_single_samples() -> None:
+    """1,000 chains, minibatches of 8 with two-point noise: pulses go sample by sample, so that
+
+    sum_s |g_s| is sigma, and the floor (w* sigma/(tau + sigma))^2, as for single samples. The noise of their
+    sum has a mean size of 0.27 sigma, which would put the floor at a tenth.
+    """
+    sigma, rows, lr, every, batch = 0.3, 1000, 0.05, 5, 8
+    rest = TARGET / (1 + sigma / TAU)
+    chains = Chains(rows, sigma, "two-point", TARGET, batch)  # far from where it rests
+    optimizer = og.AnalogSGD(chains.model.parameters(), lr=lr)
+    chains.train(optimizer, 200)
+    monitor = og.Monitor(chains.model, optimizer, every=every, memory=100)
+    weights = chains.train(optimizer, 1000)[-1]
+    row, m, part = monitor.rows[-1], rest - TARGET, sigma / math.sqrt(batch)
+    (watched,) = monitor._watched.values()
+    rho = watched.averages.rho
+    error, bias = squared_error(rho, rows, part, m), rows * rho * part**2 / every
+    assert -Z * error - bias < row["gradient_sq"] - rows * m**2 < Z * error
+    assert row["floor"] == pytest.approx(rows * m**2, rel=0.01)
+    assert_mean(weights, rest, slack=0.002 * rest)
+
+
+@pytest.mark.parametrize("algorithm", ["sgd", "tiki_taka"])
+def test_the_pull_of_a_minibatch_is_summed_over_its_samples(algorithm: str) -> None:
+    """Against |gradient| of each sample alone, by torch, for 6 minibatches of 7 on 4 x 5 weights."""
+    torch.manual_seed(1)
+    plain = nn.Linear(5, 4, bias=False)
+    model: Any = og.convert(plain, og.Device(og.SoftBounds.symmetric(0.9), dw_min=0.001), seed=3)
+    model.out_scale.requires_grad_(False)
+    parameters = model.parameters()
+    optimizer = (
+        og.AnalogSGD(parameters, lr=0.2)
+        if algorithm == "sgd"
+        else og.TikiTaka(parameters, lr=0.05, fast_lr=0.2, columns=5)
+    )
+    monitor = og.Monitor(model, optimizer, every=1, memory=10)
+    ((tile, state),) = optimizer.tiles_in(optimizer.param_groups[0])
+    sizes, pulls = [], []
+    for _ in range(6):
+        x, y = torch.randn(7, 5), torch.randn(7, 4)
+        w = model.weight.detach().clone().requires_grad_()
+        size = torch.zeros(4, 5)
+        for s in range(7):  # a seventh: the loss is a mean
+            loss = torch.nn.functional.cross_entropy(
+                x[s : s + 1] @ w.t() * model.out_scale, y[s : s + 1].softmax(1)
+            )
+            size += torch.autograd.grad(loss / 7, w)[0].abs()
+        road = optimizer.road(tile, optimizer.param_groups[0], state)
+        driver = size if algorithm == "sgd" else road.array.weight.abs()
+        sizes.append(size)
+        pulls.append(driver * w.detach() / 0.9)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y.softmax(1)).backward()
+        summed = model.weight.grad.to_dense().abs()
+        assert float((size - summed).max()) > 0.2 * float(size.max())  # they differ
+        optimizer.step()
+    share = 0.9 ** torch.arange(5.0, -1.0, -1.0)
+    size, pull = (torch.einsum("k,kij->ij", share / share.sum(), torch.stack(v)) for v in (sizes, pulls))
+    (watched,) = monitor._watched.values()
+    torch.testing.assert_close(watched.averages.planes["absolute"], size, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(watched.averages.planes["pull"], pull, rtol=1e-4, atol=1e-6)
+    # W rests where grad f = - pull (F = 1), or, of Tiki-Taka, where P = pull, held against Sigma P/tau
+    expected = pull if algorithm == "sgd" else size * pull / 0.9
+    assert monitor.rows[-1]["floor"] == pytest.approx(float(expected.square().sum()), rel=1e-4)
 
 
 def test_tiki_taka_has_a_far_lower_floor() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ohmgrad.optim import ALGORITHMS
+from ohmgrad.style import BLACK, BLUE, GREEN, LOOKS, ORANGE, PURPLE, RED, SKY
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
 
@@ -44,3 +45,11 @@ def test_every_algorithm_is_on_the_page() -> None:
     for name, kind in ALGORITHMS.items():
         assert f"| `{name}` | `{kind.__name__}` |" in page, name
         assert re.search(rf"^###.*`{kind.__name__}`", page, re.M), kind.__name__
+
+
+def test_every_algorithm_has_a_look_of_its_own() -> None:
+    """No two share a colour and a line, or a marker; and none is drawn as an unknown one."""
+    assert {*ALGORITHMS} < {*LOOKS}
+    for looks in ([(k.colour, k.dash) for k in LOOKS.values()], [k.marker for k in LOOKS.values()]):
+        assert len({*looks}) == len(looks)
+    assert {k.colour for k in LOOKS.values()} <= {BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,16 +17,19 @@ from ohmgrad import (
     AnalogMomentum,
     ConstantStep,
     Device,
+    EaPU,
     GradientCounts,
     InputError,
     MixedPrecision,
     Pulsing,
+    SignRule,
     Tile,
     convert,
 )
 from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
+from ohmgrad.pulses import cpu_rounding
 from ohmgrad.pulses.rounding import MOST, gradient, stochastic_counts, whole_counts_
-from ohmgrad.rng import Key
+from ohmgrad.rng import Key, Purpose
 from stats import assert_mean, assert_share, assert_variance
 
 FINE = Device(ConstantStep(-50, 50), dw_min=1e-6)
@@ -40,6 +44,7 @@ SENDS: dict[str, Send] = {
     "kept": lambda tile, h, x, d: send_whole_pulses(tile, h, x, d, -0.02, 0.001, []),
     "gradient": lambda tile, h, x, d: round_to_pulses(tile, x, d, -0.001),
     "momentum": lambda tile, h, x, d: round_to_pulses(tile, x, d, -0.001, h, keep=0.9, gain=0.7),
+    "sign": lambda tile, h, x, d: round_to_pulses(tile, x, d, -math.inf, most=1),
     "nesterov": lambda tile, h, x, d: round_to_pulses(tile, x, d, 0.001, h, keep=0.9, look_ahead=True),
 }
 
@@ -90,6 +95,18 @@ def test_stochastic_rounding_is_unbiased() -> None:
         if share * n.numel() > 100:
             assert_variance(n.double(), share * (1 - share))
     assert stochastic_counts(torch.full((1, 1), 1e12), Key(3, 0), 0).item() == MOST
+
+
+def test_rounding_by_chance_is_the_same_in_the_kernel() -> None:
+    """To the bit, over 50 numbers of pulses a row, of every size, with limits and for both purposes."""
+    g = torch.Generator().manual_seed(4)
+    v = torch.randn(37, 50, generator=g) * 10.0 ** torch.randint(-3, 5, (37, 50), generator=g)
+    v[0, :6] = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 1e30])
+    cases = itertools.product((1, 100, MOST), (Purpose.ROUNDING, Purpose.WRITE))
+    for number, (most, purpose) in enumerate(cases):
+        expected = stochastic_counts(v, Key(3, 5), number, most, purpose)
+        assert torch.equal(cpu_rounding.stochastic_counts(v, Key(3, 5), number, most, purpose), expected)
+        assert int(expected.abs().max()) == most
 
 
 def test_a_biased_rounding_is_seen() -> None:
@@ -177,7 +194,8 @@ def test_gradient_counts_send_the_gradient() -> None:
     {}, {"momentum": 0.5}, {"momentum": 0.0}, {"dampening": 0.3}, {"nesterov": True},
     {"momentum": 0.8, "dampening": 0.1, "weight_decay": 0.1},
 ], ids=str)  # fmt: skip
-def test_momentum_is_torchs(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("make", [AnalogMomentum, EaPU])
+def test_momentum_is_torchs(make: Any, options: dict[str, Any]) -> None:
     torch.manual_seed(2)
     model: Any = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
     analog: Any = convert(model, FINE, pulsing=MEAN)
@@ -188,7 +206,7 @@ def test_momentum_is_torchs(options: dict[str, Any]) -> None:
     weights = [p for p in model.parameters() if p.dim() == 2]
     groups = [{"params": weights, "weight_decay": 0.0}, {"params": biases}]
     pairs: list[Any] = [(model, torch.optim.SGD(groups, lr=0.05, **o)),
-                        (analog, AnalogMomentum(analog.parameters(), lr=0.05, **options))]  # fmt: skip
+                        (analog, make(analog.parameters(), lr=0.05, **options))]  # fmt: skip
     for _ in range(20):
         x = torch.randn(8, 6)
         for net, optimizer in pairs:
@@ -208,6 +226,10 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (GradientCounts, {"lr": -1.0}, "lr is -1.0"),
     (AnalogMomentum, {"momentum": 1.0}, r"momentum is 1.0, but must be a number in \[0, 1\)"),
     (AnalogMomentum, {"dampening": 1.5}, "dampening is 1.5"),
+    (SignRule, {"both": 1}, "both is 1, but must be True or False"),
+    (EaPU, {"threshold": 0.0}, r"threshold is 0.0, but must be a number in \(0, inf\)"),
+    (EaPU, {"verify": -1}, "verify is -1, but must be an integer of at least 0"),
+    (EaPU, {"momentum": 1.0}, r"momentum is 1.0, but must be a number in \[0, 1\)"),
     (
         AnalogMomentum,
         {"dampening": 0.5, "nesterov": True},

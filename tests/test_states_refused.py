@@ -14,7 +14,7 @@ from ohmgrad.optim import MultiTile
 from ohmgrad.optim.states import check_kept
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.01)
-STATELESS = ("analog-sgd", "gradient-counts")
+STATELESS = ("analog-sgd", "gradient-counts", "sign-rule")
 
 
 def step(layer: AnalogLinear, optimizer: Any) -> None:

@@ -80,6 +80,24 @@ def test_a_study_that_was_cut_off_goes_on(tmp_path: Path) -> None:
     assert CALLS == ["a", "b", "b"]
 
 
+def test_parts_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
+    """S4's trainings on a few digits, in two processes; and an error of one ends the study."""
+    study = replace(STUDIES["S4"], settings={**STUDIES["S4"].settings, **SMALL["S4"]})
+    told: list[tuple[Any, ...]] = []
+    one = run_study(study, tmp_path / "one" / "S4")
+    two = run_study(study, tmp_path / "two" / "S4", jobs=2, tell=lambda *now: told.append(now))
+    assert two.computed == one.computed
+    assert told
+    for name, column in one.columns.items():
+        if name != "seconds":
+            assert (two.columns[name] == column).all(), name
+    times = yaml.safe_load((tmp_path / "two" / "S4" / "seconds.yaml").read_text())
+    assert times.keys() == set(two.computed)
+    assert min(times.values()) > 0
+    with pytest.raises(InputError, match="jobs is 0"):
+        run_study(study, tmp_path / "three", jobs=0)
+
+
 def test_other_settings_and_other_folders_are_refused(tmp_path: Path) -> None:
     CALLS.clear()
     run_study(TOY, tmp_path / "toy", quick=True)
@@ -217,7 +235,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "RL-T5": {**NETWORK, "sigmas": (0.1, 1.2)},
     "RL-T6": {**NETWORK, "taus": (0.6,), "gammas": {"power": (0.5,), "exponential": (2.0,)}},
     "MT-T1": {**NETWORK, "data": ("digits",), "tiles": (2, 3)},
+<<<<<<< HEAD
     "MT-F7": {"tiles": (2, 3), "epochs": 4, "updates": 10, "seeds": 2},
+=======
+    "MT-F7": {"tiles": (2, 3), "steps": 40, "seeds": 2},
+    "pipeline": {"images": 48, "width": 8, "rates": (0.05, 0.1), "epochs": 2, "seeds": 2},
+>>>>>>> main
     "floor": {"seeds": 3, "lrs": (0.03, 0.01), "times": {"sgd": 1.0, "tiki-taka": 1.0}},
 }
 

@@ -70,10 +70,10 @@ def test_one_pulsed_step_has_the_variance_and_covariance_derived(law: str, std: 
     c = m[:, None] + (torch.zeros(1) if law == "gaussian" else torch.tensor([-sigma, sigma])).double()
     d = torch.full((3,), sigma if law == "gaussian" else 0.0, dtype=torch.float64)
     own = Pulses(dw_min, noise_std=std)
-    expected = own.variance(lr, first, second, grad.abs().mean(0), (c, d))
+    expected = own.variance(lr, first, second, grad.abs().mean(0), own.slotted(lr, c, d))
     for i in range(3):  # q and 1/BL are averaged apart, and pulses shrink along a train: within 3 %
         assert_variance(rest[:, i], float(expected[i]), slack=0.03 * float(expected[i]))
-    without = own.variance(lr, first, 0 * second, grad.abs().mean(0), (c, d))
+    without = own.variance(lr, first, second, grad.abs().mean(0), 0 * d)
     assert std or float((expected / without).max()) < 0.9  # so that the bit length is seen
 
     need = lr * grad.abs().amax(1) / dw_min

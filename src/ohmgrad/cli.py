@@ -97,8 +97,8 @@ def demo(
     folder = out or _free(Path("runs/demo"))
     _run(DEMO, folder, resume=False, title="digits, 64-32-10 network, the paper's device")
     console.print(
-        "Analog SGD is pulled to the symmetric point by the noise of its gradients (Theorems 1 and 2); "
-        "Tiki-Taka is not (Theorem 3).\nNext: [bold]ohmgrad train --help[/bold], "
+        "Analog SGD is pulled to the symmetric point by the noise of its gradients (Theorems 2 and 3 of "
+        "arXiv v1 of 2406.12774); Tiki-Taka is not (Theorem 4).\nNext: [bold]ohmgrad train --help[/bold], "
         "[bold]ohmgrad devices show paper[/bold]"
     )
 

@@ -33,6 +33,12 @@ def reproduce(
             "--set 'taus=[1, 2]'; may be repeated. All settings are in the spec.yaml of the study's folder.",
         ),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Parts of a study at a time, in processes of their own: for the networks, one a core."
+        ),
+    ] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/reproduce or ...-quick.")] = None,
 ) -> None:
     """Run the papers' studies: raw numbers, a table, a figure, and which claims hold.
@@ -62,7 +68,7 @@ def reproduce(
     skipped: dict[str, InputError] = {}
     for name in names:
         try:
-            found += [(name, c) for c in _run(name, home / name, quick, changes)]
+            found += [(name, c) for c in _run(name, home / name, quick, changes, jobs)]
         except InputError as error:
             if study != "all":
                 raise
@@ -99,7 +105,7 @@ def _scoreboard(home: Path) -> None:
     console.print(f"page: {page}", soft_wrap=True)
 
 
-def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any]) -> list[Claim]:
+def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: int) -> list[Claim]:
     """Run a study, draw it and print its table."""
     from .report import study_figure, study_table
     from .studies.papers import STUDIES
@@ -112,7 +118,7 @@ def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any]) -> list[
         def tell(done: int, total: int, what: str) -> None:
             bars.update(task, completed=done, total=total, description=what)
 
-        outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, tell=tell)
+        outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, tell=tell, jobs=jobs)
     figures = study_figure(outcome)
     console.print(study_table(outcome))
     console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)

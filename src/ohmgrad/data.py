@@ -1,12 +1,12 @@
-"""The data sets: digits (embedded), MNIST, Fashion-MNIST and CIFAR-10, in their original files.
+"""The data sets: digits (embedded), MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, in their original files.
 
 Texts, as sequences of characters, are in `ohmgrad.text`; their files are sought in the same places.
 
 Files come from the folder `root`, else from the folder that the environment variable OHMGRAD_DATA
 names, else they are downloaded once into the user's cache, with a checksum. A folder may hold the files
 in a subfolder with the data set's name or directly (MNIST's and Fashion-MNIST's are called the same, so
-a folder that is to serve both needs the subfolders). Each file may be plain, gzip or xz; CIFAR-10 may
-also be its official `.tar.gz`. Folders are only read.
+a folder that is to serve both needs the subfolders). Each file may be plain, gzip or xz; CIFAR-10 and
+CIFAR-100 may also be their official `.tar.gz`. Folders are only read.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .data_arrays import is_file_of_arrays, read_arrays
 from .errors import InputError, check_choice, check_integer, said
 from .rng import Key, words
 
-__all__ = ["DATASETS", "ENVIRONMENT", "SHAKESPEARE", "Dataset", "batches", "files", "load"]
+__all__ = ["DATASETS", "ENVIRONMENT", "SHAKESPEARE", "Dataset", "batches", "check_data", "files", "load"]
 
-DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10")
+DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 #: names the folder of the data sets' files
 ENVIRONMENT = "OHMGRAD_DATA"
 _DOWNLOAD = f"leave out root and {ENVIRONMENT} to download the files"
@@ -45,21 +47,30 @@ _FILES: dict[str, tuple[str, ...]] = {
     "mnist": _IDX,
     "fashion-mnist": _IDX,
     "cifar10": _CIFAR,
+    "cifar100": ("train.bin", "test.bin"),
     "shakespeare": ("input.txt",),
 }
 #: sha256 of the text
 SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-_CIFAR_ARCHIVE = "cifar-10-binary.tar.gz"
-_CIFAR_RECORDS = 10000  # in each file: one label byte, then 3 x 32 x 32 pixels
-_CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+_ARCHIVES = {"cifar10": "cifar-10-binary.tar.gz", "cifar100": "cifar-100-binary.tar.gz"}
+#: records in each file of training images and in that of test images; a record is the label (in CIFAR-100
+#: a coarse one before it), a byte each, then 3 x 32 x 32 pixels
+_CIFAR_RECORDS = {"cifar10": (10000, 10000), "cifar100": (50000, 10000)}
+_CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100}
+#: mean and standard deviation of the training set, by channel
+_CIFAR_STANDARDS = {
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+}
 #: subfolders in which a data set's files may lie
 _FOLDERS: dict[str, tuple[str, ...]] = {
     "mnist": ("mnist", "MNIST/raw"),
     "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw"),
     "cifar10": ("cifar10", "cifar-10-batches-bin"),
+    "cifar100": ("cifar100", "cifar-100-binary"),
     "shakespeare": ("shakespeare",),
 }
-#: where to download from, and each file's sha256
+#: where to download from, and each file's checksum: sha256, or what it is
 _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
     "mnist": (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -81,7 +92,11 @@ _SOURCES: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "cifar10": (
         "https://www.cs.toronto.edu/~kriz/",
-        {_CIFAR_ARCHIVE: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+        {_ARCHIVES["cifar10"]: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"},
+    ),
+    "cifar100": (  # the page that offers the archive gives its md5
+        "https://www.cs.toronto.edu/~kriz/",
+        {_ARCHIVES["cifar100"]: "md5:03b5dce01913d631647c71ecec9e9cb8"},
     ),
     "shakespeare": (
         "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
@@ -96,7 +111,10 @@ _BAR_AFTER = 1.0  # seconds; what is done sooner shows no bar
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images (n, channels, height, width), float32, and labels (n,), int64; training and test part."""
+    """Images (n, channels, height, width), float32, and labels (n,), int64; training and test part.
+
+    Pixels in [0, 1] were standardised with `mean` and `std`, by channel (one entry serves all).
+    """
 
     name: str
     train_x: Tensor
@@ -104,6 +122,8 @@ class Dataset:
     test_x: Tensor
     test_y: Tensor
     classes: int = 10
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -122,12 +142,12 @@ class Dataset:
 def load(name: str, *, root: str | Path | None = None, progress: bool = True) -> Dataset:
     """Load a data set.
 
-    Pixels are scaled to [0, 1]; those of CIFAR-10 are then standardised per channel with the training
-    set's mean (0.4914, 0.4822, 0.4465) and standard deviation (0.2470, 0.2435, 0.2616). `digits` are
-    scikit-learn's 1797 images of 8 x 8 pixels in one fixed random order, the last 20 % for testing.
+    Pixels are scaled to [0, 1]; those of CIFAR-10 and CIFAR-100 are then standardised per channel with the
+    training set's mean and standard deviation, which are in the data set. `digits` are scikit-learn's 1797
+    images of 8 x 8 pixels in one fixed random order, the last 20 % for testing.
 
     Args:
-        name: one of `DATASETS`.
+        name: one of `DATASETS`, or the path of a .npz file, see `ohmgrad.data_arrays`.
         root: folder with the files; see the top of this module for where else they are sought.
         progress: show a bar on stderr, if that is a terminal, when reading or downloading takes a while.
 
@@ -135,17 +155,27 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
         InputError: for an unknown name, a missing folder or file, or a file that is not what its name
             says (truncated, corrupted, of another kind), and when a download fails.
     """
-    check_choice("data set", name, DATASETS)
+    if is_file_of_arrays(check_data(name)):
+        arrays = [torch.from_numpy(array) for array in read_arrays(name)]
+        return Dataset(name, *arrays, classes=int(torch.cat(arrays[1::2]).max()) + 1)
     if name == "digits":
         return _digits()
     parts = files(name, root=root, progress=progress)
-    if name == "cifar10":
-        return Dataset(name, *_cifar(parts[:-1]), *_cifar(parts[-1:]))
+    if name in _ARCHIVES:
+        train, test = (
+            _cifar(name, *of) for of in zip((parts[:-1], parts[-1:]), _CIFAR_RECORDS[name], strict=True)
+        )
+        return Dataset(name, *train, *test, _CIFAR_CLASSES[name], *_CIFAR_STANDARDS[name])
     (train_x, train_y), (test_x, test_y) = _idx_pair(*parts[:2]), _idx_pair(*parts[2:])
     if train_x.shape[1:] != test_x.shape[1:]:
         train, test = (" x ".join(map(str, x.shape[2:])) for x in (train_x, test_x))
         raise InputError(f"{parts[2][0]} has {test} pixels, but training images have {train}: {_AGAIN}")
     return Dataset(name, train_x, train_y, test_x, test_y)
+
+
+def check_data(name: Any) -> str:
+    """Return a data set's name if it is one of `DATASETS` or ends in .npz."""
+    return name if is_file_of_arrays(name) else check_choice("data set", name, DATASETS)
 
 
 def files(name: str, *, root: str | Path | None = None, progress: bool = True) -> list[tuple[str, bytes]]:
@@ -196,14 +226,14 @@ def _find(folder: Path, name: str) -> dict[str, Path]:
     for place in [*(folder / sub for sub in _FOLDERS[name]), folder]:
         paths = {(file, end): place / (file + end) for file in wanted for end in (".xz", ".gz", "")}
         found = {file: path for (file, _), path in paths.items() if os.path.isfile(path)}
-        if name == "cifar10" and len(found) < len(wanted) and os.path.isfile(place / _CIFAR_ARCHIVE):
-            found = dict.fromkeys(wanted, place / _CIFAR_ARCHIVE)
+        if name in _ARCHIVES and len(found) < len(wanted) and os.path.isfile(place / _ARCHIVES[name]):
+            found = dict.fromkeys(wanted, place / _ARCHIVES[name])
         if len(found) == len(wanted):
             return found
         best = max(best, found, key=len)
     missing = ", ".join(file for file in wanted if file not in best)
     looked = f"plain, .gz or .xz, in {', '.join(_FOLDERS[name])} or directly"
-    other = f", and no {_CIFAR_ARCHIVE}" if name == "cifar10" else ""
+    other = f", and no {_ARCHIVES[name]}" if name in _ARCHIVES else ""
     raise InputError(f"{folder} has no {missing} ({looked}){other}: put all in one place, or {_DOWNLOAD}")
 
 
@@ -224,7 +254,8 @@ def _download(name: str, progress: bool) -> Path:
             reason = f"status {status}" if status else error.strerror or type(error).__name__
             raise InputError(f"cannot download {base + file} to {cache} ({reason}): {advice}") from None
         except ValueError:
-            expected = f"has a checksum other than sha256 {checksum[:12]}... and was not kept"
+            kind = checksum if ":" in checksum else f"sha256 {checksum}"
+            expected = f"has a checksum other than {kind[:19]}... and was not kept"
             raise InputError(f"{base + file} {expected}: {advice}") from None
     return cache
 
@@ -257,13 +288,13 @@ class _Bar:
 
 
 def _read(found: dict[str, Path], bar: _Bar) -> list[_Part]:
-    """Unpack a data set's files; CIFAR-10's may all be in one archive."""
+    """Unpack a data set's files; CIFAR's may all be in one archive."""
     bar.total, parts, path = len(found), list[_Part](), Path()
     try:
         with closing(bar):
             for path in found.values():
-                if path.name == _CIFAR_ARCHIVE:
-                    return _read_archive(path, bar)
+                if path.name in _ARCHIVES.values():
+                    return _read_archive(path, list(found), bar)
                 with _OPEN.get(path.suffix, open)(path, "rb") as file:
                     parts.append((str(path), file.read()))
                 bar.update(1)
@@ -274,18 +305,18 @@ def _read(found: dict[str, Path], bar: _Bar) -> list[_Part]:
     return parts
 
 
-def _read_archive(path: Path, bar: _Bar) -> list[_Part]:
+def _read_archive(path: Path, wanted: list[str], bar: _Bar) -> list[_Part]:
     found: dict[str, bytes] = {}
     with gzip.open(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         for member in archive:
             name, content = Path(member.name).name, archive.extractfile(member)
-            if name in _CIFAR and content is not None:
+            if name in wanted and content is not None:
                 found[name] = content.read()
                 bar.update(1)
         file.read()  # what follows the archive, up to gzip's checksum
-    if missing := [name for name in _CIFAR if name not in found]:
+    if missing := [name for name in wanted if name not in found]:
         raise InputError(f"{path} has no {', '.join(missing)} in it: {_AGAIN}")
-    return [(f"{path} ({name})", found[name]) for name in _CIFAR]
+    return [(f"{path} ({name})", found[name]) for name in wanted]
 
 
 def _idx_pair(images: _Part, labels: _Part) -> tuple[Tensor, Tensor]:
@@ -309,20 +340,20 @@ def _idx(part: _Part, dims: int) -> np.ndarray:
     return np.frombuffer(raw, np.uint8, offset=head).reshape(sizes)
 
 
-def _cifar(parts: list[_Part]) -> tuple[Tensor, Tensor]:
-    size = 3073 * _CIFAR_RECORDS
-    for name, raw in parts:
-        if len(raw) != size:
-            raise InputError(f"{name} has {len(raw)} bytes unpacked, but must have {size}: {_AGAIN}")
-    records = [np.frombuffer(raw, np.uint8).reshape(-1, 3073) for _, raw in parts]
-    labels = torch.cat([_labels(r[:, 0], name) for r, (name, _) in zip(records, parts, strict=True)])
-    pixels = np.concatenate([r[:, 1:] for r in records]).reshape(-1, 3, 32, 32).astype(np.float32)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (_CIFAR_MEAN, _CIFAR_STD))
+def _cifar(name: str, parts: list[_Part], records: int) -> tuple[Tensor, Tensor]:
+    head = 1 if name == "cifar10" else 2  # bytes of labels, of which the last counts
+    for file, raw in parts:
+        if len(raw) != (size := (head + 3072) * records):
+            raise InputError(f"{file} has {len(raw)} bytes unpacked, but must have {size}: {_AGAIN}")
+    found = [(file, np.frombuffer(raw, np.uint8).reshape(records, -1)) for file, raw in parts]
+    labels = torch.cat([_labels(r[:, head - 1], file, _CIFAR_CLASSES[name]) for file, r in found])
+    pixels = np.concatenate([r[:, head:] for _, r in found]).reshape(-1, 3, 32, 32).astype(np.float32)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in _CIFAR_STANDARDS[name])
     return torch.from_numpy(pixels).div_(255).sub_(mean).div_(std), labels
 
 
-def _labels(labels: np.ndarray, name: str) -> Tensor:
-    if len(wrong := np.flatnonzero(labels > 9)):
+def _labels(labels: np.ndarray, name: str, classes: int = 10) -> Tensor:
+    if len(wrong := np.flatnonzero(labels >= classes)):
         first = f"label {labels[wrong[0]]} at index {wrong[0]}"
-        raise InputError(f"{name} has {first}, but labels must be in 0 to 9: {_AGAIN}")
+        raise InputError(f"{name} has {first}, but labels must be in 0 to {classes - 1}: {_AGAIN}")
     return torch.from_numpy(labels.astype(np.int64))

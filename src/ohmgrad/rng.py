@@ -60,8 +60,11 @@ class Purpose:
     MEASURED_STEP = 31
     CHOPPER = 40
     ROUNDING = 45
+    MINIBATCH = 46
+    WRITE = 47
     WINDOWS = 60
     SAMPLE = 61
+    AUGMENTATION = 62
 
 
 def philox(

@@ -43,6 +43,8 @@ LOOKS: dict[str, Look] = {
     "mixed-precision": Look("mixed precision", BLACK, "-", "p"),
     "gradient-counts": Look("gradient counts", PURPLE, "--", "h"),
     "momentum": Look("Analog SGD, momentum", RED, "--", "H"),
+    "sign-rule": Look("sign rule", GREEN, ":", "8"),
+    "eapu": Look("EaPU", BLUE, ":", "$\\star$"),
 }
 
 

@@ -108,8 +108,8 @@ def exact(make: Make) -> Finding:
     f = (w - 0.5)^2 / 2, 128 runs side by side, gradient noise +-1, asymmetric linear device with tau = 1 and
     1000 states. Over the second half of 60/lr steps, E(w - w*)^2 at lr = 0.025 is below a quarter of what
     `ohmgrad.theory` gives as Analog SGD's floor, and below 0.6 times the error at lr = 0.1 (or below a
-    fiftieth of the floor); each by 4.5 standard errors over the runs. Theorem 3 of Wu et al. 2024 (arXiv
-    2406.12774) promises a fall in proportion, if all rates of the algorithm follow `lr`.
+    fiftieth of the floor); each by 4.5 standard errors over the runs. Theorem 4 of Wu et al. 2024 (arXiv
+    v1 of 2406.12774) promises a fall in proportion, if all rates of the algorithm follow `lr`.
     """
     return _exact(make, EXACT, 0.5)
 

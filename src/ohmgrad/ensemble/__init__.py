@@ -6,6 +6,7 @@ from .grid import Grid, grid, interval, soft_bounds
 from .measures import Result
 from .run import simulate
 from .runs import Algorithm, Runs
+from .samples import Samples, summed
 
 __all__ = [
     "Algorithm",
@@ -16,9 +17,11 @@ __all__ = [
     "ResidualLearning",
     "Result",
     "Runs",
+    "Samples",
     "TikiTaka",
     "grid",
     "interval",
     "simulate",
     "soft_bounds",
+    "summed",
 ]

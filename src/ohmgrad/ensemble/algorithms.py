@@ -1,8 +1,8 @@
 """The recursions of the papers, on arrays of one row that are read and written whole at every step.
 
 Wu et al. 2024 (arXiv 2406.12774) for digital SGD, Analog SGD and Tiki-Taka; Wu et al. 2025
-(arXiv 2502.06309) for residual learning. g is the stochastic gradient; rates are numbers, or tensors
-(T,) with one value for each run.
+(arXiv 2502.06309) for residual learning. g is the stochastic gradient, which arrays are pulsed with sample
+by sample; a transfer is one update. Rates are numbers, or tensors (T,) with one value for each run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from .runs import Runs
+from .samples import Samples, summed
 
 __all__ = ["AnalogSGD", "Digital", "ResidualLearning", "TikiTaka"]
 
@@ -36,9 +37,9 @@ class Digital:
         """W."""
         return state["W"]
 
-    def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
+    def step(self, state: Mapping[str, Any], gradient: Tensor | Samples) -> None:
         """One step."""
-        state["W"].sub_(state["lr"] * gradient)
+        state["W"].sub_(state["lr"] * summed(gradient))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class AnalogSGD:
         """W."""
         return state["W"].weight
 
-    def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
+    def step(self, state: Mapping[str, Any], gradient: Tensor | Samples) -> None:
         """One step."""
         state["W"].pulse(gradient, -state["lr"])
 
@@ -94,7 +95,7 @@ class ResidualLearning:
         """W + gamma P."""
         return state["W"].weight + state["gamma"].unsqueeze(1) * state["P"].weight
 
-    def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
+    def step(self, state: Mapping[str, Any], gradient: Tensor | Samples) -> None:
         """One step."""
         state["P"].pulse(gradient, -state["fast_lr"])
         state["W"].pulse(state["P"].weight, state["transfer_lr"])
@@ -104,7 +105,7 @@ class ResidualLearning:
 class TikiTaka:
     """Tiki-Taka (TTv1): `ResidualLearning` with gamma = 0, the gradient taken at W.
 
-    Gokmen & Haensch 2020; Wu et al. 2024, Theorem 3.
+    Gokmen & Haensch 2020; Wu et al. 2024, Theorem 4 of arXiv 2406.12774v1.
 
     Args:
         fast_lr: learning rate alpha of P (>= 0).
@@ -122,6 +123,6 @@ class TikiTaka:
         """W."""
         return state["W"].weight
 
-    def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
+    def step(self, state: Mapping[str, Any], gradient: Tensor | Samples) -> None:
         """One step."""
         ResidualLearning(self.fast_lr, self.transfer_lr).step(state, gradient)

@@ -15,6 +15,7 @@ from ..devices import Device, Elements, draw
 from ..errors import InputError, check_integer
 from ..pulses import Pulsing, apply_counts_, pulsed_update_
 from ..rng import Key
+from .samples import Samples
 
 if TYPE_CHECKING:
     from ..pulses.cpu_runs import Packed
@@ -67,8 +68,8 @@ class Arrays:
         self.updates = 0
         #: pulses up, pulses down, line toggles and slots of every run, int64 (T, 4)
         self.events = torch.zeros(len(self.devices), 4, dtype=torch.int64)
-        #: parallel updates so far, and in how many of them lines were clipped, int64 (T,): those that
-        #: needed more than `max_bl` pulses for their largest change, which falls short
+        #: samples of parallel updates so far, and in how many of them lines were clipped, int64 (T,): those
+        #: that needed more than `max_bl` pulses for their largest change, which falls short
         self.parallel, self.clipped = 0, torch.zeros(len(self.devices), dtype=torch.int64)
         self._dw_min = torch.tensor([device.dw_min for device in self.devices], dtype=torch.float64)
         self._one_by_one = any(e.form != "affine" for e in self.elements)
@@ -110,41 +111,58 @@ class Arrays:
 
     # --- primitives --------------------------------------------------------------------------------
 
-    def pulse(self, x: Tensor, lr: float | Tensor) -> None:
+    def pulse(self, x: Tensor | Samples, lr: float | Tensor) -> None:
         """Parallel update of every run, w[t] += lr[t] x[t] in expectation and to first order.
 
-        As `Tile.pulse` with d = 1.
+        As `Tile.pulse` with d = 1; with samples as that with all of them, x = lines and d = errors.
 
         Args:
-            x: (T, n).
+            x: (T, n), or samples.
             lr: a number, or (T,); negative to descend.
 
         Raises:
             InputError: when a shape does not match or a value is not finite; nothing is changed then.
         """
-        if x.shape != self.w.shape:
-            raise InputError(f"x is {tuple(x.shape)}, but these arrays need {tuple(self.w.shape)}")
+        lines, errors = self._samples(x)
         rate = torch.as_tensor(lr, dtype=torch.float64).expand(len(self)).contiguous()
-        if not bool(torch.isfinite(x.sum() + rate.sum())):
-            _raise_not_finite(x, rate)
-        if self.pulsing.fidelity == "mean":
-            self._change(x.double(), rate)
+        mean = self.pulsing.fidelity == "mean"
+        kind = torch.float64 if mean else torch.float32
+        lines, errors = lines.to(kind).contiguous(), errors.to(kind).contiguous()
+        if not all(bool(torch.isfinite(t).all()) for t in (lines, errors, rate)):
+            _raise_not_finite(lines, errors, rate)
+        if mean:
+            self._change(lines, errors, rate)
             self.updates += 1
             return
         from . import kernels  # numba takes half a second to import
 
         need = (rate.abs() / self._dw_min).numpy()
-        lines = x.float().contiguous()
-        kernels.clipped(lines.numpy(), need, self.pulsing.max_bl, self.clipped.numpy())
-        self.parallel += 1
+        kernels.clipped(lines.numpy(), errors.numpy(), need, self.pulsing.max_bl, self.clipped.numpy())
+        self.parallel += errors.shape[1]
         if self._one_by_one:
-            self._pulse_one_by_one(lines, rate)
+            self._pulse_one_by_one(lines, errors, rate)
         else:
             from ..pulses.cpu_runs import pulse_runs
 
-            own = (self.w.numpy(), self._packed, lines.numpy(), rate.numpy())
+            own = (self.w.numpy(), self._packed, lines.numpy(), errors.numpy(), rate.numpy())
             pulse_runs(*own, self.pulsing, self.updates, self.events.numpy())
         self.updates += 1
+
+    def _samples(self, x: Tensor | Samples) -> tuple[Tensor, Tensor]:
+        """Lines (1 or T, S, n) and errors (T, S)."""
+        runs, n = self.w.shape
+        if isinstance(x, Tensor):
+            if x.shape != (runs, n):
+                raise InputError(f"x is {tuple(x.shape)}, but these arrays need {(runs, n)}")
+            return x.unsqueeze(1), torch.ones(runs, 1)
+        lines, errors = x.stacked, x.errors
+        samples = lines.shape[1]
+        if tuple(lines.shape) not in ((1, samples, n), (runs, samples, n)) or errors.shape != (runs, samples):
+            raise InputError(
+                f"lines are {tuple(x.lines.shape)} and errors {tuple(errors.shape)}, but these arrays need "
+                f"lines of (samples, {n}) or ({runs}, samples, {n}), and errors of ({runs}, samples)"
+            )
+        return lines, errors
 
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
@@ -163,31 +181,29 @@ class Arrays:
 
     # --- the roads ---------------------------------------------------------------------------------
 
-    def _change(self, x: Tensor, lr: Tensor) -> None:
+    def _change(self, x: Tensor, d: Tensor, lr: Tensor) -> None:
         if self._one_by_one:
-            dw = lr.unsqueeze(1) * x
-            q = torch.where(dw >= 0, self.q_plus(self.w), self.q_minus(self.w))
-            self.w = self.clip(self.w + dw * q)
+            for xb, db in zip(x.unbind(1), d.unbind(1), strict=True):
+                dw = (lr * db).unsqueeze(1) * xb
+                q = torch.where(dw >= 0, self.q_plus(self.w), self.q_minus(self.w))
+                self.w = self.clip(self.w + dw * q)
         else:
             from ..pulses.cpu_runs import change_runs
 
-            change_runs(self.w.numpy(), self._packed, x.contiguous().numpy(), lr.numpy())
+            change_runs(self.w.numpy(), self._packed, x.numpy(), d.numpy(), lr.numpy())
 
-    def _pulse_one_by_one(self, x: Tensor, lr: Tensor) -> None:
-        one = torch.ones(1, 1)
+    def _pulse_one_by_one(self, x: Tensor, d: Tensor, lr: Tensor) -> None:
+        every = x.expand(len(self), *x.shape[1:])
         for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
-            row = slice(t, t + 1)
-            self.events[t] += torch.tensor(
-                pulsed_update_(
-                    self.w[row], elements, x[row], one, float(lr[t]), self.pulsing, key, self.updates
-                )
-            )
+            own = (self.w[t : t + 1], elements, every[t], d[t].unsqueeze(1), float(lr[t]))
+            self.events[t] += torch.tensor(pulsed_update_(*own, self.pulsing, key, self.updates))
 
     def _count(self, sign: int) -> None:
         counts = torch.full((1, self.n), sign, dtype=torch.int64)
         fidelity = self.pulsing.fidelity
         if fidelity == "mean":
-            self._change(torch.full_like(self.w, sign), self._dw_min)
+            one = torch.ones(len(self), 1, dtype=torch.float64)
+            self._change(torch.full_like(self.w, sign).unsqueeze(1), one, self._dw_min)
         elif self._one_by_one:
             for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
                 apply_counts_(self.w[t : t + 1], elements, counts, fidelity, key, self.updates)
@@ -291,13 +307,13 @@ def _stack(elements: Iterable[Elements]) -> Elements:
     return replace(rows[0], shape=(len(rows), rows[0].shape[1]), packed={}, **planes)
 
 
-def _raise_not_finite(x: Tensor, lr: Tensor) -> None:
-    for name, t in (("lr", lr.unsqueeze(1)), ("x", x)):
+def _raise_not_finite(x: Tensor, d: Tensor, lr: Tensor) -> None:
+    for name, t in (("lr", lr), ("the error", d), ("x", x)):
         bad = (~torch.isfinite(t)).nonzero()
         if len(bad):
-            run, line = (int(i) for i in bad[0])
+            at = tuple(bad[0].tolist())
+            where = "the lines of all runs" if name == "x" and len(x) < len(d) else f"run {at[0]}"
             raise InputError(
-                f"{name} has the value {float(t[run, line])} in run {run}, but must be finite: "
+                f"{name} has the value {float(t[at])} in {where}, but must be finite: "
                 "the run has diverged (lower the learning rate)"
             )
-    raise InputError("x is so large that its sum is not finite: the run has diverged")

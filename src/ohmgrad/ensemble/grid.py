@@ -18,13 +18,16 @@ from ..devices import Device, SoftBounds
 from ..errors import InputError, check_choice, check_number, shown
 from ..pulses import Pulsing
 from ..theory.arguments import check_objective
-from ..theory.problem import GradientNoise, Objective
+from ..theory.problem import GradientNoise, Objective, WeightNoise
 from .measures import Result
 from .run import check_seeds, simulate
 
 __all__ = ["QUANTILES", "Grid", "grid", "interval", "soft_bounds"]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+#: axes that belong to neither algorithm nor device
+OTHERS = ("sigma", "weight_noise", "start")
 
 
 def soft_bounds(tau: float, states: float = 1200) -> Device:
@@ -126,6 +129,7 @@ def grid(
     steps: int,
     device: Callable[..., Device] | None = soft_bounds,
     law: Literal["gaussian", "two-point"] = "gaussian",
+    batch: int | None = None,
     pulsing: Pulsing | None = None,
     record: int | Sequence[int] | None = None,
     tail: int | None = None,
@@ -134,9 +138,9 @@ def grid(
     """All combinations of the axes' values, each with all seeds, as one batch.
 
     An axis goes where its name belongs: to an option of the algorithm (lr, or fast_lr, transfer_lr and
-    gamma), to a parameter of `device` (tau, states), to the noise (sigma) or to the start. Seeds are the
-    same for every configuration, and so is the noise of the gradient: differences between configurations
-    are sharper than each one's interval.
+    gamma), to a parameter of `device` (tau, states), to the noise (sigma for `GradientNoise`, weight_noise
+    for `WeightNoise`) or to the start. Seeds are the same for every configuration, and so are noise and
+    minibatches: differences between configurations are sharper than each one's interval.
 
     Args:
         objective: f.
@@ -146,6 +150,7 @@ def grid(
         seeds: S seeds; steps: K.
         device: makes a device from the axes that bear its parameters' names; None for digital runs.
         law: of the gradient noise.
+        batch: samples of a step, as for `simulate`.
         pulsing, record, tail, progress: as for `simulate`, with the same warning where updates need more
             than `max_bl` pulses; `values("clipped.W")` has their share.
 
@@ -175,12 +180,14 @@ def grid(
     kept = check_seeds(seeds)
     options = _parameters("algorithm", algorithm)
     own = {} if device is None else _parameters("device", device)
-    known = {**options, **own, "sigma": None, "start": None}
+    known = {**options, **own, **dict.fromkeys(OTHERS)}
     for name in axes:
         check_choice("axis", name, known)
-    taken = [name for name in options if name in own or name in ("sigma", "start")]
+    taken = [name for name in options if name in own or name in OTHERS]
     if taken:
         raise InputError(f"axis {taken[0]!r} belongs to both algorithm and device: rename one of them")
+    if "sigma" in axes and "weight_noise" in axes:
+        raise InputError("sigma and weight_noise are both axes, but a grid has one kind of noise: drop one")
     missing = [name for name, needed in {**options, **own}.items() if needed and name not in axes]
     if missing:
         raise InputError(f"no value of {missing[0]!r}: add it to the axes, such as {missing[0]!r}: [...]")
@@ -199,13 +206,17 @@ def grid(
     if device is not None:
         made = [device(**{k: v for k, v in c.items() if k in own}) for c in configurations]
         devices = [d for d in made for _ in kept]
+    noises: Any = [GradientNoise(_number("sigma", c.get("sigma", 0.0)), law) for c in each]
+    if "weight_noise" in axes:
+        noises = [WeightNoise(_number("weight_noise", c["weight_noise"])) for c in each]
     result = simulate(
         objective,
         algorithm(**rates),
         seeds=kept * len(configurations),
         steps=steps,
         device=devices,
-        noise=[GradientNoise(_number("sigma", c.get("sigma", 0.0)), law) for c in each],
+        noise=noises,
+        batch=batch,
         start=start,
         pulsing=pulsing,
         record=record,

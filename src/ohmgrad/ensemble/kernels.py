@@ -16,38 +16,93 @@ from ..pulses.cpu_math import CONTRACT, gauss2, kernel, philox
 from ..pulses.trains import WHOLE
 from ..rng import Purpose
 
-__all__ = ["GAUSSIAN", "TWO_POINT", "add_noise", "clipped", "draw_noise", "measure", "quadratic", "squares"]
+__all__ = [
+    "GAUSSIAN",
+    "TWO_POINT",
+    "add_noise",
+    "clipped",
+    "draw_batch",
+    "draw_noise",
+    "errors",
+    "measure",
+    "quadratic",
+    "squares",
+    "sum_samples",
+]
 
 u32, f32 = np.uint32, np.float32
 
 GAUSSIAN, TWO_POINT = 0, 1
-GRADIENT_NOISE = Purpose.GRADIENT_NOISE
+GRADIENT_NOISE, MINIBATCH = Purpose.GRADIENT_NOISE, Purpose.MINIBATCH
 
 FAST = {"contract", "reassoc", "nnan", "nsz"}
 
 
 @kernel(fastmath=CONTRACT)
-def _noise_row(z, law, step, k0, k1):
-    """Noise of one seed; z is padded to a multiple of four."""
+def _noise_row(z, law, row, step, k0, k1):
+    """Noise of one seed and sample; z is padded to a multiple of four."""
     group = z.shape[0] // 4
     za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
     one = f32(1)
     if law == GAUSSIAN:
         for g in range(group):
-            a, b, c, d = philox(u32(g), u32(0), step, u32(GRADIENT_NOISE), k0, k1)
+            a, b, c, d = philox(u32(g), row, step, u32(GRADIENT_NOISE), k0, k1)
             za[g], zb[g] = gauss2(a, b)
             zc[g], zd[g] = gauss2(c, d)
     else:
         for g in range(group):
-            a, b, c, d = philox(u32(g), u32(0), step, u32(GRADIENT_NOISE), k0, k1)
+            a, b, c, d = philox(u32(g), row, step, u32(GRADIENT_NOISE), k0, k1)
             za[g], zb[g] = one - f32(2) * f32(a >> u32(31)), one - f32(2) * f32(b >> u32(31))
             zc[g], zd[g] = one - f32(2) * f32(c >> u32(31)), one - f32(2) * f32(d >> u32(31))
 
 
 @kernel()
-def _noise(z, law, seed, step):
+def _noise(z, law, seed, number, step):
     for s in range(z.shape[0]):
-        _noise_row(z[s], law[s], step, seed[s], u32(0))
+        for b in range(z.shape[1]):
+            _noise_row(z[s, b], law[s], u32(number[s, b]), step, seed[s], u32(0))
+
+
+@kernel()
+def _batch(number, m, seed, step):
+    """Sample i is drawn with probability (wanted still) / (left still), which gives any B of m alike."""
+    group = (m + 3) // 4
+    words = np.empty(4 * group, np.uint32)
+    for s in range(number.shape[0]):
+        for g in range(group):
+            a, b, c, d = philox(u32(g), u32(0), step, u32(MINIBATCH), seed[s], u32(0))
+            words[g], words[g + group], words[g + 2 * group], words[g + 3 * group] = a, b, c, d
+        size, found = number.shape[1], 0
+        for i in range(m):
+            if found < size and np.float64(words[i]) * (m - i) < (size - found) * 4294967296.0:
+                number[s, found] = i
+                found += 1
+
+
+@kernel(fastmath=FAST)
+def _errors(w, solution, lines, out):
+    n = w.shape[1]
+    gap = np.empty(n, np.float64)
+    for t in range(w.shape[0]):
+        for j in range(n):
+            gap[j] = w[t, j] - solution[j]
+        for s in range(lines.shape[0]):
+            total = 0.0
+            for j in range(n):
+                total += gap[j] * lines[s, j]
+            out[t, s] = total
+
+
+@kernel(fastmath=CONTRACT)
+def _sum_samples(lines, errors, out):
+    for t in range(out.shape[0]):
+        x = lines[t if lines.shape[0] > 1 else 0]
+        for j in range(out.shape[1]):
+            out[t, j] = 0.0
+        for s in range(errors.shape[1]):
+            d = errors[t, s]
+            for j in range(out.shape[1]):
+                out[t, j] += d * x[s, j]
 
 
 @kernel(fastmath=CONTRACT)
@@ -101,25 +156,51 @@ def _measure(w, below, above, total, peak):
 
 
 @kernel(fastmath=FAST)
-def _clipped(x, need, max_bl, count):
-    for t in range(x.shape[0]):
-        top = f32(0)
-        for j in range(x.shape[1]):
-            top = max(top, abs(x[t, j]))
-        count[t] += need[t] * np.float64(top) * (1.0 - WHOLE) > max_bl
+def _clipped(x, d, need, max_bl, count):
+    tops = np.zeros(x.shape[:2], np.float32)
+    for i in range(x.shape[0]):
+        for s in range(x.shape[1]):
+            top = f32(0)
+            for j in range(x.shape[2]):
+                top = max(top, abs(x[i, s, j]))
+            tops[i, s] = top
+    for t in range(d.shape[0]):
+        top = tops[t if x.shape[0] > 1 else 0]
+        for s in range(d.shape[1]):
+            most = need[t] * np.float64(top[s]) * np.float64(abs(d[t, s]))
+            count[t] += most * (1.0 - WHOLE) > max_bl
 
 
-def draw_noise(z: np.ndarray, law: np.ndarray, seed: np.ndarray, step: int) -> None:
+def draw_noise(z: np.ndarray, law: np.ndarray, seed: np.ndarray, number: np.ndarray, step: int) -> None:
     """Noise of unit standard deviation, addressed by (seed, step), into z.
 
-    With key (seed, 0), row 0 and purpose GRADIENT_NOISE: the numbers of `rng.gaussians`, or +1 where
-    the word of `rng.words` is below 2^31 and -1 where it is not.
+    With key (seed, 0), the sample as row and purpose GRADIENT_NOISE: the numbers of `rng.gaussians`, or +1
+    where the word of `rng.words` is below 2^31 and -1 where it is not.
 
     Args:
-        z: float32 (S, 4 ceil(n/4)); of each row the first n are the noise of n weights.
-        law: int64 (S,), GAUSSIAN or TWO_POINT; seed: uint32 (S,).
+        z: float32 (R, S, 4 ceil(n/4)); of each row the first n are the noise of n entries.
+        law: int64 (R,), GAUSSIAN or TWO_POINT; seed: uint32 (R,).
+        number: of the samples, int64 (R, S); 0 for one gradient in a step.
     """
-    _noise(z, law, seed, u32(step & 0xFFFFFFFF))
+    _noise(z, law, seed, number, u32(step & 0xFFFFFFFF))
+
+
+def draw_batch(number: np.ndarray, m: int, seed: np.ndarray, step: int) -> None:
+    """B of m samples without replacement, in order, addressed by (seed, step), into number, int64 (R, B).
+
+    With key (seed, 0), row 0 and purpose MINIBATCH. seed: uint32 (R,).
+    """
+    _batch(number, m, seed, u32(step & 0xFFFFFFFF))
+
+
+def errors(w: np.ndarray, solution: np.ndarray, lines: np.ndarray, out: np.ndarray) -> None:
+    """x_s (w - w*) of samples x_s, (m, n), into out (T, m); all float64."""
+    _errors(w, solution, lines, out)
+
+
+def sum_samples(lines: np.ndarray, errors: np.ndarray, out: np.ndarray) -> None:
+    """sum_s d_s x_s into out (T, n); lines (1 or T, S, n), errors (T, S); all float64."""
+    _sum_samples(lines, errors, out)
 
 
 def quadratic(
@@ -139,14 +220,14 @@ def add_noise(g: np.ndarray, z: np.ndarray, row: np.ndarray, sigma: np.ndarray) 
     _add_noise(g, z, row, sigma)
 
 
-def clipped(x: np.ndarray, need: np.ndarray, max_bl: int, count: np.ndarray) -> None:
-    """Adds 1 to count, int64 (T,), where K = need max_i |x_i| > max_bl: probabilities of lines exceed 1.
-    Not where it does so by the rounding of float32 alone.
+def clipped(x: np.ndarray, d: np.ndarray, need: np.ndarray, max_bl: int, count: np.ndarray) -> None:
+    """Adds to count, int64 (T,), the samples with K = need max_i |x_i| |d| > max_bl: probabilities of lines
+    exceed 1. Not where it does so by the rounding of float32 alone.
 
     Args:
-        x: float32 (T, n); need: |lr|/dw_min, float64 (T,).
+        x: float32 (1 or T, S, n); d: float32 (T, S); need: |lr|/dw_min, float64 (T,).
     """
-    _clipped(x, need, float(max_bl), count)
+    _clipped(x, d, need, float(max_bl), count)
 
 
 def measure(w: np.ndarray, below: np.ndarray, above: np.ndarray, total: np.ndarray, peak: np.ndarray) -> None:

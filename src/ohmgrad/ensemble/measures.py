@@ -27,12 +27,13 @@ class Result:
         tail_weight: mean of W_k over the tail, (T, n); tail_peak: mean of max_i |W_k,i|, (T,).
         mean_squared_gradient: (1/K) sum_{k<K} ||grad f(W_k)||^2, the left side of the theorems, (T,).
         saturation: for each array S = (1/K) sum_{k<K} r_k^2/(1 - r_k^2), (T,), with r_k the largest
-            |w|/|bound ahead| of its elements: S_K of Theorem 1 for "W" of Analog SGD, S_K^TT of
-            Theorem 3 for "P". Infinite if an element stood at its bound.
-        peak: for each array the largest r_k, (T,): W_max/tau of Theorem 1, P_max/tau of Theorem 3.
-        clipped: for each array the share of its updates that needed more than `max_bl` pulses for their
-            largest change, |lr| max_i |x_i| > max_bl dw_min, (T,): lines are clipped there, and the step
-            falls short. Zero at fidelity "mean".
+            |w|/|bound ahead| of its elements: S_K of Theorem 2 for "W" of Analog SGD. Infinite if an element
+            stood at its bound.
+        peak: for each array the largest r_k, (T,): W_max/tau of Theorem 2, P_max/tau of Theorem 4 (arXiv
+            2406.12774v1).
+        clipped: for each array the share of its updates, sample by sample, that needed more than `max_bl`
+            pulses for their largest change, |lr d| max_i |x_i| > max_bl dw_min, (T,): lines are clipped
+            there, and the step falls short. Zero at fidelity "mean".
         weight: W_K, (T, n).
         arrays: weights of each array at the end, (T, n).
         events: for each array pulses up, pulses down, line toggles and slots, int64 (T, 4).

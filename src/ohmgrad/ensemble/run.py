@@ -1,4 +1,4 @@
-"""Run a batch: one gradient, one noise and one step for all runs at a time."""
+"""Run a batch: one gradient and one step for all runs at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ..devices import Device
 from ..errors import InputError, check_integer, is_integer, shown
 from ..pulses import Pulsing
 from ..theory.arguments import check_objective
-from ..theory.problem import GradientNoise, Objective, Quadratic
+from ..theory.problem import GradientNoise, Objective, WeightNoise
+from .gradients import Gradients, check_samples
 from .measures import Meter, Result, merge, recorded_steps
 from .runs import Algorithm, Runs
 
@@ -25,8 +26,11 @@ __all__ = ["check_seeds", "simulate"]
 #: share of a run's updates with clipped lines from which on it is warned of
 CLIPPED = 0.05
 
-#: runs for which another thread is worth its while, and runs of a block whose arrays fit a cache
+#: samples of all runs for which another thread is worth its while, and runs of a block that fits a cache
 SMALL, LARGE = 16, 1000
+
+#: noise of the runs: one kind, one for all or one for each
+Noises = GradientNoise | WeightNoise | Sequence[GradientNoise] | Sequence[WeightNoise]
 
 
 def simulate(
@@ -36,7 +40,8 @@ def simulate(
     seeds: Sequence[int],
     steps: int,
     device: Device | Sequence[Device] | None = None,
-    noise: GradientNoise | Sequence[GradientNoise] | None = None,
+    noise: Noises | None = None,
+    batch: int | None = None,
     start: float | Tensor = 0.0,
     pulsing: Pulsing | None = None,
     record: int | Sequence[int] | None = None,
@@ -46,9 +51,12 @@ def simulate(
     """T runs of one algorithm on one objective, each with its own seed, device, noise, rates and start.
 
     A run is, at fidelity "pulsed" and "pulse-by-pulse", what a tile of shape (1, n) with that seed does
-    (see `Arrays`); at "mean" it is the discrete-time dynamics in float64. The noise of the gradient is
-    addressed by (seed, step), so that it is the same for all algorithms, devices and fidelities. This is
+    (see `Arrays`); at "mean" it is the discrete-time dynamics in float64. Noise and minibatches are
+    addressed by (seed, step), so that they are the same for all algorithms, devices and fidelities. This is
     the fast engine; `ohmgrad.theory.simulate` is the plain specification, for any step function.
+
+    An objective with samples (`Objective.lines`) is pulsed sample by sample, with the errors at the weights
+    before the step: a run then does what its tile does when it is pulsed with that batch.
 
     Blocks of runs are spread over `torch.get_num_threads()` threads. A run depends on its own arguments
     only: on no other run in the batch and on no number of threads, to the bit for a `Quadratic`, else to
@@ -61,7 +69,11 @@ def simulate(
         seeds: T integers in [0, 2^32).
         steps: K (>= 1).
         device: one for all runs or one for each; may be left out for digital runs.
-        noise: added to the gradient; one or T; None for none.
+        noise: one or T; None for none. `GradientNoise` is added to the gradient; with S samples in a step to
+            each of their terms, sigma/sqrt(S) an entry, so that every term has a direction of its own.
+            `WeightNoise` needs samples, and leaves each on its lines.
+        batch: samples B of a step, drawn anew from the m of the objective without replacement, in their
+            order; each stands for m/B. None for all m.
         start: W_0: a number, (n,) or (T, n), inside the device's range.
         pulsing: fidelity, bit length and management; "pulsed" with BL <= 31 by default. Updates that need
             more pulses fall short; a warning tells when a run has more than 5 % of them (`Result.clipped`).
@@ -88,24 +100,25 @@ def simulate(
         raise InputError(
             f"algorithm is {shown(algorithm)}, but must be an instance with its rates, such as AnalogSGD(0.1)"
         )
-    runs = _check(objective, seeds, device, noise, start, pulsing or Pulsing())
+    runs = _check(objective, seeds, device, noise, batch, start, pulsing or Pulsing())
     steps = check_integer("steps", steps, 1)
     tail = check_integer("tail", max(1, steps // 5) if tail is None else tail, 1, steps)
     recorded = recorded_steps(record, steps)
-    threads = min(torch.get_num_threads(), -(-len(runs) // SMALL))
+    samples = len(runs) * (batch or objective.samples)
+    threads = min(torch.get_num_threads(), len(runs), -(-samples // SMALL))
     count = threads * -(-len(runs) // (LARGE * threads))
     clock = _Clock(steps, count, progress)
 
     def run(block: Runs) -> Result:
         state = algorithm.init(block)
         meter = Meter(len(block), block.n, steps, tail, recorded, state)
-        evaluate, noisy = _evaluator(objective, len(block)), _Noise(block)
+        gradients = Gradients(objective, block, batch)
         for k in range(steps + 1):
             w = algorithm.weight(state)
-            loss, gradient = evaluate(w, meter.wants_loss(k))
+            loss, gradient = gradients.mean(w, meter.wants_loss(k))
             meter.add(k, w, loss, gradient)
             if k < steps:
-                algorithm.step(state, noisy(gradient, k))
+                algorithm.step(state, gradients.stochastic(w, gradient, k))
                 clock.tick()
         return meter.result(algorithm.weight(state))
 
@@ -183,15 +196,17 @@ def _check(
     objective: Objective,
     seeds: Sequence[int],
     device: Device | Sequence[Device] | None,
-    noise: GradientNoise | Sequence[GradientNoise] | None,
+    noise: Noises | None,
+    batch: int | None,
     start: float | Tensor,
     pulsing: Pulsing,
 ) -> Runs:
     check_objective(objective)
     kept = check_seeds(seeds)
     size, n = len(kept), objective.n
-    devices = () if device is None else _each("device", device, Device, size)
-    noises = _each("noise", GradientNoise(0.0) if noise is None else noise, GradientNoise, size)
+    devices = () if device is None else _each("device", device, Device, size, "a Device")
+    noises = tuple(_noises(GradientNoise(0.0) if noise is None else noise, size))
+    check_samples(objective, noises, batch)
     try:
         w = torch.as_tensor(start, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
@@ -201,14 +216,22 @@ def _check(
     if not bool(torch.isfinite(w).all()):
         raise InputError("start has a value that is not finite")
     w = w.expand(size, n)
-    return Runs(n, kept, w, tuple(devices), tuple(noises), pulsing, size)
+    return Runs(n, kept, w, tuple(devices), noises, pulsing, size)
 
 
-def _each(name: str, value: Any, kind: type, size: int) -> list[Any]:
+def _noises(noise: Noises, size: int) -> list[Any]:
+    kinds = (GradientNoise, WeightNoise)
+    each = _each("noise", noise, kinds, size, "a GradientNoise or a WeightNoise")
+    if len({type(one) for one in each}) > 1:
+        raise InputError("noise is GradientNoise in some runs and WeightNoise in others: give one kind")
+    return each
+
+
+def _each(name: str, value: Any, kind: type | tuple[type, ...], size: int, wanted: str) -> list[Any]:
     each = [value] * size if isinstance(value, kind) else list(value) if _listed(value) else [value]
     wrong = [v for v in each if not isinstance(v, kind)]
     if wrong:
-        raise InputError(f"{name} is {shown(wrong[0])}, but must be a {kind.__name__}, or one for each run")
+        raise InputError(f"{name} is {shown(wrong[0])}, but must be {wanted}, or one for each run")
     if len(each) != size:
         raise InputError(f"{len(each)} values of {name} for {size} seeds: give one, or one for each run")
     return each
@@ -216,56 +239,3 @@ def _each(name: str, value: Any, kind: type, size: int) -> list[Any]:
 
 def _listed(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _evaluator(objective: Objective, runs: int) -> Callable[[Tensor, bool], tuple[Tensor | None, Tensor]]:
-    """A function of weights (T, n) that gives the loss (T,), where wanted, and the gradient (T, n)."""
-    if isinstance(objective, Quadratic):
-        from . import kernels
-
-        hessian = objective.hessian.contiguous().numpy()
-        solution = objective.solution.contiguous().numpy()
-        loss = torch.empty(runs, dtype=torch.float64)
-        gradient = torch.empty(runs, objective.n, dtype=torch.float64)
-
-        def quadratic(w: Tensor, want_loss: bool) -> tuple[Tensor | None, Tensor]:
-            kernels.quadratic(w.contiguous().numpy(), hessian, solution, gradient.numpy(), loss.numpy())
-            return loss if want_loss else None, gradient
-
-        return quadratic
-
-    def general(w: Tensor, want_loss: bool) -> tuple[Tensor | None, Tensor]:
-        loss = objective.loss(w).detach().double() if want_loss else None
-        gradient = objective.gradient(w).detach().double().contiguous()
-        if gradient.shape != w.shape or (loss is not None and loss.shape != w.shape[:1]):
-            got = f"{tuple(gradient.shape)} gradients" + (
-                "" if loss is None else f", {tuple(loss.shape)} losses"
-            )
-            raise InputError(f"the objective gave {got} for weights of {tuple(w.shape)}")
-        return loss, gradient
-
-    return general
-
-
-class _Noise:
-    """Adds the noise of every run to a gradient; runs with one seed and law share their numbers."""
-
-    def __init__(self, runs: Runs) -> None:
-        from . import kernels
-
-        laws = {"gaussian": kernels.GAUSSIAN, "two-point": kernels.TWO_POINT}
-        rows: dict[tuple[int, int], int] = {}
-        pairs = [(seed, laws[noise.law]) for seed, noise in zip(runs.seeds, runs.noises, strict=True)]
-        self._row = np.array([rows.setdefault(pair, len(rows)) for pair in pairs], np.int64)
-        self._seed = np.array([seed for seed, _ in rows], np.uint32)
-        self._law = np.array([law for _, law in rows], np.int64)
-        self._sigma = np.array([noise.sigma for noise in runs.noises], np.float64)
-        self._z = np.zeros((len(rows), 4 * ((runs.n + 3) // 4)), np.float32)
-        self._kernels = kernels
-
-    def __call__(self, gradient: Tensor, step: int) -> Tensor:
-        """The stochastic gradient of this step, in the memory of the mean gradient."""
-        if self._sigma.any():
-            self._kernels.draw_noise(self._z, self._law, self._seed, step)
-            self._kernels.add_noise(gradient.numpy(), self._z, self._row, self._sigma)
-        return gradient

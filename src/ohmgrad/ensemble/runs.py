@@ -12,7 +12,7 @@ from torch import Tensor
 from ..devices import Device
 from ..errors import InputError, check_integer, shown
 from ..pulses import Pulsing
-from ..theory.problem import GradientNoise
+from ..theory.problem import GradientNoise, WeightNoise
 from .arrays import Arrays
 
 __all__ = ["Algorithm", "Runs"]
@@ -27,18 +27,18 @@ class Runs:
         seeds: of the runs.
         start: starting weights, float64 (R, n).
         devices: of the runs; none for digital runs.
-        noises: of the runs' gradients.
+        noises: of the runs, all of one kind.
         pulsing: how wanted changes become pulses.
-        batch: T; first, stride: the runs are those numbered first, first + stride, ... in the batch.
+        total: T; first, stride: the runs are those numbered first, first + stride, ... in the batch.
     """
 
     n: int
     seeds: tuple[int, ...]
     start: Tensor
     devices: tuple[Device, ...]
-    noises: tuple[GradientNoise, ...]
+    noises: tuple[GradientNoise, ...] | tuple[WeightNoise, ...]
     pulsing: Pulsing
-    batch: int
+    total: int
     first: int = 0
     stride: int = 1
 
@@ -86,14 +86,14 @@ class Runs:
             rate = torch.as_tensor(value, dtype=torch.float64)
         except (TypeError, ValueError, RuntimeError):
             raise InputError(
-                f"{name} is {shown(value)}, but must be a number or of ({self.batch},)"
+                f"{name} is {shown(value)}, but must be a number or of ({self.total},)"
             ) from None
-        if rate.dim() > 1 or (rate.dim() == 1 and len(rate) not in (1, self.batch)):
-            raise InputError(f"{name} is {tuple(rate.shape)}, but must be a number or of ({self.batch},)")
+        if rate.dim() > 1 or (rate.dim() == 1 and len(rate) not in (1, self.total)):
+            raise InputError(f"{name} is {tuple(rate.shape)}, but must be a number or of ({self.total},)")
         if not bool(((rate >= 0) & torch.isfinite(rate)).all()):
             worst = rate.reshape(-1)[~((rate >= 0) & torch.isfinite(rate)).reshape(-1)][0]
             raise InputError(f"{name} is {shown(float(worst))}, but must be a number in [0, inf)")
-        return rate.expand(self.batch)[self.first :: self.stride].contiguous()
+        return rate.expand(self.total)[self.first :: self.stride].contiguous()
 
 
 class Algorithm(Protocol):
@@ -104,9 +104,13 @@ class Algorithm(Protocol):
     gradient at `weight(state)` and adds the noise, so that all algorithms see the same noise at the same
     seed. Rates that differ between runs go through `runs.rate`, which picks those of the block.
 
+    The gradient is a tensor (R, n), or `Samples` where the objective has samples: an array's `pulse` takes
+    both, and `summed` makes a tensor of both.
+
     Example: Analog SGD with momentum in a digital buffer.
 
         >>> from dataclasses import dataclass
+        >>> from ohmgrad.ensemble import summed
         >>> @dataclass(frozen=True)
         ... class Momentum:
         ...     lr: float
@@ -116,7 +120,7 @@ class Algorithm(Protocol):
         ...     def weight(self, state):
         ...         return state["W"].weight
         ...     def step(self, state, gradient):
-        ...         state["M"].mul_(0.9).add_(gradient)
+        ...         state["M"].mul_(0.9).add_(summed(gradient))
         ...         state["W"].pulse(state["M"], -state["lr"])
     """
 
@@ -128,6 +132,6 @@ class Algorithm(Protocol):
         """The weights at which loss and gradient are taken, float64 (R, n); read only."""
         ...
 
-    def step(self, state: Mapping[str, Any], gradient: Tensor) -> None:
-        """One step with the stochastic gradient, float64 (R, n)."""
+    def step(self, state: Mapping[str, Any], gradient: Any) -> None:
+        """One step with the stochastic gradient: float64 (R, n), or `Samples`."""
         ...

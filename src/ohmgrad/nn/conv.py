@@ -32,7 +32,7 @@ class _Convolution(torch.autograd.Function):
     ) -> Tensor:
         y = torch.convolution(x, layer.effective_weight(), None, *layer.geometry)
         layer.count_products(y, "forward")
-        ctx.save_for_backward(x, y, scale)
+        ctx.save_for_backward(x, y if ctx.needs_input_grad[2] else None, scale)
         ctx.layer, ctx.weight = layer, weight
         wide = scale.view(-1, *[1] * layer.dims)
         return y * wide if bias is None else torch.addcmul(bias.view_as(wide), y, wide)

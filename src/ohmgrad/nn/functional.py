@@ -85,7 +85,7 @@ def first_order(backward: Backward) -> Backward:
             return backward(ctx, *grads)
         with torch.no_grad():
             outputs = backward(ctx, *grads)
-        sources = [t for t in (*grads, ctx.weight, *ctx.saved_tensors) if t.requires_grad]
+        sources = [t for t in (*grads, ctx.weight, *ctx.saved_tensors) if t is not None and t.requires_grad]
         return tuple(None if v is None else _NoSecondDerivative.apply(v, *sources) for v in outputs)
 
     return wrapped
@@ -100,7 +100,7 @@ class _Product(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, tile: Tile
     ) -> Tensor:
         y = tile.forward(x)
-        ctx.save_for_backward(x, y, scale)
+        ctx.save_for_backward(x, y if ctx.needs_input_grad[2] else None, scale)  # y for the scale alone
         ctx.tile, ctx.weight = tile, weight
         return y * scale if bias is None else torch.addcmul(bias, y, scale)
 
@@ -148,7 +148,7 @@ class _SplitProduct(torch.autograd.Function):
         y = x.new_empty(layer.bands, len(x), len(weight))
         for tile, block in layer.placed():
             y[block.band, :, block.rows] = tile.forward(x[:, block.lines])
-        ctx.save_for_backward(x, y, scale)
+        ctx.save_for_backward(x, y if ctx.needs_input_grad[2] else None, scale)
         ctx.layer, ctx.weight = layer, weight
         total = (y * scale.view(layer.bands, 1, -1)).sum(0)  # digital, after the ADC
         return total if bias is None else total.add_(bias)

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import InputError, check_number, shown
 from .base import AnalogOptimizer
-from .rounding import round_to_pulses
+from .rounding import check_momentum, round_to_pulses
 
 __all__ = ["AnalogMomentum"]
 
@@ -55,13 +54,7 @@ class AnalogMomentum(AnalogOptimizer):
         super().__init__(params, {"lr": lr}, momentum=momentum, **digital)
 
     def check(self, group: dict[str, Any]) -> None:
-        check_number("momentum", group["momentum"], low=0, high=1, open_high=True)
-        check_number("dampening", group["dampening"], low=0, high=1)
-        if group["nesterov"] and (group["dampening"] or not group["momentum"]):
-            raise InputError(
-                f"nesterov is True with momentum {shown(group['momentum'])} and dampening "
-                f"{shown(group['dampening'])}, but needs momentum > 0 and dampening = 0"
-            )
+        check_momentum(group)
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from .agad import AGAD
 from .base import AnalogOptimizer
 from .cttv2 import ChoppedTTv2
+from .eapu import EaPU
 from .gradient_counts import GradientCounts
 from .mixed_precision import MixedPrecision
 from .momentum import AnalogMomentum
@@ -15,6 +16,7 @@ from .multi_tile import MultiTile
 from .residual import ResidualLearning
 from .residual_v2 import ResidualLearningV2
 from .sgd import AnalogSGD
+from .sign_rule import SignRule
 from .sp_tracking import SPTracking
 from .sp_tracking_chopped import ChoppedSPTracking
 from .tiki_taka import TikiTaka
@@ -32,6 +34,8 @@ ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "mixed-precision": MixedPrecision,
     "gradient-counts": GradientCounts,
     "momentum": AnalogMomentum,
+    "sign-rule": SignRule,
+    "eapu": EaPU,
     "residual": ResidualLearning,
     "residual-v2": ResidualLearningV2,
     "multi-tile": MultiTile,

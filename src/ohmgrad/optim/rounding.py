@@ -2,15 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..crossbar import Tile
+from ..errors import InputError, check_number, shown
 from ..pulses import rounding
+from ..rng import Purpose
 from .states import check_plane
 
-__all__ = ["round_to_pulses", "send_whole_pulses"]
+__all__ = ["by_chance", "check_momentum", "digital_gradient", "round_to_pulses", "send_whole_pulses"]
+
+
+def check_momentum(group: dict[str, Any]) -> None:
+    """Raise InputError when momentum, dampening or nesterov of a parameter group is not as torch has it."""
+    check_number("momentum", group["momentum"], low=0, high=1, open_high=True)
+    check_number("dampening", group["dampening"], low=0, high=1)
+    if group["nesterov"] and (group["dampening"] or not group["momentum"]):
+        raise InputError(
+            f"nesterov is True with momentum {shown(group['momentum'])} and dampening "
+            f"{shown(group['dampening'])}, but needs momentum > 0 and dampening = 0"
+        )
+
+
+def digital_gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
+    """d^T x, (rows, cols) float32.
+
+    Args:
+        x: (samples, cols); d: (samples, rows).
+
+    Raises:
+        InputError: when a value is not finite.
+    """
+    x, d = _factors(x, d)
+    rounding.check_factors(x, d)
+    return _gradient(tile, x, d)
+
+
+def by_chance(tile: Tile, v: Tensor, most: int, purpose: int = Purpose.ROUNDING) -> Tensor:
+    """Numbers of pulses (rows, cols), rounded by chance to whole ones, at most `most` either way: int64.
+
+    The numbers drawn belong to the tile's next update.
+    """
+    v, number = v.contiguous(), tile.count("updates")
+    if tile.backend_name == "numba":
+        from ..pulses import cpu_rounding as cpu
+
+        return cpu.stochastic_counts(v, tile.key, number, most, purpose)
+    return rounding.stochastic_counts(v, tile.key, number, most, purpose)
 
 
 def send_whole_pulses(
@@ -71,17 +113,17 @@ def round_to_pulses(
     keep: float = 0.0,
     gain: float = 1.0,
     look_ahead: bool = False,
+    most: int | None = None,
 ) -> None:
     """M' = keep M + gain d^T x; then rate M' goes to the elements, rounded by chance to whole pulses.
-
-    An element gets at most `most_counts` of them, which take it to its bound.
 
     Args:
         tile: (rows, cols).
         x: (samples, cols); d: (samples, rows).
-        rate: -lr to descend.
+        rate: -lr to descend; infinite for `most` pulses wherever M' is not 0.
         m: M, (rows, cols), float32, changed in place; None for none, and then gain d^T x is sent.
         look_ahead: send rate (d^T x + keep M') instead.
+        most: largest number of pulses of an element; None for `most_counts`, which take it to its bound.
 
     Raises:
         InputError: when a value of x or d is not finite, or m has another shape; nothing is changed then.
@@ -97,7 +139,7 @@ def round_to_pulses(
         sends = np.ones(tile.shape[0], np.uint8)
         up, down, toggles, slots = cpu.digital_update(
             tile.weight, tile.elements, m, x, d, cpu.STOCHASTIC, keep, gain, look_ahead, pulses, sends,
-            tile.key, tile.count("updates"),
+            tile.key, tile.count("updates"), most,
         )  # fmt: skip
         tile.wrote()
         tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
@@ -108,8 +150,7 @@ def round_to_pulses(
     if m is not None:
         m.copy_(keep * m + send)
         send = g + keep * m if look_ahead else m
-    most = rounding.most_counts(tile.elements)
-    tile.pulse_counts(rounding.stochastic_counts(pulses * send, tile.key, tile.count("updates"), most))
+    tile.pulse_counts(by_chance(tile, pulses * send, most or rounding.most_counts(tile.elements)))
 
 
 def _fused(tile: Tile) -> bool:

@@ -23,7 +23,7 @@ class AnalogSGD(AnalogOptimizer):
 
     to first order, sample by sample; on an asymmetric linear device W' = W - lr g - (lr/tau) |g| W.
     It stalls at an error that no learning rate removes, because every sample's gradient noise pulls W
-    towards the symmetric point (Theorems 1 and 2 of Wu et al. 2024).
+    towards the symmetric point (Theorems 2 and 3 of Wu et al. 2024, arXiv v1 of 2406.12774).
 
     Args:
         params: parameters or groups of a converted model.

@@ -1,7 +1,7 @@
 """Tiki-Taka (TTv1): a fast array collects the gradient, and moves slowly into the array of weights.
 
-Gokmen & Haensch 2020 (10.3389/fnins.2020.00103); shown to converge exactly by Wu et al. 2024
-(arXiv 2406.12774, Theorem 3).
+Gokmen & Haensch 2020 (10.3389/fnins.2020.00103); said to converge exactly by Wu et al. 2024
+(arXiv v1 of 2406.12774, Theorem 4).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from .cpu_math import UPDATE_NOISE, as_int, gauss_list, kernel, philox, threads
 from .cpu_rows import AHEAD, event, replay
 from .rounding import check_factors, most_counts
 
-__all__ = ["digital_update", "gradient"]
+__all__ = ["digital_update", "gradient", "stochastic_counts"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -79,11 +79,11 @@ def _finish(events, most):
 
 
 @njit(inline="always", error_model="numpy")
-def _round_row(r, v, limit, step, k0, k1, u, count):
+def _round_row(r, v, limit, step, purpose, k0, k1, u, count):
     """Stochastic rounding of v, in pulses; u is scratch, padded to a multiple of four."""
     group = u.shape[0] // 4
     for i in range(group):
-        a, b, c, d = philox(u32(i), u32(r), step, u32(ROUNDING), k0, k1)
+        a, b, c, d = philox(u32(i), u32(r), step, purpose, k0, k1)
         u[i], u[group + i] = i32(a >> u32(1)), i32(b >> u32(1))
         u[2 * group + i], u[3 * group + i] = i32(c >> u32(1)), i32(d >> u32(1))
     for j in range(v.shape[0]):
@@ -177,7 +177,7 @@ def _rows(
             else:
                 for j in range(n):
                     v[j] = pulse * h[r, j]
-            _round_row(r, v, limit, step, k0, k1, u, count)
+            _round_row(r, v, limit, step, u32(ROUNDING), k0, k1, u, count)
         k = _list_row(count, columns, most)
         largest = f32(0)
         for i in range(k):
@@ -238,6 +238,7 @@ def digital_update(
     sends: np.ndarray,
     key: Key,
     step: int,
+    limit: int | None = None,
 ) -> list[int]:
     """With g = sum_b d_b x_b^T: h' = keep h + gain g, and pulses from h' to the elements, in place.
 
@@ -250,6 +251,7 @@ def digital_update(
         look_ahead: STOCHASTIC rounds pulse (g + keep h') instead.
         sends: uint8 (rows,), not 0 where a row may send.
         key, step: address of the random numbers.
+        limit: largest number of pulses of an element; None for `most_counts`.
 
     Returns:
         Pulses up, pulses down, line toggles, slots, as `Tile.pulse_counts` counts them.
@@ -263,9 +265,10 @@ def digital_update(
     workers = threads() if x.shape[0] * rows * cols >= PARALLEL_FROM else 1
     chunks = 1 if workers == 1 else 4 * workers
     events, most = np.zeros((chunks, 4), np.int64), np.zeros((chunks, cols), np.float32)
+    limit = limit or most_counts(elements)
     update = _update if workers == 1 else _update_parallel
     update(
-        chunks, store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), f32(most_counts(elements)),
+        chunks, store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), f32(limit),
         w.numpy(), planes, slopes, kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), _key(key), events,
         most,
     )  # fmt: skip
@@ -290,3 +293,20 @@ def gradient(x: Tensor, d: Tensor) -> Tensor:
     g = np.empty((d.shape[1], x.shape[1]), np.float32)
     _gradient(x.numpy(), d.numpy(), g)
     return from_numpy(g)
+
+
+@kernel()
+def _counts(v, limit, step, purpose, key, n):
+    cols = v.shape[1]
+    u, count = np.empty(4 * ((cols + 3) // 4), np.int32), np.empty(cols, np.float32)
+    for r in range(v.shape[0]):
+        _round_row(r, v[r], limit, step, purpose, key[0], key[1], u, count)
+        for j in range(cols):
+            n[r, j] = np.int64(count[j])
+
+
+def stochastic_counts(v: Tensor, key: Key, number: int, most: int, purpose: int = ROUNDING) -> Tensor:
+    """As `rounding.stochastic_counts`, to the bit, for v float32 and contiguous."""
+    n = np.empty(tuple(v.shape), np.int64)
+    _counts(v.numpy(), f32(most), u32(number & 0xFFFFFFFF), u32(purpose), _key(key), n)
+    return from_numpy(n)

@@ -97,12 +97,14 @@ def whole_counts_(h: Tensor, step: float, most: int = MOST) -> Tensor:
     return n.long()
 
 
-def stochastic_counts(v: Tensor, key: Key, number: int, most: int = MOST) -> Tensor:
+def stochastic_counts(
+    v: Tensor, key: Key, number: int, most: int = MOST, purpose: int = Purpose.ROUNDING
+) -> Tensor:
     """Round numbers of pulses to whole ones, up or down by chance, so that the expectation is exact.
 
     Args:
         v: float32 (rows, cols), in pulses.
-        key, number: address of the uniform numbers (31 bits each); `number` counts the updates.
+        key, number, purpose: address of the uniform numbers (31 bits each); `number` counts the updates.
         most: largest number of pulses; what is beyond is lost.
 
     Returns:
@@ -111,6 +113,6 @@ def stochastic_counts(v: Tensor, key: Key, number: int, most: int = MOST) -> Ten
     v = v.nan_to_num(nan=0.0)
     size = v.abs().clamp(max=float(most))
     low = torch.floor(size)
-    u = words(v.shape[1], torch.arange(v.shape[0]), number, Purpose.ROUNDING, key) >> 1
+    u = words(v.shape[1], torch.arange(v.shape[0]), number, purpose, key) >> 1
     up = u < ((size - low).double() * 2.0**31).long()
     return ((low.long() + up.long()) * torch.sign(v)).long()

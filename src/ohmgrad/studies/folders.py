@@ -80,7 +80,10 @@ def check_folder(folder: Path, spec: RunSpec, resume: bool) -> None:
 def _check_same(folder: Path, old: Row, new: Row) -> None:
     for name in new:
         more = name == "epochs" and new[name] > old[name]
-        if old[name] != new[name] and not more:
+        ordered = isinstance(new[name], dict) and list(old[name]) != list(
+            new[name]
+        )  # the first pattern counts
+        if (old[name] != new[name] or ordered) and not more:
             raise InputError(
                 f"{folder} holds a run with {name} = {shown(old[name])}, not {shown(new[name])}: use the "
                 "same settings to resume (epochs may be raised), or choose another --out"

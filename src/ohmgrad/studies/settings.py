@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InputError, check_choice, is_integer, shown
-from ..models import MODELS
+from ..models import check_model
 
 __all__ = ["at_least_two", "check_settings"]
 
@@ -78,7 +78,7 @@ def _list(name: str, value: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)) or not value:
         raise InputError(f"{name} is {shown(value)}, but must be a list, such as {example}")
     if names:
-        values = tuple(check_choice(f"entry of {name}", v, MODELS) if name == "models" else v for v in value)
+        values = tuple(check_model(v, f"entry of {name}") if name == "models" else v for v in value)
         if not all(isinstance(v, str) for v in values):
             raise InputError(f"{name} is {shown(value)}, but must be a list of names, such as {example}")
     else:

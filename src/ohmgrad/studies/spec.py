@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data import DATASETS
+from ..data import check_data
 from ..devices import Device
 from ..devices.presets import preset
 from ..errors import (
@@ -23,12 +23,15 @@ from ..errors import (
     python_numbers,
     shown,
 )
-from ..models import MODELS, build
+from ..models import build, check_model
 from ..nn import convert
 from ..optim import registry
 from ..periphery import NOISY_PERIPHERY, Periphery
 from ..pulses import FIDELITIES, Pulsing
+from ..vision import IMAGENET, check_weights_name, is_vision
 from ..yaml_text import read_yaml
+from .groups import check_factors, parameter_groups
+from .images import AUGMENTATIONS
 
 __all__ = ["ALGORITHMS", "PERIPHERIES", "RunSpec"]
 
@@ -41,18 +44,30 @@ class RunSpec:
     """What to train: every algorithm with every seed.
 
     Args:
-        data, model: names of the data set and the network.
+        data: name of the data set, or a .npz file, see `ohmgrad.data_arrays`.
+        model: name of the network, see `ohmgrad.models.build`.
+        pretrained: None; "imagenet", of networks whose package has such weights; or a file with a state dict
+            (.pt, .pth, .safetensors), of which a last layer with other outputs is left out.
         images: only the first so many images of the training and of the test set; None for all.
+        augment: any of "flip", "vertical-flip" and "crop", see `images.Images`: of training images.
+        resize: height and width (pixels) that images are brought to; None leaves them. Images for a network
+            of another package that is pretrained are standardised as its weights want it.
         device: name of a preset, or the mapping that `Device.to_dict` gives.
         tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
         algorithms: any of `ALGORITHMS`.
         options: options of algorithms, as in their docstrings; each goes to all algorithms that have it,
             and one of them must.
+        include, exclude: patterns of the names of layers that become analog, see `ohmgrad.convert`.
         fidelity: "mean", "pulsed" or "pulse-by-pulse".
         periphery: "perfect" or "noisy" (`NOISY_PERIPHERY`).
         lr: learning rate of every algorithm.
         lrs: learning rates of single algorithms that differ from `lr`.
-        lr_step, lr_gamma: every `lr_step` epochs the learning rate is multiplied by `lr_gamma`.
+        digital_lr: learning rate of what stays digital in analog trainings (layers, biases, output scales);
+            None for that of the algorithm.
+        lr_factors: by pattern of layers' or parameters' names, what their learning rate is multiplied by; the
+            first pattern that matches counts, as in {"fc": 1, "*": 0.1}. Rates that are options of an
+            algorithm (fast_lr) stay.
+        lr_step, lr_gamma: every `lr_step` epochs all learning rates are multiplied by `lr_gamma`.
         batch_size, epochs, seeds: as usual; a seed fixes weights, elements, data order and pulses.
         omega: mapping of the weights into the range, see `ohmgrad.convert`.
         monitor: whether every analog training has an `ohmgrad.Monitor`, and the run a monitor.csv.
@@ -63,16 +78,23 @@ class RunSpec:
 
     data: str = "digits"
     model: str = "mlp"
+    pretrained: str | None = None
     images: int | None = None
+    augment: tuple[str, ...] = ()
+    resize: int | None = None
     device: str | dict[str, Any] = "paper"
     tau: float | None = None
     dw_min: float | None = None
     algorithms: tuple[str, ...] = ("digital", "sgd", "tiki-taka")
     options: dict[str, Any] = field(default_factory=dict)
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
     fidelity: str = "pulsed"
     periphery: str = "perfect"
     lr: float = 0.05
     lrs: dict[str, float] = field(default_factory=dict)
+    digital_lr: float | None = None
+    lr_factors: dict[str, float] = field(default_factory=dict)
     lr_step: int = 35
     lr_gamma: float = 0.1
     batch_size: int = 10
@@ -83,8 +105,10 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         python_numbers(self)
-        check_choice("data set", self.data, DATASETS)
-        check_choice("model", self.model, MODELS)
+        check_data(self.data)
+        check_model(self.model)
+        if self.pretrained is not None and not (self.pretrained == IMAGENET and is_vision(self.model)):
+            check_weights_name(self.pretrained, self.model)
         check_choice("fidelity", self.fidelity, FIDELITIES)
         check_choice("periphery", self.periphery, PERIPHERIES)
         for name in ("options", "lrs"):
@@ -99,18 +123,29 @@ class RunSpec:
                     f"{name} is {shown(value)}, but must be a list of at least one, all different"
                 )
             object.__setattr__(self, name, tuple(value))
+        for name in ("include", "exclude", "augment"):
+            value = getattr(self, name)
+            if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) for v in value):
+                raise InputError(f"{name} is {shown(value)}, but must be a list of names, such as ['a', 'b']")
+            object.__setattr__(self, name, tuple(value))
+        if not self.include:
+            raise InputError("include is empty, so that no layer becomes analog: train with digital only")
+        for name in self.augment:
+            check_choice("augmentation", name, AUGMENTATIONS)
+        check_factors(self.lr_factors)
         for algorithm in (*self.algorithms, *self.lrs):
             check_choice("algorithm", algorithm, ALGORITHMS)
         seeds = tuple(check_integer("seed", seed, 0, 2**32 - 1) for seed in self.seeds)
         object.__setattr__(self, "seeds", seeds)
         for name in ("batch_size", "epochs", "lr_step"):
             check_integer(name, getattr(self, name), 1)
-        if self.images is not None:
-            check_integer("images", self.images, 1)
+        for name in ("images", "resize"):
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), 1)
         for name, lr in {"lr": self.lr, **self.lrs}.items():
             check_number("lr" if name == "lr" else f"lr of {name}", lr, low=0, open_low=True)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1, open_low=True)
-        for name in ("tau", "dw_min"):
+        for name in ("tau", "dw_min", "digital_lr"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=0, open_low=True)
         analog = [a for a in self.algorithms if a != "digital"]
@@ -129,7 +164,7 @@ class RunSpec:
             )
         # ranges of omega and of the options are checked where they are used, on the smallest network
         for algorithm in analog or ["sgd"]:
-            self.prepare(build("mlp", (1, 1, 1), 1, 0), algorithm, 0)
+            self._optimizer(algorithm, self._converted(build("linear", (1, 1, 1), 1, 0), 0))
 
     def built_device(self) -> Device:
         """The device, with `tau` and `dw_min` put in."""
@@ -148,22 +183,37 @@ class RunSpec:
         """The model, converted unless the algorithm is digital, and the optimizer that trains it.
 
         Raises:
-            InputError: when `omega` or an option is out of range, or the model cannot be converted.
+            InputError: when `omega` or an option is out of range, a pattern matches nothing, or the model
+                cannot be converted.
         """
-        lr = self.lr_of(algorithm)
-        if algorithm == "digital":
-            return model, torch.optim.SGD(model.parameters(), lr=lr)
-        analog = convert(
+        if algorithm != "digital":
+            model = self._converted(model, seed, include=self.include, exclude=self.exclude)
+        params: Any = None
+        if self.lr_factors or self.digital_lr is not None:
+            # an analog training sees parameters that a digital one has not, such as output scales
+            strict = algorithm != "digital" or self.algorithms == ("digital",)
+            lr = self.lr_of(algorithm)
+            params = parameter_groups(model, lr, self.lr_factors, self.digital_lr, strict=strict)
+        return model, self._optimizer(algorithm, model, params)
+
+    def _converted(self, model: nn.Module, seed: int, **patterns: Any) -> nn.Module:
+        return convert(
             model,
             self.built_device(),
             pulsing=Pulsing(fidelity=self.fidelity),  # pyright: ignore[reportArgumentType]
             periphery=PERIPHERIES[self.periphery],
             omega=self.omega,
             seed=seed,
+            **patterns,
         )
-        mine = registry.options_of(algorithm)
-        options = {name: value for name, value in self.options.items() if name in mine}
-        return analog, registry.ALGORITHMS[algorithm](analog.parameters(), lr=lr, **options)
+
+    def _optimizer(self, algorithm: str, model: nn.Module, params: Any = None) -> torch.optim.Optimizer:
+        params, lr = model.parameters() if params is None else params, self.lr_of(algorithm)
+        if algorithm == "digital":
+            return torch.optim.SGD(params, lr=lr)
+        known = registry.options_of(algorithm)
+        options = {name: value for name, value in self.options.items() if name in known}
+        return registry.ALGORITHMS[algorithm](params, lr=lr, **options)
 
     def lr_of(self, algorithm: str) -> float:
         """Learning rate of an algorithm."""

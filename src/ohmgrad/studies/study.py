@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,8 +23,9 @@ import yaml
 
 from .. import __version__
 from ..ensemble import interval as spread_of
-from ..errors import InputError, check_choice, shown
+from ..errors import InputError, check_choice, check_integer, shown
 from ..yaml_text import read_yaml
+from .parts import side_by_side
 from .settings import check_settings
 
 if TYPE_CHECKING:
@@ -191,12 +193,13 @@ def run_study(
     quick: bool = False,
     changes: Mapping[str, Any] | None = None,
     tell: Tell | None = None,
+    jobs: int = 1,
 ) -> Outcome:
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
     The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), table.csv and
-    claims.csv;
-    `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in folder.parent/networks.
+    claims.csv; `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in
+    folder.parent/networks.
 
     Args:
         study: which.
@@ -204,32 +207,39 @@ def run_study(
         quick: the small settings.
         changes: settings that differ, by name.
         tell: called with (done, total, what) on the way.
+        jobs: parts at a time, each in a process of its own with its share of the threads (>= 1).
 
     Raises:
-        InputError: when a setting is unknown or out of range, or the folder holds the same study with other
-            settings or of another version, holds something else, is damaged, or cannot be written to; before
-            anything is computed. When data are missing.
+        InputError: when jobs or a setting is unknown or out of range, or the folder holds the same study
+            with other settings or of another version, holds something else, is damaged, or cannot be written
+            to; before anything is computed. When data are missing.
     """
+    check_integer("jobs", jobs, 1)
     settings = {**study.resolved(quick), **(changes or {})}
     settings = check_settings(study.name, study.settings, settings)
     study.check(settings)
     parts = study.parts(settings, folder)  # also checks the trainings: wrong input leaves no folder behind
     _open(study, settings, folder)
-    computed, pieces = [], []
-    for part in parts:
-        file = folder / "raw" / f"{part.name}.parquet"
-        if not file.is_file():
-            start = time.perf_counter()
-            _write_parquet(part.run(tell or (lambda *_: None)), file)
-            _add_seconds(folder, part.name, time.perf_counter() - start)
-            computed.append(part.name)
-        pieces.append(_read_parquet(file))
-    columns = _joined(pieces)
+    files = {part.name: folder / "raw" / f"{part.name}.parquet" for part in parts}
+    left = [part for part in parts if not files[part.name].is_file()]
+    runs = [partial(_compute, part.run, files[part.name]) for part in left]
+    tell = tell or (lambda *_: None)
+    ended = side_by_side(runs, jobs, tell) if jobs > 1 else enumerate(run(tell) for run in runs)
+    for i, seconds in ended:
+        _add_seconds(folder, left[i].name, seconds)
+    columns = _joined([_read_parquet(file) for file in files.values()])
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
     lines = [{**asdict(c), "threshold": c.wanted, "result": c.result(quick)} for c in claims]
     _write_csv(lines, folder / "claims.csv")
-    return Outcome(study, settings, columns, table, claims, folder, quick, computed)
+    return Outcome(study, settings, columns, table, claims, folder, quick, [part.name for part in left])
+
+
+def _compute(run: Callable[[Tell], Columns], file: Path, tell: Tell) -> float:
+    """Compute a part and write its file; returns the seconds it took."""
+    start = time.perf_counter()
+    _write_parquet(run(tell), file)
+    return time.perf_counter() - start
 
 
 def load_columns(folder: Path) -> Columns:

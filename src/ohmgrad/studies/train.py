@@ -20,8 +20,10 @@ from ..errors import InputError
 from ..models import build
 from ..monitor import Monitor
 from ..optim import AnalogOptimizer, MultiTile
+from ..vision import is_vision, standard
 from .board import board, log_epoch
 from .folders import COLUMNS, WATCHED, Row, check_folder, make_folder, write_rows
+from .images import Images
 from .spec import RunSpec
 
 __all__ = ["Progress", "Row", "evaluate", "train"]
@@ -108,7 +110,17 @@ class _Job:
         self.epoch, self.rows = 0, []
         self.steps = -(-len(data.train_x) // spec.batch_size)  # updates of an epoch
         self.board: Any = None
-        model = build(spec.model, data.shape, data.classes, seed)
+        pretrained = is_vision(spec.model) and spec.pretrained is not None
+        self.images = Images(
+            data,
+            augment=spec.augment,
+            resize=spec.resize,
+            standard=standard(spec.model) if pretrained else None,
+            seed=seed,
+        )
+        channels, *size = data.shape
+        height, width = [spec.resize] * 2 if spec.resize else size
+        model = build(spec.model, (channels, height, width), data.classes, seed, pretrained=spec.pretrained)
         self.model, self.optimizer = spec.prepare(model, algorithm, seed)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, spec.lr_step, spec.lr_gamma)
         watched = spec.monitor and algorithm != "digital"
@@ -153,23 +165,24 @@ class _Job:
         start = time.perf_counter()
         self.model.train()
         order = batches(data.train_x, data.train_y, spec.batch_size, seed=self.seed, epoch=self.epoch)
-        for step, (x, y) in enumerate(order):
-            self.optimizer.zero_grad()
-            loss = loss_of(self.model(x), y)
-            loss.backward()
-            self.optimizer.step()
-            total, seen = total + loss.item() * len(x), seen + len(x)
-            if step % 50 == 0:
-                progress.step(
-                    self.algorithm, self.seed, self.epoch * steps + step, spec.epochs * steps, total / seen
-                )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed << 20 ^ self.epoch)  # of dropout
+            for step, (x, y) in enumerate(order):
+                self.optimizer.zero_grad()
+                loss = loss_of(self.model(self.images.for_training(x, self.epoch, step)), y)
+                loss.backward()
+                self.optimizer.step()
+                total, seen = total + loss.item() * len(x), seen + len(x)
+                if step % 50 == 0:
+                    done = self.epoch * steps + step
+                    progress.step(self.algorithm, self.seed, done, spec.epochs * steps, total / seen)
         self.scheduler.step()
         if isinstance(self.optimizer, MultiTile):
             self.optimizer.end_epoch(total / seen)
         seconds = time.perf_counter() - start
         self.epoch += 1
-        loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED])
-        _, accuracy = evaluate(self.model, data.test_x, data.test_y)
+        loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED], self.images)
+        _, accuracy = evaluate(self.model, data.test_x, data.test_y, self.images)
         events = self.optimizer.events() if isinstance(self.optimizer, AnalogOptimizer) else {}
         row = {
             "algorithm": self.algorithm,
@@ -200,12 +213,15 @@ class _Job:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
-    """Mean cross entropy (nats) and accuracy of a model."""
+def evaluate(
+    model: nn.Module, x: torch.Tensor, y: torch.Tensor, images: Images | None = None
+) -> tuple[float, float]:
+    """Mean cross entropy (nats) and accuracy of a model; `images` says how it takes them."""
     model.eval()
     loss, right = 0.0, 0
-    for xs, ys in zip(x.split(1000), y.split(1000), strict=True):
-        out = model(xs)
+    size = 1000 if images is None else images.batch
+    for xs, ys in zip(x.split(size), y.split(size), strict=True):
+        out = model(xs if images is None else images.for_evaluation(xs))
         loss += float(nn.functional.cross_entropy(out, ys, reduction="sum"))
         right += int((out.argmax(1) == ys).sum())
     return loss / len(x), right / len(x)

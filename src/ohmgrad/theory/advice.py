@@ -20,7 +20,7 @@ __all__ = ["Rates", "analog_sgd_lr", "tiki_taka_rates", "zero_shift_accuracy", "
 def analog_sgd_lr(
     gap: float, smoothness: float, sigma: float, steps: int, *, peak: float = 0.0, tau: float = 1.0
 ) -> float:
-    """Step size that minimises Theorem 1's upper bound after `steps` steps (see `analog_sgd_bound`).
+    """Step size that minimises the upper bound of `analog_sgd_bound` after `steps` steps (Theorem 2).
 
         lr = min( 1/L, sqrt(2 (f(W_0) - f*)/(L sigma^2 K))/(1 + W_max/tau) )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..devices import AbstractResponse, Device
-from ..errors import InputError
-from .problem import GradientNoise, Objective, Quadratic
+from ..errors import InputError, check_integer
+from .problem import GradientNoise, Objective, Quadratic, WeightNoise
 
-__all__ = ["check_device", "check_noise", "check_objective", "check_problem", "check_response"]
+__all__ = ["check_device", "check_noise", "check_objective", "check_problem", "check_response",
+           "check_samples"]  # fmt: skip
 
 
 def check_response(*responses: AbstractResponse | None) -> None:
@@ -69,6 +70,26 @@ def check_noise(value: GradientNoise) -> None:
     """
     if not isinstance(value, GradientNoise):
         raise _wrong("noise", value, "GradientNoise(sigma), sigma per entry")
+
+
+def check_samples(objective: Objective, noise: GradientNoise | WeightNoise, batch: int | None) -> int | None:
+    """Noise and batch that fit an objective; returns the batch, None where it is full.
+
+    Raises:
+        InputError: when the noise is of another kind, or an objective without samples is given weight noise
+            or a batch, or the batch is not within 1 and the number of samples.
+    """
+    if not isinstance(noise, WeightNoise):
+        check_noise(noise)
+    if objective.lines is None:
+        if isinstance(noise, WeightNoise) or batch is not None:
+            what = "weight noise" if isinstance(noise, WeightNoise) else "a batch"
+            raise InputError(f"{what} needs an objective with samples, such as least_squares(A, w)")
+        return None
+    if batch is None:
+        return None
+    batch = check_integer("batch", batch, 1, objective.samples)
+    return None if batch == objective.samples else batch
 
 
 def _wrong(name: str, value: Any, wanted: str) -> InputError:

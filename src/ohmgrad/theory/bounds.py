@@ -1,9 +1,10 @@
-"""The theorems of Wu et al. 2024 (arXiv 2406.12774) with explicit constants, evaluated along runs.
+"""Upper bounds of Wu et al. 2024 with explicit constants, evaluated along runs.
 
-All are for the asymmetric linear device, F = 1 and G = w/tau, an L-smooth f bounded below by f*, unbiased
-gradients whose noise has the variance sigma^2 over the whole gradient (n times that of an entry), and
-weights strictly inside the range. "Average" is (1/K) sum_k E||grad f(W_k)||^2 over k = 0 ... K - 1.
-The largest |weight| that enters a bound is the largest one observed along the runs it is given.
+Theorems have the numbers of arXiv v1 of 2406.12774; `lower_bound` has Theorem 3, `theorems` the rest. All are
+for the asymmetric linear device, F = 1 and G = w/tau, an L-smooth f bounded below by f*, unbiased gradients
+whose noise has the variance sigma^2 over the whole gradient (n times that of an entry), and weights strictly
+inside the range. "Average" is (1/K) sum_k E||grad f(W_k)||^2 over k = 0 ... K - 1. The largest |weight| that
+enters a bound is the largest one observed along the runs it is given.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..devices import SoftBounds
+from ..devices import AbstractResponse
 from ..errors import InputError, check_integer, check_number
-from .fixed_points import Prediction, analog_sgd
-from .problem import GradientNoise, Quadratic
+from .arguments import check_objective, check_response
+from .problem import GradientNoise, Objective, WeightNoise
 
-__all__ = ["Bound", "LowerBound", "analog_sgd_bound", "lower_bound", "saturation_sum", "tiki_taka_bound"]
+__all__ = ["Bound", "amplification_sum", "analog_sgd_bound", "sample_sigma", "saturation_sum",
+           "tiki_taka_bound"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,46 +45,121 @@ class Bound:
 
 
 def saturation_sum(peaks: Tensor, tau: float) -> float:
-    """S_K = (1/K) sum_k u_k^2/(1 - u_k^2), u_k = ||W_k||_inf/tau; with peaks of P it is S_K^TT.
-
-    Theorems 1 and 3 of arXiv 2406.12774.
+    """S_K = (1/K) sum_k u_k^2/(1 - u_k^2), u_k = ||W_k||_inf/tau (Theorem 2, arXiv v1 of 2406.12774).
 
     Args:
         peaks: largest |weight| of each step, (K,) or (K, runs): for weights (K, n), `w.abs().amax(-1)`.
         tau: end of the range (> 0).
 
     Raises:
-        InputError: when a peak reaches tau, where the theorems end.
+        InputError: when a peak reaches tau, where the theorem ends.
     """
     squares = _saturation(peaks, tau, "peaks").square()
     return float((squares / (1 - squares)).mean())
 
 
+def amplification_sum(weights: Tensor, response: AbstractResponse) -> float:
+    """S_K = (1/K) sum_k max_i G(w_i)^2/F(w_i) for any response (arXiv 2502.06309, Theorems 2 and 3).
+
+    With the weights P of the fast array it is S_K^RL, in the error O(sigma^2 S_K^RL) of Residual Learning;
+    with W it is S_K^ASGD of Analog SGD. It vanishes with P only where G(0) = 0. On the asymmetric linear
+    device it is the mean of u_k^2, without the 1 - u_k^2 of `saturation_sum`: that paper has q+ q- >= R_min
+    in other constants.
+
+    Args:
+        weights: of each step, (K, ..., n); response: of their elements.
+
+    Raises:
+        InputError: when there are no weights, or F is not positive at one.
+    """
+    check_response(response)
+    if weights.numel() == 0 or weights.dim() < 2:
+        raise InputError(
+            f"weights are {tuple(weights.shape)}, but must be (steps, ..., n), of a step at least"
+        )
+    w = weights.double()
+    f = response.F(w)
+    if not bool((f > 0).all()):
+        raise InputError("a weight is where the response F is not positive: keep weights inside the range")
+    return float((response.G(w).square() / f).amax(-1).mean())
+
+
+def sample_sigma(
+    objective: Objective, noise: GradientNoise | WeightNoise, w: Tensor, batch: int | None = None
+) -> Tensor:
+    """nu, the standard deviation of the gradient as one of a step's samples alone tells it, at weights w.
+
+    A step has B terms t_s with the sum g, and pulses them one by one. B t, t one of them, is the gradient of
+    that sample, and the pull is of sum_s E|t_s| = B E|t|:
+
+        ||B E|t| ||^2 - ||grad f||^2 <= nu^2 = B^2 Var t = m sum_s ||g_s||^2 - ||grad f||^2 + noise,
+
+    m the number of samples, g_s their parts of grad f. The noise is B n sigma^2 of `GradientNoise`, and
+    m sigma^2 sum_s ||x_s||^4 of `WeightNoise`. Only the former depends on B: a full batch has the pull of
+    batches of one sample.
+
+    Args:
+        objective: with samples, or with one gradient in a step, where nu is sqrt(n) sigma.
+        noise: of the gradient; w: (..., n); batch: samples in a step, None for all of them.
+
+    Returns:
+        nu, (...).
+
+    Raises:
+        InputError: when batch is out of range, or weight noise meets an objective without samples.
+    """
+    check_objective(objective)
+    m = objective.samples
+    size = m if batch is None else check_integer("batch", batch, 1, m)
+    spread, squares = torch.zeros(w.shape[:-1], dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
+    if objective.lines is not None:
+        squares = objective.lines.square().sum(-1)
+        parts = (objective.errors(w.double()).square() * squares).sum(-1)
+        spread = (m * parts - objective.gradient(w.double()).square().sum(-1)).clamp(min=0)
+    if isinstance(noise, GradientNoise):
+        return (spread + size * objective.n * noise.sigma**2).sqrt()
+    if objective.lines is None:
+        raise InputError("noise is WeightNoise, but the objective has no samples: give it lines")
+    return (spread + m * noise.sigma**2 * squares.square().sum()).sqrt()
+
+
 def analog_sgd_bound(
-    gap: float, smoothness: float, sigma: float, lr: float, tau: float, peaks: Tensor
+    gap: float,
+    smoothness: float,
+    sigma: float,
+    lr: float,
+    tau: float,
+    peaks: Tensor,
+    sample_sigma: float | Tensor | None = None,
 ) -> Bound:
-    """Theorem 1 with constants: an upper bound of the average for Analog SGD, for lr <= 1/L.
+    """Theorem 2 with constants: an upper bound of the average for Analog SGD, for lr <= 1/L.
 
-        average <= [ 2 (f(W_0) - f*)/(lr K) + L lr (1 + U)^2 sigma^2 + sigma^2 mean_k u_k^2 ] / (1 - U^2)
+        average <= [ 2 (f(W_0) - f*)/(lr K) + L lr (1 + U)^2 sigma^2 + mean_k u_k^2 nu_k^2 ] / (1 - U^2)
 
-    with u_k = ||W_k||_inf/tau and U the largest of them.
+    with u_k = ||W_k||_inf/tau, U the largest of them, and nu = sigma for one gradient in a step. Where a step
+    is pulsed sample by sample, nu is that of one sample, `sample_sigma`, not of the step.
 
-    Proof. Let m = grad f(W), c_i = E|g_i| w_i/tau, so that E W' = W - lr (m + c). Smoothness gives
+    Proof. Let m = grad f(W), a_i = sum_s E|g_s,i| over the samples of a step, c_i = a_i w_i/tau, so that
+    E W' = W - lr (m + c). Smoothness gives
     E f(W') <= f(W) - lr <m, m + c> + (L lr^2/2)(||m + c||^2 + V). Here <m, m + c> is
     (||m||^2 + ||m + c||^2 - ||c||^2)/2, and L lr <= 1 removes ||m + c||^2. The map g -> g + |g| w/tau has
-    slopes of at most 1 + u, so V <= (1 + u)^2 sigma^2; and (E|g_i|)^2 <= m_i^2 + sigma_i^2 gives
-    ||c||^2 <= u^2 (||m||^2 + sigma^2). Together
+    slopes of at most 1 + u, so V <= (1 + u)^2 sigma^2; and ||a||^2 <= ||m||^2 + nu^2, by (E|g_i|)^2 <=
+    E g_i^2 of one sample, gives ||c||^2 <= u^2 (||m||^2 + nu^2). Together
 
-        (lr/2)(1 - u^2)||m||^2 <= f(W) - E f(W') + (lr/2) u^2 sigma^2 + (L lr^2/2)(1 + u)^2 sigma^2.
+        (lr/2)(1 - u^2)||m||^2 <= f(W) - E f(W') + (lr/2) u^2 nu^2 + (L lr^2/2)(1 + u)^2 sigma^2.
 
     Sum over k and replace 1 - u_k^2 by 1 - U^2 on the left.
 
-    The paper states the floor as O(sigma^2 S_K). sigma^2 mean u_k^2/(1 - U^2) is at least sigma^2 S_K and
-    equals it where u_k does not change; with 1 - u_k^2 in each term the sum would not telescope.
+    The paper states the floor as 4 sigma^2 S_K. The 4 is a slip between its eq. 62 and 64; Theorem 3's
+    instance attains 1. sigma^2 mean u_k^2/(1 - U^2) is at least sigma^2 S_K and equals it where u_k does not
+    change; with 1 - u_k^2 in each term the sum would not telescope. Without noise it is Theorem 9, Analog GD.
 
     Args:
-        gap: f(W_0) - f*; smoothness: L; sigma: of the whole gradient; lr: learning rate (<= 1/L).
+        gap: f(W_0) - f*; smoothness: L; lr: learning rate (<= 1/L).
+        sigma: of the whole gradient of a step. Of a random minibatch of B samples whose noise differs between
+            samples it must be nu/sqrt(B).
         tau: end of the range; peaks: largest |weight| of each step, (K,) or (K, runs).
+        sample_sigma: nu, of the shape of peaks or one number that it never exceeds; None for sigma.
 
     Raises:
         InputError: when an argument is out of range, or a peak reaches tau.
@@ -92,66 +169,20 @@ def analog_sgd_bound(
     check_number("sigma", sigma, low=0)
     check_number("lr", lr, low=0, high=1 / smoothness, open_low=True)
     u = _saturation(peaks, tau, "peaks")
+    nu = torch.as_tensor(sigma if sample_sigma is None else sample_sigma, dtype=torch.float64)
+    if nu.dim() and nu.shape != u.shape:
+        raise InputError(
+            f"sample_sigma is {tuple(nu.shape)}, but must be a number or {tuple(u.shape)} as peaks are"
+        )
+    if not bool((nu >= 0).all()):
+        raise InputError("sample_sigma has entries below 0, but is a standard deviation")
     top, steps = float(u.max()), len(peaks)
     room = 1 - top**2
     return Bound(
         2 * gap / (lr * steps) / room,
         smoothness * lr * (1 + top) ** 2 * sigma**2 / room,
-        sigma**2 * float(u.square().mean()) / room,
+        float((u * nu).square().mean()) / room,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class LowerBound:
-    """Theorem 2's problem, with what Analog SGD does on it.
-
-    Attributes:
-        problem, response, noise: the construction; lr: the step of the prediction.
-        prediction: where Analog SGD settles on it.
-        floor: sigma^2 W^2/tau^2, which the stationary E||grad f||^2 is at least, at any step size.
-    """
-
-    problem: Quadratic
-    response: SoftBounds
-    noise: GradientNoise
-    lr: float
-    prediction: Prediction
-    floor: float
-
-
-def lower_bound(
-    tau: float, peak: float, sigma: float, n: int = 1, smoothness: float = 1.0, lr: float = 0.01
-) -> LowerBound:
-    """Theorem 2's lower bound with a construction that attains it: floor sigma^2 S (1 - W^2/tau^2).
-
-    n separate weights with f = (L/2)||w - w*||^2 and noise +-s, s = sigma/sqrt(n), on each. While
-    |grad f_i| < s, E|g_i| = s whatever the weight, so the mean obeys a linear recursion whose fixed point
-    is exact at any step size: L (w - w*) = -s w/tau. With w* = W (1 + s/(L tau)) that is w = W, and
-
-        E||grad f||^2 >= ||grad f(E w)||^2 = sigma^2 W^2/tau^2 = sigma^2 S (1 - W^2/tau^2),
-        S = (W^2/tau^2)/(1 - W^2/tau^2),
-
-    with equality as lr goes to zero: the term sigma^2 S_K of Theorem 1 cannot be removed.
-    (arXiv 2406.12774, Theorem 2; the construction and its constant are derived here.)
-
-    Args:
-        tau: end of the range; peak: W, where the weights shall rest, 0 < W < tau.
-        sigma: of the whole gradient (> 0); n: number of weights; smoothness: L; lr: of the prediction.
-
-    Raises:
-        InputError: when an argument is out of range, or w* lies outside the range (raise smoothness then).
-    """
-    check_number("tau", tau, low=0, open_low=True)
-    check_number("peak", peak, low=0, high=tau, open_low=True, open_high=True)
-    check_number("sigma", sigma, low=0, open_low=True)
-    check_number("smoothness", smoothness, low=0, open_low=True)
-    check_integer("n", n, 1)
-    entry = sigma / math.sqrt(n)
-    one = torch.ones(n, dtype=torch.float64)
-    problem = Quadratic(smoothness * torch.diag(one), peak * (1 + entry / (smoothness * tau)) * one)
-    response, noise = SoftBounds.symmetric(tau), GradientNoise(entry, "two-point")
-    prediction = analog_sgd(problem, response, noise, lr)
-    return LowerBound(problem, response, noise, lr, prediction, (sigma * peak / tau) ** 2)
 
 
 def tiki_taka_bound(
@@ -165,7 +196,7 @@ def tiki_taka_bound(
     fast_peaks: Tensor,
     abs_gradient: tuple[float, float],
 ) -> Bound:
-    """Theorem 3 with constants: an upper bound of the average for Tiki-Taka (gamma 0, P_0 = 0), no floor.
+    """Theorem 4 with constants: an upper bound of the average for Tiki-Taka (gamma 0, P_0 = 0), no floor.
 
         average <= (f(W_0) - f*)/(b rho K) + a (1 + p)^2 sigma^2/(2 rho),      a = fast_lr, b = transfer_lr
 
@@ -190,15 +221,15 @@ def tiki_taka_bound(
     E V' - V <= -b rho ||m||^2 + (a b/2)(1 + p)^2 sigma^2, worst at one end of y as its denominator is
     concave in 1/y. Sum over k; the last two conditions make V_K >= f*, and V_0 = f(W_0).
 
-    This proof is ours. The paper's form is O(sqrt((f(W_0) - f*) sigma^2 L/K)) + O(sigma^2 S_K^TT);
-    `saturation_sum` evaluates S_K^TT. Here P's spread enters by `a` itself. The bound needs v below
-    y_low/y_high roughly, and P faster than W.
+    This proof is ours; `tiki_taka_statement` has the paper's form, and says when it is vacuous. P's spread
+    enters by `a` itself. The bound needs v below y_low/y_high roughly, and P faster than W.
 
     Args:
         gap, smoothness, sigma, tau: as in `analog_sgd_bound`; fast_lr, transfer_lr: of P
             and W.
         peaks, fast_peaks: largest |W| and |P| of each step, (K,) or (K, runs).
-        abs_gradient: smallest and largest E|g_i| along the run (> 0).
+        abs_gradient: smallest and largest E|g_i| along the run (> 0); sum_s E|g_s,i| where a step is pulsed
+            sample by sample.
 
     Returns:
         The bound; infinite where no e and s meet the conditions, so that nothing is proved.

@@ -33,7 +33,8 @@ from torch import Tensor
 from ..devices import AbstractResponse
 from ..errors import InputError
 from .granularity import Pulses
-from .problem import GradientNoise, folded_mean
+from .problem import folded_mean
+from .terms import Terms
 
 __all__ = ["Stage", "lyapunov", "slope_of", "stationary"]
 
@@ -46,18 +47,15 @@ class Stage:
     """One array's step, see the module.
 
     Attributes:
-        rows: of the state, x; slope (n, N), offset (n,): of the mean gradient; response, lr: of the array.
-        noise: of the gradient; None for a step that follows another array.
-        memory: rows of the state that hold z, and those of the array followed; None with noise.
+        rows: of the state, x; terms: of the gradient; response, lr: of the array.
+        memory: rows of the state that hold z, and those of the array followed; None for a gradient.
         pulses: that make the step, with their own noise; None for the dynamics.
     """
 
     rows: slice
-    slope: Tensor
-    offset: Tensor
+    terms: Terms
     response: AbstractResponse
     lr: float
-    noise: GradientNoise | None
     memory: tuple[slice, slice] | None = None
     pulses: Pulses | None = None
 
@@ -71,45 +69,44 @@ def slope_of(response: AbstractResponse, w: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Change of the mean (N,), its derivative J (N, N), and the variance that the stage adds (N,).
+    """Change of the mean (N,), its derivative J (N, N), and the covariance that the stage adds (N, N).
 
     Changes and not results, as these may be 10^-12 of them at small steps.
 
     Args:
         before: (N, N), covariance of the state now with the state a step ago.
     """
-    at, response = stage.rows, stage.response
-    m, x = stage.slope @ mu + stage.offset, mu[at]
-    with_state = stage.slope @ cov
-    var_x, var_m = cov[at, at].diagonal(), (with_state * stage.slope).sum(1)
+    at, response, terms = stage.rows, stage.response, stage.terms
+    share = terms.chances[0]
+    m, var_m, with_x = terms.moments(mu, cov, at)
+    x, var_x = mu[at], cov[at, at].diagonal()
     sd = var_x.clamp(min=0).sqrt()
-    lean = torch.where(sd > 0, with_state[:, at].diagonal() / sd.clamp(min=1e-300), 0.0)  # of m on z
+    lean = torch.where(sd > 0, with_x / sd.clamp(min=1e-300), 0.0)  # of m on z
     xs = (x[:, None] + sd[:, None] * _NODES).clamp(response.w_min, response.w_max)
     rest = (var_m - lean.square()).clamp(min=0)
 
-    shifts, extra = _components(stage.noise)
-    c = (m[:, None] + lean[:, None] * _NODES)[..., None] + shifts
-    d = (rest + extra).sqrt()[:, None, None].expand_as(c)
-    safe = d.clamp(min=1e-300)
-    sign = torch.where(d > 0, torch.erf(c / (safe * math.sqrt(2))), c.sign())
-    square = c.square() + d.square()
-    tail = c * d * math.sqrt(2 / math.pi) * torch.exp(-(c / safe).square() / 2)
-    size, signed = folded_mean(c, d), square * sign + tail
-    e_g, e_abs, e_sign, e_square, e_signed = (t.mean(-1) for t in (c, size, sign, square, signed))
+    c = (m[..., None] + lean[..., None] * _NODES)[..., None] + terms.shifts
+    d = (rest + terms.own_variance()).sqrt()[..., None, None].expand_as(c)
+    e_g, e_abs, e_sign, e_square, e_signed = (t.mean(-1) for t in (c, *_folded(c, d)))
 
     f, g = response.F(xs), response.G(xs)
     df, dg = slope_of(response, xs)
     average = lambda t: t @ _WEIGHTS  # noqa: E731
-    u = average(e_g * f + e_abs * g)
-    linear = average(f + e_sign * g)[:, None] * stage.slope
-    linear[:, at] += torch.diag(average(e_g * df + e_abs * dg))
-    added = torch.zeros_like(mu)
-    j = torch.zeros_like(cov)
+    means = average(e_g * f + e_abs * g)
+    weights, bends = average(f + e_sign * g), average(e_g * df + e_abs * dg)
+    u = share * means.sum(0)
+    linear = share * terms.linear(weights)
+    linear[:, at] += torch.diag(share * bends.sum(0))
+    added, j = torch.zeros_like(cov), torch.zeros_like(cov)
     q_square = lambda f, g, size, signed: average((f * f + g * g) * size + 2 * f * g * signed)  # noqa: E731
     second = q_square(f, g, e_square, e_signed)
     if stage.memory is None:
-        left = second - u.square() - ((linear @ cov) * linear).sum(1)
-        added[at] = stage.lr**2 * left.clamp(min=0)
+        linear_part = weights.square() * var_m + 2 * weights * bends * with_x + bends.square() * var_x
+        own = share * (second - means.square() - linear_part).clamp(min=0).sum(0)
+        added[at, at] = stage.lr**2 * torch.diag(own)
+        if terms.lines is not None:
+            drawn = _Drawn(means, weights, bends, u / share, linear @ cov @ linear.t() / share**2)
+            added[at, at] += stage.lr**2 * _between(terms, mu, cov, at, average(g), drawn)
     else:
         z, other = stage.memory
         left = average(e_square) - average(e_abs).square() - average(e_sign).square() * var_m
@@ -117,34 +114,113 @@ def _through(stage: Stage, mu: Tensor, cov: Tensor, before: Tensor) -> tuple[Ten
         rho = torch.where(was > 0, before[other, other].diagonal() / was.clamp(min=1e-300), 0.0)
         keep = rho.clamp(0, 1) ** 2.16
         j[z, z] = torch.diag(keep - 1)
-        added[z] = (1 - keep.square()) * left.clamp(min=0)
+        added[z, z] = torch.diag((1 - keep.square()) * left[0].clamp(min=0))
         linear[:, z] = torch.diag(average(g))
         u = u + average(dg) * cov[at, z].diagonal()
     if stage.pulses is not None:
-        own, zero = stage.pulses, torch.zeros_like(x)
+        zero = torch.zeros_like(x)
         f0, g0 = (of(zero)[:, None].expand_as(xs) for of in (response.F, response.G))
         squares = (q_square(f, g, e_abs, e_g), second, q_square(f0, g0, e_abs, e_g))
-        added[at] += own.variance(stage.lr, *squares, _law(stage, mu, cov))
+        added[at, at] += share * _pulse_noise(stage, stage.pulses, mu, cov, squares, (average(f), average(g)))
     j[at] -= stage.lr * linear
     change = torch.zeros_like(mu)
     change[at] = -stage.lr * u
     return change, j, added
 
 
-def _law(stage: Stage, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
-    """Law of each entry of g: means (n, k) of its components, and their standard deviation (n,)."""
-    shifts, extra = _components(stage.noise)
-    var = ((stage.slope @ cov) * stage.slope).sum(1).clamp(min=0) + extra
-    return (stage.slope @ mu + stage.offset)[:, None] + shifts, var.sqrt()
+def _folded(c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """E|g|, E sgn g, E g^2 and E g|g| of Gaussian g of mean c and standard deviation d (any shape)."""
+    safe = d.clamp(min=1e-300)
+    sign = torch.where(d > 0, torch.erf(c / (safe * math.sqrt(2))), c.sign())
+    square = c.square() + d.square()
+    tail = c * d * math.sqrt(2 / math.pi) * torch.exp(-(c / safe).square() / 2)
+    return folded_mean(c, d), sign, square, square * sign + tail
 
 
-def _components(noise: GradientNoise | None) -> tuple[Tensor, float]:
-    """Means of the components of the noise, equally likely, and their variance."""
-    if noise is None or noise.sigma == 0:
-        return torch.zeros(1, dtype=torch.float64), 0.0
-    if noise.law == "gaussian":
-        return torch.zeros(1, dtype=torch.float64), noise.sigma**2
-    return torch.tensor([-noise.sigma, noise.sigma], dtype=torch.float64), 0.0
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Of the terms, (S, n): means, derivatives by the mean term and by the entry; and of the sum of all
+    m terms: mean (n,) and covariance from the state (n, n)."""
+
+    means: Tensor
+    weights: Tensor
+    bends: Tensor
+    sum_mean: Tensor
+    sum_covariance: Tensor
+
+
+def _between(terms: Terms, mu: Tensor, cov: Tensor, at: slice, g: Tensor, drawn: _Drawn) -> Tensor:
+    """Covariance that noise shared by the entries of a term, and the choice of the batch, add: (n, n)."""
+    p1, p2 = terms.chances
+    assert terms.lines is not None
+    mean, var, with_state = terms.errors(mu, cov)
+    y = drawn.weights * terms.lines
+    joint = torch.zeros_like(cov[at, at])
+    if terms.rank_one:
+        total = var + terms.error_noise
+        size, sign, square, _ = _folded(mean, total.sqrt())
+        beyond = (square - size.square() - sign.square() * total).clamp(min=0)
+        z = terms.lines.abs() * g
+        shared = y.t() @ (terms.error_noise[:, None] * y) + z.t() @ (beyond[:, None] * z)
+        joint += p1 * _off_diagonal(shared)
+    if p1 < 1:
+        cross = y.t() @ (drawn.bends * with_state[:, at])
+        squares = drawn.means.t() @ drawn.means + y.t() @ (var[:, None] * y)
+        squares += cross + cross.t() + (drawn.bends.t() @ drawn.bends) * cov[at, at]
+        joint += (p1 - p2) * squares
+        joint += (p2 - p1**2) * (torch.outer(drawn.sum_mean, drawn.sum_mean) + drawn.sum_covariance)
+    return joint
+
+
+def _pulse_noise(
+    stage: Stage, own: Pulses, mu: Tensor, cov: Tensor, squares: tuple[Tensor, ...], at: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Covariance that the pulses of all S terms add, (n, n).
+
+    Args:
+        squares: as `Pulses.variance` takes them, (S, n); at: F and G at the weights, (n,).
+    """
+    terms, (first, second, at_zero) = stage.terms, squares
+    if not terms.rank_one or terms.lines is None:
+        per_slot = torch.stack([own.slotted(stage.lr, c, d) for c, d in _laws(stage, mu, cov)])
+        return torch.diag(own.variance(stage.lr, first, second, at_zero, per_slot).sum(0))
+    mean, sd, top = _error_law(terms, mu, cov)
+    per_slot, pairs, _ = own.driven(stage.lr * top, mean, sd)
+    variance = own.variance(stage.lr, first, second, at_zero, per_slot[:, None]).sum(0)
+    _, _, square, signed = _folded(mean, sd)
+    a, b = terms.lines * at[0], terms.lines.abs() * at[1]
+    cross = a.t() @ ((pairs * signed)[:, None] * b)
+    even = (pairs * square)[:, None]
+    shared = a.t() @ (even * a) + b.t() @ (even * b) + cross + cross.t()
+    return torch.diag(variance) + stage.lr**2 * _off_diagonal(shared)
+
+
+def _off_diagonal(matrix: Tensor) -> Tensor:
+    return matrix - torch.diag(matrix.diagonal())
+
+
+def _error_law(terms: Terms, mu: Tensor, cov: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and standard deviation of the errors, and the largest input of each line, (S,)."""
+    assert terms.lines is not None
+    mean, var, _ = terms.errors(mu, cov)
+    return mean, (var.clamp(min=0) + terms.error_noise).sqrt(), terms.lines.abs().amax(1)
+
+
+def _laws(stage: Stage, mu: Tensor, cov: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Law of each entry of each term: means (n, k) of its components, and their standard deviation (n,)."""
+    terms = stage.terms
+    mean, var, _ = terms.moments(mu, cov, stage.rows)
+    sd = (var.clamp(min=0) + terms.own_variance()).sqrt()
+    return list(zip(mean[..., None] + terms.shifts, sd, strict=True))
+
+
+def _clipped(stage: Stage, own: Pulses, mu: Tensor, cov: Tensor) -> float:
+    """Share of updates that need more pulses than a train has slots."""
+    if stage.terms.rank_one:
+        mean, sd, top = _error_law(stage.terms, mu, cov)
+        return float(own.driven(stage.lr * top, mean, sd)[2].mean())
+    laws = _laws(stage, mu, cov)
+    return sum(own.clipped(stage.lr, c, d) for c, d in laws) / len(laws)
 
 
 def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = True) -> tuple[Tensor, Tensor]:
@@ -169,7 +245,7 @@ def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = T
             step, slope, added = _through(stage, mu + change, a @ cov @ a.t() + q, a @ cov)
             change = change + step
             j = slope + j + slope @ j
-            q = (one + slope) @ q @ (one + slope).t() + torch.diag(added)
+            q = (one + slope) @ q @ (one + slope).t() + added
         move = torch.linalg.solve(-j, change)
         new = lyapunov(one + j, q) if fluctuations else cov
         shift = float((new - cov).abs().max()) / max(float(new.abs().max()), 1e-300)
@@ -185,7 +261,7 @@ def stationary(stages: Sequence[Stage], start: Tensor, *, fluctuations: bool = T
                 )
             for stage in stages:
                 if stage.pulses is not None and fluctuations:
-                    stage.pulses.check(stage.lr, *_law(stage, mu, cov))
+                    stage.pulses.check(_clipped(stage, stage.pulses, mu, cov))
             return mu, cov
     raise InputError("no stable fixed point was found: make the steps smaller")
 

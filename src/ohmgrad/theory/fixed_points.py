@@ -25,14 +25,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..devices import AbstractResponse
+from ..devices import AbstractResponse, ConstantStep
 from ..errors import InputError, check_number
-from .arguments import check_noise, check_problem, check_response
+from .arguments import check_problem, check_response, check_samples
 from .closure import Stage, slope_of, stationary
 from .granularity import Pulses
-from .problem import GradientNoise, Quadratic
+from .problem import GradientNoise, Quadratic, WeightNoise
+from .terms import follow, gradient_of
 
 __all__ = ["Prediction", "analog_sgd", "digital_sgd", "residual_learning", "speed_ratio", "tiki_taka"]
+
+Noise = GradientNoise | WeightNoise
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +72,24 @@ class Prediction:
         return self.floor + self.fluctuation
 
 
-def digital_sgd(problem: Quadratic, noise: GradientNoise, lr: float) -> Prediction:
-    """W' = W - lr g: unbiased, E||grad f||^2 = tr(H C H), C = (I - lr H) C (I - lr H) + lr^2 sigma^2 I.
+def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None = None) -> Prediction:
+    """W' = W - lr g: unbiased, E||grad f||^2 = tr(H C H), C = (I - lr H) C (I - lr H) + lr^2 Q.
 
-    Exact at any stable step and for any law of the noise.
+    Q is the covariance of g: sigma^2 I for `GradientNoise`, sum_s sigma^2 ||x_s||^2 x_s x_s^T for
+    `WeightNoise`, and that of the choice of the batch. Exact at any stable step and for any law of the noise.
 
     Raises:
         InputError: unless 0 < lr < 2/L, beyond which SGD diverges.
     """
     check_problem(problem)
-    check_noise(noise)
+    batch = check_samples(problem, noise, batch)
     check_number("lr", lr, low=0, high=2 / problem.smoothness, open_low=True, open_high=True)
+    if batch is not None or isinstance(noise, WeightNoise):
+        ideal = ConstantStep(-4 * _reach(problem), 4 * _reach(problem))
+        one = torch.eye(problem.n, dtype=torch.float64)
+        stage = Stage(slice(0, problem.n), gradient_of(problem, noise, batch, one), ideal, lr)
+        _, cov = stationary([stage], problem.solution)
+        return _prediction(problem, problem.solution, cov, torch.zeros(problem.n), problem.solution)
     rates, vectors = torch.linalg.eigh(problem.hessian)
     spread = lr * noise.sigma**2 / (rates * (2 - lr * rates))
     cov = vectors @ torch.diag(spread) @ vectors.t()
@@ -89,8 +99,9 @@ def digital_sgd(problem: Quadratic, noise: GradientNoise, lr: float) -> Predicti
 def analog_sgd(
     problem: Quadratic,
     response: AbstractResponse,
-    noise: GradientNoise,
+    noise: Noise,
     lr: float,
+    batch: int | None = None,
     *,
     dw_min: float | None = None,
     max_bl: int = 31,
@@ -117,13 +128,14 @@ def analog_sgd(
         InputError: when an argument is out of range, lr is too large, the weights would rest outside the
             range, or more than 5 % of steps need more than max_bl pulses.
     """
-    _check_kinds(problem, noise, response)
+    batch = _check_kinds(problem, noise, batch, response)
     check_number("lr", lr, low=0, open_low=True)
     _check_solution(problem, response)
-    h, w_star = problem.hessian, problem.solution
+    one = torch.eye(problem.n, dtype=torch.float64)
     pulses = None if dw_min is None else Pulses(dw_min, max_bl, noise_std)
-    stage = Stage(slice(0, problem.n), h, -h @ w_star, response, lr, noise, pulses=pulses)
-    limit, _ = stationary([stage], w_star, fluctuations=False)
+    limit = _limit(problem, response, noise, batch)
+    terms = gradient_of(problem, noise, batch, one)
+    stage = Stage(slice(0, problem.n), terms, response, lr, pulses=pulses)
     mean, cov = stationary([stage], limit)
     return _prediction(problem, mean, cov, torch.zeros(problem.n), limit)
 
@@ -131,10 +143,11 @@ def analog_sgd(
 def tiki_taka(
     problem: Quadratic,
     response: AbstractResponse,
-    noise: GradientNoise,
+    noise: Noise,
     fast_lr: float,
     transfer_lr: float,
     fast_response: AbstractResponse | None = None,
+    batch: int | None = None,
     *,
     dw_min: float | None = None,
     max_bl: int = 31,
@@ -147,8 +160,8 @@ def tiki_taka(
         E w - w* = -(sigma/tau) x sqrt(fast_lr sigma tau/2),   x = (w*/tau) E|x + z|, z standard normal,
 
     with x = (w*/tau) sqrt(2/pi) (1 + (w*/tau)^2/pi + ...). P has the standard deviation under the root and
-    the mean x times it; the squared error falls linearly in fast_lr (arXiv 2406.12774, Theorem 3, says
-    that it falls to 0; this constant is derived here).
+    the mean x times it; the squared error falls linearly in fast_lr (Theorem 4 of arXiv v1 of 2406.12774
+    says that it falls to 0; this constant is derived here).
 
     With a granularity `dw_min` P keeps the variance dw_min tau/2 however small fast_lr is: with one pulse at
     most in a step it replaces fast_lr sigma tau/2, and dw_min replaces fast_lr sigma in the bias. So the
@@ -157,18 +170,19 @@ def tiki_taka(
     """
     granularity = {"dw_min": dw_min, "max_bl": max_bl, "noise_std": noise_std}
     return residual_learning(
-        problem, response, noise, fast_lr, transfer_lr, 0.0, fast_response, **granularity
+        problem, response, noise, fast_lr, transfer_lr, 0.0, fast_response, batch, **granularity
     )
 
 
 def residual_learning(
     problem: Quadratic,
     response: AbstractResponse,
-    noise: GradientNoise,
+    noise: Noise,
     fast_lr: float,
     transfer_lr: float,
     gamma: float,
     fast_response: AbstractResponse | None = None,
+    batch: int | None = None,
     *,
     dw_min: float | None = None,
     max_bl: int = 31,
@@ -212,56 +226,93 @@ def residual_learning(
         InputError: when an argument is out of range, steps are too large for a stable fixed point, the
             weights would rest outside the range, or more than 5 % of steps need more than max_bl pulses.
     """
-    _check_kinds(problem, noise, response, fast_response)
+    batch = _check_kinds(problem, noise, batch, response, fast_response)
     fast = fast_response or response
     check_number("fast_lr", fast_lr, low=0, open_low=True)
     check_number("transfer_lr", transfer_lr, low=0, open_low=True)
     check_number("gamma", gamma, low=0)
     _check_solution(problem, response)
-    n, h, w_star = problem.n, problem.hessian, problem.solution
+    n, h = problem.n, problem.hessian
     one, zero = torch.eye(n, dtype=h.dtype), torch.zeros(n, dtype=h.dtype)
     at_w, at_p, at_z = (slice(i * n, (i + 1) * n) for i in range(3))  # z: what |P| remembers
     pulses = None if dw_min is None else Pulses(dw_min, max_bl, noise_std)
-    follow = torch.cat([0 * one, -one, 0 * one], 1)
+    terms = gradient_of(problem, noise, batch, torch.cat([one, gamma * one, 0 * one], 1))
     stages = [
-        Stage(at_p, torch.cat([h, gamma * h, 0 * h], 1), -h @ w_star, fast, fast_lr, noise, None, pulses),
+        Stage(at_p, terms, fast, fast_lr, None, pulses),
         # W's step is a step of Analog SGD with "gradient" -P' and no noise of its own
-        Stage(at_w, follow, zero, response, transfer_lr, None, (at_z, at_p), pulses),
+        Stage(
+            at_w, follow(torch.cat([0 * one, one, 0 * one], 1)), response, transfer_lr, (at_z, at_p), pulses
+        ),
     ]
-    ratio = speed_ratio(problem, response, fast, noise, fast_lr, transfer_lr, gamma)
-    limit = w_star + torch.linalg.solve(h, _resting_gradient(fast, noise, n))
+    ratio = speed_ratio(problem, response, fast, noise, fast_lr, transfer_lr, gamma, batch)
+    limit = _rest_of_p(problem, fast, noise, batch)
     state, cov = stationary(stages, torch.cat([limit, zero, zero]))
     seen = torch.cat([one, gamma * one, 0 * one], 1)
     return _prediction(problem, seen @ state, seen @ cov @ seen.t(), state[at_p], limit, ratio)
 
 
-def _resting_gradient(fast: AbstractResponse, noise: GradientNoise, n: int) -> Tensor:
-    """Root m of m F(0) + E|m + noise| G(0) = 0, in every entry: P then rests at zero."""
+def _limit(problem: Quadratic, response: AbstractResponse, noise: Noise, batch: int | None) -> Tensor:
+    """Weights where the mean step sum_s E[t_s] F(w) + sum_s E|t_s| G(w) of one array vanishes, (n,).
+
+    Without noise the samples' errors, and with them the step, vanish at w*. Whether weights are driven there
+    is seen at a noise of 10^-6: near w* drift and gradient are both of degree one, so that its size is no
+    matter.
+    """
+    one, at = torch.eye(problem.n, dtype=torch.float64), slice(0, problem.n)
+    exact = problem.lines is not None and noise.sigma == 0
+    terms = gradient_of(problem, WeightNoise(1e-6) if exact else noise, batch, one)
+    limit, _ = stationary([Stage(at, terms, response, 1.0)], problem.solution, fluctuations=False)
+    return problem.solution.clone() if exact else limit
+
+
+def _rest_of_p(problem: Quadratic, fast: AbstractResponse, noise: Noise, batch: int | None) -> Tensor:
+    """Weights where P rests at zero, (n,): sum_s E[t_s] F(0) + sum_s E|t_s| G(0) = 0.
+
+    Raises:
+        InputError: when there are none, or weights are driven away from them.
+    """
     zero = torch.zeros(1, dtype=torch.float64)
     ratio = float(fast.G(zero) / fast.F(zero))
-    if abs(ratio) >= 1:
+    if not abs(ratio) < 1:
         raise InputError("at weight 0 one of the two responses of P vanishes: P cannot rest at 0")
-    m = zero
-    for _ in range(200):  # a contraction: |ratio| < 1, and E|m + noise| has slopes within [-1, 1]
-        m = -ratio * noise.mean_abs(m)
-    return m.expand(n).clone()
+    if problem.lines is None:
+        assert isinstance(noise, GradientNoise)
+        m = zero
+        for _ in range(200):  # a contraction: |ratio| < 1, and E|m + noise| has slopes within [-1, 1]
+            m = -ratio * noise.mean_abs(m)
+        return problem.solution + torch.linalg.solve(problem.hessian, m.expand(problem.n))
+    reach = 1e3 * _reach(problem)
+    held = ConstantStep(-reach, reach, up=1 - ratio, down=1 + ratio)  # F = 1, G = ratio everywhere
+    try:
+        return _limit(problem, held, noise, batch)
+    except InputError:
+        raise InputError(
+            f"P drifts by {abs(ratio):.3g} of the samples' |gradients|, more than their sum can balance: W "
+            "would run to the end of its range; zero-shift P, or give it a smaller symmetric point"
+        ) from None
 
 
 def speed_ratio(
     problem: Quadratic,
     response: AbstractResponse,
     fast: AbstractResponse,
-    noise: GradientNoise,
+    noise: Noise,
     fast_lr: float,
     transfer_lr: float,
     gamma: float,
+    batch: int | None = None,
 ) -> float:
-    """Largest rate of W over the rate of P, see `residual_learning`; fast is the response of P."""
-    _check_kinds(problem, noise, response, fast)
+    """Largest rate of W over the rate of P, see `residual_learning`; fast is the response of P.
+
+    Where E|g| differs from entry to entry, P is as slow as its slowest.
+    """
+    batch = _check_kinds(problem, noise, batch, response, fast)
     zero = torch.zeros(1, dtype=torch.float64)
-    gradient = _resting_gradient(fast, noise, 1)
+    limit = _rest_of_p(problem, fast, noise, batch)
     df, dg = slope_of(fast, zero)
-    forget = float(gradient * df + noise.mean_abs(gradient) * dg)
+    one = torch.eye(problem.n, dtype=torch.float64)
+    size = gradient_of(problem, noise, batch, one).mean_size(limit)
+    forget = float((problem.gradient(limit) * df + size * dg).min())
     curvature = torch.linalg.eigvalsh(problem.hessian)
     rate_p = fast_lr * (gamma * curvature * float(fast.F(zero)) + forget)
     if float(rate_p.min()) < 0:
@@ -273,10 +324,16 @@ def speed_ratio(
     return float((rate_w / rate_p).max())
 
 
-def _check_kinds(problem: Quadratic, noise: GradientNoise, *responses: AbstractResponse | None) -> None:
+def _check_kinds(
+    problem: Quadratic, noise: Noise, batch: int | None, *responses: AbstractResponse | None
+) -> int | None:
     check_problem(problem)
-    check_noise(noise)
     check_response(*responses)
+    return check_samples(problem, noise, batch)
+
+
+def _reach(problem: Quadratic) -> float:
+    return 1 + float(problem.solution.abs().max())
 
 
 def _check_solution(problem: Quadratic, response: AbstractResponse) -> None:

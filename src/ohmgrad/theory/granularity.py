@@ -50,15 +50,13 @@ class Pulses:
         check_number("noise_std", self.noise_std, low=0)
         check_integer("bit length max_bl", self.max_bl, 1, 2**20)
 
-    def variance(
-        self, lr: float, first: Tensor, second: Tensor, at_zero: Tensor, law: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """Variance that pulses add to one step, (n,).
+    def variance(self, lr: float, first: Tensor, second: Tensor, at_zero: Tensor, per_slot: Tensor) -> Tensor:
+        """Variance that pulses add to one update, of the shape of the arguments.
 
         Args:
-            first, second, at_zero: E[|g| q^2], E[g^2 q^2] and E[|g| q(0)^2], (n,); law: as in `slotted`.
+            first, second, at_zero: E[|g| q^2], E[g^2 q^2] and E[|g| q(0)^2]; per_slot: E[g^2/BL]/E[g^2].
         """
-        own = self.dw_min * lr * first - lr**2 * second * self.slotted(lr, *law)
+        own = self.dw_min * lr * first - lr**2 * second * per_slot
         return own.clamp(min=0) + self.dw_min * self.noise_std**2 * lr * at_zero
 
     def slotted(self, lr: float, c: Tensor, d: Tensor) -> Tensor:
@@ -80,14 +78,41 @@ class Pulses:
         mean = total / self.max_bl + (square * others) @ (1 / b[:-1] - 1 / b[1:])
         return mean / total.clamp(min=1e-300)
 
-    def check(self, lr: float, c: Tensor, d: Tensor) -> None:
+    def driven(self, lr: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of updates that one Gaussian error e drives, all their entries e x_i: (S,) each,
+
+            E[e^2/BL]/E[e^2],      E[e^2 (sqrt(BL/K) - 1)/BL]/E[e^2]      and      P(K > max_bl),
+
+        by a sum over e.
+
+        Args:
+            lr: (S,), learning rate times the largest |x_i|; c, d: (S,), mean and standard deviation of e.
+        """
+        z = torch.linspace(-8, 8, 1601, dtype=torch.float64)
+        share = torch.exp(-z.square() / 2) / torch.exp(-z.square() / 2).sum()
+        e = (c[:, None] + d[:, None] * z).abs()
+        need = lr[:, None] * e / self.dw_min
+        bl = need.ceil().clamp(1, self.max_bl)
+        square = e.square() * share
+        total = square.sum(1).clamp(min=1e-300)
+        pairs = ((bl / need.clamp(min=1e-300)).sqrt() - 1).clamp(min=0) / bl
+        return (
+            (square / bl).sum(1) / total,
+            (square * pairs).sum(1) / total,
+            (need > self.max_bl).double() @ share,
+        )
+
+    def clipped(self, lr: float, c: Tensor, d: Tensor) -> float:
+        """Share of updates with K > max_bl; c, d as in `slotted`."""
+        inside, _ = _within(c, d, torch.tensor([self.max_bl * self.dw_min / lr], dtype=torch.float64))
+        return 1 - float(inside.prod())
+
+    def check(self, share: float) -> None:
         """Refuse steps of more than max_bl pulses: lines are clipped then, and steps fall short.
 
         Raises:
-            InputError: when K > max_bl in more than 5 % of steps; c, d as in `slotted`.
+            InputError: when the share of updates with K > max_bl is above 5 %.
         """
-        inside, _ = _within(c, d, torch.tensor([self.max_bl * self.dw_min / lr], dtype=torch.float64))
-        share = 1 - float(inside.prod())
         if share > 0.05:
             raise InputError(
                 f"{share:.0%} of steps need more pulses than max_bl {self.max_bl}, and would fall short: "

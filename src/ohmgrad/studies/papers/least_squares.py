@@ -22,18 +22,19 @@ def problem(
 ) -> Quadratic:
     """Least squares with normal entries of A and w*, f = ||A (w - w*)||^2 / rows (or half of it).
 
-    The numbers are torch's of seed 42, the solution drawn first.
+    Every row is a sample, and a step pulses them one by one; `.summed()` has one gradient in a step. The
+    numbers are torch's of seed 42, the solution drawn first, as in the authors' programs.
     """
     g = torch.Generator().manual_seed(42)
     solution = solution_scale * torch.randn(cols, generator=g)
     matrix = matrix_scale * torch.randn(rows, cols, generator=g)
-    return least_squares(matrix / 2**0.5 if half else matrix, solution).summed()
+    return least_squares(matrix / 2**0.5 if half else matrix, solution)
 
 
-def columns_of(found: Grid, **fixed: Any) -> Columns:
+def columns_of(found: Grid, *, unit: float = 1.0, **fixed: Any) -> Columns:
     """The runs of a grid in long form: one row a run and recorded step, and one (step `TAIL`) of averages.
 
-    Columns: the fixed ones, the grid's axes, seed, step, loss, squared_gradient.
+    Columns: the fixed ones, the grid's axes, seed, step, loss (over `unit`), squared_gradient.
     """
     result, seeds = found.result, np.array(found.seeds)
     steps = np.append(result.steps.numpy(), TAIL)
@@ -51,7 +52,7 @@ def columns_of(found: Grid, **fixed: Any) -> Columns:
         **axes,
         "seed": np.repeat(np.tile(seeds, len(found.configurations)), len(steps)),
         "step": np.tile(steps, runs),
-        "loss": loss.ravel(),
+        "loss": loss.ravel() / unit,
         "squared_gradient": square.ravel(),
     }
 
