@@ -108,5 +108,5 @@ def test_mt_t1_order() -> None:
 def test_mt_f7_falls() -> None:
     runs = axes(tiles=(2, 4, 8))
     for loss, passes in ((lambda tiles: 0.1**tiles, True), (lambda tiles: 0.1 * tiles, False)):
-        rows = [{**row, "step": 1} for row in ends("loss", runs, loss)]
+        rows = [{**row, "epoch": 1} for row in ends("loss", runs, loss)]
         same(results("MT-F7", rows, tiles=(2, 4, 8)), passes, 2)

@@ -63,7 +63,7 @@ from ohmgrad.studies.study import run_study
         ("MT-T1", {"tiles": [1]}, r"tiles is \[1\], but must be 2 or more each"),
         ("MT-F7", {"tiles": [1, 2]}, r"tiles is \[1, 2\], but must be 2 or more each"),
         ("MT-F7", {"tiles": [2]}, r"tiles is \[2\], but must have at least two values"),
-        ("MT-F7", {"steps": 30}, "steps is 30, but must be at least 40"),
+        ("MT-F7", {"epochs": 0}, "epochs is 0, but must be an integer of at least 1"),
         ("RL-S1", {"shifts": [0.1, 0.2]}, r"shifts is .*, but must be 0 and at least one more in \(0, 1\)"),
         ("RL-S1", {"shifts": [0]}, "shifts is"),
         ("RL-S1", {"steps": 10}, "steps is 10, but must be at least 20"),

@@ -231,7 +231,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "RL-T5": {**NETWORK, "sigmas": (0.1, 1.2)},
     "RL-T6": {**NETWORK, "taus": (0.6,), "gammas": {"power": (0.5,), "exponential": (2.0,)}},
     "MT-T1": {**NETWORK, "data": ("digits",), "tiles": (2, 3)},
-    "MT-F7": {"tiles": (2, 3), "steps": 40, "seeds": 2},
+    "MT-F7": {"tiles": (2, 3), "epochs": 4, "updates": 10, "seeds": 2},
     "pipeline": {"images": 48, "width": 8, "rates": (0.05, 0.1), "epochs": 2, "seeds": 2},
     "floor": {"seeds": 3, "lrs": (0.03, 0.01), "times": {"sgd": 1.0, "tiki-taka": 1.0}},
 }

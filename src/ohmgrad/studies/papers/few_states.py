@@ -5,6 +5,9 @@ and 5 % spread from element to element. Multi-tile residual learning with severa
 with two, and Tiki-Taka, which has two arrays and learns on one. Each algorithm and number of states has the
 learning rate of the lowest training loss of a short training with a seed that is not among those reported;
 other options are `OPTIONS`, chosen once with that seed and 16 states.
+
+The setting is ours; the paper's own is MT-T1. It reaches as far as a small network, one range and arrays
+without warm start, and says nothing of how accuracy grows with more arrays.
 """
 
 from __future__ import annotations
