@@ -53,7 +53,7 @@ from .optim import (
 from .periphery import NOISY_PERIPHERY, Periphery
 from .pulses import Pulsing
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "AGAD",
