@@ -233,9 +233,9 @@ def test_the_covariance_of_a_step_is_that_of_its_samples(sigma: float, batch: in
 
 @pytest.mark.parametrize("lr", [0.01, 0.002])
 def test_pulses_of_a_batch_add_what_is_derived(lr: float) -> None:
-    """10,000 updates of a tile at fixed weights by 4 samples of 3 unknowns, with the same errors: at most 3
+    """6,000 updates of a tile at fixed weights by 4 samples of 3 unknowns, with the same errors: at most 3
     pulses an update, and less than one."""
-    f, response, dw_min, runs = drawn(4, 4, 3, 0.3), soft(0.1, 1.0), 0.01, 10_000
+    f, response, dw_min, runs = drawn(4, 4, 3, 0.3), soft(0.1, 1.0), 0.01, 6_000
     w = (0.5 * f.solution + torch.tensor([0.4, -0.3, 0.2])).double()
     terms = gradient_of(f, WeightNoise(0.0), None, torch.eye(3, dtype=torch.float64))
     zero = torch.zeros(3, 3, dtype=torch.float64)

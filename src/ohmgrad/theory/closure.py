@@ -235,7 +235,8 @@ def _clipped(stage: Stage, own: Pulses, mu: Tensor, cov: Tensor) -> float:
 def resting(terms: Terms, response: AbstractResponse, start: Tensor) -> Tensor:
     """Weights where the mean step vanishes as steps go to zero, (n,): u of the module, without fluctuations.
 
-    Implicit Euler steps of the mean flow, longer while u falls and Newton's in the end.
+    Implicit Euler steps of the mean flow, longer while u falls and Newton's in the end; with one term, which
+    has no kinks between samples, Newton's from the start.
 
     Args:
         terms: over the array's own weights; start: first guess, (n,).
@@ -249,7 +250,9 @@ def resting(terms: Terms, response: AbstractResponse, start: Tensor) -> Tensor:
         u, j = _flow(terms, response, w)
         size, rate = float(u.abs().max()), max(float(j.abs().max()), 1e-300)
         falls = size < 1.1 * last or size < 1e-13 * rate
-        time, last = (time * (2 if falls else 0.25) if time else 1 / rate), size
+        # 1.9, so that 1/time does not meet the rate of a point that drives away
+        first = (1e9 if terms.lines is None else 0.5) / rate
+        time, last = (time * (1.9 if falls else 0.25) if time else first), size
         move = -torch.linalg.solve(one / time + j, u)
         w = w + move
         _check_inside(response, w, slack=2.0)
