@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec import RunSpec
-from ..study import Claim, Columns, Part, claim, interval, where
+from ..study import Columns, Part, interval, where
 from ..train import Progress, train
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ __all__ = [
     "NetworkTraining",
     "accuracy_curve",
     "accuracy_table",
-    "closes_the_gap",
     "last_epoch",
     "last_epochs",
 ]
@@ -95,26 +94,6 @@ def last_epochs(columns: Columns, name: str, count: int) -> np.ndarray:
     seeds, last = np.unique(columns["seed"]), int(columns["epoch"].max())
     mine = [where(columns, seed=int(seed)) for seed in seeds]
     return np.array([m[name][m["epoch"] > last - count].mean() for m in mine])
-
-
-def closes_the_gap(at: str, digital: np.ndarray, sgd: np.ndarray, tiki_taka: np.ndarray) -> list[Claim]:
-    """Tiki-Taka is better than Analog SGD and close to digital SGD; test accuracies in points, by seed."""
-    return [
-        claim(
-            f"{at}: Tiki-Taka does better than Analog SGD",
-            "test accuracy, Tiki-Taka - Analog SGD (points)",
-            interval(tiki_taka - sgd),
-            "above",
-            0.0,
-        ),
-        claim(
-            f"{at}: Tiki-Taka comes close to digital SGD",
-            "test accuracy, digital - Tiki-Taka (points)",
-            interval(digital - tiki_taka),
-            "below",
-            1.0,
-        ),
-    ]
 
 
 def accuracy_curve(axis: Axes, columns: Columns, dash: str, colour: str, label: str) -> None:

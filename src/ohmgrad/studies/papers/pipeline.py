@@ -297,6 +297,7 @@ def _claims(settings: dict[str, Any], columns: Columns, kind: str) -> Iterator[C
         interval(stale - _accuracies(settings, columns, **at_low, schedule="one")),
         "above",
         -2.0,
+        full=True,
     )
     for over in ("one", "synchronous"):
         ideal = cycles(over, many, settings["micro"])

@@ -69,7 +69,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
         ):
             lost = interval(digital - accuracy(columns, model=model, algorithm=algorithm))
             quantity = f"test accuracy, digital - {look(algorithm).label} (points)"
-            found.append(claim(f"{model}: {text}", quantity, lost, "below", 1.0))
+            found.append(claim(f"{model}: {text}", quantity, lost, "below", 1.0, full=True))
     return found
 
 

@@ -89,12 +89,12 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
                 words = f"{look(better).label} does better than {look(worse).label}"
                 gained = interval(reached[better] - reached[worse])
                 quantity = f"test accuracy, {look(better).label} - {look(worse).label} (points)"
-                found.append(claim(f"{data}, {model}: {words}", quantity, gained, "above", 0.0))
+                found.append(claim(f"{data}, {model}: {words}", quantity, gained, "above", 0.0, full=True))
             lost = interval(reached["digital"] - reached["residual-v2"])
             words = f"{look('residual-v2').label} comes within a point of digital SGD"
             quantity = f"test accuracy, digital - {look('residual-v2').label} (points)"
             if data == "cifar10":  # on CIFAR-100 the tables have up to 3.6 points
-                found.append(claim(f"{data}, {model}: {words}", quantity, lost, "below", 1.0))
+                found.append(claim(f"{data}, {model}: {words}", quantity, lost, "below", 1.0, full=True))
     return found
 
 
