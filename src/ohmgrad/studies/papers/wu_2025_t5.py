@@ -22,8 +22,8 @@ from .wu_2025_mnist import (
     KEYS,
     SETTINGS,
     Case,
-    accuracy,
     comes_close,
+    reached,
     trainings,
     with_digital,
 )
@@ -58,7 +58,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
     found, least, most = [], min(settings["sigmas"]), max(settings["sigmas"])
     for net in settings["nets"]:
         for algorithm in ALGORITHMS[1:]:
-            ends = [accuracy(columns, _case(settings, net, s, algorithm)) for s in (least, most)]
+            ends = [reached(columns, _case(settings, net, s, algorithm)) for s in (least, most)]
             found.append(
                 claim(
                     f"{net.upper()}: {look(algorithm).label} loses less than two points to the noise",
@@ -82,7 +82,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
             cases = [_case(settings, net, s, algorithm) for s in settings["sigmas"]]
             if algorithm == "digital":
                 cases = with_digital([net], []) * len(cases)
-            found = [interval(accuracy(columns, case)) for case in cases]
+            found = [interval(reached(columns, case)) for case in cases]
             noises, errors = [100 * s for s in settings["sigmas"]], [m - low for m, low, _ in found]
             axis.errorbar(
                 noises, [m for m, *_ in found], yerr=errors,
