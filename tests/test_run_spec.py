@@ -246,6 +246,21 @@ def test_a_run_starts_from_a_file(tmp_path: Path) -> None:
     assert all(torch.allclose(value, kept[name], atol=1e-9) for name, value in source.state_dict().items())
 
 
+def test_a_file_of_arrays_has_a_run_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "here").mkdir()
+    file, x, y = tmp_path / "data" / "mine.npz", np.eye(4, dtype=np.float32), np.arange(4)
+    np.savez(file, train_x=x, train_y=y, test_x=x, test_y=y)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--data", str(file), "--model", "linear", "--algorithms", "digital"])
+    assert stop.value.code == 0, capsys.readouterr().err
+    assert (tmp_path / "here" / "runs" / "mine-linear" / "spec.yaml").is_file()
+    assert [p.name for p in file.parent.iterdir()] == ["mine.npz"]
+
+
 def test_a_file_of_arrays_is_a_data_set(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = {

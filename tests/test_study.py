@@ -17,6 +17,7 @@ from ohmgrad.cli import main
 from ohmgrad.report import claims_table, study_figure, study_table
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers.least_squares import TAIL, slope, tails
+from ohmgrad.studies.papers.wu_2024_s4 import trainings
 from ohmgrad.studies.study import Claim, Part, Study, claim, interval, load_columns, run_study, where
 
 CALLS: list[str] = []
@@ -78,7 +79,7 @@ def test_a_study_that_was_cut_off_goes_on(tmp_path: Path) -> None:
 
 
 def test_parts_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
-    """S4's trainings on a few digits, in two processes; and an error of one ends the study."""
+    """S4's trainings on a few digits, in two processes."""
     study = replace(STUDIES["S4"], settings={**STUDIES["S4"].settings, **SMALL["S4"]})
     told: list[tuple[Any, ...]] = []
     one = run_study(study, tmp_path / "one" / "S4")
@@ -299,3 +300,15 @@ def test_the_command_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> No
         main(["reproduce", "s1"])
     assert done.value.code == 2
     assert "did you mean 'S1'" in capsys.readouterr().err
+    for word in ("list", "all", "scoreboard"):
+        with pytest.raises(SystemExit) as done:
+            main(["reproduce", word, "--set", "seeds=3"])
+        assert done.value.code == 2
+        assert f"--set is for a single study: name it instead of {word}" in capsys.readouterr().err
+
+
+def test_run_folders_of_data_of_ones_own_stay_with_the_study(tmp_path: Path) -> None:
+    """A path as the name of the data must not become a part of the run folder's path."""
+    settings = STUDIES["S4"].resolved(True) | {"data": "/elsewhere/mine.npz"}
+    folders = {t.folder for t in trainings(settings, tmp_path / "S4")}
+    assert {f.parent for f in folders} == {tmp_path / "networks" / "mine-5000-2"}

@@ -52,13 +52,13 @@ def reproduce(
     from .report import claims_table
     from .studies.papers import STUDIES
 
+    words = (*STUDIES, "all", "list", "scoreboard")
+    names = list(STUDIES) if study == "all" else [check_choice("study", study, words)]
+    if change and study not in STUDIES:
+        raise InputError(f"--set is for a single study: name it instead of {study}")
     if study == "list":
         console.print(_list())
         return
-    words = (*STUDIES, "all", "list", "scoreboard")
-    names = list(STUDIES) if study == "all" else [check_choice("study", study, words)]
-    if change and study == "all":
-        raise InputError("--set is for a single study: name it instead of all")
     changes = named_values("--set", change or [])
     home = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")
     if study == "scoreboard":

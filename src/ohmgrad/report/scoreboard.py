@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -37,7 +38,7 @@ def counts_table(cells: Sequence[Cell]) -> Table:
 def cells_table(cells: Iterable[Cell]) -> Table:
     """Every cell that was run: the published value, ours, the difference."""
     table = Table(title="cells that were run", title_justify="left")
-    for name in ("published in", "cell", "published", "ours", "ours - published", "hours", ""):
+    for name in ("published in", "cell", "published", "ours", "ours - published", "hours a run", ""):
         table.add_column(
             name, overflow="fold", justify="left" if name in ("published in", "cell", "") else "right"
         )
@@ -67,7 +68,13 @@ def scoreboard_page(cells: Sequence[Cell], claims: Sequence[tuple[str, dict[str,
     ]
     for source, group in _tables(cells):
         lines += _table_lines(source, group)
-    lines += ["## Claims", "", "PASS: the whole 95 % interval agrees with the claim.", ""]
+    lines += [
+        "## Claims",
+        "",
+        "PASS: the whole 95 % interval agrees with the claim. *Not shown here*: the run was",
+        "too small to decide it.",
+        "",
+    ]
     for name, group in groupby(claims, key=lambda item: item[0]):
         lines += [
             f"### {name}",
@@ -94,9 +101,9 @@ def _table_lines(source: str, group: Sequence[Cell]) -> list[str]:
     lines = [f"## {source}", ""]
     run = [cell for cell in group if cell.ours is not None]
     if run:
-        seconds = sum(cell.seconds for cell in run)
-        settings = run[0].settings or "all as published"
-        lines += [f"Study {run[0].study}; settings: {settings}. Seconds of all runs: {seconds:.0f}.", ""]
+        hours = f"{min(c.seconds for c in run) / 3600:.2g} to {max(c.seconds for c in run) / 3600:.2g} hours"
+        settings = run[0].settings or "the study's own"
+        lines += [f"Study {run[0].study}; settings: {settings}. A training took {hours}.", ""]
     else:
         lines += [f"Not run: needs {group[0].note}.", ""]
     lines += [f"| ({group[0].unit}) | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
@@ -117,6 +124,8 @@ def _ours(cell: Cell) -> str:
     if cell.ours is None:
         return ""
     mean, low, _ = cell.ours
+    if not math.isfinite(low):
+        return f"{mean:.2f} (one run)"
     return f"{mean:.2f} ± {mean - low:.2f}"
 
 

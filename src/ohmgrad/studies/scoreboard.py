@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .. import __version__
 from ..errors import InputError
 from ..yaml_text import read_yaml
-from .study import SECONDS, Study, plain
+from .study import Study, plain
 
 __all__ = ["PUBLISHED", "Cell", "Published", "published", "scoreboard", "study_claims"]
 
@@ -53,7 +54,8 @@ class Cell:
         source: paper, table and page; study: ours, None where none computes it; row, column: of the table.
         published: what is printed, in `unit`.
         ours: mean and the ends of its 95 % interval, in `unit`; None when it was not run.
-        settings: in which ours differ from the study's own, in words; seconds: that ours took.
+        settings: in which ours differ from the study's own, in words; and the version, where it is another.
+        seconds: that a training of ours took, mean over seeds.
         status: reproduced, differs or not run; note: why it differs, or what a run needs.
     """
 
@@ -123,28 +125,27 @@ def _cell(
     fixed = (str(table["source"]), table["study"], row, column, value, str(table["unit"]))
     if ours is None or mine is None:
         return Cell(*fixed, None, "", 0.0, "not run", table["needs"])
-    name, factor = table["quantity"], float(table.get("factor", 1))
-    mean, low, high = (factor * float(mine[k]) for k in (name, f"{name}_low", f"{name}_high"))
+    name = table["quantity"]
+    mean, low, high, seconds = (float(mine[k]) for k in (name, f"{name}_low", f"{name}_high", "seconds"))
     agrees = value.agrees(low, high)
-    seconds = float(mine.get("seconds") or ours.seconds)
     why = table.get("why", {})
-    note = "" if agrees else why.get(f"{row}/{column}", why.get("*", ""))
+    usual = "" if math.isfinite(low) else "a single run has no interval"
+    note = "" if agrees else why.get(f"{row}/{column}", why.get("*", usual))
     status: Status = "reproduced" if agrees else "differs"
     return Cell(*fixed, (mean, low, high), ours.settings, seconds, status, note)
 
 
 @dataclass(frozen=True)
 class _Ours:
-    """What a study's folder holds: the rows of its table, other settings in words, and seconds."""
+    """What a study's folder holds: the rows of its table, and other settings in words."""
 
     rows: list[dict[str, str]]
     settings: str
-    seconds: float
 
     @classmethod
     def read(cls, folder: Path, study: Study) -> _Ours:
         if not (folder / "table.csv").is_file():
-            return cls([], "", 0.0)
+            return cls([], "")
         spec = read_yaml(folder / "spec.yaml")
         usual = plain(study.settings)
         other = [
@@ -152,14 +153,15 @@ class _Ours:
             for name, value in spec.items()
             if name not in _NO_SETTINGS and value != usual.get(name)
         ]
-        times = read_yaml(folder / SECONDS) if (folder / SECONDS).is_file() else {}
+        if spec["ohmgrad"] != __version__:
+            other.append(f"ohmgrad {spec['ohmgrad']} instead of {__version__}")
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
-            return cls(list(csv.DictReader(file)), "; ".join(other), float(sum(times.values())))
+            return cls(list(csv.DictReader(file)), "; ".join(other))
 
     def row(self, wanted: Mapping[str, Any]) -> dict[str, str] | None:
-        """The one row with these values; columns that the table does not have are as the study has them."""
+        """The one row with these values; none, if the table lacks one of these columns."""
         for row in self.rows:
-            if all(name not in row or _same(row[name], value) for name, value in wanted.items()):
+            if all(name in row and _same(row[name], value) for name, value in wanted.items()):
                 return row
         return None
 
