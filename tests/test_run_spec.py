@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from ohmgrad import InputError
+from ohmgrad import InputError, cli
 from ohmgrad.cli import main
 from ohmgrad.crossbar import tiles_of
 from ohmgrad.models import build
@@ -246,19 +246,24 @@ def test_a_run_starts_from_a_file(tmp_path: Path) -> None:
     assert all(torch.allclose(value, kept[name], atol=1e-9) for name, value in source.state_dict().items())
 
 
-def test_a_file_of_arrays_has_a_run_folder_of_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("data", "model", "folder"),
+    [
+        ("/elsewhere/mine.npz", "linear", "mine-linear"),
+        ("cifar10", "torchvision:resnet18", "cifar10-resnet18"),
+        ("fashion-mnist", "fcn", "fashion-mnist-fcn"),
+    ],
+)
+def test_run_folders_lie_in_runs(
+    data: str, model: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "here").mkdir()
-    file, x, y = tmp_path / "data" / "mine.npz", np.eye(4, dtype=np.float32), np.arange(4)
-    np.savez(file, train_x=x, train_y=y, test_x=x, test_y=y)
-    monkeypatch.chdir(tmp_path / "here")
+    """A path as the name of the data must not become a part of the run folder's path."""
+    monkeypatch.chdir(tmp_path)
+    found: list[Path] = []
+    monkeypatch.setattr(cli, "_run", lambda spec, folder, *_: found.append(folder))
     with pytest.raises(SystemExit) as stop:
-        main(["train", "--data", str(file), "--model", "linear", "--algorithms", "digital"])
-    assert stop.value.code == 0, capsys.readouterr().err
-    assert (tmp_path / "here" / "runs" / "mine-linear" / "spec.yaml").is_file()
-    assert [p.name for p in file.parent.iterdir()] == ["mine.npz"]
+        main(["train", "--data", data, "--model", model])
+    assert (stop.value.code, found) == (0, [Path("runs") / folder])
 
 
 def test_a_file_of_arrays_is_a_data_set(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
     ("text", "value"),
     [
         ("97.64 ± 0.17", Published(97.64, 0.17)),
+        ("11.35 ± 0.00", Published(11.35)),
         ("97.64", Published(97.64)),
         (93.03, Published(93.03)),
         ("< 15", Published(15.0, below=True)),
@@ -29,6 +30,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 )
 def test_published_values_are_read(text: str | float, value: Published) -> None:
     assert published(text) == value
+    assert published(text).text.replace(" ", "") == str(text).replace(" ", "")  # as printed, with its zeros
 
 
 @pytest.mark.parametrize("text", ["", "about 3", "1 ± x", "1 + 2", "< x", "1 2"])
@@ -98,6 +100,7 @@ def test_cells_of_a_folder(tmp_path: Path) -> None:
     page = scoreboard_page(cells, study_claims(tmp_path, STUDIES))
     assert f"**2 of {len(cells)} cells are reproduced, 1 differ" in page
     assert "| a\\|b | c | 1 [0.5, 1.5] | above 0 | PASS |" in page
+    assert "| tau / algorithm (%) | sgd | tiki-taka |" in page
     assert "A training took 0.0056 to 0.0083 hours." in page  # 20 and 30 seconds
 
 

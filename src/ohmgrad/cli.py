@@ -221,7 +221,14 @@ def plot(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     _report(read_metrics(run), run, title=str(run))
 
 
-app.command(epilog=_examples("ohmgrad reproduce list", "ohmgrad reproduce S1 --quick"))(reproduce)
+app.command(
+    epilog=_examples(
+        "ohmgrad reproduce list",
+        "ohmgrad reproduce S1 --quick",
+        "ohmgrad reproduce S4 --jobs 2",
+        "ohmgrad reproduce scoreboard",
+    )
+)(reproduce)
 app.command(
     epilog=_examples(
         "ohmgrad compare --quick",

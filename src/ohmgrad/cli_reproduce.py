@@ -23,7 +23,9 @@ console = Console()
 
 
 def reproduce(
-    study: Annotated[str, typer.Argument(help="A study such as S1, or all, list or scoreboard.")],
+    study: Annotated[
+        str, typer.Argument(help="A study's name, as `list` has it; or all, list or scoreboard.")
+    ],
     quick: Annotated[bool, typer.Option("--quick", help="Small settings: minutes for all.")] = False,
     change: Annotated[
         list[str] | None,
@@ -148,4 +150,9 @@ def _list() -> Table:
         table.add_column(column, overflow="fold")
     for study in STUDIES.values():
         table.add_row(study.name, study.title, study.source)
+    table.caption = (
+        "ohmgrad reproduce NAME --quick runs one on a small scale; ohmgrad reproduce scoreboard says what "
+        "published tables need at full scale"
+    )
+    table.caption_justify = "left"
     return table

@@ -30,7 +30,10 @@ def counts_table(cells: Sequence[Cell]) -> Table:
     total = Counter(cell.status for cell in cells)
     table.add_section()
     table.add_row(f"all {len(cells)} cells", "", *(str(total[s]) for s in _STATUS))
-    table.caption = "reproduced: the published value lies within our 95 % interval widened by its own spread"
+    table.caption = (
+        "reproduced: the published value lies within our 95 % interval widened by its own spread, or our "
+        "interval below a published bound"
+    )
     table.caption_justify = "left"
     return table
 
@@ -47,7 +50,7 @@ def cells_table(cells: Iterable[Cell]) -> Table:
             gap = "" if cell.published.below else f"{cell.ours[0] - cell.published.value:+.2f}"
             status = f"[{_COLOURS[cell.status]}]{cell.status}[/]"
             where, hours = f"{cell.row}, {cell.column}", f"{cell.seconds / 3600:.2f}"
-            table.add_row(cell.source, where, str(cell.published), _ours(cell), gap, hours, status)
+            table.add_row(cell.source, where, cell.published.text, _ours(cell), gap, hours, status)
     return table
 
 
@@ -59,8 +62,8 @@ def scoreboard_page(cells: Sequence[Cell], claims: Sequence[tuple[str, dict[str,
         "",
         "`ohmgrad reproduce scoreboard` makes this page from the folders that the studies leave. A cell is",
         "*reproduced* when the published value lies within our 95 % interval widened by its own standard",
-        "deviation. It *differs* otherwise, by chance or for the reason given. The published value comes",
-        "first, ours below it.",
+        "deviation; of a bound, when our interval lies below it. It *differs* otherwise, by chance or for",
+        "the reason given. The published value comes first, ours below it.",
         "",
         f"**{total['reproduced']} of {len(cells)} cells are reproduced, {total['differs']} differ, "
         f"{total['not run']} were not run.**",
@@ -106,7 +109,10 @@ def _table_lines(source: str, group: Sequence[Cell]) -> list[str]:
         lines += [f"Study {run[0].study}; settings: {settings}. A training took {hours}.", ""]
     else:
         lines += [f"Not run: needs {group[0].note}.", ""]
-    lines += [f"| ({group[0].unit}) | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    lines += [
+        f"| {group[0].axes} ({group[0].unit}) | {' | '.join(columns)} |",
+        "|---|" + "--:|" * len(columns),
+    ]
     for row, cells in groupby(group, key=lambda cell: cell.row):
         of = {cell.column: cell for cell in cells}
         lines.append(f"| {row} | {' | '.join(_entry(of[c]) if c in of else '' for c in columns)} |")
@@ -116,8 +122,8 @@ def _table_lines(source: str, group: Sequence[Cell]) -> list[str]:
 
 def _entry(cell: Cell) -> str:
     if cell.ours is None:
-        return str(cell.published)
-    return f"{cell.published}<br>{_ours(cell)}<br>*{cell.status}*"
+        return cell.published.text
+    return f"{cell.published.text}<br>{_ours(cell)}<br>*{cell.status}*"
 
 
 def _ours(cell: Cell) -> str:

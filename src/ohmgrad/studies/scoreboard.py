@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,16 +28,15 @@ Status = Literal["reproduced", "differs", "not run"]
 
 @dataclass(frozen=True)
 class Published:
-    """A published value: `value` with the standard deviation `spread`, or a bound that it lies below."""
+    """A published value: `value` with the standard deviation `spread`, or a bound that it lies below.
+
+    `text` is what is printed, with its zeros.
+    """
 
     value: float
     spread: float = 0.0
     below: bool = False
-
-    def __str__(self) -> str:
-        if self.below:
-            return f"< {self.value:g}"
-        return f"{self.value:g}" + (f" ± {self.spread:g}" if self.spread else "")
+    text: str = field(default="", compare=False)
 
     def agrees(self, low: float, high: float) -> bool:
         """Whether it lies within our interval widened by its spread; a bound: whether ours is below it."""
@@ -51,7 +50,8 @@ class Cell:
     """A published cell and ours.
 
     Attributes:
-        source: paper, table and page; study: ours, None where none computes it; row, column: of the table.
+        source: paper, table and page; study: ours, None where none computes it; row, column: of the table;
+            axes: what rows and columns are.
         published: what is printed, in `unit`.
         ours: mean and the ends of its 95 % interval, in `unit`; None when it was not run.
         settings: in which ours differ from the study's own, in words; and the version, where it is another.
@@ -61,6 +61,7 @@ class Cell:
 
     source: str
     study: str | None
+    axes: str
     row: str
     column: str
     published: Published
@@ -81,11 +82,11 @@ def published(text: str | float) -> Published:
     words = str(text).replace("<", "< ").split()
     try:
         if words[0] == "<":
-            return Published(float(words[1]), below=True)
+            return Published(float(words[1]), below=True, text=" ".join(words))
         value, sign, spread = (*words, "±", "0") if len(words) == 1 else words
         if sign != "±":
             raise ValueError
-        return Published(float(value), float(spread))
+        return Published(float(value), float(spread), text=" ".join(words))
     except (ValueError, IndexError):
         raise InputError(
             f"published value is {text!r}, but must be 'mean ± std', a number or '< number'"
@@ -122,7 +123,8 @@ def _cell(
     ours: _Ours | None,
 ) -> Cell:
     mine = None if ours is None else ours.row(wanted)
-    fixed = (str(table["source"]), table["study"], row, column, value, str(table["unit"]))
+    axes = f"{table['rows']} / {table['columns']}"
+    fixed = (str(table["source"]), table["study"], axes, row, column, value, str(table["unit"]))
     if ours is None or mine is None:
         return Cell(*fixed, None, "", 0.0, "not run", table["needs"])
     name = table["quantity"]

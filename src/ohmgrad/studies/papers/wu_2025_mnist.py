@@ -4,8 +4,8 @@ As in the authors' scripts: 30 epochs, batches of 10 (FCN) or 8 (CNN), lr 0.1 fo
 the others with StepLR(15, 0.5) on the FCN and StepLR(35, 0.1) on the CNN, dw_min = 2 tau / 1200 (the text
 says 0.001), noisy periphery, learned output scales. Tiki-Taka: fast lr 0.01, one column per transfer, a
 transfer after every minibatch. Elements have 30 % spread of dw_min and 1 % of the up/down balance, and 30 %
-noise from pulse to pulse, which multiplies the step; the range of the power and exponential responses has no
-spread.
+noise from pulse to pulse. On the power and exponential responses the noise multiplies the step, and the range
+has no spread; on soft bounds see `Case.device`.
 
 The scripts run the power and exponential steps of their simulator; the paper's, eq. 144 and 145, which are 1
 at w = 0, need a changed simulator, as the authors note. The studies take the equations.

@@ -1,9 +1,10 @@
 """RL-T5 (Wu et al. 2025, arXiv 2502.06309, Table 5): noise from pulse to pulse of 10 to 120 %.
 
-The authors' script varies the noise of soft bounds, with the spread of their simulator. The paper does not
-say at which tau; 0.8 is the one at which the same networks have the accuracies of its 30 % in the authors'
-earlier paper (arXiv 2406.12774, Fig. 5). Other settings are in `wu_2025_mnist`; nets=[fcn, cnn] adds the
-table's CNN. The text says: neither Analog SGD nor Tiki-Taka depends much on the noise.
+The authors' script varies the noise of soft bounds, with the spread of their simulator; there the noise adds
+to the step, whatever the weight, and bounds differ by 30 %. The paper does not say at which tau; 0.8 is the
+one at which the same networks have the accuracies of its 30 % in the authors' earlier paper (arXiv
+2406.12774, Fig. 5). Other settings are in `wu_2025_mnist`; nets=[fcn, cnn] adds the table's CNN. The text
+says: neither Analog SGD nor Tiki-Taka depends much on the noise.
 """
 
 from __future__ import annotations
