@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ohmgrad import InputError, __version__
+from ohmgrad import InputError, __version__, cli_reproduce
 from ohmgrad.cli import main
 from ohmgrad.report import claims_table, study_figure, study_table
 from ohmgrad.studies.papers import STUDIES
@@ -279,6 +279,19 @@ def test_all_goes_on_after_a_study_that_cannot_run(
     with pytest.raises(SystemExit) as done:
         main(["reproduce", "first", "--out", str(tmp_path)])
     assert (done.value.code, capsys.readouterr().err) == (2, "error: no data: get them\n")
+
+
+def test_a_study_without_a_terminal_says_what_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a minute; here, at once. Before that it says nothing."""
+    monkeypatch.setitem(STUDIES, "S1", replace(TOY, name="S1"))
+    for after, lines in ((0.0, ["S1: a", "S1: b"]), (60.0, [])):
+        monkeypatch.setattr(cli_reproduce, "_LINE_AFTER", after)
+        with pytest.raises(SystemExit):
+            main(["reproduce", "S1", "--out", str(tmp_path / str(after))])
+        out = capsys.readouterr().out.splitlines()
+        assert [line for line in out if line in ("S1: a", "S1: b")] == lines
 
 
 def test_tails_are_by_seed(tmp_path: Path) -> None:

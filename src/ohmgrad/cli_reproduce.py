@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["named_values", "reproduce"]
 
 console = Console()
+#: seconds after which a line shows that a study goes on, where there is no terminal for a bar
+_LINE_AFTER = 60.0
 
 
 def reproduce(
@@ -115,10 +118,14 @@ def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: in
 
     layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(name, total=None)
+        task, told = bars.add_task(name, total=None), time.monotonic()
 
         def tell(done: int, total: int, what: str) -> None:
+            nonlocal told
             bars.update(task, completed=done, total=total, description=what)
+            if not console.is_terminal and time.monotonic() - told >= _LINE_AFTER:
+                console.print(f"{name}: {what}", highlight=False, soft_wrap=True)
+                told = time.monotonic()
 
         outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, tell=tell, jobs=jobs)
     figures = study_figure(outcome)
