@@ -100,6 +100,7 @@ def test_cells_of_a_folder(tmp_path: Path) -> None:
     page = scoreboard_page(cells, study_claims(tmp_path, STUDIES))
     assert f"**2 of {len(cells)} cells are reproduced, 1 differ" in page
     assert "| a\\|b | c | 1 [0.5, 1.5] | above 0 | PASS |" in page
+    assert "### S4 (taus fcn 0.7 instead of" in page
     assert "| tau / algorithm (%) | sgd | tiki-taka |" in page
     assert "A training took 0.0056 to 0.0083 hours." in page  # 20 and 30 seconds
 

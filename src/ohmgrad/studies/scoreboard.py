@@ -148,17 +148,8 @@ class _Ours:
     def read(cls, folder: Path, study: Study) -> _Ours:
         if not (folder / "table.csv").is_file():
             return cls([], "")
-        spec = read_yaml(folder / "spec.yaml")
-        usual = plain(study.settings)
-        other = [
-            f"{name} {_words(value)} instead of {_words(usual.get(name))}"
-            for name, value in spec.items()
-            if name not in _NO_SETTINGS and value != usual.get(name)
-        ]
-        if spec["ohmgrad"] != __version__:
-            other.append(f"ohmgrad {spec['ohmgrad']} instead of {__version__}")
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
-            return cls(list(csv.DictReader(file)), "; ".join(other))
+            return cls(list(csv.DictReader(file)), _other_settings(folder, study))
 
     def row(self, wanted: Mapping[str, Any]) -> dict[str, str] | None:
         """The one row with these values; none, if the table lacks one of these columns."""
@@ -166,6 +157,19 @@ class _Ours:
             if all(name in row and _same(row[name], value) for name, value in wanted.items()):
                 return row
         return None
+
+
+def _other_settings(folder: Path, study: Study) -> str:
+    """In words, what a study's folder has other than the study itself: settings, and the version."""
+    spec, usual = read_yaml(folder / "spec.yaml"), plain(study.settings)
+    other = [
+        f"{name} {_words(value)} instead of {_words(usual.get(name))}"
+        for name, value in spec.items()
+        if name not in _NO_SETTINGS and value != usual.get(name)
+    ]
+    if spec["ohmgrad"] != __version__:
+        other.append(f"ohmgrad {spec['ohmgrad']} instead of {__version__}")
+    return "; ".join(other)
 
 
 def _same(text: str, value: Any) -> bool:
@@ -182,11 +186,13 @@ def _words(value: Any) -> str:
 
 
 def study_claims(home: Path, studies: Mapping[str, Study]) -> list[tuple[str, dict[str, str]]]:
-    """The rows of every claims.csv in `home`, with the study's name."""
+    """The rows of every claims.csv in `home`, each with the study's name and its other settings in words."""
     found = []
-    for name in studies:
+    for name, study in studies.items():
         file = home / name / "claims.csv"
         if file.is_file():
             with file.open(newline="", encoding="utf-8") as opened:
-                found += [(name, row) for row in csv.DictReader(opened)]
+                settings = _other_settings(home / name, study)
+                heading = f"{name} ({settings})" if settings else name
+                found += [(heading, row) for row in csv.DictReader(opened)]
     return found
