@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,21 +86,33 @@ def test_features_go_on_and_are_reused(
     for changes in ({"resize": 10}, {"images": 5}, {"data": "digits"}):
         with pytest.raises(InputError, match=f"holds features with {next(iter(changes))} = "):
             features(cut, **{**place, **changes})
+    os.utime(place["data"], (1, 1))  # other images under the same name
+    with pytest.raises(InputError, match="holds features with files written at = "):
+        features(cut, **place)
 
 
+@pytest.mark.parametrize("finished", [4, 20])
 def test_two_processes_may_compute_the_same_features(
-    place: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: int, place: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process finishes, and takes the chunks away, while this one computes its last chunk."""
+    """Another process finishes, and takes the chunks away, while this one computes a chunk or joins them."""
+    monkeypatch.setattr(features_module, "CHUNK", 4)
     file = tmp_path / "a.npz"
     whole = features(tmp_path / "b.npz", **place).read_bytes()
+    outputs, computed = features_module._outputs, []
 
-    def meanwhile(done: int, total: int, _: str) -> None:
-        if done == total:
-            file.write_bytes(whole)
-            features_module.shutil.rmtree(file.with_suffix(".chunks"))
+    def finish() -> None:
+        file.write_bytes(whole)
+        features_module.shutil.rmtree(file.with_suffix(".chunks"))
 
-    assert features(file, **place, tell=meanwhile).read_bytes() == whole
+    def meanwhile(*args: Any) -> np.ndarray:
+        computed.append(len(args[2]))
+        if sum(computed) >= finished:
+            finish()
+        return outputs(*args)
+
+    monkeypatch.setattr(features_module, "_outputs", meanwhile)
+    assert features(file, **place).read_bytes() == whole
 
 
 def settings(name: str, place: dict[str, Any], **changes: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from ohmgrad import InputError
+from ohmgrad import InputError, cli
 from ohmgrad.cli import main
 from ohmgrad.crossbar import tiles_of
 from ohmgrad.models import build
@@ -244,6 +244,26 @@ def test_a_run_starts_from_a_file(tmp_path: Path) -> None:
     train(one, tmp_path / "run")
     kept = torch.load(tmp_path / "run" / "checkpoints" / "digital-0.pt", weights_only=True)["model"]
     assert all(torch.allclose(value, kept[name], atol=1e-9) for name, value in source.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("data", "model", "folder"),
+    [
+        ("/elsewhere/mine.npz", "linear", "mine-linear"),
+        ("cifar10", "torchvision:resnet18", "cifar10-resnet18"),
+        ("fashion-mnist", "fcn", "fashion-mnist-fcn"),
+    ],
+)
+def test_run_folders_lie_in_runs(
+    data: str, model: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path as the name of the data must not become a part of the run folder's path."""
+    monkeypatch.chdir(tmp_path)
+    found: list[Path] = []
+    monkeypatch.setattr(cli, "_run", lambda spec, folder, *_: found.append(folder))
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--data", data, "--model", model])
+    assert (stop.value.code, found) == (0, [Path("runs") / folder])
 
 
 def test_a_file_of_arrays_is_a_data_set(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ohmgrad import InputError
+from ohmgrad import InputError, __version__
 from ohmgrad.cli import main
 from ohmgrad.report import scoreboard_page
 from ohmgrad.studies.papers import STUDIES
@@ -21,6 +21,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
     ("text", "value"),
     [
         ("97.64 ± 0.17", Published(97.64, 0.17)),
+        ("11.35 ± 0.00", Published(11.35)),
         ("97.64", Published(97.64)),
         (93.03, Published(93.03)),
         ("< 15", Published(15.0, below=True)),
@@ -29,6 +30,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 )
 def test_published_values_are_read(text: str | float, value: Published) -> None:
     assert published(text) == value
+    assert published(text).text.replace(" ", "") == str(text).replace(" ", "")  # as printed, with its zeros
 
 
 @pytest.mark.parametrize("text", ["", "about 3", "1 ± x", "1 + 2", "< x", "1 2"])
@@ -94,9 +96,28 @@ def test_cells_of_a_folder(tmp_path: Path) -> None:
     sgd = run["0.7", "sgd"]
     assert (sgd.ours, sgd.seconds) == ((50.0, 49.0, 51.0), 20.0)
     assert "epochs fcn 2, cnn 80 instead of fcn 80, cnn 80" in sgd.settings
+    assert f"ohmgrad 0 instead of {__version__}" in sgd.settings
     page = scoreboard_page(cells, study_claims(tmp_path, STUDIES))
     assert f"**2 of {len(cells)} cells are reproduced, 1 differ" in page
     assert "| a\\|b | c | 1 [0.5, 1.5] | above 0 | PASS |" in page
+    assert "### S4 (taus fcn 0.7 instead of" in page
+    assert "| tau / algorithm (%) | sgd | tiki-taka |" in page
+    assert "A training took 0.0056 to 0.0083 hours." in page  # 20 and 30 seconds
+
+
+def test_a_table_without_a_column_has_none_of_the_cells(tmp_path: Path) -> None:
+    """S5's table of an older version, which did not name the network, is not taken for every network's."""
+    folder = tmp_path / "S5"
+    folder.mkdir()
+    (folder / "spec.yaml").write_text("study: S5\nohmgrad: 0\n")
+    head = "algorithm,test_accuracy,test_accuracy_low,test_accuracy_high,seconds\n"
+    (folder / "table.csv").write_text(head + "sgd,93.58,93,94,10\n")
+    assert {c.status for c in scoreboard(tmp_path, STUDIES)} == {"not run"}
+    (folder / "table.csv").write_text("model," + head + "resnet18,sgd,93.5,nan,nan,10\n")
+    cells = scoreboard(tmp_path, STUDIES)
+    (cell,) = (c for c in cells if c.ours is not None)
+    assert (cell.row, cell.column, cell.note) == ("resnet18", "sgd", "a single run has no interval")
+    assert "93.50 (one run)" in scoreboard_page(cells, [])
 
 
 def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

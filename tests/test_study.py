@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+import pickle
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ import numpy as np
 import pytest
 import yaml
 
-from ohmgrad import InputError, __version__
+from ohmgrad import InputError, __version__, cli_reproduce
 from ohmgrad.cli import main
 from ohmgrad.report import claims_table, study_figure, study_table
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers.least_squares import TAIL, slope, tails
+from ohmgrad.studies.papers.wu_2024_s4 import trainings
 from ohmgrad.studies.study import Claim, Part, Study, claim, interval, load_columns, run_study, where
 
 CALLS: list[str] = []
@@ -78,21 +81,29 @@ def test_a_study_that_was_cut_off_goes_on(tmp_path: Path) -> None:
 
 
 def test_parts_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
-    """S4's trainings on a few digits, in two processes; and an error of one ends the study."""
-    study = replace(STUDIES["S4"], settings={**STUDIES["S4"].settings, **SMALL["S4"]})
+    """The least study, in two processes."""
+    study = replace(STUDIES["MT-F7"], settings={**STUDIES["MT-F7"].settings, **SMALL["MT-F7"]})
     told: list[tuple[Any, ...]] = []
-    one = run_study(study, tmp_path / "one" / "S4")
-    two = run_study(study, tmp_path / "two" / "S4", jobs=2, tell=lambda *now: told.append(now))
+    one = run_study(study, tmp_path / "one")
+    two = run_study(study, tmp_path / "two", jobs=2, tell=lambda *now: told.append(now))
     assert two.computed == one.computed
     assert told
     for name, column in one.columns.items():
         if name != "seconds":
             assert (two.columns[name] == column).all(), name
-    times = yaml.safe_load((tmp_path / "two" / "S4" / "seconds.yaml").read_text())
+    times = yaml.safe_load((tmp_path / "two" / "seconds.yaml").read_text())
     assert times.keys() == set(two.computed)
     assert min(times.values()) > 0
     with pytest.raises(InputError, match="jobs is 0"):
         run_study(study, tmp_path / "three", jobs=0)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_parts_of_every_study_can_go_to_other_processes(name: str, tmp_path: Path) -> None:
+    study = STUDIES[name]
+    for part in study.parts(study.resolved(True) | SMALL.get(name, {}), tmp_path / name):
+        again = pickle.loads(pickle.dumps(part.run))
+        assert isinstance(again, partial) or again.__self__ == part.run.__self__  # pyright: ignore
 
 
 def test_other_settings_and_other_folders_are_refused(tmp_path: Path) -> None:
@@ -280,6 +291,19 @@ def test_all_goes_on_after_a_study_that_cannot_run(
     assert (done.value.code, capsys.readouterr().err) == (2, "error: no data: get them\n")
 
 
+def test_a_study_without_a_terminal_says_what_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a minute; here, at once. Before that it says nothing."""
+    monkeypatch.setitem(STUDIES, "S1", replace(TOY, name="S1"))
+    for after, lines in ((0.0, ["S1: a", "S1: b"]), (60.0, [])):
+        monkeypatch.setattr(cli_reproduce, "_LINE_AFTER", after)
+        with pytest.raises(SystemExit):
+            main(["reproduce", "S1", "--out", str(tmp_path / str(after))])
+        out = capsys.readouterr().out.splitlines()
+        assert [line for line in out if line in ("S1: a", "S1: b")] == lines
+
+
 def test_tails_are_by_seed(tmp_path: Path) -> None:
     study = replace(STUDIES["S2"], settings={**STUDIES["S2"].settings, **SMALL["S2"]})
     columns = run_study(study, tmp_path / "S2").columns
@@ -299,3 +323,15 @@ def test_the_command_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> No
         main(["reproduce", "s1"])
     assert done.value.code == 2
     assert "did you mean 'S1'" in capsys.readouterr().err
+    for word in ("list", "all", "scoreboard"):
+        with pytest.raises(SystemExit) as done:
+            main(["reproduce", word, "--set", "seeds=3"])
+        assert done.value.code == 2
+        assert f"--set is for a single study: name it instead of {word}" in capsys.readouterr().err
+
+
+def test_run_folders_of_data_of_ones_own_stay_with_the_study(tmp_path: Path) -> None:
+    """A path as the name of the data must not become a part of the run folder's path."""
+    settings = STUDIES["S4"].resolved(True) | {"data": "/elsewhere/mine.npz"}
+    folders = {t.folder for t in trainings(settings, tmp_path / "S4")}
+    assert {f.parent for f in folders} == {tmp_path / "networks" / "mine-5000-2"}

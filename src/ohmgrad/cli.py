@@ -208,8 +208,9 @@ def train(
         if option:
             given["options"] = {**RunSpec.from_dict(given).options, **named_values("--option", option)}
         spec = RunSpec.from_dict(given)
-    folder = out or _free(Path("runs") / f"{spec.data}-{spec.model}")
-    _run(spec, folder, resume, f"{spec.data}, {spec.model}", tensorboard)
+    data_name, model_name = Path(spec.data).stem, spec.model.rpartition(":")[2]
+    folder = out or _free(Path("runs") / f"{data_name}-{model_name}")
+    _run(spec, folder, resume, f"{data_name}, {model_name}", tensorboard)
 
 
 @app.command(epilog=_examples("ohmgrad plot runs/demo"))
@@ -220,7 +221,14 @@ def plot(run: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     _report(read_metrics(run), run, title=str(run))
 
 
-app.command(epilog=_examples("ohmgrad reproduce list", "ohmgrad reproduce S1 --quick"))(reproduce)
+app.command(
+    epilog=_examples(
+        "ohmgrad reproduce list",
+        "ohmgrad reproduce S1 --quick",
+        "ohmgrad reproduce S4 --jobs 2",
+        "ohmgrad reproduce scoreboard",
+    )
+)(reproduce)
 app.command(
     epilog=_examples(
         "ohmgrad compare --quick",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["named_values", "reproduce"]
 
 console = Console()
+#: seconds after which a line shows that a study goes on, where there is no terminal for a bar
+_LINE_AFTER = 60.0
 
 
 def reproduce(
-    study: Annotated[str, typer.Argument(help="A study such as S1, or all, list or scoreboard.")],
+    study: Annotated[
+        str, typer.Argument(help="A study's name, as `list` has it; or all, list or scoreboard.")
+    ],
     quick: Annotated[bool, typer.Option("--quick", help="Small settings: minutes for all.")] = False,
     change: Annotated[
         list[str] | None,
@@ -52,13 +57,13 @@ def reproduce(
     from .report import claims_table
     from .studies.papers import STUDIES
 
+    words = (*STUDIES, "all", "list", "scoreboard")
+    names = list(STUDIES) if study == "all" else [check_choice("study", study, words)]
+    if change and study not in STUDIES:
+        raise InputError(f"--set is for a single study: name it instead of {study}")
     if study == "list":
         console.print(_list())
         return
-    words = (*STUDIES, "all", "list", "scoreboard")
-    names = list(STUDIES) if study == "all" else [check_choice("study", study, words)]
-    if change and study == "all":
-        raise InputError("--set is for a single study: name it instead of all")
     changes = named_values("--set", change or [])
     home = out or Path("runs") / ("reproduce-quick" if quick else "reproduce")
     if study == "scoreboard":
@@ -113,10 +118,14 @@ def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: in
 
     layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(name, total=None)
+        task, told = bars.add_task(name, total=None), time.monotonic()
 
         def tell(done: int, total: int, what: str) -> None:
+            nonlocal told
             bars.update(task, completed=done, total=total, description=what)
+            if not console.is_terminal and time.monotonic() - told >= _LINE_AFTER:
+                console.print(f"{name}: {what}", highlight=False, soft_wrap=True)
+                told = time.monotonic()
 
         outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, tell=tell, jobs=jobs)
     figures = study_figure(outcome)
@@ -148,4 +157,9 @@ def _list() -> Table:
         table.add_column(column, overflow="fold")
     for study in STUDIES.values():
         table.add_row(study.name, study.title, study.source)
+    table.caption = (
+        "ohmgrad reproduce NAME --quick runs one on a small scale; ohmgrad reproduce scoreboard says what "
+        "published tables need at full scale"
+    )
+    table.caption_justify = "left"
     return table

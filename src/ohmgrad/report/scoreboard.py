@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -29,7 +30,10 @@ def counts_table(cells: Sequence[Cell]) -> Table:
     total = Counter(cell.status for cell in cells)
     table.add_section()
     table.add_row(f"all {len(cells)} cells", "", *(str(total[s]) for s in _STATUS))
-    table.caption = "reproduced: the published value lies within our 95 % interval widened by its own spread"
+    table.caption = (
+        "reproduced: the published value lies within our 95 % interval widened by its own spread, or our "
+        "interval below a published bound"
+    )
     table.caption_justify = "left"
     return table
 
@@ -37,7 +41,7 @@ def counts_table(cells: Sequence[Cell]) -> Table:
 def cells_table(cells: Iterable[Cell]) -> Table:
     """Every cell that was run: the published value, ours, the difference."""
     table = Table(title="cells that were run", title_justify="left")
-    for name in ("published in", "cell", "published", "ours", "ours - published", "hours", ""):
+    for name in ("published in", "cell", "published", "ours", "ours - published", "hours a run", ""):
         table.add_column(
             name, overflow="fold", justify="left" if name in ("published in", "cell", "") else "right"
         )
@@ -46,7 +50,7 @@ def cells_table(cells: Iterable[Cell]) -> Table:
             gap = "" if cell.published.below else f"{cell.ours[0] - cell.published.value:+.2f}"
             status = f"[{_COLOURS[cell.status]}]{cell.status}[/]"
             where, hours = f"{cell.row}, {cell.column}", f"{cell.seconds / 3600:.2f}"
-            table.add_row(cell.source, where, str(cell.published), _ours(cell), gap, hours, status)
+            table.add_row(cell.source, where, cell.published.text, _ours(cell), gap, hours, status)
     return table
 
 
@@ -58,8 +62,8 @@ def scoreboard_page(cells: Sequence[Cell], claims: Sequence[tuple[str, dict[str,
         "",
         "`ohmgrad reproduce scoreboard` makes this page from the folders that the studies leave. A cell is",
         "*reproduced* when the published value lies within our 95 % interval widened by its own standard",
-        "deviation. It *differs* otherwise, by chance or for the reason given. The published value comes",
-        "first, ours below it.",
+        "deviation; of a bound, when our interval lies below it. It *differs* otherwise, by chance or for",
+        "the reason given. The published value comes first, ours below it.",
         "",
         f"**{total['reproduced']} of {len(cells)} cells are reproduced, {total['differs']} differ, "
         f"{total['not run']} were not run.**",
@@ -67,7 +71,13 @@ def scoreboard_page(cells: Sequence[Cell], claims: Sequence[tuple[str, dict[str,
     ]
     for source, group in _tables(cells):
         lines += _table_lines(source, group)
-    lines += ["## Claims", "", "PASS: the whole 95 % interval agrees with the claim.", ""]
+    lines += [
+        "## Claims",
+        "",
+        "PASS: the whole 95 % interval agrees with the claim. *Not shown here*: the run was",
+        "too small to decide it.",
+        "",
+    ]
     for name, group in groupby(claims, key=lambda item: item[0]):
         lines += [
             f"### {name}",
@@ -94,12 +104,15 @@ def _table_lines(source: str, group: Sequence[Cell]) -> list[str]:
     lines = [f"## {source}", ""]
     run = [cell for cell in group if cell.ours is not None]
     if run:
-        seconds = sum(cell.seconds for cell in run)
-        settings = run[0].settings or "all as published"
-        lines += [f"Study {run[0].study}; settings: {settings}. Seconds of all runs: {seconds:.0f}.", ""]
+        hours = f"{min(c.seconds for c in run) / 3600:.2g} to {max(c.seconds for c in run) / 3600:.2g} hours"
+        settings = run[0].settings or "the study's own"
+        lines += [f"Study {run[0].study}; settings: {settings}. A training took {hours}.", ""]
     else:
         lines += [f"Not run: needs {group[0].note}.", ""]
-    lines += [f"| ({group[0].unit}) | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    lines += [
+        f"| {group[0].axes} ({group[0].unit}) | {' | '.join(columns)} |",
+        "|---|" + "--:|" * len(columns),
+    ]
     for row, cells in groupby(group, key=lambda cell: cell.row):
         of = {cell.column: cell for cell in cells}
         lines.append(f"| {row} | {' | '.join(_entry(of[c]) if c in of else '' for c in columns)} |")
@@ -109,14 +122,16 @@ def _table_lines(source: str, group: Sequence[Cell]) -> list[str]:
 
 def _entry(cell: Cell) -> str:
     if cell.ours is None:
-        return str(cell.published)
-    return f"{cell.published}<br>{_ours(cell)}<br>*{cell.status}*"
+        return cell.published.text
+    return f"{cell.published.text}<br>{_ours(cell)}<br>*{cell.status}*"
 
 
 def _ours(cell: Cell) -> str:
     if cell.ours is None:
         return ""
     mean, low, _ = cell.ours
+    if not math.isfinite(low):
+        return f"{mean:.2f} (one run)"
     return f"{mean:.2f} ± {mean - low:.2f}"
 
 

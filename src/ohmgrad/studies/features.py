@@ -49,7 +49,8 @@ def features(
     Args:
         file: the .npz file, with arrays train_x (n, inputs), train_y, test_x and test_y; while it is being
             computed, a folder of its name with chunks lies beside it.
-        data, model, pretrained, images, resize: as in a `RunSpec`.
+        data, model, pretrained, images, resize: as in a `RunSpec`. Where data or pretrained are files, the
+            features are of these files as they were last written.
         tell: called with (images done, images in all, what) after each chunk.
 
     Returns:
@@ -60,6 +61,7 @@ def features(
             images or of another network.
     """
     about = {"data": data, "images": images, "model": model, "pretrained": pretrained, "resize": resize}
+    about["files written at"] = _written(data, pretrained)
     chunks = file.with_suffix(".chunks")
     if file.is_file():
         with np.load(file) as found:
@@ -80,12 +82,13 @@ def features(
     }
     first = os.getpid() % len(pieces)
     done, order = 0, list(pieces.items())
-    for chunk, x in order[first:] + order[:first]:
-        if not (chunk.is_file() or file.is_file()):
-            _write(chunk, lambda part, x=x: np.save(part, _outputs(network, wanted, x)))
-        done += len(x)
-        tell(done, len(loaded.train_x) + len(loaded.test_x), f"{model}: features of {loaded.name}")
     with contextlib.suppress(FileNotFoundError):  # where another process has finished, and took the chunks
+        for chunk, x in order[first:] + order[:first]:
+            if not (chunk.is_file() or file.is_file()):
+                rows = _outputs(network, wanted, x)
+                _write(chunk, lambda part, rows=rows: np.save(part, rows))
+            done += len(x)
+            tell(done, len(loaded.train_x) + len(loaded.test_x), f"{model}: features of {loaded.name}")
         train_x, test_x = (
             np.concatenate([np.load(chunk) for chunk in pieces if chunk.name.startswith(name)])
             for name in ("train", "test")
@@ -95,6 +98,12 @@ def features(
         _write(file, lambda part: np.savez(part, **arrays))
         shutil.rmtree(chunks, ignore_errors=True)
     return file
+
+
+def _written(*names: str) -> list[int] | None:
+    """When files among these were written (ns); None where none is one."""
+    paths = [Path(name).expanduser() for name in names]
+    return [p.stat().st_mtime_ns for p in paths if p.suffix and p.is_file()] or None
 
 
 def _write(file: Path, write: Callable[[Path], Any]) -> None:

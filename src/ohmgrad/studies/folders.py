@@ -80,10 +80,9 @@ def check_folder(folder: Path, spec: RunSpec, resume: bool) -> None:
 def _check_same(folder: Path, old: Row, new: Row) -> None:
     for name in new:
         more = name == "epochs" and new[name] > old[name]
-        ordered = isinstance(new[name], dict) and list(old[name]) != list(
-            new[name]
-        )  # the first pattern counts
-        if (old[name] != new[name] or ordered) and not more:
+        # of patterns the first counts, so that their order is a setting, too
+        other = old[name] != new[name] or (name == "lr_factors" and list(old[name]) != list(new[name]))
+        if other and not more:
             raise InputError(
                 f"{folder} holds a run with {name} = {shown(old[name])}, not {shown(new[name])}: use the "
                 "same settings to resume (epochs may be raised), or choose another --out"

@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .. import __version__
 from ..errors import InputError
 from ..yaml_text import read_yaml
-from .study import SECONDS, Study, plain
+from .study import Study, plain
 
 __all__ = ["PUBLISHED", "Cell", "Published", "published", "scoreboard", "study_claims"]
 
@@ -27,16 +28,15 @@ Status = Literal["reproduced", "differs", "not run"]
 
 @dataclass(frozen=True)
 class Published:
-    """A published value: `value` with the standard deviation `spread`, or a bound that it lies below."""
+    """A published value: `value` with the standard deviation `spread`, or a bound that it lies below.
+
+    `text` is what is printed, with its zeros.
+    """
 
     value: float
     spread: float = 0.0
     below: bool = False
-
-    def __str__(self) -> str:
-        if self.below:
-            return f"< {self.value:g}"
-        return f"{self.value:g}" + (f" ± {self.spread:g}" if self.spread else "")
+    text: str = field(default="", compare=False)
 
     def agrees(self, low: float, high: float) -> bool:
         """Whether it lies within our interval widened by its spread; a bound: whether ours is below it."""
@@ -50,15 +50,18 @@ class Cell:
     """A published cell and ours.
 
     Attributes:
-        source: paper, table and page; study: ours, None where none computes it; row, column: of the table.
+        source: paper, table and page; study: ours, None where none computes it; row, column: of the table;
+            axes: what rows and columns are.
         published: what is printed, in `unit`.
         ours: mean and the ends of its 95 % interval, in `unit`; None when it was not run.
-        settings: in which ours differ from the study's own, in words; seconds: that ours took.
+        settings: in which ours differ from the study's own, in words; and the version, where it is another.
+        seconds: that a training of ours took, mean over seeds.
         status: reproduced, differs or not run; note: why it differs, or what a run needs.
     """
 
     source: str
     study: str | None
+    axes: str
     row: str
     column: str
     published: Published
@@ -79,11 +82,11 @@ def published(text: str | float) -> Published:
     words = str(text).replace("<", "< ").split()
     try:
         if words[0] == "<":
-            return Published(float(words[1]), below=True)
+            return Published(float(words[1]), below=True, text=" ".join(words))
         value, sign, spread = (*words, "±", "0") if len(words) == 1 else words
         if sign != "±":
             raise ValueError
-        return Published(float(value), float(spread))
+        return Published(float(value), float(spread), text=" ".join(words))
     except (ValueError, IndexError):
         raise InputError(
             f"published value is {text!r}, but must be 'mean ± std', a number or '< number'"
@@ -120,48 +123,53 @@ def _cell(
     ours: _Ours | None,
 ) -> Cell:
     mine = None if ours is None else ours.row(wanted)
-    fixed = (str(table["source"]), table["study"], row, column, value, str(table["unit"]))
+    axes = f"{table['rows']} / {table['columns']}"
+    fixed = (str(table["source"]), table["study"], axes, row, column, value, str(table["unit"]))
     if ours is None or mine is None:
         return Cell(*fixed, None, "", 0.0, "not run", table["needs"])
-    name, factor = table["quantity"], float(table.get("factor", 1))
-    mean, low, high = (factor * float(mine[k]) for k in (name, f"{name}_low", f"{name}_high"))
+    name = table["quantity"]
+    mean, low, high, seconds = (float(mine[k]) for k in (name, f"{name}_low", f"{name}_high", "seconds"))
     agrees = value.agrees(low, high)
-    seconds = float(mine.get("seconds") or ours.seconds)
     why = table.get("why", {})
-    note = "" if agrees else why.get(f"{row}/{column}", why.get("*", ""))
+    usual = "" if math.isfinite(low) else "a single run has no interval"
+    note = "" if agrees else why.get(f"{row}/{column}", why.get("*", usual))
     status: Status = "reproduced" if agrees else "differs"
     return Cell(*fixed, (mean, low, high), ours.settings, seconds, status, note)
 
 
 @dataclass(frozen=True)
 class _Ours:
-    """What a study's folder holds: the rows of its table, other settings in words, and seconds."""
+    """What a study's folder holds: the rows of its table, and other settings in words."""
 
     rows: list[dict[str, str]]
     settings: str
-    seconds: float
 
     @classmethod
     def read(cls, folder: Path, study: Study) -> _Ours:
         if not (folder / "table.csv").is_file():
-            return cls([], "", 0.0)
-        spec = read_yaml(folder / "spec.yaml")
-        usual = plain(study.settings)
-        other = [
-            f"{name} {_words(value)} instead of {_words(usual.get(name))}"
-            for name, value in spec.items()
-            if name not in _NO_SETTINGS and value != usual.get(name)
-        ]
-        times = read_yaml(folder / SECONDS) if (folder / SECONDS).is_file() else {}
+            return cls([], "")
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
-            return cls(list(csv.DictReader(file)), "; ".join(other), float(sum(times.values())))
+            return cls(list(csv.DictReader(file)), _other_settings(folder, study))
 
     def row(self, wanted: Mapping[str, Any]) -> dict[str, str] | None:
-        """The one row with these values; columns that the table does not have are as the study has them."""
+        """The one row with these values; none, if the table lacks one of these columns."""
         for row in self.rows:
-            if all(name not in row or _same(row[name], value) for name, value in wanted.items()):
+            if all(name in row and _same(row[name], value) for name, value in wanted.items()):
                 return row
         return None
+
+
+def _other_settings(folder: Path, study: Study) -> str:
+    """In words, what a study's folder has other than the study itself: settings, and the version."""
+    spec, usual = read_yaml(folder / "spec.yaml"), plain(study.settings)
+    other = [
+        f"{name} {_words(value)} instead of {_words(usual.get(name))}"
+        for name, value in spec.items()
+        if name not in _NO_SETTINGS and value != usual.get(name)
+    ]
+    if spec["ohmgrad"] != __version__:
+        other.append(f"ohmgrad {spec['ohmgrad']} instead of {__version__}")
+    return "; ".join(other)
 
 
 def _same(text: str, value: Any) -> bool:
@@ -178,11 +186,13 @@ def _words(value: Any) -> str:
 
 
 def study_claims(home: Path, studies: Mapping[str, Study]) -> list[tuple[str, dict[str, str]]]:
-    """The rows of every claims.csv in `home`, with the study's name."""
+    """The rows of every claims.csv in `home`, each with the study's name and its other settings in words."""
     found = []
-    for name in studies:
+    for name, study in studies.items():
         file = home / name / "claims.csv"
         if file.is_file():
             with file.open(newline="", encoding="utf-8") as opened:
-                found += [(name, row) for row in csv.DictReader(opened)]
+                settings = _other_settings(home / name, study)
+                heading = f"{name} ({settings})" if settings else name
+                found += [(heading, row) for row in csv.DictReader(opened)]
     return found

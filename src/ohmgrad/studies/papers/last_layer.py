@@ -8,23 +8,18 @@ experiment on a CPU.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from ...errors import check_choice
 from ...models import last_layer
 from ...style import look
 from ...vision import PREFIX
-from ..features import features
 from ..spec import RunSpec
-from ..study import Columns, Part, interval, where
-from ..train import Progress, train
-from .networks import last_epoch
+from ..study import Part
+from .networks import NetworkTraining
 
-__all__ = ["SETTINGS", "accuracy", "check", "part", "short", "table_row"]
+__all__ = ["SETTINGS", "check", "part", "short"]
 
 #: settings that the studies share, as the papers have them but for the network and what of it is trained
 SETTINGS: dict[str, Any] = {
@@ -36,7 +31,6 @@ SETTINGS: dict[str, Any] = {
     "epochs": 100,
     "seeds": (0, 1, 2),
 }
-NAMES = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
 
 
 def check(settings: Mapping[str, Any]) -> None:
@@ -51,15 +45,6 @@ def check(settings: Mapping[str, Any]) -> None:
 def short(model: str) -> str:
     """A network's name in tables, figures and file names."""
     return model.removeprefix(PREFIX)
-
-
-class Training(NamedTuple):
-    """One training of such a study; `features` are arguments of `features.features`, None to train all."""
-
-    fixed: dict[str, Any]
-    spec: RunSpec
-    folder: Path
-    features: dict[str, Any] | None
 
 
 def part(
@@ -89,6 +74,7 @@ def part(
         file = folder.parent / "features" / f"{kind}.npz"
         spec = RunSpec(data=str(file), model="linear", seeds=(seed,), **entries)
         once = {"file": file, "data": data, "model": model, **images}
+        RunSpec(data=data, model=model, **images)  # wrong names are found before anything is computed
     else:
         last, once = last_layer(model), None
         spec = RunSpec(
@@ -101,32 +87,5 @@ def part(
             **images,
             **entries,
         )
-    return Part(name, partial(_train, Training(fixed, spec, folder / "networks" / name, once)))
-
-
-def _train(training: Training, tell: Any) -> Columns:
-    model, column, seed = (training.fixed[name] for name in ("model", "algorithm", "seed"))
-
-    def step(_: str, __: int, done: int, total: int, loss: float) -> None:
-        tell(done, total, f"{model}, {look(column).label}, seed {seed}: loss {loss:.4f}")
-
-    if training.features is not None:
-        features(tell=tell, **training.features)
-    rows = train(training.spec, training.folder, resume=True, progress=Progress(step))
-    columns = {name: np.array([row[name] for row in rows]) for name in NAMES}
-    return {**{name: np.full(len(rows), value) for name, value in training.fixed.items()}, **columns}
-
-
-def accuracy(columns: Columns, **cell: Any) -> np.ndarray:
-    """Test accuracy in per cent after the last epoch, by seed."""
-    return 100 * last_epoch(where(columns, **cell), "test_accuracy")
-
-
-def table_row(columns: Columns, **cell: Any) -> dict[str, Any]:
-    """A cell of a paper's table as a row: mean and 95 % interval of accuracy (%), loss and seconds."""
-    row, mine = dict(cell), where(columns, **cell)
-    for name in ("test_accuracy", "train_loss", "seconds"):
-        values = accuracy(columns, **cell) if name == "test_accuracy" else last_epoch(mine, name)
-        mean, low, high = interval(values)
-        row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-    return row
+    what = f"{short(model)}, {look(column).label}, seed {seed}"
+    return NetworkTraining(name, what, spec, fixed, folder / "networks" / name, once).part()

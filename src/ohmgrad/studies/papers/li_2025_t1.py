@@ -23,7 +23,7 @@ from ...errors import InputError, check_choice
 from ...style import look
 from ..spec import RunSpec
 from ..study import Claim, Columns, Part, Study, claim, interval, where
-from .networks import NetworkTraining, accuracy_curve, accuracy_table, last_epoch
+from .networks import NetworkTraining, accuracy, accuracy_curve, accuracy_table, shared_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,7 +118,8 @@ def _training(settings: dict[str, Any], folder: Path, name: str, column: str, se
     )
     columns = {"data": name, "algorithm": column, "seed": seed}
     part = f"mt-{data.model}-{column.replace(' ', '-')}-tau{settings['tau']:g}-seed{seed}"
-    return NetworkTraining(part, f"{name}, {column}, seed {seed}", spec, columns, folder)
+    home = shared_folder(folder, spec, part)
+    return NetworkTraining(part, f"{name}, {column}, seed {seed}", spec, columns, home)
 
 
 def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
@@ -126,7 +127,7 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
 
 
 def _accuracy(columns: Columns, name: str, column: str) -> np.ndarray:
-    return 100 * last_epoch(where(columns, data=name, algorithm=column), "test_accuracy")
+    return accuracy(columns, data=name, algorithm=column)
 
 
 def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:

@@ -1,4 +1,4 @@
-"""What the studies on trained networks share: a training as a part, their tables and claims, and a curve."""
+"""What the studies on trained networks share: a training as a part, their tables, and a curve."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..features import features
 from ..spec import RunSpec
 from ..study import Columns, Part, interval, where
 from ..train import Progress, train
@@ -17,28 +18,29 @@ from ..train import Progress, train
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "NetworkTraining",
-    "accuracy_curve",
-    "accuracy_table",
-    "last_epoch",
-    "last_epochs",
-]
+__all__ = ["NetworkTraining", "accuracy", "accuracy_curve", "accuracy_table", "last_epochs", "shared_folder"]
+
+
+def shared_folder(study: Path, spec: RunSpec, name: str) -> Path:
+    """The run folder of a training that studies share: it lies beside the folders of the studies.
+
+    Trainings of one name are alike but for their data, images and epochs.
+    """
+    data = f"{Path(spec.data).stem}-{spec.images or 'all'}-{spec.epochs}"
+    return study.parent / "networks" / data / name
 
 
 @dataclass(frozen=True)
 class NetworkTraining:
-    """One training of one network, as a part of a study.
-
-    Its run folder lies beside the folders of the studies, so that studies share it; a training that was cut
-    off goes on after its last epoch.
+    """One training of one network, as a part of a study; one that was cut off goes on after its last epoch.
 
     Args:
-        name: of the part and the run folder; trainings of one name are alike but for their data and epochs.
+        name: of the part.
         what: for people.
         spec: of one algorithm and one seed.
         columns: what tells its rows from those of other trainings.
-        folder: of the study.
+        folder: the run folder.
+        features: arguments of `features.features` that make the training's data; None where these are there.
     """
 
     name: str
@@ -46,6 +48,7 @@ class NetworkTraining:
     spec: RunSpec
     columns: dict[str, Any]
     folder: Path
+    features: dict[str, Any] | None = None
 
     def part(self) -> Part:
         return Part(self.name, self.run)
@@ -56,9 +59,9 @@ class NetworkTraining:
         def step(_: str, __: int, done: int, total: int, loss: float) -> None:
             tell(done, total, f"{self.what}: loss {loss:.4f}")
 
-        spec = self.spec
-        home = self.folder.parent / "networks" / f"{spec.data}-{spec.images or 'all'}-{spec.epochs}"
-        rows = train(spec, home / self.name, resume=True, progress=Progress(step))
+        if self.features is not None:
+            features(tell=tell, **self.features)
+        rows = train(self.spec, self.folder, resume=True, progress=Progress(step))
         names = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
         fixed = {name: np.full(len(rows), value) for name, value in self.columns.items()}
         return {**fixed, **{name: np.array([row[name] for row in rows]) for name in names}}
@@ -77,16 +80,15 @@ def accuracy_table(columns: Columns, keys: Sequence[str]) -> list[dict[str, Any]
             for key, v in zip(keys, values, strict=True)
         }
         for name, factor in (("test_accuracy", 100.0), ("train_loss", 1.0), ("seconds", 1.0)):
-            mean, low, high = interval(factor * last_epoch(mine, name))
+            mean, low, high = interval(factor * last_epochs(mine, name, 1))
             row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
     return rows
 
 
-def last_epoch(columns: Columns, name: str) -> np.ndarray:
-    """The values of the last epoch, by seed."""
-    mine = where(columns, epoch=int(columns["epoch"].max()))
-    return mine[name][np.argsort(mine["seed"])]
+def accuracy(columns: Columns, **which: Any) -> np.ndarray:
+    """Test accuracy in per cent after the last epoch of the trainings with these values, by seed."""
+    return 100 * last_epochs(where(columns, **which), "test_accuracy", 1)
 
 
 def last_epochs(columns: Columns, name: str, count: int) -> np.ndarray:

@@ -14,22 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...style import look
 from ..spec import RunSpec
 from ..study import Claim, Columns, Part, Study, claim, interval, where
-from ..train import Progress, Row, train
-from .networks import accuracy_curve, last_epochs
+from .networks import NetworkTraining, accuracy_curve, last_epochs, shared_folder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["STUDY", "Training", "network_spec", "trained", "trainings"]
+__all__ = ["STUDY", "network_spec", "trainings"]
 
 ALGORITHMS = ("digital", "sgd", "tiki-taka")
 BATCH = {"fcn": 10, "cnn": 8}
@@ -55,54 +53,23 @@ def network_spec(settings: dict[str, Any], net: str, tau: float, algorithm: str,
     )
 
 
-class Training(NamedTuple):
-    """One training of the study, and the run folder it has."""
+def trainings(settings: dict[str, Any], folder: Path) -> Iterator[NetworkTraining]:
+    """Every training of the study; S6 looks at the same networks.
 
-    name: str
-    net: str
-    tau: float
-    algorithm: str
-    seed: int
-    spec: RunSpec
-    folder: Path
-
-
-def trainings(settings: dict[str, Any], folder: Path) -> Iterator[Training]:
-    """Every training of the study.
-
-    Digital training knows no tau, and is run once for a network and seed, under tau = 0. S6 looks at the
-    same networks, so that they lie beside the folders of the studies.
+    Digital training knows no tau, and is run once for a network and seed, under tau = 0.
     """
     for seed in settings["seeds"]:
         for net, taus in settings["taus"].items():
             for tau, algorithm in [(0.0, "digital"), *((t, a) for t in taus for a in ALGORITHMS[1:])]:
                 name = f"{net}-{algorithm}-tau{tau:g}-seed{seed}"
+                what = f"{net}, {look(algorithm).label}, tau {tau:g}, seed {seed}"
                 spec = network_spec(settings, net, tau, algorithm, seed)
-                home = f"{settings['data']}-{settings['images'] or 'all'}-{settings['epochs'][net]}"
-                place = folder.parent / "networks" / home / name
-                yield Training(name, net, tau, algorithm, seed, spec, place)
-
-
-def trained(training: Training, tell: Any) -> list[Row]:
-    """The rows of a training, which is run unless it has been."""
-
-    def step(_: str, __: int, done: int, total: int, loss: float) -> None:
-        what = f"{training.net}, {look(training.algorithm).label}, tau {training.tau:g}"
-        tell(done, total, f"{what}, seed {training.seed}: loss {loss:.4f}")
-
-    return train(training.spec, training.folder, resume=True, progress=Progress(step))
+                columns = {"net": net, "tau": tau, "algorithm": algorithm, "seed": seed}
+                yield NetworkTraining(name, what, spec, columns, shared_folder(folder, spec, name))
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
-    return [Part(t.name, partial(_train, t)) for t in trainings(settings, folder)]
-
-
-def _train(training: Training, tell: Any) -> Columns:
-    rows = trained(training, tell)
-    names = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
-    columns = {name: np.array([row[name] for row in rows]) for name in names}
-    fixed = {name: getattr(training, name) for name in ("net", "tau", "algorithm", "seed")}
-    return {**{name: np.full(len(rows), value) for name, value in fixed.items()}, **columns}
+    return [t.part() for t in trainings(settings, folder)]
 
 
 def _last(settings: dict[str, Any], columns: Columns, net: str, tau: float, algorithm: str) -> np.ndarray:
@@ -161,6 +128,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
                         interval(digital - sgd),
                         "above",
                         5.0,
+                        full=True,
                     )
                 )
             elif tau <= FAILS:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...style import look
 from ..study import Claim, Columns, Part, Study, claim, interval, where
-from .last_layer import SETTINGS, accuracy, check, part, short, table_row
-from .networks import accuracy_curve
+from .last_layer import SETTINGS, check, part, short
+from .networks import accuracy, accuracy_curve, accuracy_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,11 +52,7 @@ def _part(settings: dict[str, Any], folder: Path, model: str, algorithm: str, se
 
 
 def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
-    return [
-        table_row(columns, model=short(model), algorithm=algorithm)
-        for model in settings["models"]
-        for algorithm in ALGORITHMS
-    ]
+    return accuracy_table(columns, ("model", "algorithm"))
 
 
 def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:

@@ -17,7 +17,8 @@ import torch
 from ...errors import InputError, check_choice
 from ...style import look
 from ..study import Claim, Columns, Part, Study, claim, interval, where
-from .wu_2024_s4 import ALGORITHMS, Training, trained, trainings
+from .networks import NetworkTraining
+from .wu_2024_s4 import ALGORITHMS, trainings
 from .wu_2024_s4 import STUDY as S4
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [
         Part(t.name, partial(_weights, t))
         for t in trainings(settings, folder)
-        if t.net == settings["net"] and (t.algorithm == "digital" or t.tau == settings["tau"])
+        if t.columns["net"] == settings["net"] and t.columns["tau"] in (0.0, settings["tau"])
     ]
 
 
-def _weights(training: Training, tell: Any) -> Columns:
+def _weights(training: NetworkTraining, tell: Any) -> Columns:
     """Histogram, root mean square and high quantile of the weights, from the last checkpoint."""
-    trained(training, tell)  # nothing is left to do when S4 has run
-    algorithm, seed = training.algorithm, training.seed
+    training.run(tell)  # nothing is left to do when S4 has run
+    algorithm, seed = training.columns["algorithm"], training.columns["seed"]
     file = training.folder / "checkpoints" / f"{algorithm}-{seed}.pt"
     kept = torch.load(file, weights_only=True)["model"]
     weights = [v.double().ravel() for name, v in kept.items() if name.endswith("weight") and v.dim() > 1]

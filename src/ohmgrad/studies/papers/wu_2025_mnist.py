@@ -4,8 +4,8 @@ As in the authors' scripts: 30 epochs, batches of 10 (FCN) or 8 (CNN), lr 0.1 fo
 the others with StepLR(15, 0.5) on the FCN and StepLR(35, 0.1) on the CNN, dw_min = 2 tau / 1200 (the text
 says 0.001), noisy periphery, learned output scales. Tiki-Taka: fast lr 0.01, one column per transfer, a
 transfer after every minibatch. Elements have 30 % spread of dw_min and 1 % of the up/down balance, and 30 %
-noise from pulse to pulse, which multiplies the step; the range of the power and exponential responses has no
-spread.
+noise from pulse to pulse. On the power and exponential responses the noise multiplies the step, and the range
+has no spread; on soft bounds see `Case.device`.
 
 The scripts run the power and exponential steps of their simulator; the paper's, eq. 144 and 145, which are 1
 at w = 0, need a changed simulator, as the authors note. The studies take the equations.
@@ -22,10 +22,10 @@ import numpy as np
 from ...devices import AbstractResponse, Device, ExpBounds, Noise, PowStep, SoftBounds, Spread
 from ...style import look
 from ..spec import RunSpec
-from ..study import Claim, Columns, claim, interval, where
-from .networks import NetworkTraining, last_epoch
+from ..study import Claim, Columns, claim, interval
+from .networks import NetworkTraining, accuracy, shared_folder
 
-__all__ = ["ALGORITHMS", "KEYS", "SETTINGS", "Case", "accuracy", "comes_close", "trainings", "with_digital"]
+__all__ = ["ALGORITHMS", "KEYS", "SETTINGS", "Case", "comes_close", "reached", "trainings", "with_digital"]
 
 ALGORITHMS = ("digital", "sgd", "tiki-taka")
 BATCH = {"fcn": 10, "cnn": 8}
@@ -111,12 +111,13 @@ def _training(settings: dict[str, Any], folder: Path, case: Case, seed: int) -> 
         words += [f"noise{case.sigma_c:g}"]
     name = "-".join(["rl", *words, f"seed{seed}"])
     columns = {**case._asdict(), "seed": seed}
-    return NetworkTraining(name, f"{case}, seed {seed}", spec, columns, folder)
+    home = shared_folder(folder, spec, name)
+    return NetworkTraining(name, f"{case}, seed {seed}", spec, columns, home)
 
 
-def accuracy(columns: Columns, case: Case) -> np.ndarray:
+def reached(columns: Columns, case: Case) -> np.ndarray:
     """Test accuracy in per cent after the last epoch, by seed."""
-    return 100 * last_epoch(where(columns, **case._asdict()), "test_accuracy")
+    return accuracy(columns, **case._asdict())
 
 
 def comes_close(at: str, columns: Columns, case: Case, points: float) -> Claim:
@@ -126,7 +127,7 @@ def comes_close(at: str, columns: Columns, case: Case, points: float) -> Claim:
     return claim(
         f"{at}: {label} comes within {points:g} point{'s' * (points != 1)} of digital SGD",
         f"test accuracy, digital - {label} (points)",
-        interval(accuracy(columns, digital) - accuracy(columns, case)),
+        interval(reached(columns, digital) - reached(columns, case)),
         "below",
         points,
         full=True,

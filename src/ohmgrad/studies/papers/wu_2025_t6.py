@@ -19,8 +19,8 @@ from .wu_2025_mnist import (
     SETTINGS,
     SIGMA_C,
     Case,
-    accuracy,
     comes_close,
+    reached,
     trainings,
     with_digital,
 )
@@ -66,7 +66,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
             claim(
                 f"{at}: Analog SGD {'works' if works else 'fails'}",
                 "test accuracy of Analog SGD (%)",
-                interval(accuracy(columns, sgd)),
+                interval(reached(columns, sgd)),
                 "above" if works else "below",
                 90.0 if works else 15.0,
                 full=True,
@@ -82,7 +82,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
             label, colour, _, marker = look(algorithm)
             for i, gamma in enumerate(gammas):
                 cases = [Case("fcn", response, gamma, tau, SIGMA_C, algorithm) for tau in settings["taus"]]
-                found = [interval(accuracy(columns, case)) for case in cases]
+                found = [interval(reached(columns, case)) for case in cases]
                 axis.errorbar(
                     settings["taus"], [m for m, *_ in found], yerr=[m - low for m, low, _ in found],
                     fmt=marker + ("-", "--", ":")[i % 3], color=colour, ms=4, lw=1, capsize=2,
