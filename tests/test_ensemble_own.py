@@ -133,6 +133,8 @@ def test_a_grid_has_one_kind_of_noise() -> None:
     with pytest.raises(InputError, match="sigma and weight_noise are both axes"):
         grid(sampled(5, 9), AnalogSGD, axes, seeds=[0], steps=3)
     del axes["sigma"]
+    with pytest.raises(InputError, match="law is 'two-point', but weight noise is Gaussian"):
+        grid(sampled(5, 9), AnalogSGD, axes, seeds=[0], steps=3, law="two-point")
     with pytest.raises(InputError, match="weight noise needs an objective with samples"):
         grid(quadratic(5), AnalogSGD, axes, seeds=[0], steps=3)
     with pytest.raises(InputError, match="axis 'weight_noise' has the value 'much', but must hold numbers"):
