@@ -112,8 +112,8 @@ MIXED = [GradientNoise(0.1), WeightNoise(0.1)]
         ({"batch": 10}, r"batch is 10, but must be an integer in \[1, 9\]"),
         ({"batch": 2.5}, "batch is 2.5"),
         ({"batch": True}, "batch is True"),
-        ({"batch": 3, "objective": quadratic(5)}, "batch needs an objective with samples"),
-        ({"noise": WeightNoise(0.1), "objective": quadratic(5)}, "WeightNoise needs an objective"),
+        ({"batch": 3, "objective": quadratic(5)}, "a batch needs an objective with samples"),
+        ({"noise": WeightNoise(0.1), "objective": quadratic(5)}, "weight noise needs an objective"),
         ({"noise": MIXED}, "noise is GradientNoise in some runs and WeightNoise in others"),
         ({"noise": 0.1}, "noise is 0.1, but must be a GradientNoise or a WeightNoise, or one for each run"),
         ({"noise": [WeightNoise(0.1)] * 3}, "3 values of noise for 2 seeds"),
@@ -133,7 +133,9 @@ def test_a_grid_has_one_kind_of_noise() -> None:
     with pytest.raises(InputError, match="sigma and weight_noise are both axes"):
         grid(sampled(5, 9), AnalogSGD, axes, seeds=[0], steps=3)
     del axes["sigma"]
-    with pytest.raises(InputError, match="WeightNoise needs an objective with samples"):
+    with pytest.raises(InputError, match="law is 'two-point', but weight noise is Gaussian"):
+        grid(sampled(5, 9), AnalogSGD, axes, seeds=[0], steps=3, law="two-point")
+    with pytest.raises(InputError, match="weight noise needs an objective with samples"):
         grid(quadratic(5), AnalogSGD, axes, seeds=[0], steps=3)
     with pytest.raises(InputError, match="axis 'weight_noise' has the value 'much', but must hold numbers"):
         grid(sampled(5, 9), AnalogSGD, {**axes, "weight_noise": "much"}, seeds=[0], steps=3)

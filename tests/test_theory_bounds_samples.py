@@ -126,8 +126,10 @@ def test_sample_sigma_without_samples() -> None:
     torch.testing.assert_close(
         sample_sigma(LINES.summed(), GradientNoise(0.3), w), torch.full((3,), 0.6, dtype=torch.float64)
     )
-    with pytest.raises(InputError, match="no samples"):
+    with pytest.raises(InputError, match="weight noise needs an objective with samples"):
         sample_sigma(LINES.summed(), WeightNoise(0.1), w)
+    with pytest.raises(InputError, match="noise is of type float"):
+        sample_sigma(LINES, 0.1, w)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="batch"):
         sample_sigma(LINES, GradientNoise(0.3), w, 13)
 

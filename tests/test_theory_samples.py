@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ohmgrad import Device, InputError, Pulsing, SoftBounds, Tile
 from ohmgrad.devices import AbstractResponse
+from ohmgrad.ensemble import Arrays, Samples
 from ohmgrad.theory import (
     GradientNoise,
     Logistic,
@@ -233,23 +234,19 @@ def test_the_covariance_of_a_step_is_that_of_its_samples(sigma: float, batch: in
 
 @pytest.mark.parametrize("lr", [0.01, 0.002])
 def test_pulses_of_a_batch_add_what_is_derived(lr: float) -> None:
-    """6,000 updates of a tile at fixed weights by 4 samples of 3 unknowns, with the same errors: at most 3
-    pulses an update, and less than one."""
-    f, response, dw_min, runs = drawn(4, 4, 3, 0.3), soft(0.1, 1.0), 0.01, 6_000
+    """An update of 10,000 arrays at the same weights by 4 samples of 3 unknowns, with the same errors: at
+    most 3 pulses a sample, and less than one."""
+    f, response, dw_min, runs = drawn(4, 4, 3, 0.3), soft(0.1, 1.0), 0.01, 10_000
     w = (0.5 * f.solution + torch.tensor([0.4, -0.3, 0.2])).double()
     terms = gradient_of(f, WeightNoise(0.0), None, torch.eye(3, dtype=torch.float64))
     zero = torch.zeros(3, 3, dtype=torch.float64)
     stage = Stage(slice(0, 3), terms, response, lr, pulses=Pulses(dw_min))
     _, _, added = _through(stage, w, zero, zero)
-    tile = Tile((1, 3), Device(response, dw_min), seed=3)
     assert f.lines is not None
-    x, d = f.lines.float(), -f.errors(w).float()[:, None]
-    sample = torch.empty(runs, 3, dtype=torch.float64)
-    for i in range(runs):
-        with torch.no_grad():
-            tile.weight.copy_(w[None])
-        tile.pulse(x, d, lr)
-        sample[i] = tile.weight[0].detach().double() - w
+    device = Device(response, dw_min)
+    arrays = Arrays([device] * runs, 3, range(runs), pulsing=Pulsing(), start=w.expand(runs, 3))
+    arrays.pulse(Samples(f.lines, f.errors(w).expand(runs, -1)), -lr)
+    sample = arrays.weight - w
     # weights move within an update by about its size, and F, G with it
     size = float((lr * f.errors(w)[:, None] * f.lines).abs().sum(0).max())
     rest = sample - sample.mean(0)

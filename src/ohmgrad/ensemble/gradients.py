@@ -8,35 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_integer
-from ..theory.problem import GradientNoise, Objective, Quadratic, WeightNoise
+from ..errors import InputError
+from ..theory.problem import Objective, Quadratic, WeightNoise
 from .runs import Runs
 from .samples import Samples
 
-__all__ = ["Gradients", "check_samples"]
-
-
-def check_samples(
-    objective: Objective, noises: tuple[GradientNoise, ...] | tuple[WeightNoise, ...], batch: int | None
-) -> None:
-    """An objective whose lines fit its weights, and samples where noise or minibatches need them.
-
-    Raises:
-        InputError: otherwise.
-    """
-    lines, n = objective.lines, objective.n
-    if lines is not None and (lines.dim() != 2 or lines.shape[1] != n or not len(lines)):
-        raise InputError(f"lines of the objective are {tuple(lines.shape)}, but must be (samples, {n})")
-    if batch is not None:
-        if lines is None:
-            raise InputError(
-                "batch needs an objective with samples, such as least_squares(A, w): leave it out"
-            )
-        check_integer("batch", batch, 1, len(lines))
-    if lines is None and isinstance(noises[0], WeightNoise):
-        raise InputError(
-            "WeightNoise needs an objective with samples, such as least_squares(A, w): use GradientNoise"
-        )
+__all__ = ["Gradients"]
 
 
 class Gradients:

@@ -149,7 +149,7 @@ def grid(
             value. A single start of (n,) goes in a list.
         seeds: S seeds; steps: K.
         device: makes a device from the axes that bear its parameters' names; None for digital runs.
-        law: of the gradient noise.
+        law: of the gradient noise; weight noise is Gaussian.
         batch: samples of a step, as for `simulate`.
         pulsing, record, tail, progress: as for `simulate`, with the same warning where updates need more
             than `max_bl` pulses; `values("clipped.W")` has their share.
@@ -188,6 +188,8 @@ def grid(
         raise InputError(f"axis {taken[0]!r} belongs to both algorithm and device: rename one of them")
     if "sigma" in axes and "weight_noise" in axes:
         raise InputError("sigma and weight_noise are both axes, but a grid has one kind of noise: drop one")
+    if "weight_noise" in axes and law != "gaussian":
+        raise InputError(f"law is {shown(law)}, but weight noise is Gaussian: leave law out")
     missing = [name for name, needed in {**options, **own}.items() if needed and name not in axes]
     if missing:
         raise InputError(f"no value of {missing[0]!r}: add it to the axes, such as {missing[0]!r}: [...]")

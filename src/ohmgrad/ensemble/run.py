@@ -15,9 +15,9 @@ from torch import Tensor
 from ..devices import Device
 from ..errors import InputError, check_integer, is_integer, shown
 from ..pulses import Pulsing
-from ..theory.arguments import check_objective
+from ..theory.arguments import check_objective, check_samples
 from ..theory.problem import GradientNoise, Objective, WeightNoise
-from .gradients import Gradients, check_samples
+from .gradients import Gradients
 from .measures import Meter, Result, merge, recorded_steps
 from .runs import Algorithm, Runs
 
@@ -207,7 +207,7 @@ def _check(
     size, n = len(kept), objective.n
     devices = () if device is None else _each("device", device, Device, size, "a Device")
     noises = tuple(_noises(GradientNoise(0.0) if noise is None else noise, size))
-    check_samples(objective, noises, batch)
+    check_samples(objective, noises[0], batch)
     try:
         w = torch.as_tensor(start, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):

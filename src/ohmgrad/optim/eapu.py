@@ -118,7 +118,7 @@ def _remembered(tile: Tile, g: Tensor, group: dict[str, Any], state: dict[str, A
     """m, the gradient with its momentum, whose buffer M is in the state."""
     m = state.get("momentum_buffer")
     if m is None:
-        m = g.clone()
+        m = g
     else:
         check_plane(tile, "the momentum", m)
         m = group["momentum"] * m + (1 - group["dampening"]) * g

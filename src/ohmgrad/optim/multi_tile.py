@@ -123,6 +123,8 @@ class MultiTile(AnalogOptimizer):
         """
         loss = loss if isinstance(loss, float) else float(check_number("loss", loss))
         for group in self.param_groups:
+            if group["warm_start"] != "plateau":
+                continue
             for _, state in self.tiles_in(group):
                 losses = state["losses"] = [*state.get("losses", []), loss][-_WINDOW:]
                 turn = state.get("turn", 0)
@@ -144,7 +146,7 @@ class MultiTile(AnalogOptimizer):
                 self._transfer(arrays[last], arrays[turn], group, updates // every - 1, group["beta"])
             return
         if warm != "plateau":
-            updates -= last * warm
+            updates -= last * warm  # transfers are counted from the end of the warm start
         rate = group["beta"]
         for n in range(last - 1, -1, -1):
             if updates % every:

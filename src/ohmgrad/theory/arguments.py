@@ -77,15 +77,21 @@ def check_samples(objective: Objective, noise: GradientNoise | WeightNoise, batc
 
     Raises:
         InputError: when the noise is of another kind, or an objective without samples is given weight noise
-            or a batch, or the batch is not within 1 and the number of samples.
+            or a batch, or the batch is not within 1 and the number of samples, or lines do not fit the
+            weights.
     """
     if not isinstance(noise, WeightNoise):
         check_noise(noise)
-    if objective.lines is None:
+    lines = objective.lines
+    if lines is None:
         if isinstance(noise, WeightNoise) or batch is not None:
             what = "weight noise" if isinstance(noise, WeightNoise) else "a batch"
             raise InputError(f"{what} needs an objective with samples, such as least_squares(A, w)")
         return None
+    if lines.dim() != 2 or lines.shape[1] != objective.n or not len(lines):
+        raise InputError(
+            f"lines of the objective are {tuple(lines.shape)}, but must be (samples, {objective.n})"
+        )
     if batch is None:
         return None
     batch = check_integer("batch", batch, 1, objective.samples)

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..devices import AbstractResponse
-from ..errors import InputError, check_integer, check_number
-from .arguments import check_objective, check_response
+from ..errors import InputError, check_number
+from .arguments import check_objective, check_response, check_samples
 from .problem import GradientNoise, Objective, WeightNoise
 
 __all__ = ["Bound", "amplification_sum", "analog_sgd_bound", "sample_sigma", "saturation_sum",
@@ -106,11 +106,12 @@ def sample_sigma(
         nu, (...).
 
     Raises:
-        InputError: when batch is out of range, or weight noise meets an objective without samples.
+        InputError: when an argument is of another kind or out of range, or weight noise or a batch meets an
+            objective without samples.
     """
     check_objective(objective)
     m = objective.samples
-    size = m if batch is None else check_integer("batch", batch, 1, m)
+    size = check_samples(objective, noise, batch) or m
     spread, squares = torch.zeros(w.shape[:-1], dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
     if objective.lines is not None:
         squares = objective.lines.square().sum(-1)
@@ -118,8 +119,6 @@ def sample_sigma(
         spread = (m * parts - objective.gradient(w.double()).square().sum(-1)).clamp(min=0)
     if isinstance(noise, GradientNoise):
         return (spread + size * objective.n * noise.sigma**2).sqrt()
-    if objective.lines is None:
-        raise InputError("noise is WeightNoise, but the objective has no samples: give it lines")
     return (spread + m * noise.sigma**2 * squares.square().sum()).sqrt()
 
 

@@ -23,8 +23,8 @@ With a granularity `dw_min`, Q also holds the noise of the pulses that make each
 
 Valid while steps are small against the distance over which F and G change (measured: 3 % up to
 lr = 0.03 with gradient noise up to tau), weights stay inside the range (clipping is not modelled), and
-noise does not depend on W. Measured with samples, per sample and with shifted symmetric points: loss and
-error within 1 % for Analog SGD, 3 % for two arrays, with minibatches too.
+noise does not depend on W. With samples, minibatches and shifted symmetric points loss and error were
+within 1 % of simulations for Analog SGD, and 3 % for two arrays.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None =
     """W' = W - lr g: unbiased, E||grad f||^2 = tr(H C H), C = (I - lr H) C (I - lr H) + lr^2 Q.
 
     Q is the covariance of g: sigma^2 I for `GradientNoise`, sum_s sigma^2 ||x_s||^2 x_s x_s^T for
-    `WeightNoise`, and that of the choice of the batch. Exact at any stable step and for any law of the noise.
+    `WeightNoise`, plus that of the choice of the batch. Exact at any stable step and any law of the noise.
 
     Raises:
         InputError: unless 0 < lr < 2/L, beyond which SGD diverges.

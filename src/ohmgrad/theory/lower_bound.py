@@ -89,10 +89,8 @@ class LowerBound:
         Args:
             lr: learning rate; seed: of a torch generator on the CPU.
         """
-        source, move = (
-            torch.Generator().manual_seed(check_integer("seed", seed, 0)),
-            analog_step(self.response, lr),
-        )
+        source = torch.Generator().manual_seed(check_integer("seed", seed, 0))
+        move = analog_step(self.response, lr)
         return lambda w, p, g: move(w, p, g + self.noise.draw(w, source))
 
 
