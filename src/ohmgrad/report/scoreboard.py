@@ -13,12 +13,12 @@ from ..studies.scoreboard import Cell
 
 __all__ = ["cells_table", "counts_table", "scoreboard_page"]
 
-_STATUS = ("reproduced", "differs", "not run")
-_COLOURS = {"reproduced": "green", "differs": "red", "not run": "dim"}
+_STATUS = ("reproduced", "differs", "other settings", "not run")
+_COLOURS = {"reproduced": "green", "differs": "red", "other settings": "yellow", "not run": "dim"}
 
 
 def counts_table(cells: Sequence[Cell]) -> Table:
-    """How many cells of every table are reproduced, differ, or were not run."""
+    """How many cells of every table are reproduced, differ, or were not run as the study has them."""
     table = Table(title="scoreboard", title_justify="left")
     table.add_column("published in", overflow="fold")
     table.add_column("study")
@@ -63,10 +63,11 @@ def scoreboard_page(cells: Sequence[Cell], claims: Sequence[tuple[str, dict[str,
         "`ohmgrad reproduce scoreboard` makes this page from the folders that the studies leave. A cell is",
         "*reproduced* when the published value lies within our 95 % interval widened by its own standard",
         "deviation; of a bound, when our interval lies below it. It *differs* otherwise, by chance or for",
-        "the reason given. The published value comes first, ours below it.",
+        "the reason given. A run with *other settings* than the study's, such as fewer epochs, decides",
+        "nothing. The published value comes first, ours below it.",
         "",
         f"**{total['reproduced']} of {len(cells)} cells are reproduced, {total['differs']} differ, "
-        f"{total['not run']} were not run.**",
+        f"{total['other settings']} were run with other settings, {total['not run']} were not run.**",
         "",
     ]
     for source, group in _tables(cells):

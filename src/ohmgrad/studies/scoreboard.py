@@ -23,7 +23,7 @@ __all__ = ["PUBLISHED", "Cell", "Published", "published", "scoreboard", "study_c
 PUBLISHED = Path(__file__).with_name("published.yaml")
 #: entries of spec.yaml that are no settings
 _NO_SETTINGS = ("study", "ohmgrad")
-Status = Literal["reproduced", "differs", "not run"]
+Status = Literal["reproduced", "differs", "other settings", "not run"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Cell:
         ours: mean and the ends of its 95 % interval, in `unit`; None when it was not run.
         settings: in which ours differ from the study's own, in words; and the version, where it is another.
         seconds: that a training of ours took, mean over seeds.
-        status: reproduced, differs or not run; note: why it differs, or what a run needs.
+        status: reproduced, differs, run with other settings than the study's, or not run.
+        note: why it differs, or what a run needs.
     """
 
     source: str
@@ -130,6 +131,8 @@ def _cell(
     name = table["quantity"]
     mean, low, high, seconds = (float(mine[k]) for k in (name, f"{name}_low", f"{name}_high", "seconds"))
     agrees = value.agrees(low, high)
+    if ours.other:  # fewer epochs or images decide nothing, however wide or narrow the interval
+        return Cell(*fixed, (mean, low, high), ours.settings, seconds, "other settings", "")
     why = table.get("why", {})
     usual = "" if math.isfinite(low) else "a single run has no interval"
     note = "" if agrees else why.get(f"{row}/{column}", why.get("*", usual))
@@ -139,17 +142,23 @@ def _cell(
 
 @dataclass(frozen=True)
 class _Ours:
-    """What a study's folder holds: the rows of its table, and other settings in words."""
+    """What a study's folder holds: the rows of its table, and other settings and version in words.
+
+    `other` says whether there are other settings.
+    """
 
     rows: list[dict[str, str]]
     settings: str
+    other: bool = False
 
     @classmethod
     def read(cls, folder: Path, study: Study) -> _Ours:
         if not (folder / "table.csv").is_file():
             return cls([], "")
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
-            return cls(list(csv.DictReader(file)), _other_settings(folder, study))
+            rows = list(csv.DictReader(file))
+        settings = _other_settings(folder, study)
+        return cls(rows, "; ".join([*settings, *_other_version(folder)]), bool(settings))
 
     def row(self, wanted: Mapping[str, Any]) -> dict[str, str] | None:
         """The one row with these values; none, if the table lacks one of these columns."""
@@ -159,17 +168,20 @@ class _Ours:
         return None
 
 
-def _other_settings(folder: Path, study: Study) -> str:
-    """In words, what a study's folder has other than the study itself: settings, and the version."""
+def _other_settings(folder: Path, study: Study) -> list[str]:
+    """In words, the settings that a study's folder has other than the study itself."""
     spec, usual = read_yaml(folder / "spec.yaml"), plain(study.settings)
-    other = [
+    return [
         f"{name} {_words(value)} instead of {_words(usual.get(name))}"
         for name, value in spec.items()
         if name not in _NO_SETTINGS and value != usual.get(name)
     ]
-    if spec["ohmgrad"] != __version__:
-        other.append(f"ohmgrad {spec['ohmgrad']} instead of {__version__}")
-    return "; ".join(other)
+
+
+def _other_version(folder: Path) -> list[str]:
+    """In words, the version of a study's folder, if it is another one."""
+    version = read_yaml(folder / "spec.yaml")["ohmgrad"]
+    return [] if version == __version__ else [f"ohmgrad {version} instead of {__version__}"]
 
 
 def _same(text: str, value: Any) -> bool:
@@ -192,7 +204,7 @@ def study_claims(home: Path, studies: Mapping[str, Study]) -> list[tuple[str, di
         file = home / name / "claims.csv"
         if file.is_file():
             with file.open(newline="", encoding="utf-8") as opened:
-                settings = _other_settings(home / name, study)
+                settings = "; ".join([*_other_settings(home / name, study), *_other_version(home / name)])
                 heading = f"{name} ({settings})" if settings else name
                 found += [(heading, row) for row in csv.DictReader(opened)]
     return found
