@@ -185,7 +185,7 @@ STUDY = Study(
         "epochs": 100,
         "seeds": (0, 1, 2),
     },
-    quick={"images": 2500, "tiles": (3, 6), "epochs": 2},
+    quick={"images": 500, "tiles": (3, 6), "epochs": 1},
     parts=parts,
     summarise=summarise,
     claims=claims,

@@ -195,7 +195,7 @@ STUDY = Study(
         "epochs": {"fcn": 80, "cnn": 80},
         "seeds": (0, 1, 2),
     },
-    quick={"taus": {"fcn": (0.7,), "cnn": (0.6,)}, "images": 5000, "epochs": {"fcn": 2, "cnn": 2}},
+    quick={"taus": {"fcn": (0.7,), "cnn": (0.6,)}, "images": 1000, "epochs": {"fcn": 2, "cnn": 2}},
     parts=parts,
     summarise=summarise,
     claims=claims,

@@ -105,8 +105,8 @@ STUDY = Study(
     quick={
         "taus": (0.6,),
         "gammas": {"power": (0.5, 2.0), "exponential": (2.0,)},
-        "images": 2500,
-        "epochs": 2,
+        "images": 500,
+        "epochs": 1,
     },
     parts=parts,
     summarise=summarise,
