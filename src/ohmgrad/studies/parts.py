@@ -1,7 +1,6 @@
 """The parts of a study side by side: one process each, as many at a time as there are jobs.
 
-The trainings of a small network spend much of a step outside of the kernels, so that two trainings of one
-thread each are done sooner than one after the other with two threads.
+Trainings do not depend on one another, so that each can have a core to itself.
 """
 
 from __future__ import annotations
