@@ -33,7 +33,7 @@ def plain(name: str) -> nn.Module:
 
 def adapted(name: str, **options: Any) -> Any:
     """The model on crossbars with adapters beside, as the docs say it."""
-    peft: Any = pytest.importorskip("peft")
+    peft: Any = pytest.importorskip("peft", reason="peft is not installed")
     layers, settings = MODELS[name]
     config = peft.LoraConfig(r=2, lora_alpha=4, target_modules=layers, **options)
     return convert(peft.get_peft_model(plain(name), config), DEVICE, exclude=["*lora_*"], **settings)
@@ -96,7 +96,7 @@ def test_time_and_read_noise_act_on_frozen_weights() -> None:
 
 @pytest.mark.parametrize("name", ["mlp", "split", "cnn"])
 def test_states_adapter_files_and_merging(name: str, tmp_path: Path) -> None:
-    peft: Any = pytest.importorskip("peft")
+    peft: Any = pytest.importorskip("peft", reason="peft is not installed")
     model = adapted(name, init_lora_weights=False)
     other = adapted(name, init_lora_weights=False)
     with torch.no_grad():
@@ -119,7 +119,7 @@ def test_states_adapter_files_and_merging(name: str, tmp_path: Path) -> None:
 
 
 def test_one_array_serves_several_tasks() -> None:
-    peft: Any = pytest.importorskip("peft")
+    peft: Any = pytest.importorskip("peft", reason="peft is not installed")
     model = adapted("mlp", init_lora_weights=False)
     weights = [layer.weight for _, layer in analog_layers(model)]
     config = peft.LoraConfig(r=1, target_modules=["1", "3"], init_lora_weights=False)
@@ -135,7 +135,7 @@ def test_one_array_serves_several_tasks() -> None:
 
 
 def test_adapters_join_a_model_that_is_analog_already() -> None:
-    peft: Any = pytest.importorskip("peft")
+    peft: Any = pytest.importorskip("peft", reason="peft is not installed")
     analog: Any = convert(plain("mlp"), DEVICE, omega=0.5)
     for _, layer in analog_layers(analog):
         layer.tiles[0].wait(9)

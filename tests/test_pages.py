@@ -32,7 +32,7 @@ def test_a_code_block_runs(block: str, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     if "from peft" in block:
-        pytest.importorskip("peft")
+        pytest.importorskip("peft", reason="peft is not installed")
     exec(compile(block, "block", "exec"), names)
     if "right" in names:  # the training in the README has learned
         assert float(names["right"].float().mean()) > 0.9  # pyright: ignore

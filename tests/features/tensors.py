@@ -95,7 +95,7 @@ def saved() -> None:
     for again in (torch.load(file, weights_only=True), pickle.loads(pickle.dumps(analog))):
         assert type(again) is Tensor
         same(again, digital)
-    safetensors: Any = pytest.importorskip("safetensors.torch")
+    safetensors: Any = pytest.importorskip("safetensors.torch", reason="safetensors is not installed")
     with TemporaryDirectory() as folder:
         safetensors.save_file({"g": analog}, Path(folder) / "g")
         same(safetensors.load_file(Path(folder) / "g")["g"], digital)

@@ -19,8 +19,10 @@ from ..spec import RunSpec
 from ..study import Part
 from .networks import NetworkTraining
 
-__all__ = ["SETTINGS", "check", "part", "short"]
+__all__ = ["QUICK", "SETTINGS", "check", "part", "short"]
 
+#: what `--quick` changes: the machinery, on few small images
+QUICK: dict[str, Any] = {"images": 1000, "resize": 64, "epochs": 5, "seeds": (0, 1)}
 #: settings that the studies share, as the papers have them but for the network and what of it is trained
 SETTINGS: dict[str, Any] = {
     "models": ("efficientnet-lite0",),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...style import look
 from ..study import Claim, Columns, Part, Study, claim, interval, where
-from .last_layer import SETTINGS, check, part, short
+from .last_layer import QUICK, SETTINGS, check, part, short
 from .networks import accuracy, accuracy_curve, accuracy_table
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ STUDY = Study(
         "fast_lr": 0.01,
         "columns": 1,
     },
-    quick={"images": 1000, "resize": 64, "epochs": 5, "seeds": (0, 1)},
+    quick=QUICK,
     parts=parts,
     summarise=summarise,
     claims=claims,

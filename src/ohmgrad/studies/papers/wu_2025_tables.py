@@ -22,7 +22,7 @@ from ...devices import Device, PowStep
 from ...devices.variability import Noise, Spread
 from ...style import look
 from ..study import Claim, Columns, Part, Study, claim, interval, where
-from .last_layer import SETTINGS, check, part, short
+from .last_layer import QUICK, SETTINGS, check, part, short
 from .networks import accuracy, accuracy_curve, accuracy_table
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ STUDY = Study(
         "lr": 0.075,
         "others": 1.0,
     },
-    quick={"images": 1000, "resize": 64, "epochs": 5, "seeds": (0, 1)},
+    quick=QUICK,
     parts=parts,
     summarise=summarise,
     claims=claims,
