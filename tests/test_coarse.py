@@ -14,8 +14,9 @@ from torch import Tensor
 from cases import COARSE, SETTINGS, DeviceCase, Setting, factors, start
 from ohmgrad import Device, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.devices import Elements, draw
-from ohmgrad.pulses import pulsed_update_, reference
-from ohmgrad.pulses.ops import apply_counts_
+from ohmgrad.kernels import pulsed_update_
+from ohmgrad.kernels.ops import apply_counts_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from stats import assert_mean, assert_variance
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from cases import CALLABLE_DEVICES, DEVICES
 from ohmgrad import AnalogSGD, Custom, Device, InputError, LinearStep, Noise, SoftBounds
-from ohmgrad import crossbar as crossbar_module
 from ohmgrad.cli import main
 from ohmgrad.conformance import (
     DEVICE_LAWS,
@@ -27,6 +26,7 @@ from ohmgrad.conformance import (
 from ohmgrad.conformance.arrays import plain, quiet, refined
 from ohmgrad.conformance.device_updates import draws
 from ohmgrad.conformance.report import Report, found, skipped
+from ohmgrad.crossbar import tile as crossbar_module
 from ohmgrad.devices import Elements, Stuck
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")

@@ -11,7 +11,7 @@ from torch import Tensor
 from cases import ALGORITHMS, PROMISES, SKIPPED_LAWS
 from ohmgrad import AnalogOptimizer, AnalogSGD, TikiTaka
 from ohmgrad.conformance import ALGORITHM_LAWS, check_algorithm
-from ohmgrad.gradient import FactoredGradient
+from ohmgrad.crossbar.gradient import FactoredGradient
 from ohmgrad.optim.registry import ALGORITHMS as REGISTRY
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")

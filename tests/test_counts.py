@@ -8,8 +8,8 @@ import torch
 from cases import SETTINGS, Setting, factors
 from ohmgrad.crossbar import Tile
 from ohmgrad.devices import ConstantStep, Device, Noise, SoftBounds, Spread, draw
-from ohmgrad.pulses import Pulsing, pulsed_update_
-from ohmgrad.pulses.counts import normals, renew_normals_, update_counts
+from ohmgrad.kernels import Pulsing, pulsed_update_
+from ohmgrad.kernels.counts import normals, renew_normals_, update_counts
 from ohmgrad.rng import Key
 from stats import assert_normal
 

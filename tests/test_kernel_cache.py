@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ohmgrad
-from ohmgrad.pulses.cpu_math import cache_key, sources
+from ohmgrad.kernels.cpu.math import cache_key, sources
 
 PACKAGE = Path(ohmgrad.__file__).parent
 #: decorators of functions that are compiled

@@ -16,9 +16,9 @@ from cases import MEMORIES, start
 from ohmgrad import AnalogLinear
 from ohmgrad.crossbar import Tile
 from ohmgrad.devices import Device, Noise, Reference, SoftBounds, Spread
+from ohmgrad.kernels import Pulsing
 from ohmgrad.nn.convert import analog_layers
 from ohmgrad.optim import AnalogOptimizer, AnalogSGD, TikiTaka, calibrate_symmetric_points
-from ohmgrad.pulses import Pulsing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

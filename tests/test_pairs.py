@@ -11,8 +11,8 @@ import ohmgrad
 from cases import SETTINGS, factors, start
 from ohmgrad.crossbar import EVENTS, Tile
 from ohmgrad.devices import ConstantStep, Device, Noise, OneSided, SoftBounds, Spread, Stuck
-from ohmgrad.pulses import Pulsing
-from ohmgrad.pulses.counts import update_counts
+from ohmgrad.kernels import Pulsing
+from ohmgrad.kernels.counts import update_counts
 from stats import assert_mean, assert_variance
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,7 +13,8 @@ from torch import Tensor
 from cases import measured
 from ohmgrad import Device, Noise, PowStep
 from ohmgrad.devices import Elements, draw
-from ohmgrad.pulses import apply_counts_, reference
+from ohmgrad.kernels import apply_counts_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from stats import assert_all_within, z_mean_pair, z_variance_pair
 

@@ -35,7 +35,8 @@ from ohmgrad.devices import Elements, Table, draw, tabulate
 from ohmgrad.devices.measured import MOST_PLACES
 from ohmgrad.devices.parabolas import CURVED
 from ohmgrad.devices.table import ERROR, TOLERANCE
-from ohmgrad.pulses import FIDELITIES, apply_counts_, pulsed_update_, reference
+from ohmgrad.kernels import FIDELITIES, apply_counts_, pulsed_update_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from stats import Z as BOUND
 from stats import assert_all_within, z_mean_pair, z_variance_pair

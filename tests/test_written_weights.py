@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 import ohmgrad
 from cases import MEMORIES
 from ohmgrad import AnalogSGD, Device, InputError, Noise, SoftBounds, Spread, TikiTaka
-from ohmgrad.pulses.cpu_fingerprint import fingerprint
+from ohmgrad.kernels.cpu.fingerprint import fingerprint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
