@@ -212,11 +212,14 @@ class AbstractArray(abc.ABC):
         """How often an event of `EVENTS` has happened."""
         return self._numbers[_AT[name]]
 
-    def count_events(self, **events: int) -> None:
+    def count_events(self, **events: int | Tensor) -> None:
         """Add to counts of `EVENTS`."""
         numbers = self._numbers
         for name, number in events.items():
-            numbers[_AT[name]] += number
+            if isinstance(number, Tensor):
+                self.events[_AT[name]] += number
+            else:
+                numbers[_AT[name]] += number
 
     def count_in(self, events: Tensor) -> None:
         """Go on counting in `events`, int64 (len(EVENTS),): what a checkpoint holds is counted in place."""

@@ -12,7 +12,7 @@ from ..errors import InputError, check_integer, is_integer, shown
 from ..kernels import Pulsing, ops
 from ..kernels.periphery import product
 from ..kernels.reference.digital import check_counts, most_counts
-from ..rng import Purpose
+from ..rng import Purpose, words
 from .array import EVENTS, AbstractArray, tiles_of
 from .effective_weight import weighted_sum
 from .programming import count_selected, describe, program, refresh
@@ -93,7 +93,14 @@ class Tile(AbstractArray):
 
     # --- primitives that change weights ------------------------------------------------------------
 
-    def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None) -> None:
+    def pulse(
+        self,
+        x: Tensor,
+        d: Tensor,
+        lr: float,
+        pulsing: Pulsing | None = None,
+        counted: Tensor | None = None,
+    ) -> None:
         """Parallel pulsed update, W += lr sum_b d_b x_b^T in expectation and to first order.
 
         Gokmen & Vlasov 2016; `ohmgrad.kernels.reference.pulses` has the equations at all fidelities.
@@ -102,10 +109,14 @@ class Tile(AbstractArray):
             x: (samples, cols); d: (samples, rows).
             lr: learning rate, negative to descend.
             pulsing: how this change becomes pulses; the tile's by default.
+            counted: whether this is an update, which moves the address of random numbers, 0-d bool; False
+                only where d is 0. True by default.
 
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
+        if counted is not None and not counted:
+            return  # on a CPU it costs little to ask
         how = pulsing or self.pulsing
         self.sync()
         if self.hidden is None:
@@ -115,10 +126,49 @@ class Tile(AbstractArray):
             self.wrote()
         else:
             up, down, toggles, slots = self.hidden.pulse(self, x, d, lr, how)
-        self.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+        self.count_events(pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+        self._count_update(counted)
+
+    def _count_update(self, counted: Tensor | None) -> None:
+        self.count_events(updates=1 if counted is None else counted)
         self._refresh()
 
-    def pulse_counts(self, n: Tensor) -> None:
+    def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
+        """d^T x, (rows, cols) float32, added up in the order of the samples, by a digital unit.
+
+        Raises:
+            InputError: when a value is not finite.
+        """
+        from ..kernels.reference import digital
+
+        x, d = x.float().contiguous(), d.float().contiguous()
+        digital.check_factors(x, d)
+        if self.backend_name == "numba":
+            from ..kernels.cpu import digital as cpu
+
+            return cpu.gradient(x, d)
+        return digital.gradient(x, d)
+
+    def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
+        """Random 32-bit words of the tile's next update: int64 (rows, cols).
+
+        Args:
+            marked: bool (rows, cols), the cells that have a word; in row-major order they are items 0, 1, ...
+                of `rng.words` in row 0. By default each row of the tile is one of `rng.words`.
+        """
+        rows, cols = self.shape
+        step = self.count("updates")
+        if self.backend_name == "numba":
+            from ..kernels.cpu import digital as cpu
+
+            return cpu.words((rows, cols), self.key, step, purpose, marked)
+        if marked is None:
+            return words(cols, torch.arange(rows), step, purpose, self.key)
+        out, cells = torch.zeros(rows, cols, dtype=torch.int64), marked.flatten().nonzero().flatten()
+        out.view(-1)[cells] = words(len(cells), 0, step, purpose, self.key)
+        return out
+
+    def pulse_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
 
         Sent row by row, or column by column where that takes fewer slots: a line takes as many slots
@@ -128,13 +178,15 @@ class Tile(AbstractArray):
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
+        if counted is not None and not counted:
+            return
         check_counts(self.elements, n, most_counts(self.elements))
-        self._apply_counts(n)
+        self._apply_counts(n, counted)
         size = n.abs()
-        slots = min(int(size.amax(1).sum()), int(size.amax(0).sum()))
-        self.count_events(slots=slots, line_toggles=slots + int(size.sum()))
+        slots = torch.minimum(size.amax(1).sum(), size.amax(0).sum())
+        self.count_events(slots=slots, line_toggles=slots + size.sum())
 
-    def _apply_counts(self, n: Tensor) -> None:
+    def _apply_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
         if self.hidden is None:
@@ -145,9 +197,8 @@ class Tile(AbstractArray):
             self.wrote()
         else:
             self.hidden.apply_counts(self, n)
-        up, down = int(n.clamp(min=0).sum()), int(-n.clamp(max=0).sum())
-        self.count_events(updates=1, pulses_up=up, pulses_down=down)
-        self._refresh()
+        self.count_events(pulses_up=n.clamp(min=0).sum(), pulses_down=-n.clamp(max=0).sum())
+        self._count_update(counted)
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
@@ -273,7 +324,7 @@ class Tile(AbstractArray):
             adc=forward * rows + backward * cols,
         )
 
-    def count_reads(self, columns: int, verify: bool = False) -> None:
+    def count_reads(self, columns: int | Tensor, verify: bool = False) -> None:
         """Count columns that were read, each driven by all lines; `verify`: by write-verify."""
         rows, cols = self.shape
         self.count_events(
@@ -311,14 +362,18 @@ class Tile(AbstractArray):
             self.count_events(driven_again=again, dac=again * inputs, adc=again * outputs)
         return out
 
-    def read(self, columns: Sequence[int], repeats: int = 1) -> Tensor:
+    def read(
+        self, columns: slice | Tensor | Sequence[int], repeats: int = 1, counted: Tensor | None = None
+    ) -> Tensor:
         """Read whole columns through the periphery, without noise or bound management.
 
         Each column is a product with a one-hot vector; `repeats` reads are averaged.
 
         Args:
-            columns: k column numbers.
+            columns: k columns: a slice, or their numbers.
             repeats: reads of each column (>= 1).
+            counted: how many of the columns are read after all, 0-d: the first ones, and the others' values
+                mean nothing; with `repeats` 1. All by default.
 
         Returns:
             (rows, k).
@@ -326,21 +381,33 @@ class Tile(AbstractArray):
         Raises:
             InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
-        rows, cols = self.shape
         check_integer("repeats", repeats, 1)
+        columns, k = self._columns(columns)
+        # reads of write-verify are exact: they take no random numbers
+        first = self.count("read_columns") - self.count("verify_columns")
+        self.count_reads(k * repeats if counted is None else counted)
+        # as rows of their own, whatever the weights' layout; a slice takes a tenth of a gather's time
+        picked = self.weight.t()[columns].clone(memory_format=torch.contiguous_format)
+        if self.periphery.perfect:
+            return picked.t()
+        one = torch.eye(k, device=picked.device).repeat(repeats, 1)
+        plain = self.periphery.unmanaged
+        out, _ = product(one, picked, plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
+        return out.t() if repeats == 1 else out.view(repeats, k, -1).mean(0).t()
+
+    def _columns(self, columns: slice | Tensor | Sequence[int]) -> tuple[slice | Tensor, int]:
+        """Columns as what indexes a tensor, and how many there are."""
+        cols = self.shape[1]
+        if isinstance(columns, slice):
+            start, stop, step = columns.indices(cols)
+            return slice(start, stop, step), len(range(start, stop, step))
+        if isinstance(columns, Tensor):
+            return columns, len(columns)
         for column in columns:
             if not is_integer(column) or not 0 <= column < cols:
                 raise InputError(
                     f"column {shown(column)} does not exist: this tile has columns 0 to {cols - 1}"
                 )
-        # reads of write-verify are exact: they take no random numbers
-        k, first = len(columns) * repeats, self.count("read_columns") - self.count("verify_columns")
-        self.count_reads(k)
-        # a single column is the common case, and a slice takes a tenth of a gather's time
-        picked = self.weight[:, columns[0]].clone().unsqueeze(1) if k == 1 else self.weight[:, list(columns)]
-        if self.periphery.perfect:
-            return picked
-        one = torch.eye(len(columns)) if repeats == 1 else torch.eye(len(columns)).repeat(repeats, 1)
-        plain = self.periphery.unmanaged
-        out, _ = product(one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
-        return out.t() if repeats == 1 else out.view(repeats, len(columns), rows).mean(0).t()
+        if len(columns) == 1:
+            return slice(columns[0], columns[0] + 1), 1
+        return torch.tensor(columns, dtype=torch.int64), len(columns)

@@ -23,7 +23,7 @@ from .affine_rows import AHEAD, event, replay
 from .math import UPDATE_NOISE, as_int, gauss_list, kernel, philox, threads
 from .update import PARALLEL_FROM, _key, _pack
 
-__all__ = ["digital_update", "gradient", "stochastic_counts"]
+__all__ = ["digital_update", "gradient", "stochastic_counts", "words"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -310,3 +310,49 @@ def stochastic_counts(v: Tensor, key: Key, number: int, most: int, purpose: int 
     n = np.empty(tuple(v.shape), np.int64)
     _counts(v.numpy(), f32(most), u32(number & 0xFFFFFFFF), u32(purpose), _key(key), n)
     return from_numpy(n)
+
+
+@kernel()
+def _words(step, purpose, key, out):
+    n = out.shape[1]
+    group = (n + 3) // 4
+    for r in range(out.shape[0]):
+        for i in range(group):
+            a, b, c, d = philox(u32(i), u32(r), step, purpose, key[0], key[1])
+            out[r, i] = np.int64(a)
+            if group + i < n:
+                out[r, group + i] = np.int64(b)
+            if 2 * group + i < n:
+                out[r, 2 * group + i] = np.int64(c)
+            if 3 * group + i < n:
+                out[r, 3 * group + i] = np.int64(d)
+
+
+@kernel()
+def _marked_words(marked, step, purpose, key, out):
+    k = np.int64(0)
+    for i in range(marked.shape[0]):
+        k += np.int64(marked[i])
+    group, lane, at = (k + 3) // 4, 0, 0
+    for i in range(marked.shape[0]):
+        if marked[i]:
+            a, b, c, d = philox(u32(at), u32(0), step, purpose, key[0], key[1])
+            out[i] = np.int64((d if lane == 3 else c) if lane >= 2 else (b if lane == 1 else a))
+            at += 1
+            if at == group:
+                lane, at = lane + 1, 0
+        else:
+            out[i] = np.int64(0)
+
+
+def words(
+    shape: tuple[int, int], key: Key, number: int, purpose: int, marked: Tensor | None = None
+) -> Tensor:
+    """As `rng.words`, int64 of `shape`; of marked cells, bool of that shape, as one row of them alone."""
+    out = np.empty(shape, np.int64)
+    if marked is None:
+        _words(u32(number & 0xFFFFFFFF), u32(purpose), _key(key), out)
+    else:
+        flat = marked.contiguous().numpy().reshape(-1)
+        _marked_words(flat, u32(number & 0xFFFFFFFF), u32(purpose), _key(key), out.reshape(-1))
+    return from_numpy(out)
