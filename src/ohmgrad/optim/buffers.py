@@ -1,20 +1,45 @@
-"""What algorithms with a digital gradient share: accumulate it, and send whole pulses to the elements."""
+"""What algorithms keep digitally: the buffer H of transfers, choppers, momentum; and how it becomes pulses.
+
+All of it is in a tile's state, for checkpoints. H and other planes that are handled by column are float32
+tensors (cols, rows), transposed, so that a column of the array is contiguous.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import InputError, check_number, shown
-from ..kernels.reference import digital as rounding
-from ..rng import Purpose
+from ..errors import InputError, check_choice, check_number, shown
+from ..kernels.reference.digital import most_counts
+from ..rng import Purpose, word, words
 from .states import check_plane
+from .transfer import Lines, check_whole, number_of, transfer_rate, write_pulses
 
-__all__ = ["by_chance", "check_momentum", "digital_gradient", "round_to_pulses", "send_whole_pulses"]
+__all__ = [
+    "add_to_buffer", "by_chance", "check_buffer", "check_choppers", "check_momentum", "chopped", "chopper",
+    "drawn_flips", "flipped", "period", "plane", "with_momentum",
+]  # fmt: skip
+
+#: what a buffer that overflows is kept at: infinity times 0 would be no number
+LARGEST = torch.finfo(torch.float32).max
+
+
+def check_buffer(group: dict[str, Any]) -> None:
+    """Raise InputError when granularity, buffer_momentum, rest or max_pulses is out of range."""
+    check_number("granularity", group["granularity"], low=0, open_low=True)
+    check_number("buffer_momentum", group["buffer_momentum"], low=0, high=1, open_high=True)
+    check_choice("rest", group["rest"], ("forget", "keep"))
+    check_whole(group, "max_pulses")
+
+
+def check_choppers(group: dict[str, Any]) -> None:
+    """Raise InputError when chop_prob or chopping is out of range."""
+    check_number("chop_prob", group["chop_prob"], low=0, high=1, open_low=True)
+    check_choice("chopping", group["chopping"], ("random", "regular"))
 
 
 def check_momentum(group: dict[str, Any]) -> None:
@@ -28,147 +53,136 @@ def check_momentum(group: dict[str, Any]) -> None:
         )
 
 
-def digital_gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
-    """d^T x, (rows, cols) float32.
-
-    Args:
-        x: (samples, cols); d: (samples, rows).
-
-    Raises:
-        InputError: when a value is not finite.
-    """
-    x, d = _factors(x, d)
-    rounding.check_factors(x, d)
-    return _gradient(tile, x, d)
+# --- the buffer between a fast array and W -------------------------------------------------------------
 
 
-def by_chance(tile: Tile, v: Tensor, most: int, purpose: int = Purpose.ROUNDING) -> Tensor:
-    """Numbers of pulses (rows, cols), rounded by chance to whole ones, at most `most` either way: int64.
-
-    The numbers drawn belong to the tile's next update.
-    """
-    v, number = v.contiguous(), tile.count("updates")
-    if tile.backend_name == "numba":
-        from ..kernels.cpu import digital as cpu
-
-        return cpu.stochastic_counts(v, tile.key, number, most, purpose)
-    return rounding.stochastic_counts(v, tile.key, number, most, purpose)
+def plane(tile: Tile, state: dict[str, Any], name: str) -> Tensor:
+    """A digital plane of a tile's state, transposed, (cols, rows) float32: zeros when first asked for."""
+    kept = state.get(name)
+    if kept is None:
+        kept = state[name] = torch.zeros(tile.shape[::-1], device=tile.events.device)
+    return kept
 
 
-def send_whole_pulses(
-    tile: Tile, h: Tensor, x: Tensor, d: Tensor, gain: float, step: float, rows: list[int] | None
+def add_to_buffer(
+    tile: Tile, group: dict[str, Any], state: dict[str, Any], columns: Lines, change: Tensor
 ) -> None:
-    """H += gain d^T x; then trunc(H / step) pulses, at most `most_counts`, go to the elements and leave H.
+    """Add to columns of H, and send the whole pulses that are due to W.
+
+        H' = H + transfer_lr change / (granularity dw_min)
+        n  = trunc(H'), at most max_pulses either way
+        H  = buffer_momentum H'  or  H' - (1 - buffer_momentum) n,  where n is not 0 (rest: forget, keep)
 
     Args:
-        tile: (rows, cols).
-        h: accumulator (rows, cols), float32, changed in place.
-        x: (samples, cols); d: (samples, rows).
-        gain: -lr to descend.
-        step: size of a pulse in weight units (> 0).
-        rows: rows that may send; None for all, [] for none.
-
-    Raises:
-        InputError: when a value of x or d is not finite, or h has another shape; nothing is changed then.
+        columns: k different columns.
+        change: (k, rows), in weight units.
     """
-    check_plane(tile, "the accumulator", h)
-    x, d = _factors(x, d)
-    whole = rows is None or bool(rows)
-    if _fused(tile):
-        from ..kernels.cpu import digital as cpu
-
-        tile.sync()
-        sends = np.ones(tile.shape[0], np.uint8)
-        if rows is not None:
-            sends[:] = 0
-            sends[rows] = 1
-        mode = cpu.WHOLE if whole else cpu.KEEP
-        up, down, toggles, slots = cpu.digital_update(
-            tile.weight, tile.elements, h, x, d, mode, 1.0, gain, False, step, sends, tile.key,
-            tile.count("updates"),
-        )  # fmt: skip
-        tile.wrote()
-        if whole:
-            tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
-        return
-    rounding.check_factors(x, d)
-    h += gain * _gradient(tile, x, d)
-    most = rounding.most_counts(tile.elements)
-    if rows is None:
-        tile.pulse_counts(rounding.whole_counts_(h, step, most))
-    elif rows:
-        counts, part = torch.zeros(tile.shape, dtype=torch.int64), h[rows]
-        counts[rows] = rounding.whole_counts_(part, step, most)
-        h[rows] = part
-        tile.pulse_counts(counts)
+    h, most = plane(tile, state, "buffer"), group["max_pulses"]
+    now = h[columns] + change * (transfer_rate(group) / (group["granularity"] * tile.elements.dw_min))
+    n = now.trunc().clamp_(-most, most)
+    now.clamp_(-LARGEST, LARGEST)
+    if group["rest"] == "forget":
+        now = torch.where(n != 0, now * group["buffer_momentum"], now)
+    else:
+        now -= (1 - torch.tensor(group["buffer_momentum"])) * n
+    write_pulses(tile, columns, n, most)
+    h[columns] = now
 
 
-def round_to_pulses(
-    tile: Tile,
-    x: Tensor,
-    d: Tensor,
-    rate: float,
-    m: Tensor | None = None,
-    *,
-    keep: float = 0.0,
-    gain: float = 1.0,
-    look_ahead: bool = False,
-    most: int | None = None,
-) -> None:
-    """M' = keep M + gain d^T x; then rate M' goes to the elements, rounded by chance to whole pulses.
+# --- choppers ------------------------------------------------------------------------------------------
+
+
+def chopper(tile: Tile, state: dict[str, Any]) -> Tensor:
+    """The choppers of a tile's columns, (cols,) of 1 and -1, kept in the state: 1 when first asked for."""
+    kept = state.get("chopper")
+    if kept is None:
+        kept = state["chopper"] = torch.ones(tile.shape[1], device=tile.events.device)
+    return kept
+
+
+def chopped(x: Tensor, tile: Tile, state: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """x-lines times their choppers, and the choppers themselves, as the state has them."""
+    signs = chopper(tile, state)
+    return x * signs, signs
+
+
+def period(group: dict[str, Any]) -> int:
+    """Reads of a column between two flips of a regular chopper, or on the average of a random one."""
+    return max(math.ceil((1 - 1e-12) / group["chop_prob"]), 2)  # 1/(1/49) is above 49
+
+
+def flipped(tile: Tile, group: dict[str, Any], columns: Lines, transfer: int) -> Lines | None:
+    """Which of the columns just read, those of `next_columns`, have their chopper flipped now.
+
+    Each with probability `chop_prob` (chopping: random), or all once in `period` reads (regular).
+    """
+    if group["chopping"] == "random":
+        return drawn_flips(tile, columns, transfer, group["chop_prob"])
+    k, cols = number_of(columns), tile.shape[1]
+    turn, start = divmod(transfer * k, cols)  # turns through all columns before, and the first of this one
+    if (turn + 1) % period(group) == 0:
+        return columns if k == cols else slice(start, min(start + k, cols))
+    if start + k > cols and (turn + 2) % period(group) == 0:  # those that begin another turn
+        return slice(0, start + k - cols)
+    return None
+
+
+def drawn_flips(tile: Tile, columns: Lines, transfer: int, chance: float) -> Lines | None:
+    """Which of the columns have their chopper flipped by chance at the transfer with this number.
+
+    The host draws, and it alone: the numbers are addressed, so that no device has to be asked.
+    """
+    below = math.ceil(chance * 2.0**32)
+    if isinstance(columns, slice) and number_of(columns) == 1:
+        return columns if word(columns.start, transfer, Purpose.CHOPPER, tile.key) < below else None
+    numbers = torch.arange(columns.start, columns.stop) if isinstance(columns, slice) else columns
+    some = numbers[words(1, numbers, transfer, Purpose.CHOPPER, tile.key)[:, 0] < below]
+    return some if len(some) else None
+
+
+# --- digital gradients ---------------------------------------------------------------------------------
+
+
+def with_momentum(tile: Tile, g: Tensor, group: dict[str, Any], state: dict[str, Any]) -> Tensor:
+    """The gradient with its momentum, as in torch.optim.SGD; the buffer M is in the state.
+
+        M' = momentum M + (1 - dampening) g;  at first M' = g
+        M', or g + momentum M' with `nesterov`
 
     Args:
-        tile: (rows, cols).
-        x: (samples, cols); d: (samples, rows).
-        rate: -lr to descend; infinite for `most` pulses wherever M' is not 0.
-        m: M, (rows, cols), float32, changed in place; None for none, and then gain d^T x is sent.
-        look_ahead: send rate (d^T x + keep M') instead.
-        most: largest number of pulses of an element; None for `most_counts`, which take it to its bound.
-
-    Raises:
-        InputError: when a value of x or d is not finite, or m has another shape; nothing is changed then.
+        g: (rows, cols), a tensor that the state may keep.
     """
-    if m is not None:
+    momentum, m = group["momentum"], state.get("momentum_buffer")
+    if m is None:
+        m = state["momentum_buffer"] = g
+    else:
         check_plane(tile, "the momentum", m)
-    x, d = _factors(x, d)
-    pulses = rate / tile.device.dw_min
-    if _fused(tile):
-        from ..kernels.cpu import digital as cpu
-
-        tile.sync()
-        sends = np.ones(tile.shape[0], np.uint8)
-        up, down, toggles, slots = cpu.digital_update(
-            tile.weight, tile.elements, m, x, d, cpu.STOCHASTIC, keep, gain, look_ahead, pulses, sends,
-            tile.key, tile.count("updates"), most,
-        )  # fmt: skip
-        tile.wrote()
-        tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
-        return
-    rounding.check_factors(x, d)
-    g = _gradient(tile, x, d)
-    send = gain * g
-    if m is not None:
-        m.copy_(keep * m + send)
-        send = g + keep * m if look_ahead else m
-    tile.pulse_counts(by_chance(tile, pulses * send, most or rounding.most_counts(tile.elements)))
+        m.mul_(momentum).add_((1 - group["dampening"]) * g)
+    return g + momentum * m if group["nesterov"] else m
 
 
-def _fused(tile: Tile) -> bool:
-    """Whether one kernel does it all: what it knows are affine elements of a whole matrix at fidelity
-    "pulsed", which only answer pulses."""
-    plain = tile.pulsing.fidelity == "pulsed" and tile.elements.form == "affine"
-    return plain and tile.backend_name == "numba" and tile.hidden is None and tile.block is None
+def by_chance(
+    tile: Tile,
+    v: Tensor,
+    most: int | None = None,
+    purpose: int = Purpose.ROUNDING,
+    marked: Tensor | None = None,
+) -> Tensor:
+    """Numbers of pulses, rounded by chance to whole ones, so that the expectation is exact.
 
+        n = sign(v) floor(|v| + u)               u uniform on [0, 1); n = 0 where v is no number
 
-def _gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
-    """d^T x, (rows, cols), in the order of the samples: a convolution has thousands of them."""
-    if tile.backend_name == "numba":
-        from ..kernels.cpu import digital as cpu
+    Args:
+        v: (rows, cols), float32.
+        most: largest number either way; by default what takes an element from end to end.
+        purpose: of the numbers drawn, those of the tile's next update.
+        marked: bool (rows, cols), False only where v is 0: numbers are drawn for the others alone.
 
-        return cpu.gradient(x, d)
-    return rounding.gradient(x, d)
-
-
-def _factors(x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    """As the kernels take them; those of a hand-over are float32 and have no graph."""
-    return x.float().contiguous(), d.float().contiguous()
+    Returns:
+        int64 (rows, cols).
+    """
+    u = tile.random_words(purpose, marked) >> 1
+    size = v.abs().nan_to_num_(nan=0.0).clamp_(max=most or most_counts(tile.elements))
+    low = size.floor()
+    up = u < size.sub_(low).mul_(2.0**31).long()
+    return low.add_(up.view(torch.uint8)).copysign_(v).long()  # bool would be added at a third of the speed

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_integer, check_number
+from ..kernels.reference.digital import most_counts
 from .base import AnalogOptimizer
-from .rounding import send_whole_pulses
+from .states import check_plane
+from .transfer import next_lines
 
 __all__ = ["MixedPrecision"]
 
@@ -81,22 +83,24 @@ class MixedPrecision(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        if "chi" not in state:
-            state["chi"] = torch.zeros(tile.shape)
+        chi = state.get("chi")
+        if chi is None:
+            chi = torch.zeros(tile.shape, device=tile.events.device)
+        check_plane(tile, "the accumulator", chi)
+        chi += -float(group["lr"]) * tile.digital_gradient(x, d)
         updates = state.get("updates", 0) + 1
-        send_whole_pulses(
-            tile, state["chi"], x, d, -float(group["lr"]), group["granularity"] or tile.device.dw_min,
-            self._rows(tile, group, updates),
-        )  # fmt: skip
-        state["updates"] = updates  # not when it raised
-
-    @staticmethod
-    def _rows(tile: Tile, group: dict[str, Any], updates: int) -> list[int] | None:
-        """Rows that may send after so many updates; None for all."""
+        state.update(chi=chi, updates=updates)  # not when the gradient raised
         transfer, left = divmod(updates, group["transfer_every"])
         if left:
-            return []
-        total, some = tile.shape[0], group["rows"]
-        if some is None or some >= total:
-            return None
-        return [((transfer - 1) * some + i) % total for i in range(some)]
+            return
+        granularity, total = group["granularity"] or tile.device.dw_min, tile.shape[0]
+        k = min(group["rows"] or total, total)
+        rows = next_lines((transfer - 1) * k, k, total)
+        part, most = chi[rows], most_counts(tile.elements)
+        n = torch.trunc(part / granularity).nan_to_num_(nan=0.0).clamp_(-most, most)
+        chi[rows] = part - n * granularity
+        counts = n.long()
+        if k < total:
+            some, counts = counts, torch.zeros(tile.shape, dtype=torch.int64, device=n.device)
+            counts[rows] = some
+        tile.pulse_counts(counts)
