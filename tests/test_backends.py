@@ -31,11 +31,10 @@ from ohmgrad import (
     Tile,
 )
 from ohmgrad.devices import draw
-from ohmgrad.kernels import FIDELITIES, pulsed_update_
-from ohmgrad.kernels.cpu import update as cpu
-from ohmgrad.kernels.ops import apply_counts_
+from ohmgrad.kernels import FIDELITIES
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
+from updates import apply_counts_, draw_trains, pulsed_update_
 
 KEY = Key(3, 4)
 STEP = 7
@@ -56,7 +55,7 @@ def test_an_update_is_the_reference(case: BackendCase) -> None:
     x, d = factors(case.shape, s)
     lr = -s.pulses * dw_min
     xs, ds, bl = reference.trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
-    fast_xs, fast_ds = cpu.trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
+    fast_xs, fast_ds = draw_trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
     lit = (ds != 0).any(2).any(0)  # without a firing d-line the x-lines are not driven
     assert torch.equal(fast_ds, ds)
     assert torch.equal(fast_xs[:, lit], xs[:, lit])
@@ -180,6 +179,7 @@ _POISONED = """
 import hashlib, sys
 import numpy as np, torch
 sys.path.insert(0, {tests!r})
+from updates import apply_counts_, draw_trains, pulsed_update_
 from test_backends import digest
 if {poison}:
     empty = np.empty
@@ -313,14 +313,14 @@ def test_what_no_backend_serves_is_refused() -> None:
         with pytest.raises(InputError, match=message):
             Tile(weight, DEVICE, **settings)
     for case in CALLABLE_DEVICES:
-        assert Tile((2, 3), case.device).backend_name == "numba"
+        assert Tile((2, 3), case.device).cells.backend == "numba"
     steep = Device(Custom(lambda w: (1 - w) ** 0.25, lambda w: (1 + w) ** 0.25))
-    assert Tile((2, 3), steep).backend_name == "reference"
+    assert Tile((2, 3), steep).cells.backend == "reference"
     with pytest.raises(
         InputError, match=r"cannot run this Custom: .* of 8192 intervals its steps are off by"
     ):
         Tile((2, 3), steep, backend="numba")
-    assert Tile((2, 3), DEVICE).backend_name == "numba"
+    assert Tile((2, 3), DEVICE).cells.backend == "numba"
     with pytest.raises(InputError, match="bit length max_bl is 0"):
         Pulsing(max_bl=0)
     with pytest.raises(InputError, match="unknown fidelity 'pulse': did you mean 'pulsed'"):

@@ -14,11 +14,10 @@ from torch import Tensor
 from cases import COARSE, SETTINGS, DeviceCase, Setting, factors, start
 from ohmgrad import Device, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.devices import Elements, draw
-from ohmgrad.kernels import pulsed_update_
-from ohmgrad.kernels.ops import apply_counts_
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from stats import assert_mean, assert_variance
+from updates import apply_counts_, pulsed_update_
 
 KEY, SHAPE, STEP = Key(5, 6), (37, 53), 11
 #: as the table of settings has them, for both roads of a row

@@ -21,10 +21,10 @@ from torch import Tensor
 from cases import LAWS
 from ohmgrad import Device, LinearStep, Noise, Pulsing, SoftBounds
 from ohmgrad.devices import Elements, draw
-from ohmgrad.kernels import apply_counts_, pulsed_update_
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from stats import assert_all_within, z_mean, z_mean_pair, z_variance, z_variance_pair
+from updates import apply_counts_, pulsed_update_
 
 CHAINS = (100, 1000)
 N = CHAINS[0] * CHAINS[1]

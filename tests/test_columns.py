@@ -9,13 +9,13 @@ import torch
 from cases import RESPONSES, SPREADS
 from ohmgrad import Device, Noise, Pulsing
 from ohmgrad.devices import draw
-from ohmgrad.kernels.cpu import update as cpu
 from ohmgrad.kernels.cpu.affine_columns import MOST_COLUMNS, columns_chunk, single_columns
 from ohmgrad.kernels.cpu.affine_rows import rows_chunk
+from ohmgrad.kernels.cpu.packing import pack
 from ohmgrad.kernels.cpu.trains import trains_chunk
-from ohmgrad.kernels.ops import pulsed_update_
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
+from updates import draw_trains, pulsed_update_
 
 KEY, STEP, DW_MIN = Key(3, 4), 7, 0.002
 
@@ -56,7 +56,7 @@ def test_columns_are_written_as_by_the_reference(driven: str, pulsing: Pulsing, 
         for pulses in (0.7, 20.0):
             lr = -pulses * DW_MIN
             xs, ds, _ = reference.trains(x, d, lr, DW_MIN, pulsing, KEY, STEP)
-            fast_xs, fast_ds = cpu.trains(x, d, lr, DW_MIN, pulsing, KEY, STEP)
+            fast_xs, fast_ds = draw_trains(x, d, lr, DW_MIN, pulsing, KEY, STEP)
             lit = (ds != 0).any(2).any(0)
             assert torch.equal(fast_ds, ds)
             assert torch.equal(fast_xs[:, lit], xs[:, lit])
@@ -86,7 +86,7 @@ def test_a_column_has_the_bits_of_the_rows(noise: Noise, cols: int) -> None:
     live, n_live, zero = np.arange(k), np.int64(k), np.int64(0)
     events = np.zeros(5, np.int64)
     trains_chunk(zero, k, x, d, 0.02, DW_MIN, 31, True, True, key, step, xs, ds, lines, n_lines, on, events)
-    rows, columns, packed = start.copy(), start.copy(), cpu._pack(elements)
+    rows, columns, packed = start.copy(), start.copy(), pack(elements)
     rows_chunk(zero, 300, rows, *packed, False, xs, ds, lines, n_lines, on, live, n_live, step, key)
     assert (rows != start).sum() > 200
     alone = single_columns(cols, lines, n_lines, live, n_live)

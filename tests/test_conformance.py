@@ -28,6 +28,7 @@ from ohmgrad.conformance.device_updates import draws
 from ohmgrad.conformance.report import Report, found, skipped
 from ohmgrad.crossbar import tile as crossbar_module
 from ohmgrad.devices import Elements, Stuck
+from ohmgrad.kernels import Cells
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
 
@@ -78,38 +79,36 @@ def worn() -> Callable[[Tensor], Tensor]:
 
 
 def patched_updates(monkeypatch: pytest.MonkeyPatch, wrong: Callable[..., Any]) -> None:
-    """`wrong(right, w, elements, x, d, lr, pulsing, key, step, backend)` in the place of the update."""
+    """`wrong(right, w, cells, x, d, lr, pulsing, step, events)` in the place of the update."""
     right = crossbar_module.ops.pulsed_update_
     monkeypatch.setattr(crossbar_module.ops, "pulsed_update_", lambda *args: wrong(right, *args))
 
 
 def noisier(
-    right: Any, w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float, pulsing: Any, *rest: Any
-) -> Any:
+    right: Any, w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float, pulsing: Any, *rest: Any
+) -> None:
     """The collapse with 10 % too much noise."""
     if pulsing.fidelity == "pulsed":
         before = w.clone()
-        events = right(w, elements, x, d, lr, pulsing, *rest)
+        right(w, cells, x, d, lr, pulsing, *rest)
         z = torch.randn(w.shape, generator=torch.Generator().manual_seed(0))
         w += (w != before) * 0.005 * z
-        return events
-    return right(w, elements, x, d, lr, pulsing, *rest)
+        return
+    right(w, cells, x, d, lr, pulsing, *rest)
 
 
-def last_sample_lost(right: Any, w: Tensor, elements: Any, x: Tensor, d: Tensor, *rest: Any) -> Any:
-    return right(w, elements, x[:-1], d[:-1], *rest)
+def last_sample_lost(right: Any, w: Tensor, cells: Cells, x: Tensor, d: Tensor, *rest: Any) -> None:
+    right(w, cells, x[:-1], d[:-1], *rest)
 
 
-def counts_threads(right: Any, w: Tensor, *rest: Any) -> Any:
-    events = right(w, *rest)
+def counts_threads(right: Any, w: Tensor, *rest: Any) -> None:
+    right(w, *rest)
     w[0, 0] += 1e-6 * torch.get_num_threads()
-    return events
 
 
-def off_by_a_bit(right: Any, w: Tensor, *rest: Any) -> Any:
-    events = right(w, *rest)
-    w += 1e-5 * (rest[-1] == "reference")
-    return events
+def off_by_a_bit(right: Any, w: Tensor, cells: Cells, *rest: Any) -> None:
+    right(w, cells, *rest)
+    w += 1e-5 * (cells.backend == "reference")
 
 
 BAD_DEVICES: dict[str, list[Any]] = {
@@ -148,8 +147,10 @@ def test_a_wrong_update_breaks_the_law(law: str, monkeypatch: pytest.MonkeyPatch
 def test_steps_3_percent_too_large_are_no_first_order(monkeypatch: pytest.MonkeyPatch) -> None:
     right = crossbar_module.ops.apply_counts_
 
-    def larger(w: Tensor, elements: Elements, *rest: Any) -> None:
-        right(w, dataclasses.replace(elements, up=1.03 * elements.up, packed={}), *rest)
+    def larger(w: Tensor, cells: Cells, *rest: Any) -> None:
+        (elements,) = cells.elements
+        elements = dataclasses.replace(elements, up=1.03 * elements.up, packed={})
+        right(w, Cells.of(elements, cells.keys[0], cells.backend), *rest)
 
     monkeypatch.setattr(crossbar_module.ops, "apply_counts_", larger)
     assert not check_device(REAL, "first order").ok

@@ -8,10 +8,10 @@ import torch
 from cases import SETTINGS, Setting, factors
 from ohmgrad.crossbar import Tile
 from ohmgrad.devices import ConstantStep, Device, Noise, SoftBounds, Spread, draw
-from ohmgrad.kernels import Pulsing, pulsed_update_
-from ohmgrad.kernels.counts import normals, renew_normals_, update_counts
+from ohmgrad.kernels import Pulsing
 from ohmgrad.rng import Key
 from stats import assert_normal
+from updates import normals, pulsed_update_, renew_normals_, update_counts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,8 +27,10 @@ def test_counts_of_both_backends_are_those_of_the_update(setting: Setting) -> No
     elements, key = draw(DEVICE, (37, 53), Key(1, 2)), Key(1, 2)
     x, d = factors((37, 53), setting)
     lr = -setting.pulses * DW
-    slow, fast = (update_counts(elements, x, d, lr, setting.pulsing, key, 5, n) for n in (False, True))
-    assert slow.events == fast.events
+    (slow, slow_events), (fast, events) = (
+        update_counts(elements, x, d, lr, setting.pulsing, key, 5, name) for name in ("reference", "numba")
+    )
+    assert slow_events == events
     for a, b in zip((*slow.up, *slow.down), (*fast.up, *fast.down), strict=True):
         assert a is b is None or (a is not None and b is not None and torch.equal(a, b))
     touched = fast.up.touched(elements.shape) | fast.down.touched(elements.shape)
@@ -40,8 +42,8 @@ def test_counts_of_both_backends_are_those_of_the_update(setting: Setting) -> No
     tile.events[0] = 5
     tile.pulse(x, d, lr)
     names = ("pulses_up", "pulses_down", "line_toggles", "slots")
-    assert fast.events == [tile.count(name) for name in names]
-    assert [int(fast.up.n.sum()), int(fast.down.n.sum())] == fast.events[:2]
+    assert events == [tile.count(name) for name in names]
+    assert [int(fast.up.n.sum()), int(fast.down.n.sum())] == events[:2]
 
 
 def test_counts_are_lists_or_planes_and_agree_with_the_weights() -> None:
@@ -50,7 +52,7 @@ def test_counts_are_lists_or_planes_and_agree_with_the_weights() -> None:
     for pulses, listed in ((0.3, True), (9.0, False)):
         tile = Tile((37, 53), plain, seed=4)
         x, d = factors((37, 53), Setting("", Pulsing(), 5, pulses))
-        counts = update_counts(tile.elements, x, d, pulses * 0.001, tile.pulsing, tile.key, 0, True)
+        counts, _ = update_counts(tile.elements, x, d, pulses * 0.001, tile.pulsing, tile.key, 0, "numba")
         tile.pulse(x, d, pulses * 0.001)
         net = torch.zeros(37 * 53)
         for sign, (cells, n) in ((1.0, counts.up), (-1.0, counts.down)):
@@ -67,11 +69,11 @@ def test_at_fidelity_mean_an_element_counts_as_pulsed_where_a_change_is_asked_fo
     e = draw(Device(SOFT), (2, 3), Key(0, 0))
     x, d = torch.tensor([[1.0, -1.0, 0.0], [0.0, 2.0, 0.0]]), torch.tensor([[1.0, 0.0], [1.0, -1.0]])
     for lr, swap in ((0.1, False), (-0.1, True)):
-        c = update_counts(e, x, d, lr, Pulsing("mean"), Key(0, 0), 0, True)
+        c, events = update_counts(e, x, d, lr, Pulsing("mean"), Key(0, 0), 0, "numba")
         up, down = (c.down, c.up) if swap else (c.up, c.down)
         assert up.touched((2, 3)).flatten().nonzero().flatten().tolist() == [0, 1]
         assert down.touched((2, 3)).flatten().nonzero().flatten().tolist() == [1, 4]
-        assert c.events == [0, 0, 0, 0]
+        assert events == [0, 0, 0, 0]
         found = torch.zeros(2, 3, dtype=torch.bool)
         pulsed_update_(torch.zeros(2, 3), e, x, d, lr, Pulsing("mean"), Key(0, 0), 0, touched=found)
         assert found.flatten().nonzero().flatten().tolist() == [0, 1, 4]
@@ -79,12 +81,12 @@ def test_at_fidelity_mean_an_element_counts_as_pulsed_where_a_change_is_asked_fo
 
 def test_numbers_by_cell_are_standard_normal_and_the_same_in_both_backends() -> None:
     key = Key(3, 4)
-    slow, fast = (normals(SHAPE, 6, 29, key, numba) for numba in (False, True))
+    slow, fast = (normals(SHAPE, 6, 29, key, name) for name in ("reference", "numba"))
     torch.testing.assert_close(slow, fast, atol=2e-6, rtol=0)
     assert_normal(fast)
     share = torch.linspace(0, 1, SHAPE[0]).unsqueeze(1)  # rows with few and with many touched cells
     touched = torch.rand(SHAPE, generator=torch.Generator().manual_seed(1)) < share
-    for numba in (False, True):
+    for backend in ("reference", "numba"):
         out = torch.full(SHAPE, 7.0)
-        renew_normals_(out, touched, 3.0, 6, 29, key, numba)
+        renew_normals_(out, touched, 3.0, 6, 29, key, backend)
         torch.testing.assert_close(out, torch.where(touched, 3 * slow, 7.0), atol=6e-6, rtol=0)

@@ -12,8 +12,8 @@ from cases import SETTINGS, factors, start
 from ohmgrad.crossbar import EVENTS, Tile
 from ohmgrad.devices import ConstantStep, Device, Noise, OneSided, SoftBounds, Spread, Stuck
 from ohmgrad.kernels import Pulsing
-from ohmgrad.kernels.counts import update_counts
 from stats import assert_mean, assert_variance
+from updates import update_counts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,7 +67,7 @@ def test_an_updates_pulses_go_to_both_elements_and_their_noise_adds(pulses: floa
     tile.memory["minus"].fill_(0.3)
     x, d = torch.ones(4, 200), torch.tensor([1.0, -1.0, 1.0, 1.0]).unsqueeze(1).expand(4, 100).contiguous()
     lr = pulses * DW
-    counts = update_counts(tile.elements, x, d, lr, tile.pulsing, tile.key, 0, True)
+    counts, _ = update_counts(tile.elements, x, d, lr, tile.pulsing, tile.key, 0, "numba")
     up, down = torch.zeros(20_000), torch.zeros(20_000)
     for plane, (cells, n) in ((up, counts.up), (down, counts.down)):
         plane.copy_(n.flatten() if cells is None else plane.index_copy(0, cells, n.float()))

@@ -15,10 +15,11 @@ from ohmgrad import (
     SoftBounds,
     Tile,
 )
-from ohmgrad.kernels.periphery import MAX_DOUBLINGS, product
+from ohmgrad.kernels.periphery import MAX_DOUBLINGS
 from ohmgrad.rng import Purpose, gaussians
 from stats import assert_mean, assert_variance
 from test_backends import BACKENDS, KEY
+from updates import product
 
 PERIPHERIES = {
     "perfect": Periphery(),

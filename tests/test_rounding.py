@@ -27,7 +27,7 @@ from ohmgrad import (
     convert,
 )
 from ohmgrad.kernels.cpu import digital as cpu_rounding
-from ohmgrad.kernels.reference.digital import MOST, gradient, stochastic_counts, whole_counts_
+from ohmgrad.kernels.reference.digital import MOST, digital_gradient, stochastic_counts, whole_counts_
 from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
 from ohmgrad.rng import Key, Purpose
 from stats import assert_mean, assert_share, assert_variance
@@ -169,7 +169,7 @@ def test_mixed_precision_is_its_recursion(options: dict[str, Any]) -> None:
     layer, *_ = next(run)
     W, chi, row = layer.weight.detach().clone(), torch.zeros(3, 5), 0
     for t, (layer, state, x, d) in enumerate(run, 1):
-        chi = chi - 0.1 * gradient(x, d)
+        chi = chi - 0.1 * digital_gradient(x, d)
         if t % o["transfer_every"] == 0:
             for r in {(row + i) % 3 for i in range(o["rows"])}:
                 n = torch.trunc(chi[r] / o["granularity"])

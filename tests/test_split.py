@@ -27,11 +27,11 @@ from ohmgrad import (
     convert,
 )
 from ohmgrad.crossbar import Tile, tiles_of
-from ohmgrad.kernels.periphery import product
 from ohmgrad.nn import AnalogLayer, analog_layers
 from ohmgrad.nn.blocks import layout
 from ohmgrad.rng import Purpose
 from test_layers import IDEAL, PERIPHERIES, REAL, close, gradients
+from updates import product
 
 SOFT = Device(SoftBounds.symmetric(0.6), 0.001)  # all elements alike
 QUIET = Device(SoftBounds.symmetric(0.6), 0.001, SPREADS["spread"])

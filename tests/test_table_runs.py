@@ -13,10 +13,10 @@ from torch import Tensor
 from cases import measured
 from ohmgrad import Device, Noise, PowStep
 from ohmgrad.devices import Elements, draw
-from ohmgrad.kernels import apply_counts_
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from stats import assert_all_within, z_mean_pair, z_variance_pair
+from updates import apply_counts_
 
 KEY = Key(5, 6)
 CHAINS = (200, 100)

@@ -35,11 +35,12 @@ from ohmgrad.devices import Elements, Table, draw, tabulate
 from ohmgrad.devices.measured import MOST_PLACES
 from ohmgrad.devices.parabolas import CURVED
 from ohmgrad.devices.table import ERROR, TOLERANCE
-from ohmgrad.kernels import FIDELITIES, apply_counts_, pulsed_update_
+from ohmgrad.kernels import FIDELITIES
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from stats import Z as BOUND
 from stats import assert_all_within, z_mean_pair, z_variance_pair
+from updates import apply_counts_, pulsed_update_
 
 KEY = Key(3, 4)
 STEP = 7
@@ -338,7 +339,7 @@ def test_published_tables_are_read() -> None:
     assert float((many.mean[:, 0] - torch.from_numpy(mean)).abs().max()) < 0.02
     for response in (enode, many, taox):
         tile = Tile((9, 8), Device(response, response.dw_min), seed=1)
-        assert tile.backend_name == "numba"
+        assert tile.cells.backend == "numba"
         tile.pulse(*factors((9, 8), SETTINGS[1]), 0.1)
         assert torch.equal(tile.weight, tile.elements.clip(tile.weight))
         assert bool(tile.weight.any())

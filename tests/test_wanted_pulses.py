@@ -13,7 +13,6 @@ from torch import Tensor
 from cases import SPREADS, TABULATED
 from ohmgrad import ConstantStep, Device, InputError, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.ensemble.arrays import Arrays
-from ohmgrad.kernels import apply_counts_
 from ohmgrad.kernels.pulsing import WHOLE, line_settings
 from ohmgrad.kernels.reference.digital import AT_LEAST, most_counts, stochastic_counts, whole_counts_
 from ohmgrad.optim.moves import add_to_buffer, period
@@ -21,6 +20,7 @@ from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
 from ohmgrad.rng import Key
 from stats import assert_variance
 from test_backends import BACKENDS
+from updates import apply_counts_
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError, check_integer, is_integer, shown
 from ..kernels import Pulsing, ops
-from ..kernels.periphery import product
-from ..kernels.reference.digital import check_counts, most_counts
+from ..kernels.reference.digital import most_counts
 from ..rng import Purpose
 from .array import EVENTS, AbstractArray, tiles_of
 from .effective_weight import weighted_sum
@@ -93,7 +92,9 @@ class Tile(AbstractArray):
 
     # --- primitives that change weights ------------------------------------------------------------
 
-    def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None) -> None:
+    def pulse(
+        self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None, counted: Tensor | None = None
+    ) -> None:
         """Parallel pulsed update, W += lr sum_b d_b x_b^T in expectation and to first order.
 
         Gokmen & Vlasov 2016; `ohmgrad.kernels.reference.pulses` has the equations at all fidelities.
@@ -102,6 +103,8 @@ class Tile(AbstractArray):
             x: (samples, cols); d: (samples, rows).
             lr: learning rate, negative to descend.
             pulsing: how this change becomes pulses; the tile's by default.
+            counted: whether this is an update at all, bool (0-d): false where d is zero everywhere, so that
+                the next update has its random numbers. None for true.
 
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
@@ -109,13 +112,11 @@ class Tile(AbstractArray):
         how = pulsing or self.pulsing
         self.sync()
         if self.hidden is None:
-            up, down, toggles, slots = ops.pulsed_update_(
-                self.weight, self.elements, x, d, lr, how, self.key, self.count("updates"), self.backend
-            )
+            ops.pulsed_update_(self.weight, self.cells, x, d, lr, how, self.updates, self.pulses)
             self.wrote()
         else:
-            up, down, toggles, slots = self.hidden.pulse(self, x, d, lr, how)
-        self.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+            self.hidden.pulse(self, x, d, lr, how)
+        self.updates.add_(1 if counted is None else counted)
         self._refresh()
 
     def pulse_counts(self, n: Tensor) -> None:
@@ -128,25 +129,22 @@ class Tile(AbstractArray):
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
-        check_counts(self.elements, n, most_counts(self.elements))
         self._apply_counts(n)
         size = n.abs()
-        slots = min(int(size.amax(1).sum()), int(size.amax(0).sum()))
-        self.count_events(slots=slots, line_toggles=slots + int(size.sum()))
+        slots = torch.minimum(size.amax(1).sum(), size.amax(0).sum())
+        self.count_events(slots=slots, line_toggles=slots + size.sum())
 
     def _apply_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
         if self.hidden is None:
             ops.apply_counts_(
-                self.weight, self.elements, n, self.pulsing.fidelity, self.key,
-                self.count("updates"), self.backend,
-            )  # fmt: skip
+                self.weight, self.cells, n, self.pulsing.fidelity, self.updates, self.pulses, self.most_pulses
+            )
             self.wrote()
         else:
             self.hidden.apply_counts(self, n)
-        up, down = int(n.clamp(min=0).sum()), int(-n.clamp(max=0).sum())
-        self.count_events(updates=1, pulses_up=up, pulses_down=down)
+        self.updates.add_(1)
         self._refresh()
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
@@ -283,6 +281,28 @@ class Tile(AbstractArray):
             adc=columns * rows,
         )
 
+    # --- what a digital unit beside the tile does ---------------------------------------------------
+
+    @property
+    def most_pulses(self) -> int:
+        """Largest number of pulses that an element may get at once, see `pulse_counts`."""
+        return most_counts(self.elements)
+
+    def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
+        """d^T x, (rows, cols) float32, added up in the order of the samples.
+
+        Args:
+            x: (samples, cols); d: (samples, rows).
+
+        Raises:
+            InputError: when a value is not finite.
+        """
+        return ops.digital_gradient(x, d, self.cells.backend)
+
+    def random_words(self, purpose: int) -> Tensor:
+        """A uniform 32-bit word for each cell, int64 (rows, cols), that belongs to the tile's next update."""
+        return ops.random_words(self.cells, self.updates, purpose)
+
     # --- primitives that read ----------------------------------------------------------------------
 
     def _check_vectors(self, name: str, vectors: Tensor, lines: int) -> None:
@@ -303,12 +323,17 @@ class Tile(AbstractArray):
 
     def _product(self, vectors: Tensor, matrix: Tensor, direction: str, purpose: int) -> Tensor:
         """`vectors` @ `matrix` through the periphery, counted; numbers of vectors address the noise."""
-        first = self.count(f"{direction}_vectors")
+        if self.periphery.perfect:
+            out = vectors @ matrix
+        else:
+            first = self.counter(f"{direction}_vectors")
+            out, again = ops.analog_product(
+                vectors, matrix, self.periphery, purpose, self.key, first, self.cells.backend
+            )
+            if self.periphery.bound_management != "none":
+                inputs, outputs = matrix.shape
+                self.count_events(driven_again=again, dac=again * inputs, adc=again * outputs)
         self.count_products(**{direction: len(vectors)})
-        out, again = product(vectors, matrix, self.periphery, purpose, self.key, first, self.backend)
-        if again:
-            inputs, outputs = matrix.shape
-            self.count_events(driven_again=again, dac=again * inputs, adc=again * outputs)
         return out
 
     def read(self, columns: Sequence[int], repeats: int = 1) -> Tensor:
@@ -334,13 +359,17 @@ class Tile(AbstractArray):
                     f"column {shown(column)} does not exist: this tile has columns 0 to {cols - 1}"
                 )
         # reads of write-verify are exact: they take no random numbers
-        k, first = len(columns) * repeats, self.count("read_columns") - self.count("verify_columns")
+        k, first = len(columns) * repeats, None
+        if not self.periphery.perfect:
+            first = self.counter("read_columns") - self.counter("verify_columns")
         self.count_reads(k)
         # a single column is the common case, and a slice takes a tenth of a gather's time
         picked = self.weight[:, columns[0]].clone().unsqueeze(1) if k == 1 else self.weight[:, list(columns)]
-        if self.periphery.perfect:
+        if first is None:
             return picked
         one = torch.eye(len(columns)) if repeats == 1 else torch.eye(len(columns)).repeat(repeats, 1)
         plain = self.periphery.unmanaged
-        out, _ = product(one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
+        out, _ = ops.analog_product(
+            one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.cells.backend
+        )
         return out.t() if repeats == 1 else out.view(repeats, len(columns), rows).mean(0).t()

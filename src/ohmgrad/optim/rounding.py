@@ -48,7 +48,7 @@ def by_chance(tile: Tile, v: Tensor, most: int, purpose: int = Purpose.ROUNDING)
     The numbers drawn belong to the tile's next update.
     """
     v, number = v.contiguous(), tile.count("updates")
-    if tile.backend_name == "numba":
+    if tile.cells.backend == "numba":
         from ..kernels.cpu import digital as cpu
 
         return cpu.stochastic_counts(v, tile.key, number, most, purpose)
@@ -157,16 +157,16 @@ def _fused(tile: Tile) -> bool:
     """Whether one kernel does it all: what it knows are affine elements of a whole matrix at fidelity
     "pulsed", which only answer pulses."""
     plain = tile.pulsing.fidelity == "pulsed" and tile.elements.form == "affine"
-    return plain and tile.backend_name == "numba" and tile.hidden is None and tile.block is None
+    return plain and tile.cells.backend == "numba" and tile.hidden is None and tile.block is None
 
 
 def _gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
     """d^T x, (rows, cols), in the order of the samples: a convolution has thousands of them."""
-    if tile.backend_name == "numba":
+    if tile.cells.backend == "numba":
         from ..kernels.cpu import digital as cpu
 
-        return cpu.gradient(x, d)
-    return rounding.gradient(x, d)
+        return cpu.digital_gradient(x, d)
+    return rounding.digital_gradient(x, d)
 
 
 def _factors(x: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,9 +21,10 @@ from ..reference.digital import check_factors, most_counts
 from .affine import QUIET, Z, is_coarse
 from .affine_rows import AHEAD, event, replay
 from .math import UPDATE_NOISE, as_int, gauss_list, kernel, philox, threads
-from .update import PARALLEL_FROM, _key, _pack
+from .packing import key_words, pack
+from .pulses import PARALLEL_FROM
 
-__all__ = ["digital_update", "gradient", "stochastic_counts"]
+__all__ = ["digital_gradient", "digital_update", "stochastic_counts"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -261,7 +262,7 @@ def digital_update(
     """
     rows, cols = w.shape
     store = np.empty((0, 0), np.float32) if h is None else h.numpy()
-    planes, slopes, kind, std = _pack(elements)
+    planes, slopes, kind, std = pack(elements)
     workers = threads() if x.shape[0] * rows * cols >= PARALLEL_FROM else 1
     chunks = 1 if workers == 1 else 4 * workers
     events, most = np.zeros((chunks, 4), np.int64), np.zeros((chunks, cols), np.float32)
@@ -269,8 +270,8 @@ def digital_update(
     update = _update if workers == 1 else _update_parallel
     update(
         chunks, store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), f32(limit),
-        w.numpy(), planes, slopes, kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), _key(key), events,
-        most,
+        w.numpy(), planes, slopes, kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), key_words(key),
+        events, most,
     )  # fmt: skip
     up, down, slots, bad = events[0].tolist()
     if bad:
@@ -284,8 +285,8 @@ def _gradient(x, d, g):
         _gradient_row(r, x, d, g[r])
 
 
-def gradient(x: Tensor, d: Tensor) -> Tensor:
-    """As `rounding.gradient`, to the bit: g = sum_b d_b x_b^T, (rows, cols), for other arrays.
+def digital_gradient(x: Tensor, d: Tensor) -> Tensor:
+    """As `ops.digital_gradient`.
 
     Args:
         x: (samples, cols); d: (samples, rows), float32 and contiguous.
@@ -308,5 +309,5 @@ def _counts(v, limit, step, purpose, key, n):
 def stochastic_counts(v: Tensor, key: Key, number: int, most: int, purpose: int = ROUNDING) -> Tensor:
     """As `rounding.stochastic_counts`, to the bit, for v float32 and contiguous."""
     n = np.empty(tuple(v.shape), np.int64)
-    _counts(v.numpy(), f32(most), u32(number & 0xFFFFFFFF), u32(purpose), _key(key), n)
+    _counts(v.numpy(), f32(most), u32(number & 0xFFFFFFFF), u32(purpose), key_words(key), n)
     return from_numpy(n)
