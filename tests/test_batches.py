@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from ohmgrad import InputError, data
+from ohmgrad import InputError, datasets
 
 
 def order(seed: int, epoch: int, n: int = 23, size: int = 5, **options: Any) -> list[int]:
     x, y = torch.arange(float(n)), torch.arange(n)
-    got = list(data.batches(x, y, size, seed=seed, epoch=epoch, **options))
+    got = list(datasets.batches(x, y, size, seed=seed, epoch=epoch, **options))
     assert all(torch.equal(a.long(), b) for a, b in got)
     assert [len(b) for b, _ in got[:-1]] == [size] * (len(got) - 1)
     return torch.cat([b for _, b in got]).tolist()
@@ -51,4 +51,4 @@ def test_batches_last_one() -> None:
 def test_batches_check_at_once(wrong: dict[str, Any], wanted: str) -> None:
     right = {"x": torch.zeros(4), "y": torch.zeros(4), "batch_size": 2, "seed": 0, "epoch": 0}
     with pytest.raises(InputError, match=wanted):
-        data.batches(**{**right, **wrong})
+        datasets.batches(**{**right, **wrong})

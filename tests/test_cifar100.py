@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from data_files import PACK, message, write
-from ohmgrad import data
+from ohmgrad import datasets
+from ohmgrad.datasets import images
 
 pytestmark = pytest.mark.usefixtures("small_cifar_and_no_folder")
 
@@ -44,7 +45,7 @@ def tar() -> bytes:
     return out.getvalue()
 
 
-def check(loaded: data.Dataset) -> None:
+def check(loaded: datasets.Dataset) -> None:
     assert (loaded.shape, loaded.classes) == ((3, 32, 32), 100)
     assert loaded.mean == pytest.approx(MEAN)
     assert loaded.std == pytest.approx(STD)
@@ -63,12 +64,12 @@ def check(loaded: data.Dataset) -> None:
 @pytest.mark.parametrize("sub", ["", "cifar100", "cifar-100-binary"])
 def test_formats(tmp_path: Path, ending: str, sub: str) -> None:
     write(tmp_path / sub, files(), ending)
-    check(data.load("cifar100", root=tmp_path))
+    check(datasets.load("cifar100", root=tmp_path))
 
 
 def test_archive(tmp_path: Path) -> None:
     write(tmp_path / "cifar100", {ARCHIVE: tar()})
-    check(data.load("cifar100", root=tmp_path))
+    check(datasets.load("cifar100", root=tmp_path))
 
 
 def test_damage_is_named(tmp_path: Path) -> None:
@@ -99,8 +100,8 @@ def test_a_wrong_archive_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(pooch, "HTTPDownloader", lambda **_: fetch)
     checksum = f"md5:{hashlib.md5(good).hexdigest()}"
-    monkeypatch.setattr(data, "_SOURCES", {"cifar100": ("http://nowhere/", {ARCHIVE: checksum})})
+    monkeypatch.setattr(images, "_SOURCES", {"cifar100": ("http://nowhere/", {ARCHIVE: checksum})})
     served = [gzip.compress(b"other")]
     assert f"has a checksum other than {checksum[:19]}... and was not kept" in message("cifar100")
     served[0] = good
-    check(data.load("cifar100"))
+    check(datasets.load("cifar100"))

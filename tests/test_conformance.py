@@ -267,7 +267,7 @@ def test_a_bar_is_for_terminals(what: str, law: str, terminal: bool, monkeypatch
     """It names the law that runs; where there is no terminal there is no control character."""
     out = io.StringIO()
     screen = Console(file=out, force_terminal=terminal, width=100, color_system=None)
-    monkeypatch.setattr("ohmgrad.cli_check.console", screen)
+    monkeypatch.setattr("ohmgrad.cli.check.console", screen)
     with pytest.raises(SystemExit) as stop:
         main(["check", *what.split(), "--law", law])
     assert not stop.value.code

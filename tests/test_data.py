@@ -26,7 +26,8 @@ from data_files import (
     tar,
     write,
 )
-from ohmgrad import InputError, data
+from ohmgrad import InputError, datasets
+from ohmgrad.datasets import images
 
 pytestmark = pytest.mark.usefixtures("small_cifar_and_no_folder")
 
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("small_cifar_and_no_folder")
 def test_mnist_formats(tmp_path: Path, ending: str, sub: str) -> None:
     files = mnist_files()
     write(tmp_path / sub, files, ending)
-    loaded = data.load("mnist", root=str(tmp_path))
+    loaded = datasets.load("mnist", root=str(tmp_path))
     for x, y, part in ((loaded.train_x, loaded.train_y, "train"), (loaded.test_x, loaded.test_y, "t10k")):
         raw = np.frombuffer(files[f"{part}-images-idx3-ubyte"], np.uint8, offset=16)
         assert x.dtype == torch.float32
@@ -53,12 +54,12 @@ def test_mnist_formats(tmp_path: Path, ending: str, sub: str) -> None:
 @pytest.mark.parametrize("sub", ["", "cifar10", "cifar-10-batches-bin"])
 def test_cifar_formats(tmp_path: Path, ending: str, sub: str) -> None:
     write(tmp_path / sub, cifar_files(), ending)
-    check_cifar(data.load("cifar10", root=tmp_path), cifar_files())
+    check_cifar(datasets.load("cifar10", root=tmp_path), cifar_files())
 
 
 def test_cifar_archive_in_any_order_and_nothing_is_written(tmp_path: Path) -> None:
     write(tmp_path / "cifar10", {ARCHIVE: tar(dict(reversed(cifar_files().items())))})
-    check_cifar(data.load("cifar10", root=tmp_path), cifar_files())
+    check_cifar(datasets.load("cifar10", root=tmp_path), cifar_files())
     assert [path.name for path in tmp_path.rglob("*")] == ["cifar10", ARCHIVE]
 
 
@@ -73,7 +74,7 @@ def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         return mnist_files(seed)["train-images-idx3-ubyte"][16] / 255
 
     def loaded(name: str, root: Path | None = None) -> float:
-        return float(data.load(name, root=root).train_x[0, 0, 0, 0])
+        return float(datasets.load(name, root=root).train_x[0, 0, 0, 0])
 
     assert len({first(seed) for seed in (1, 2, 3)}) == 3
     assert loaded("mnist") == pytest.approx(first(1))
@@ -128,7 +129,7 @@ def test_damaged_mnist(tmp_path: Path, case: str) -> None:
     write(tmp_path, {k: v for k, v in files.items() if not name.startswith(k)})
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=wanted):
-        data.load("mnist", root=tmp_path)
+        datasets.load("mnist", root=tmp_path)
     error = message("mnist", root=tmp_path)
     assert error.startswith(str(tmp_path / name))
     assert error.endswith(": get the file again")
@@ -171,7 +172,7 @@ def test_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise PermissionError(13, "Permission denied")
 
     write(tmp_path, mnist_files(), ".gz")
-    monkeypatch.setitem(data._OPEN, ".gz", refuse)  # permissions themselves do not stop root
+    monkeypatch.setitem(images._OPEN, ".gz", refuse)  # permissions themselves do not stop root
     assert message("mnist", root=tmp_path).startswith(
         f"cannot read {tmp_path / 'train-images-idx3-ubyte.gz'} (Permission denied)"
     )
@@ -193,7 +194,7 @@ def test_missing_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert there in message("mnist", root="~no-such-user-here/data")
     monkeypatch.setenv("OHMGRAD_DATA", str(tmp_path / "none"))
     assert f"OHMGRAD_DATA is {tmp_path / 'none'}, {there}" in message("cifar10")
-    assert len(data.load("digits").train_x) > 0  # which need no folder
+    assert len(datasets.load("digits").train_x) > 0  # which need no folder
 
 
 def test_missing_files_are_listed(tmp_path: Path) -> None:
@@ -211,7 +212,8 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, ohmgrad.data; print([m for m in ('sklearn', 'pooch', 'requests') if m in sys.modules])"
+        "import sys, ohmgrad.datasets; "
+        "print([m for m in ('sklearn', 'pooch', 'requests') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
@@ -219,7 +221,7 @@ def test_import_is_light() -> None:
 
 @pytest.mark.skipif(not os.environ.get("OHMGRAD_DATA"), reason="needs the real files in OHMGRAD_DATA")
 def test_real_mnist_label_counts() -> None:
-    mnist = data.load("mnist")
+    mnist = datasets.load("mnist")
     assert mnist.train_y.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert mnist.train_x.shape == (60000, 1, 28, 28)
     assert mnist.test_x.shape == (10000, 1, 28, 28)

@@ -24,7 +24,8 @@ from data_files import (
     tar,
     write,
 )
-from ohmgrad import data
+from ohmgrad import datasets
+from ohmgrad.datasets import images
 
 pytestmark = pytest.mark.usefixtures("small_cifar_and_no_folder")
 
@@ -59,28 +60,28 @@ def test_download(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.
     url, folder = server
     files = {f"{k}.gz": gzip.compress(v) for k, v in mnist_files().items()}
     write(folder, files)
-    monkeypatch.setattr(data, "_SOURCES", {"mnist": (url, sums(files))})
+    monkeypatch.setattr(images, "_SOURCES", {"mnist": (url, sums(files))})
     monkeypatch.setenv("OHMGRAD_DATA", "")  # empty is unset
-    first = data.load("mnist")
+    first = datasets.load("mnist")
     assert sorted(path.name for path in (tmp_path / "cache" / "mnist").iterdir()) == sorted(files)
-    assert torch.equal(first.train_x, data.load("mnist", root=folder).train_x)
+    assert torch.equal(first.train_x, datasets.load("mnist", root=folder).train_x)
     for name in files:
         (folder / name).unlink()
-    assert torch.equal(data.load("mnist").test_x, first.test_x)  # nothing is downloaded again
+    assert torch.equal(datasets.load("mnist").test_x, first.test_x)  # nothing is downloaded again
 
     kept = tmp_path / "cache" / "mnist" / "t10k-images-idx3-ubyte.gz"
     kept.write_bytes(b"damaged")  # which the checksum finds; it is downloaded again
     assert f"{url}t10k-images-idx3-ubyte.gz" in message("mnist")
     write(folder, files)
-    assert torch.equal(data.load("mnist").test_x, first.test_x)
+    assert torch.equal(datasets.load("mnist").test_x, first.test_x)
 
 
 def test_download_of_an_archive(server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     url, folder = server
     files = {ARCHIVE: tar(cifar_files())}
     write(folder, files)
-    monkeypatch.setattr(data, "_SOURCES", {"cifar10": (url, sums(files))})
-    check_cifar(data.load("cifar10"), cifar_files())
+    monkeypatch.setattr(images, "_SOURCES", {"cifar10": (url, sums(files))})
+    check_cifar(datasets.load("cifar10"), cifar_files())
 
 
 def test_failed_downloads(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +89,7 @@ def test_failed_downloads(server: tuple[str, Path], tmp_path: Path, monkeypatch:
     files = {f"{k}.gz": gzip.compress(v) for k, v in mnist_files().items()}
     write(folder, files)
     label = "t10k-labels-idx1-ubyte.gz"
-    monkeypatch.setattr(data, "_SOURCES", {"mnist": (url, {**sums(files), label: "0" * 64})})
+    monkeypatch.setattr(images, "_SOURCES", {"mnist": (url, {**sums(files), label: "0" * 64})})
     error = message("mnist")
     assert f"{url}{label} has a checksum other than sha256 000000000000... and was not kept" in error
     assert error.endswith("or put mnist into a folder and set OHMGRAD_DATA to it")
@@ -97,7 +98,7 @@ def test_failed_downloads(server: tuple[str, Path], tmp_path: Path, monkeypatch:
     (folder / label).unlink()
     assert f"cannot download {url}{label}" in message("mnist")
     assert "(status 404)" in message("mnist")
-    monkeypatch.setattr(data, "_SOURCES", {"fashion-mnist": ("http://127.0.0.1:9/", sums(files))})
+    monkeypatch.setattr(images, "_SOURCES", {"fashion-mnist": ("http://127.0.0.1:9/", sums(files))})
     assert "(ConnectionError): try again later" in message("fashion-mnist")
     monkeypatch.setattr("pooch.os_cache", lambda _: folder / "train-images-idx3-ubyte.gz")  # a file
     assert "cannot download http://127.0.0.1:9/" in message("fashion-mnist")
@@ -108,10 +109,10 @@ def test_every_file_has_a_checksum() -> None:
     wanted = {"mnist": [f"{k}.gz" for k in mnist_files()], "cifar10": [ARCHIVE], "shakespeare": ["input.txt"]}
     wanted["fashion-mnist"] = wanted["mnist"]
     wanted["cifar100"] = ["cifar-100-binary.tar.gz"]
-    assert {name: list(files) for name, (_, files) in data._SOURCES.items()} == wanted
-    checksums = [c for _, files in data._SOURCES.values() for c in files.values()]
+    assert {name: list(files) for name, (_, files) in images._SOURCES.items()} == wanted
+    checksums = [c for _, files in images._SOURCES.values() for c in files.values()]
     assert len(set(checksums)) == 11
-    md5 = data._SOURCES["cifar100"][1]["cifar-100-binary.tar.gz"]
+    md5 = images._SOURCES["cifar100"][1]["cifar-100-binary.tar.gz"]
     kind, _, digits = md5.partition(":")
     assert (kind, len(digits)) == ("md5", 32)
     checksums.remove(md5)
@@ -123,15 +124,15 @@ def test_bar_is_for_terminals_and_goes_away(
     progress: bool, terminal: bool, server: tuple[str, Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(data, "_BAR_AFTER", 0.0)
+    monkeypatch.setattr(images, "_BAR_AFTER", 0.0)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setenv("TTY_COMPATIBLE", "1" if terminal else "0")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     url, folder = server
     shown = progress and terminal
     archive = write(folder, {ARCHIVE: tar(cifar_files())}) / ARCHIVE
-    monkeypatch.setattr(data, "_SOURCES", {"cifar10": (url, sums({ARCHIVE: archive.read_bytes()}))})
-    data.load("cifar10", progress=progress)
+    monkeypatch.setattr(images, "_SOURCES", {"cifar10": (url, sums({ARCHIVE: archive.read_bytes()}))})
+    datasets.load("cifar10", progress=progress)
     out, err = capsys.readouterr()
     assert out == ""
     assert (f"downloading {ARCHIVE}" in err, "reading cifar10" in err, err != "") == (shown, shown, shown)

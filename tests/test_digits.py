@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ohmgrad import data
+from ohmgrad import datasets
 
 
 def test_digits() -> None:
-    digits, again = data.load("digits"), data.load("digits")
+    digits, again = datasets.load("digits"), datasets.load("digits")
     assert (digits.shape, digits.classes) == ((1, 8, 8), 10)
     assert (len(digits.train_x), len(digits.train_y)) == (1438, 1438)
     assert (len(digits.test_x), len(digits.test_y)) == (359, 359)
@@ -31,6 +31,6 @@ def test_digits() -> None:
 
 def test_digits_split_is_pinned() -> None:
     """Results on the digits can be compared only while the split stays what it is."""
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     assert digits.test_y.bincount().tolist() == [38, 36, 37, 34, 38, 33, 45, 29, 35, 34]
     assert digits.test_y[:12].tolist() == [6, 2, 4, 5, 0, 2, 3, 5, 3, 2, 3, 5]

@@ -14,8 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ohmgrad import AnalogSGD, Device, InputError, SoftBounds, TikiTaka, convert, data, gpt, text
+from ohmgrad import AnalogSGD, Device, InputError, SoftBounds, TikiTaka, convert
+from ohmgrad.datasets import text
 from ohmgrad.devices.presets import preset
+from ohmgrad.models import gpt
 from ohmgrad.nn import analog_layers
 from stats import Z, bonferroni, z_share
 
@@ -66,7 +68,7 @@ def test_files_are_found_and_checked(place: str, tmp_path: Path, monkeypatch: py
     path.write_bytes(gzip.compress(raw) if place.endswith(".gz") else raw)
     with pytest.raises(InputError, match=r"input.txt.* has sha256 .*, but tiny Shakespeare has 86c4e6aa9db7"):
         text.load(root=tmp_path)
-    monkeypatch.setattr(data, "SHAKESPEARE", hashlib.sha256(raw).hexdigest())
+    monkeypatch.setattr(text, "SHAKESPEARE", hashlib.sha256(raw).hexdigest())
     monkeypatch.setenv("OHMGRAD_DATA", str(tmp_path))
     for found in (text.load(), text.load("shakespeare", root=tmp_path)):
         assert found.decode(found.train) == LINES[: len(LINES) * 9 // 10]

@@ -24,10 +24,10 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style"},
-            {"rng", "resnets", "vision", "yaml", "eager"},
+            {"rng", "yaml", "eager"},
             {"devices"},
-            {"pulses", "theory", "data", "models"},
-            {"periphery", "gradient", "text", "gpt"},
+            {"kernels", "pulses", "theory", "datasets", "models"},
+            {"periphery", "gradient"},
             {"crossbar"},
             {"nn", "optim", "cost", "ensemble"},
             {"monitor", "conformance"},

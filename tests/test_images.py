@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ohmgrad.data import Dataset
+from ohmgrad.datasets import Dataset
+from ohmgrad.models.vision import Standard
 from ohmgrad.studies.images import AUGMENTATIONS, PADDING, Images
-from ohmgrad.vision import Standard
 
 MEAN, STD = (0.2, 0.3, 0.4), (0.5, 0.6, 0.7)
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ohmgrad import InputError
-from ohmgrad.data import load
+from ohmgrad.datasets import load
 from ohmgrad.models import build, last_layer
 from ohmgrad.report import study_figure
 from ohmgrad.studies import features as features_module

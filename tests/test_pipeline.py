@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ohmgrad import AnalogSGD, InputError
-from ohmgrad.data import Dataset
+from ohmgrad.datasets import Dataset
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers.pipeline import (
     KINDS,

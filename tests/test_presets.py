@@ -176,7 +176,7 @@ def test_centred_devices_have_their_symmetric_point_at_zero(name: str) -> None:
 def test_without_files_devices_are_listed_and_asking_for_one_says_what_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("ohmgrad.cli.console", Console(width=240))
+    monkeypatch.setattr("ohmgrad.cli.devices.console", Console(width=240))
     for root in (None, tmp_path):
         monkeypatch.delenv("OHMGRAD_DATA", raising=False)
         if root:

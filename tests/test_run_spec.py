@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from ohmgrad import InputError, cli
+from ohmgrad import InputError
 from ohmgrad.cli import main
 from ohmgrad.crossbar import tiles_of
 from ohmgrad.models import build
@@ -260,7 +260,7 @@ def test_run_folders_lie_in_runs(
     """A path as the name of the data must not become a part of the run folder's path."""
     monkeypatch.chdir(tmp_path)
     found: list[Path] = []
-    monkeypatch.setattr(cli, "_run", lambda spec, folder, *_: found.append(folder))
+    monkeypatch.setattr("ohmgrad.cli.train.run_and_report", lambda spec, folder, *_: found.append(folder))
     with pytest.raises(SystemExit) as stop:
         main(["train", "--data", data, "--model", model])
     assert (stop.value.code, found) == (0, [Path("runs") / folder])

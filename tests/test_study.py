@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
-from ohmgrad import InputError, __version__, cli_reproduce
-from ohmgrad.cli import main
+from ohmgrad import InputError, __version__
+from ohmgrad.cli import main, reproduce
 from ohmgrad.report import claims_table, study_figure, study_table
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers.least_squares import TAIL, slope, tails
@@ -295,7 +295,7 @@ def test_a_study_without_a_terminal_says_what_it_does(
     """After a minute; here, at once. Before that it says nothing."""
     monkeypatch.setitem(STUDIES, "S1", replace(TOY, name="S1"))
     for after, lines in ((0.0, ["S1: a", "S1: b"]), (60.0, [])):
-        monkeypatch.setattr(cli_reproduce, "_LINE_AFTER", after)
+        monkeypatch.setattr(reproduce, "_LINE_AFTER", after)
         with pytest.raises(SystemExit):
             main(["reproduce", "S1", "--out", str(tmp_path / str(after))])
         out = capsys.readouterr().out.splitlines()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ohmgrad import InputError
-from ohmgrad.data import load
+from ohmgrad.datasets import load
 from ohmgrad.models import build
 from ohmgrad.studies import Progress, RunSpec, read_metrics, read_spec, train
 

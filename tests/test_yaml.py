@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ohmgrad import Device, InputError
-from ohmgrad.cli_reproduce import named_values
+from ohmgrad.cli.arguments import named_values
 from ohmgrad.studies import RunSpec
 from ohmgrad.yaml_text import parse_yaml, read_yaml
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import InputError, check_integer
-from .rng import Key, Purpose, words
+from ..errors import InputError, check_integer
+from ..rng import Key, Purpose, words
 
 __all__ = ["GPT", "bits", "sample"]
 

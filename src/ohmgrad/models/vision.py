@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .errors import InputError, check_choice, said, shown
+from ..errors import InputError, check_choice, said, shown
 
 __all__ = ["IMAGENET", "LITE", "PREFIX", "Standard", "check_weights_name", "head", "is_vision",
            "load_weights", "standard", "vision"]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, said, shown
+from ..errors import InputError, said, shown
 
 __all__ = ["NAMES", "is_file_of_arrays", "read_arrays"]
 

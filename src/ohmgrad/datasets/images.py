@@ -1,6 +1,6 @@
 """The data sets: digits (embedded), MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, in their original files.
 
-Texts, as sequences of characters, are in `ohmgrad.text`; their files are sought in the same places.
+Texts, as sequences of characters, are in `ohmgrad.datasets.text`; their files are sought in the same places.
 
 Files come from the folder `root`, else from the folder that the environment variable OHMGRAD_DATA
 names, else they are downloaded once into the user's cache, with a checksum. A folder may hold the files
@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data_arrays import is_file_of_arrays, read_arrays
-from .errors import InputError, check_choice, check_integer, said
-from .rng import Key, words
+from ..errors import InputError, check_choice, check_integer, said
+from ..rng import Key, words
+from .arrays import is_file_of_arrays, read_arrays
 
 __all__ = ["DATASETS", "ENVIRONMENT", "SHAKESPEARE", "Dataset", "batches", "check_data", "files", "load"]
 
@@ -147,7 +147,7 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
     images of 8 x 8 pixels in one fixed random order, the last 20 % for testing.
 
     Args:
-        name: one of `DATASETS`, or the path of a .npz file, see `ohmgrad.data_arrays`.
+        name: one of `DATASETS`, or the path of a .npz file, see `ohmgrad.datasets.arrays`.
         root: folder with the files; see the top of this module for where else they are sought.
         progress: show a bar on stderr, if that is a terminal, when reading or downloading takes a while.
 

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .errors import InputError, check_choice, shown
-from .yaml_text import parse_yaml
+from ..errors import InputError, check_choice
+from .arguments import named_values
+from .console import console
 
 if TYPE_CHECKING:
-    from .studies.study import Claim
+    from ..studies.study import Claim
 
-__all__ = ["named_values", "reproduce"]
+__all__ = ["reproduce"]
 
-console = Console()
 #: seconds after which a line shows that a study goes on, where there is no terminal for a bar
 _LINE_AFTER = 60.0
 
@@ -54,8 +53,8 @@ def reproduce(
     A study that was cut off goes on where it stopped; one that is finished is drawn again from its numbers.
     With all, a study that cannot run, as when its data are missing, is left out, and the exit code is 1.
     """
-    from .report import claims_table
-    from .studies.papers import STUDIES
+    from ..report import claims_table
+    from ..studies.papers import STUDIES
 
     words = (*STUDIES, "all", "list", "scoreboard")
     names = list(STUDIES) if study == "all" else [check_choice("study", study, words)]
@@ -93,9 +92,9 @@ def reproduce(
 
 def _scoreboard(home: Path) -> None:
     """Print the scoreboard of the studies in a folder, and write it there."""
-    from .report import cells_table, counts_table, scoreboard_page
-    from .studies.papers import STUDIES
-    from .studies.scoreboard import scoreboard, study_claims
+    from ..report import cells_table, counts_table, scoreboard_page
+    from ..studies.papers import STUDIES
+    from ..studies.scoreboard import scoreboard, study_claims
 
     cells = scoreboard(home, STUDIES)
     if any(cell.ours is not None for cell in cells):
@@ -112,9 +111,9 @@ def _scoreboard(home: Path) -> None:
 
 def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: int) -> list[Claim]:
     """Run a study, draw it and print its table."""
-    from .report import study_figure, study_table
-    from .studies.papers import STUDIES
-    from .studies.study import run_study
+    from ..report import study_figure, study_table
+    from ..studies.papers import STUDIES
+    from ..studies.study import run_study
 
     layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -134,23 +133,8 @@ def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: in
     return outcome.claims
 
 
-def named_values(option: str, pairs: list[str]) -> dict[str, Any]:
-    """Pairs such as `lr=0.1` as names and values; values are YAML.
-
-    Raises:
-        InputError: when a pair has no equals sign, or a value is not YAML.
-    """
-    values = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise InputError(f"{option} {shown(pair)} must be name=value, as in lr=0.1")
-        values[name.strip()] = parse_yaml(value, f"{option} {shown(pair)}")
-    return values
-
-
 def _list() -> Table:
-    from .studies.papers import STUDIES
+    from ..studies.papers import STUDIES
 
     table = Table(title="studies", title_justify="left")
     for column in ("name", "what it shows", "source"):

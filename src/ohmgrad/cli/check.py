@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .cli_reproduce import named_values
-from .errors import InputError, check_choice, check_options, said
+from ..errors import InputError, check_choice, check_options, said
+from .arguments import named_values
+from .console import console
 
 if TYPE_CHECKING:
-    from .conformance import Report
-    from .conformance.report import Tell
+    from ..conformance import Report
+    from ..conformance.report import Tell
 
 __all__ = ["check_app"]
 
-console = Console()
 check_app = typer.Typer(help="Run a device or an algorithm through the laws.", no_args_is_help=True)
 
 Laws = Annotated[
@@ -39,9 +38,9 @@ def device(
     what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")], law: Laws = None
 ) -> None:
     """Run a device through the laws; the exit code is 1 if one does not hold."""
-    from .conformance import check_device
-    from .devices import Device
-    from .devices.presets import PRESETS, preset
+    from ..conformance import check_device
+    from ..devices import Device
+    from ..devices.presets import PRESETS, preset
 
     if ".py:" in what:
         given = _from_file(what)
@@ -78,8 +77,8 @@ def algorithm(
     ] = False,
 ) -> None:
     """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
-    from .conformance import check_algorithm
-    from .optim import ALGORITHMS
+    from ..conformance import check_algorithm
+    from ..optim import ALGORITHMS
 
     if ".py:" in what:
         given = _from_file(what)
@@ -98,7 +97,7 @@ def algorithm(
 
 def _check_options(options: dict[str, Any], make: Any, what: str) -> None:
     """Raise InputError for an option that `make`, called as make(params, lr, ...), does not take."""
-    from .optim import AnalogOptimizer
+    from ..optim import AnalogOptimizer
 
     try:
         parameters = list(inspect.signature(make).parameters.values())

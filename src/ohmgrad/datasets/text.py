@@ -1,6 +1,6 @@
 """Text as sequences of characters: tiny Shakespeare (A. Karpathy, char-rnn, 2015; 1,115,394 characters).
 
-The file is sought where `ohmgrad.data` seeks its files: in the folder `root`, else in that which the
+The file is sought where `ohmgrad.datasets` seeks its files: in the folder `root`, else in that which the
 environment variable OHMGRAD_DATA names, there in `shakespeare/` or directly, plain, gzip or xz; else it is
 downloaded once into the user's cache.
 """
@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import data
-from .errors import InputError, check_choice, check_integer, shown
-from .rng import Key, Purpose, words
+from ..errors import InputError, check_choice, check_integer, shown
+from ..rng import Key, Purpose, words
+from .images import SHAKESPEARE, files
 
 __all__ = ["TEXTS", "Text", "characters", "load", "windows"]
 
@@ -61,12 +61,12 @@ def load(name: str = "shakespeare", *, root: str | Path | None = None, progress:
             the download fails.
     """
     check_choice("text", name, TEXTS)
-    ((path, raw),) = data.files(name, root=root, progress=progress)
+    ((path, raw),) = files(name, root=root, progress=progress)
     checksum = hashlib.sha256(raw).hexdigest()
-    if checksum != data.SHAKESPEARE:
+    if checksum != SHAKESPEARE:
         raise InputError(
-            f"{path} has sha256 {checksum[:12]}..., but tiny Shakespeare has {data.SHAKESPEARE[:12]}...: get "
-            "the file again, or use ohmgrad.text.characters for a text of your own"
+            f"{path} has sha256 {checksum[:12]}..., but tiny Shakespeare has {SHAKESPEARE[:12]}...: get "
+            "the file again, or use ohmgrad.datasets.text.characters for a text of your own"
         )
     return characters(raw.decode("ascii"), name)
 

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .cli_reproduce import named_values
+from .arguments import named_values, names_of
+from .console import console
 
 __all__ = ["compare"]
-
-console = Console()
 
 
 def compare(
@@ -37,15 +35,15 @@ def compare(
     Each pair has its own learning rate, chosen by a short training with another seed. A comparison that was
     cut off goes on where it stopped; one that is finished is printed and drawn again from its numbers.
     """
-    from .report import compare_table, study_figure
-    from .studies.compare import COMPARE, every
-    from .studies.study import run_study
+    from ..report import compare_table, study_figure
+    from ..studies.compare import COMPARE, every
+    from ..studies.study import run_study
 
     changes: dict[str, Any] = named_values("--set", change or [])
     if algorithms is not None:
-        changes["algorithms"] = every() if algorithms == "all" else _names(algorithms)
+        changes["algorithms"] = every() if algorithms == "all" else names_of(algorithms)
     if devices is not None:
-        changes["devices"] = _names(devices)
+        changes["devices"] = names_of(devices)
     changes |= {name: value for name, value in (("seeds", seeds), ("epochs", epochs)) if value is not None}
     folder = out or Path("runs") / ("compare-quick" if quick else "compare")
     layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -61,7 +59,3 @@ def compare(
     console.print(
         f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, raw/", soft_wrap=True
     )
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",")]

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import InputError, check_choice, check_integer
+from ..errors import InputError, check_choice, check_integer
 from .resnets import resnet8
 from .vision import IMAGENET, LITE, PREFIX, check_weights_name, head, is_vision, load_weights, vision
 
@@ -36,9 +36,9 @@ def build(
       then 128 and classes, tanh between (the same paper); images of at least 16 x 16 pixels.
     - `lenet5`: `cnn` behind MNIST's standardisation, x -> (x - 0.1307) / 0.3081: the LeNet-5 of Li et al.
       2025 (arXiv 2510.02516), whose 80,202 parameters and largest matrix of 128 x 512 are those of `cnn`.
-    - `resnet8`: a small residual network for images of 32 x 32 pixels, see `ohmgrad.resnets`.
+    - `resnet8`: a small residual network for images of 32 x 32 pixels, see `ohmgrad.models.resnets`.
     - `efficientnet-lite0`, and any classification network of torchvision, as in `torchvision:resnet18`: see
-      `ohmgrad.vision`; with the extras `efficientnet` and `vision` of this package.
+      `ohmgrad.models.vision`; with the extras `efficientnet` and `vision` of this package.
 
     Args:
         name: one of `MODELS`, or torchvision: and a name.
