@@ -112,7 +112,7 @@ def test_torch_library_is_named_in_one_place(path: Path) -> None:
 
 
 def test_importing_ohmgrad_is_light() -> None:
-    heavy = ["numba", "triton", "pydantic", "matplotlib", "sklearn", "scipy", "transformers"]
+    heavy = ["numba", "triton", "pydantic", "matplotlib", "pyarrow", "sklearn", "scipy", "transformers"]
     code = f"import ohmgrad, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
