@@ -35,6 +35,7 @@ from ohmgrad.devices import (
     Spread,
     Stuck,
 )
+from ohmgrad.kernels import Pulsing
 from ohmgrad.optim import (
     AGAD,
     AnalogMomentum,
@@ -53,7 +54,6 @@ from ohmgrad.optim import (
     TikiTaka,
     TTv2,
 )
-from ohmgrad.pulses import Pulsing
 
 __all__ = [
     "ALGORITHMS", "CALLABLE_DEVICES", "COARSE", "DEVICES", "GRANULARITIES", "LAWS", "MEMORIES", "NOISES",

@@ -25,8 +25,9 @@ from ohmgrad import (
 )
 from ohmgrad.cli import main
 from ohmgrad.conformance.training import same
+from ohmgrad.kernels.cpu import digital as cpu_rounding
+from ohmgrad.kernels.reference import digital as rounding
 from ohmgrad.optim import ALGORITHMS, calibrate_symmetric_points
-from ohmgrad.pulses import cpu_rounding, rounding
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.002, Spread(dw_min=0.2, up_down=0.1), Noise(0.3))
 #: arrays beside the weights; Q of symmetric-point tracking is digital

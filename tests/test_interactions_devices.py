@@ -13,8 +13,9 @@ import ohmgrad
 from ohmgrad import Device, InputError, Noise, PowStep, Pulsing, SoftBounds, Spread, Tile
 from ohmgrad.devices import OneSided, Reference, Stuck, draw
 from ohmgrad.ensemble.arrays import Arrays
+from ohmgrad.kernels import apply_counts_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.optim import calibrate_symmetric_points
-from ohmgrad.pulses import apply_counts_, reference
 from ohmgrad.rng import Key
 from ohmgrad.theory import zero_shift_accuracy, zero_shift_pulses
 from tests.cases import TABULATED, measured

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ohmgrad.pulses import cpu_math
+from ohmgrad.kernels.cpu import math as cpu_math
 from ohmgrad.rng import Key, Purpose, gaussians, philox, words
 from tests.stats import Z, assert_mean, assert_normal, assert_share, assert_variance
 

@@ -17,6 +17,7 @@ from .devices import (
     Spread,
 )
 from .errors import InputError
+from .kernels import NOISY_PERIPHERY, Periphery, Pulsing
 from .monitor import Monitor
 from .nn import (
     AnalogConv1d,
@@ -50,8 +51,6 @@ from .optim import (
     TikiTaka,
     TTv2,
 )
-from .periphery import NOISY_PERIPHERY, Periphery
-from .pulses import Pulsing
 
 __version__ = "0.5.0"
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ohmgrad import AnalogOptimizer, AnalogSGD, TikiTaka
 from ohmgrad.conformance import ALGORITHM_LAWS, check_algorithm
-from ohmgrad.gradient import FactoredGradient
+from ohmgrad.crossbar.gradient import FactoredGradient
 from ohmgrad.optim.registry import ALGORITHMS as REGISTRY
 from tests.cases import ALGORITHMS, PROMISES, SKIPPED_LAWS
 

@@ -15,7 +15,6 @@ from rich.console import Console
 from torch import Tensor
 
 from ohmgrad import AnalogSGD, Custom, Device, InputError, LinearStep, Noise, SoftBounds
-from ohmgrad import crossbar as crossbar_module
 from ohmgrad.cli import main
 from ohmgrad.conformance import (
     DEVICE_LAWS,
@@ -26,6 +25,7 @@ from ohmgrad.conformance import (
 from ohmgrad.conformance.arrays import plain, quiet, refined
 from ohmgrad.conformance.device_updates import draws
 from ohmgrad.conformance.report import Report, found, skipped
+from ohmgrad.crossbar import tile as crossbar_module
 from ohmgrad.devices import Elements, Stuck
 from tests.cases import CALLABLE_DEVICES, DEVICES
 

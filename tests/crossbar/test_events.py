@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import ohmgrad.crossbar
-import ohmgrad.periphery
+import ohmgrad.crossbar.tile
+import ohmgrad.kernels.periphery
 from ohmgrad import Device, Noise, Periphery, SoftBounds, TikiTaka, Tile, convert
 from ohmgrad.crossbar import EVENTS
-from ohmgrad.crossbar_pairs import ResetPairs
+from ohmgrad.crossbar.pairs import ResetPairs
 from ohmgrad.devices import OneSided, Reference, Retention, Spread
-from ohmgrad.periphery import MAX_DOUBLINGS, NOISY_PERIPHERY, product
-from ohmgrad.pulses import reference
+from ohmgrad.kernels.periphery import MAX_DOUBLINGS, NOISY_PERIPHERY, product
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Purpose
 from tests.cases import SETTINGS, SPREADS, Setting, factors
 from tests.kernels.test_backends import BACKENDS
@@ -206,13 +206,13 @@ def test_products_count_every_vector_that_is_driven(
 ) -> None:
     """The specification's inputs are recorded, doubling by doubling."""
     driven: list[int] = []
-    inputs = ohmgrad.periphery._inputs
+    inputs = ohmgrad.kernels.periphery._inputs
 
     def recorded(x: Tensor, *rest: Any) -> Any:
         driven.append(len(x))
         return inputs(x, *rest)
 
-    monkeypatch.setattr(ohmgrad.periphery, "_inputs", recorded)
+    monkeypatch.setattr(ohmgrad.kernels.periphery, "_inputs", recorded)
     size = {"forward": (COLS, ROWS), "backward": (ROWS, COLS)}[direction]
     vectors = scale * torch.randn(10, size[0], generator=torch.Generator().manual_seed(3))
     start = 0.4 * torch.randn(ROWS, COLS, generator=torch.Generator().manual_seed(4)).clamp(-1, 1)
@@ -241,7 +241,7 @@ def test_reads_and_calibrations_count_their_columns(
         driven.append((len(x), matrix.shape[1]))
         return product(x, matrix, *rest)
 
-    monkeypatch.setattr(ohmgrad.crossbar, "product", recorded)
+    monkeypatch.setattr(ohmgrad.crossbar.tile, "product", recorded)
     tile = Tile((ROWS, COLS), DEVICES[device], periphery=NOISY_PERIPHERY, backend=backend)
     for read, others in (
         (lambda t: t.read([3]), {}),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ohmgrad import AnalogLinear, ConstantStep, Device, InputError, SoftBounds, convert
-from ohmgrad.gradient import MANY_PASSES, FactoredGradient
+from ohmgrad.crossbar.gradient import MANY_PASSES, FactoredGradient
 from ohmgrad.nn import analog_layers
 
 ALIKE = Device(SoftBounds.symmetric(0.6))

@@ -24,8 +24,8 @@ from ohmgrad.devices import (
     Stuck,
 )
 from ohmgrad.ensemble.arrays import Arrays
+from ohmgrad.kernels import Pulsing
 from ohmgrad.optim import AnalogSGD, TikiTaka, calibrate_symmetric_points
-from ohmgrad.pulses import Pulsing
 from ohmgrad.rng import Key, Purpose, gaussians
 from tests.cases import MEMORIES, start
 from tests.stats import assert_mean, assert_normal, assert_share, assert_variance, z_variance_pair

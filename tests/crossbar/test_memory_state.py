@@ -15,9 +15,9 @@ import ohmgrad
 from ohmgrad import AnalogLinear
 from ohmgrad.crossbar import Tile
 from ohmgrad.devices import Device, Noise, Reference, SoftBounds, Spread
+from ohmgrad.kernels import Pulsing
 from ohmgrad.nn.convert import analog_layers
 from ohmgrad.optim import AnalogOptimizer, AnalogSGD, TikiTaka, calibrate_symmetric_points
-from ohmgrad.pulses import Pulsing
 from tests.cases import MEMORIES, start
 
 pytestmark = pytest.mark.usefixtures("one_thread")

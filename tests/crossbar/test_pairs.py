@@ -10,8 +10,8 @@ import torch
 import ohmgrad
 from ohmgrad.crossbar import EVENTS, Tile
 from ohmgrad.devices import ConstantStep, Device, Noise, OneSided, SoftBounds, Spread, Stuck
-from ohmgrad.pulses import Pulsing
-from ohmgrad.pulses.counts import update_counts
+from ohmgrad.kernels import Pulsing
+from ohmgrad.kernels.counts import update_counts
 from tests.cases import SETTINGS, factors, start
 from tests.stats import assert_mean, assert_variance
 

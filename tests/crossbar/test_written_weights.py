@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import ohmgrad
 from ohmgrad import AnalogSGD, Device, InputError, Noise, SoftBounds, Spread, TikiTaka
-from ohmgrad.pulses.cpu_fingerprint import fingerprint
+from ohmgrad.kernels.cpu.fingerprint import fingerprint
 from tests.cases import MEMORIES
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -29,8 +29,10 @@ from ohmgrad import (
     Tile,
 )
 from ohmgrad.devices import draw
-from ohmgrad.pulses import FIDELITIES, cpu, pulsed_update_, reference
-from ohmgrad.pulses.ops import apply_counts_
+from ohmgrad.kernels import FIDELITIES, pulsed_update_
+from ohmgrad.kernels.cpu import update as cpu
+from ohmgrad.kernels.ops import apply_counts_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.cases import CALLABLE_DEVICES, RESPONSES, SETTINGS, SPREADS, BackendCase, backend_cases, factors
 from tests.cases import start as start_weights

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ohmgrad import Device, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.devices import Elements, draw
-from ohmgrad.pulses import pulsed_update_, reference
-from ohmgrad.pulses.ops import apply_counts_
+from ohmgrad.kernels import pulsed_update_
+from ohmgrad.kernels.ops import apply_counts_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.cases import COARSE, SETTINGS, DeviceCase, Setting, factors, start
 from tests.stats import assert_mean, assert_variance

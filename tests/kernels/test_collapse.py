@@ -20,7 +20,8 @@ from torch import Tensor
 
 from ohmgrad import Device, LinearStep, Noise, Pulsing, SoftBounds
 from ohmgrad.devices import Elements, draw
-from ohmgrad.pulses import apply_counts_, pulsed_update_, reference
+from ohmgrad.kernels import apply_counts_, pulsed_update_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.cases import LAWS
 from tests.stats import assert_all_within, z_mean, z_mean_pair, z_variance, z_variance_pair

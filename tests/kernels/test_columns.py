@@ -8,11 +8,12 @@ import torch
 
 from ohmgrad import Device, Noise, Pulsing
 from ohmgrad.devices import draw
-from ohmgrad.pulses import cpu, reference
-from ohmgrad.pulses.cpu_columns import MOST_COLUMNS, columns_chunk, single_columns
-from ohmgrad.pulses.cpu_rows import rows_chunk
-from ohmgrad.pulses.cpu_trains import trains_chunk
-from ohmgrad.pulses.ops import pulsed_update_
+from ohmgrad.kernels.cpu import update as cpu
+from ohmgrad.kernels.cpu.affine_columns import MOST_COLUMNS, columns_chunk, single_columns
+from ohmgrad.kernels.cpu.affine_rows import rows_chunk
+from ohmgrad.kernels.cpu.trains import trains_chunk
+from ohmgrad.kernels.ops import pulsed_update_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.cases import RESPONSES, SPREADS
 

@@ -7,8 +7,8 @@ import torch
 
 from ohmgrad.crossbar import Tile
 from ohmgrad.devices import ConstantStep, Device, Noise, SoftBounds, Spread, draw
-from ohmgrad.pulses import Pulsing, pulsed_update_
-from ohmgrad.pulses.counts import normals, renew_normals_, update_counts
+from ohmgrad.kernels import Pulsing, pulsed_update_
+from ohmgrad.kernels.counts import normals, renew_normals_, update_counts
 from ohmgrad.rng import Key
 from tests.cases import SETTINGS, Setting, factors
 from tests.stats import assert_normal

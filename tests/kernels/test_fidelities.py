@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from ohmgrad import Device, LinearStep, Noise, Pulsing, SoftBounds, Tile
-from ohmgrad.pulses import FIDELITIES, cpu, reference
-from ohmgrad.pulses.trains import line_settings
+from ohmgrad.kernels import FIDELITIES
+from ohmgrad.kernels.cpu import update as cpu
+from ohmgrad.kernels.pulsing import line_settings
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.cases import RESPONSES
 from tests.stats import Z, assert_all_within, assert_mean, order, z_mean, z_share, z_variance

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ohmgrad
-from ohmgrad.pulses.cpu_math import cache_key, sources
+from ohmgrad.kernels.cpu.math import cache_key, sources
 
 PACKAGE = Path(ohmgrad.__file__).parent
 #: decorators of functions that are compiled
@@ -70,8 +70,9 @@ def test_every_file_that_compiled_code_comes_from_is_in_the_key() -> None:
     inside = set(sources(PACKAGE))
     names = {str(path.relative_to(PACKAGE)) for path in needed()}
     # what this test must find: kernels in each folder, and numbers from files without kernels
-    assert {"pulses/cpu_math.py", "pulses/cpu_table_rows.py", "periphery_cpu.py", "ensemble/kernels.py",
-            "pulses/reference.py", "pulses/trains.py", "rng.py"} <= names  # fmt: skip
+    assert {"kernels/cpu/math.py", "kernels/cpu/tables_rows.py", "kernels/cpu/products.py",
+            "kernels/reference/pulses.py", "kernels/pulsing.py", "rng.py",
+            "ensemble/kernels.py"} <= names  # fmt: skip
     assert needed() <= inside
 
 
@@ -96,11 +97,11 @@ def test_an_edit_of_any_of_them_changes_the_key(copied: Path) -> None:
 
 def test_new_renamed_and_removed_files_change_the_key(copied: Path) -> None:
     keys = [cache_key(copied)]
-    new = copied / "pulses" / "cpu_new.py"
+    new = copied / "kernels" / "cpu" / "new.py"
     for change in (
         lambda: new.write_text("LIMIT = 1\n"),
-        lambda: new.rename(copied / "pulses" / "cpu_other.py"),
-        lambda: (copied / "pulses" / "cpu_columns.py").unlink(),
+        lambda: new.rename(copied / "kernels" / "cpu" / "other.py"),
+        lambda: (copied / "kernels" / "cpu" / "affine_columns.py").unlink(),
     ):
         change()
         keys.append(cache_key(copied))

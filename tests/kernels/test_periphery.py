@@ -15,7 +15,7 @@ from ohmgrad import (
     SoftBounds,
     Tile,
 )
-from ohmgrad.periphery import MAX_DOUBLINGS, product
+from ohmgrad.kernels.periphery import MAX_DOUBLINGS, product
 from ohmgrad.rng import Purpose, gaussians
 from tests.kernels.test_backends import BACKENDS, KEY
 from tests.stats import assert_mean, assert_variance

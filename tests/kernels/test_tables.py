@@ -34,7 +34,8 @@ from ohmgrad.devices import Elements, Table, draw, tabulate
 from ohmgrad.devices.measured import MOST_PLACES
 from ohmgrad.devices.parabolas import CURVED
 from ohmgrad.devices.table import ERROR, TOLERANCE
-from ohmgrad.pulses import FIDELITIES, apply_counts_, pulsed_update_, reference
+from ohmgrad.kernels import FIDELITIES, apply_counts_, pulsed_update_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.cases import SETTINGS, SPREADS, TABULATED, Setting, factors, measured, start
 from tests.stats import Z as BOUND

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ohmgrad import Device, ExpStep, Noise, PowStep
 from ohmgrad.devices import Elements, draw
-from ohmgrad.pulses import apply_counts_, reference
+from ohmgrad.kernels import apply_counts_
+from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.stats import assert_all_within, z_mean_pair, z_variance_pair
 

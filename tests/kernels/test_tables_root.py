@@ -9,7 +9,7 @@ import torch
 
 from ohmgrad import Device, PowStep, Pulsing, Tile
 from ohmgrad.devices.table import ERROR, ERROR_AT_BOUND
-from ohmgrad.pulses import FIDELITIES
+from ohmgrad.kernels import FIDELITIES
 from tests.kernels.test_tables import table_of
 
 

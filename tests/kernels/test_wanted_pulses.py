@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ohmgrad import ConstantStep, Device, InputError, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.ensemble.arrays import Arrays
+from ohmgrad.kernels import apply_counts_
+from ohmgrad.kernels.pulsing import WHOLE, line_settings
+from ohmgrad.kernels.reference.digital import AT_LEAST, most_counts, stochastic_counts, whole_counts_
 from ohmgrad.optim.moves import add_to_buffer, period
 from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
-from ohmgrad.pulses import apply_counts_
-from ohmgrad.pulses.rounding import AT_LEAST, most_counts, stochastic_counts, whole_counts_
-from ohmgrad.pulses.trains import WHOLE, line_settings
 from ohmgrad.rng import Key
 from tests.cases import SPREADS, TABULATED
 from tests.kernels.test_backends import BACKENDS

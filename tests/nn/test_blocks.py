@@ -26,9 +26,9 @@ from ohmgrad import (
     convert,
 )
 from ohmgrad.crossbar import Tile, tiles_of
+from ohmgrad.kernels.periphery import product
 from ohmgrad.nn import AnalogLayer, analog_layers
 from ohmgrad.nn.blocks import layout
-from ohmgrad.periphery import product
 from ohmgrad.rng import Purpose
 from tests.cases import ALGORITHMS, SPREADS
 from tests.nn.test_layers import IDEAL, PERIPHERIES, REAL, close, gradients

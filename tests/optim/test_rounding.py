@@ -25,9 +25,9 @@ from ohmgrad import (
     Tile,
     convert,
 )
+from ohmgrad.kernels.cpu import digital as cpu_rounding
+from ohmgrad.kernels.reference.digital import MOST, gradient, stochastic_counts, whole_counts_
 from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
-from ohmgrad.pulses import cpu_rounding
-from ohmgrad.pulses.rounding import MOST, gradient, stochastic_counts, whole_counts_
 from ohmgrad.rng import Key, Purpose
 from tests.cases import DEVICES, SETTINGS, SHAPES, factors, start
 from tests.stats import assert_mean, assert_share, assert_variance

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ohmgrad import AnalogSGD, InputError
-from ohmgrad.gradient import FactoredGradient
+from ohmgrad.crossbar.gradient import FactoredGradient
 from ohmgrad.nn import analog_layers
 from tests.crossbar.test_gradient_training import IDEAL, close, loss_of, network, plain, warnings_in, weights
 

@@ -27,7 +27,7 @@ from ohmgrad import (
     TTv2,
     convert,
 )
-from ohmgrad.gradient import FactoredGradient
+from ohmgrad.crossbar.gradient import FactoredGradient
 from ohmgrad.optim import ALGORITHMS
 from ohmgrad.optim.moves import next_columns, next_transfer, to_flip, write_pulses
 from ohmgrad.rng import Key, Purpose, word, words

@@ -13,7 +13,7 @@ from scipy import stats as laws
 
 from ohmgrad import Device, InputError, Noise, SoftBounds
 from ohmgrad.ensemble import AnalogSGD, Arrays, Result, TikiTaka, simulate
-from ohmgrad.pulses import Pulsing
+from ohmgrad.kernels import Pulsing
 from ohmgrad.theory import (
     GradientNoise,
     Prediction,

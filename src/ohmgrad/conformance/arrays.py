@@ -11,7 +11,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..devices import Device, Noise
 from ..errors import InputError
-from ..pulses import Pulsing
+from ..kernels import Pulsing
 
 __all__ = [
     "SEED",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..devices import Device, Elements, draw
-from ..pulses import FIDELITIES
+from ..kernels import FIDELITIES
 from ..rng import Key
 from .arrays import SEED, made, plain, refined, regrained, shares, spread_over
 from .report import Finding, found, skipped

@@ -14,8 +14,8 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..devices import Device
 from ..devices.table import TOLERANCE
+from ..kernels import FIDELITIES
 from ..nn import AnalogLinear
-from ..pulses import FIDELITIES
 from .arrays import SEED, factors, made, plain, quiet, refined, shares, spread_over
 from .report import Finding, found, skipped
 from .stats import bonferroni, z_mean_pair, z_variance_pair

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ..crossbar import Tile
 from ..devices import Device, Noise, SoftBounds, Spread
 from ..errors import InputError
+from ..kernels import Pulsing
 from ..nn import AnalogLinear, convert
 from ..optim import AnalogOptimizer
-from ..pulses import Pulsing
 
 __all__ = ["DEVICE", "LR", "Make", "arrays", "layer_of", "network", "optimizer_of", "same", "step", "weights"]
 

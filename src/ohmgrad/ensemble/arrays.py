@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ..devices import Device, Elements, draw
 from ..errors import InputError, check_integer
-from ..pulses import Pulsing, apply_counts_, pulsed_update_
+from ..kernels import Pulsing, apply_counts_, pulsed_update_
 from ..rng import Key
 from .samples import Samples
 
 if TYPE_CHECKING:
-    from ..pulses.cpu_runs import Packed
+    from ..kernels.cpu.stack import Packed
 
 __all__ = ["Arrays"]
 
@@ -142,7 +142,7 @@ class Arrays:
         if self._one_by_one:
             self._pulse_one_by_one(lines, errors, rate)
         else:
-            from ..pulses.cpu_runs import pulse_runs
+            from ..kernels.cpu.stack import pulse_runs
 
             own = (self.w.numpy(), self._packed, lines.numpy(), errors.numpy(), rate.numpy())
             pulse_runs(*own, self.pulsing, self.updates, self.events.numpy())
@@ -188,7 +188,7 @@ class Arrays:
                 q = torch.where(dw >= 0, self.q_plus(self.w), self.q_minus(self.w))
                 self.w = self.clip(self.w + dw * q)
         else:
-            from ..pulses.cpu_runs import change_runs
+            from ..kernels.cpu.stack import change_runs
 
             change_runs(self.w.numpy(), self._packed, x.numpy(), d.numpy(), lr.numpy())
 
@@ -208,7 +208,7 @@ class Arrays:
             for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
                 apply_counts_(self.w[t : t + 1], elements, counts, fidelity, key, self.updates)
         else:
-            from ..pulses.cpu_runs import count_runs
+            from ..kernels.cpu.stack import count_runs
 
             count_runs(self.w.numpy(), self._packed, counts.numpy(), fidelity, self.updates)
 
@@ -232,8 +232,8 @@ class Arrays:
 
     @cached_property
     def _packed(self) -> Packed:
-        from ..pulses.cpu import FLAT
-        from ..pulses.cpu_runs import ADDITIVE, MULTIPLICATIVE, QUIET, Packed
+        from ..kernels.cpu.stack import ADDITIVE, MULTIPLICATIVE, QUIET, Packed
+        from ..kernels.cpu.update import FLAT
 
         planes, first, width = self._places
         slopes = np.array([(e.slope_up, e.slope_down) for e in self.elements], np.float64)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..devices import Device, SoftBounds
 from ..errors import InputError, check_choice, check_number, shown
-from ..pulses import Pulsing
+from ..kernels import Pulsing
 from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective, WeightNoise
 from .measures import Result

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..pulses.cpu_math import CONTRACT, gauss2, kernel, philox
-from ..pulses.trains import WHOLE
+from ..kernels.cpu.math import CONTRACT, gauss2, kernel, philox
+from ..kernels.pulsing import WHOLE
 from ..rng import Purpose
 
 __all__ = [

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..devices import Device
 from ..errors import InputError, check_integer, is_integer, shown
-from ..pulses import Pulsing
+from ..kernels import Pulsing
 from ..theory.arguments import check_objective, check_samples
 from ..theory.problem import GradientNoise, Objective, WeightNoise
 from .gradients import Gradients

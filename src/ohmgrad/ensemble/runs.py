@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..devices import Device
 from ..errors import InputError, check_integer, shown
-from ..pulses import Pulsing
+from ..kernels import Pulsing
 from ..theory.problem import GradientNoise, WeightNoise
 from .arrays import Arrays
 

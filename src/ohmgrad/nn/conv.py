@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..crossbar.gradient import FactoredGradient
+from ..crossbar.gradient_parts import Part
 from ..eager import uncompiled
 from ..errors import InputError
-from ..gradient import FactoredGradient
-from ..gradient_parts import Part
 from .functional import AnalogLayer, as_float32, first_order, full_precision, layer_product
 
 __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]

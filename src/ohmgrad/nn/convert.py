@@ -12,8 +12,7 @@ from torch import nn
 
 from ..devices import Device
 from ..errors import InputError, check_number
-from ..periphery import Periphery
-from ..pulses import Pulsing
+from ..kernels import Periphery, Pulsing
 from . import states
 from .attention import AnalogMultiheadAttention
 from .choice import choose, patterns

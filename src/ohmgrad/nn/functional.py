@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ..crossbar import Tile, describe
-from ..crossbar_array import NUMBERS, free_array
+from ..crossbar.array import NUMBERS, free_array
+from ..crossbar.gradient import FactoredGradient
+from ..crossbar.gradient_parts import Part
 from ..devices import Device
 from ..errors import InputError, check_integer
-from ..gradient import FactoredGradient
-from ..gradient_parts import Part
 from . import states
 from .blocks import Block, layout
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from ..crossbar import EVENTS
-from ..crossbar_card import arrays_of, card, check_card
-from ..crossbar_sums import Numbers, weighted_sum
+from ..crossbar.card import arrays_of, card, check_card
+from ..crossbar.effective_weight import Numbers, weighted_sum
 from ..errors import InputError
 
 if TYPE_CHECKING:

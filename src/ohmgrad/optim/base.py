@@ -15,11 +15,11 @@ from torch.optim.sgd import sgd
 from torch.utils.hooks import RemovableHandle
 
 from ..crossbar import EVENTS, Tile, tiles_of
-from ..crossbar_card import card
+from ..crossbar.card import card
+from ..crossbar.gradient import FactoredGradient
+from ..crossbar.gradient_parts import as_factors
 from ..eager import uncompiled
 from ..errors import InputError, check_number
-from ..gradient import FactoredGradient
-from ..gradient_parts import as_factors
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import refuse_process_group, watch_other_optimizers
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
-from ..pulses.rounding import most_counts
+from ..kernels.reference.digital import most_counts
 from ..rng import Purpose
 from .base import AnalogOptimizer
 from .moves import check_whole

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_choice, check_integer, check_number
-from ..pulses import Pulsing
+from ..kernels import Pulsing
 from ..rng import Purpose, word, words
 from .base import AnalogOptimizer
 

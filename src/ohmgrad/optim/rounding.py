@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import InputError, check_number, shown
-from ..pulses import rounding
+from ..kernels.reference import digital as rounding
 from ..rng import Purpose
 from .states import check_plane
 
@@ -49,7 +49,7 @@ def by_chance(tile: Tile, v: Tensor, most: int, purpose: int = Purpose.ROUNDING)
     """
     v, number = v.contiguous(), tile.count("updates")
     if tile.backend_name == "numba":
-        from ..pulses import cpu_rounding as cpu
+        from ..kernels.cpu import digital as cpu
 
         return cpu.stochastic_counts(v, tile.key, number, most, purpose)
     return rounding.stochastic_counts(v, tile.key, number, most, purpose)
@@ -75,7 +75,7 @@ def send_whole_pulses(
     x, d = _factors(x, d)
     whole = rows is None or bool(rows)
     if _fused(tile):
-        from ..pulses import cpu_rounding as cpu
+        from ..kernels.cpu import digital as cpu
 
         tile.sync()
         sends = np.ones(tile.shape[0], np.uint8)
@@ -133,7 +133,7 @@ def round_to_pulses(
     x, d = _factors(x, d)
     pulses = rate / tile.device.dw_min
     if _fused(tile):
-        from ..pulses import cpu_rounding as cpu
+        from ..kernels.cpu import digital as cpu
 
         tile.sync()
         sends = np.ones(tile.shape[0], np.uint8)
@@ -163,7 +163,7 @@ def _fused(tile: Tile) -> bool:
 def _gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
     """d^T x, (rows, cols), in the order of the samples: a convolution has thousands of them."""
     if tile.backend_name == "numba":
-        from ..pulses import cpu_rounding as cpu
+        from ..kernels.cpu import digital as cpu
 
         return cpu.gradient(x, d)
     return rounding.gradient(x, d)

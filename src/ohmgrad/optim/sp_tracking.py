@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..crossbar_sums import Numbers
+from ..crossbar.effective_weight import Numbers
 from ..errors import check_number
 from .base import AnalogOptimizer
 from .moves import (

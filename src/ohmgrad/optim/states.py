@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..crossbar_card import arrays_of, check_card
+from ..crossbar.card import arrays_of, check_card
 from ..errors import InputError
 
 __all__ = ["AsItIs", "by_tile", "check_kept", "check_plane"]

@@ -10,8 +10,8 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from ..crossbar import tiles_of
+from ..crossbar.gradient import FactoredGradient
 from ..errors import InputError
-from ..gradient import FactoredGradient
 
 __all__ = ["refuse_process_group", "watch_other_optimizers"]
 

@@ -15,7 +15,7 @@ import torch
 from ..crossbar import Tile
 from ..devices import Device, draw
 from ..errors import InputError
-from ..pulses import Pulsing
+from ..kernels import Pulsing
 from ..rng import Key
 from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED, look
 from .tables import point_in_words

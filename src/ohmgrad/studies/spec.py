@@ -23,12 +23,11 @@ from ..errors import (
     python_numbers,
     shown,
 )
+from ..kernels import FIDELITIES, NOISY_PERIPHERY, Periphery, Pulsing
 from ..models import build, check_model
 from ..models.vision import IMAGENET, check_weights_name, is_vision
 from ..nn import convert
 from ..optim import registry
-from ..periphery import NOISY_PERIPHERY, Periphery
-from ..pulses import FIDELITIES, Pulsing
 from ..yaml_text import read_yaml
 from .groups import check_factors, parameter_groups
 from .images import AUGMENTATIONS

@@ -9,7 +9,7 @@ from ohmgrad import Pulsing
 from ohmgrad.crossbar import Tile
 from ohmgrad.devices import Device, SoftBounds
 from ohmgrad.ensemble import ResidualLearning, grid, simulate
-from ohmgrad.periphery import Periphery
+from ohmgrad.kernels.periphery import Periphery
 from ohmgrad.studies.papers.least_squares import problem
 from ohmgrad.studies.papers.one_layer import digital_start, train
 from ohmgrad.studies.papers.wu_2025_s1 import TRANSFER_BL, ByColumns

@@ -19,7 +19,7 @@ import numpy as np
 from ...devices import SoftBounds
 from ...ensemble import AnalogSGD, TikiTaka, grid, soft_bounds
 from ...errors import InputError
-from ...pulses import Pulsing
+from ...kernels import Pulsing
 from ...style import look
 from ...theory import GradientNoise, Prediction, analog_sgd, tiki_taka
 from ..study import Claim, Columns, Part, Study, claim, interval

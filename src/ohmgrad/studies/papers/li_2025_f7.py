@@ -24,9 +24,9 @@ import torch
 
 from ...devices import Device, Noise, SoftBounds, Spread
 from ...errors import InputError
+from ...kernels import Pulsing
 from ...nn import AnalogLinear
 from ...optim import MultiTile
-from ...pulses import Pulsing
 from ..settings import at_least_two
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 

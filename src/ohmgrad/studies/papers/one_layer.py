@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from ...devices import Device
+from ...kernels import Periphery, Pulsing
 from ...nn import AnalogLinear
 from ...optim import AnalogSGD
-from ...periphery import Periphery
-from ...pulses import Pulsing
 
 __all__ = ["digital_start", "train"]
 

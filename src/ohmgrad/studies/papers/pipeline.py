@@ -33,9 +33,9 @@ from torch import Tensor, nn
 from ...datasets import DATASETS, Dataset, batches, load
 from ...devices import ConstantStep, Device, Noise, SoftBounds, Spread
 from ...errors import InputError, check_choice
+from ...kernels import Pulsing
 from ...nn import analog_layers, convert
 from ...optim import AnalogSGD
-from ...pulses import Pulsing
 from ...style import BLACK, BLUE, RED, look
 from ..settings import at_least_two
 from ..study import Claim, Columns, Part, Study, claim, interval, where

@@ -25,7 +25,7 @@ import numpy as np
 from ...devices import Device, SoftBounds
 from ...ensemble import AnalogSGD, Digital, grid
 from ...errors import InputError
-from ...pulses import Pulsing
+from ...kernels import Pulsing
 from ...style import BLACK, BLUE, GREEN, ORANGE, RED
 from ...theory import GradientNoise, WeightNoise, analog_sgd, digital_sgd
 from ..settings import at_least_two

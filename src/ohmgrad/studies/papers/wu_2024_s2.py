@@ -28,7 +28,7 @@ import torch
 from ...devices import SoftBounds
 from ...ensemble import AnalogSGD, Digital, grid, soft_bounds
 from ...errors import InputError
-from ...pulses import Pulsing
+from ...kernels import Pulsing
 from ...style import BLACK, BLUE, ORANGE, RED
 from ...theory import GradientNoise, Quadratic, WeightNoise, analog_sgd
 from ..study import Claim, Columns, Part, Study, claim, interval

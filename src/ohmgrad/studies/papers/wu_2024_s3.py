@@ -34,8 +34,7 @@ from torch import Tensor
 from ...devices import Device, SoftBounds
 from ...ensemble import AnalogSGD, Digital, grid
 from ...errors import InputError
-from ...periphery import Periphery
-from ...pulses import Pulsing
+from ...kernels import Periphery, Pulsing
 from ...style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
 from ...theory import WeightNoise, analog_sgd
 from ..settings import at_least_two

@@ -34,7 +34,7 @@ from torch import Tensor
 from ...devices import Device, SoftBounds
 from ...ensemble import AnalogSGD, ResidualLearning, Runs, Samples, grid
 from ...errors import InputError
-from ...pulses import Pulsing
+from ...kernels import Pulsing
 from ...style import BLUE, GREEN, ORANGE, RED, look
 from ..study import Claim, Columns, Part, Study, claim, interval
 from .least_squares import columns_of, curve, problem, tails

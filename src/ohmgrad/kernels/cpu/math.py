@@ -1,0 +1,259 @@
+"""Scalar building blocks of the Numba kernels, written so that LLVM turns their loops into vectors.
+
+Everything here is inlined into loops over lines or cells. Two habits keep those loops vectorised:
+values are loaded before they are selected (a select between two loads becomes a gather), and 32-bit
+integers are cast back after every operation (Numba widens them to 64 bits).
+"""
+
+# pyright: reportUnreachable=false, reportCallIssue=false, reportArgumentType=false
+# pyright: reportAttributeAccessIssue=false
+# (Numba's types are callable and its intrinsics are typed by the compiler, not by pyright)
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite.ir as ir
+import numba
+import numpy as np
+import platformdirs
+import torch
+from numba import njit, types
+from numba.core import config
+from numba.extending import intrinsic
+
+__all__ = [
+    "CONTRACT",
+    "SOURCES",
+    "UPDATE_NOISE",
+    "as_float",
+    "as_int",
+    "cache_key",
+    "exp2m1",
+    "gauss2",
+    "gauss_list",
+    "gauss_row",
+    "kernel",
+    "lent",
+    "log2_1p",
+    "philox",
+    "popcount",
+    "sources",
+]
+
+
+#: files below the package that kernels take code or numbers from, as patterns
+SOURCES = ("rng.py", "kernels/*.py", "kernels/reference/*.py", "kernels/cpu/*.py", "ensemble/*.py")
+CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
+
+u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
+
+UPDATE_NOISE = u32(3)  # ohmgrad.rng.Purpose
+
+
+def sources(package: Path) -> list[Path]:
+    """The files of `SOURCES`, in a fixed order."""
+    return sorted({path for pattern in SOURCES for path in package.glob(pattern)})
+
+
+def cache_key(package: Path) -> str:
+    """Short name of what is in all kernel sources.
+
+    Numba's own rule looks only at the file that holds a kernel, so that after an edit or an upgrade
+    further down the chain it would go on running the old code.
+    """
+    content = hashlib.sha256()
+    for path in sources(package):
+        text = path.read_bytes()
+        content.update(f"{path.relative_to(package).as_posix()} {len(text)}\n".encode() + text)
+    return content.hexdigest()[:16]
+
+
+def _cache_folder() -> str:
+    """Folder of the compiled kernels: one per content of their sources."""
+    root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
+    return str(Path(root) / f"kernels-{cache_key(Path(__file__).parents[2])}")
+
+
+_CACHE = _cache_folder()
+
+
+def kernel(**options: Any) -> Callable[[Callable], Callable]:
+    """Compile with the options of every kernel: cached, without the GIL, and with NumPy's error model
+    (a division that may raise never becomes a vector instruction)."""
+
+    def compile_later(function: Callable) -> Callable:
+        before, config.CACHE_DIR = config.CACHE_DIR, _CACHE
+        try:
+            return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        finally:
+            config.CACHE_DIR = before
+
+    return compile_later
+
+
+def threads() -> int:
+    """Threads that a kernel may take: as many as torch may. To be asked before every parallel kernel.
+
+    Numba's OpenMP threads are torch's, and starting them sets torch's number of threads to Numba's. So one
+    setting, torch's, rules both; and with one thread no parallel kernel may run.
+    """
+    number = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)
+    if number > 1 and number != numba.get_num_threads():
+        numba.set_num_threads(number)
+    return number
+
+
+@intrinsic
+def popcount(typingctx: Any, value: Any) -> Any:
+    """Number of set bits of a uint32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint32(types.uint32), codegen
+
+
+@intrinsic
+def as_float(typingctx: Any, value: Any) -> Any:
+    """The float32 with the bits of an int32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+@intrinsic
+def as_int(typingctx: Any, value: Any) -> Any:
+    """The int32 with the bits of a float32."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@intrinsic
+def lent(typingctx: Any, array: Any) -> Any:
+    """The same array without a count of its references, which slices otherwise change atomically.
+
+    In a loop over small rows this takes as long as the work. The array must be held by the caller of
+    the function that lends it.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        view = context.make_array(array)(context, builder, value=args[0])
+        view.meminfo = ir.Constant(view.meminfo.type, None)
+        return view._getvalue()
+
+    return array(array), codegen
+
+
+@njit(inline="always")
+def philox(c0, c1, c2, c3, k0, k1):
+    """Four words of Philox4x32-10; all arguments uint32. See `ohmgrad.rng.philox`."""
+    for _ in range(10):
+        p0 = u64(0xD2511F53) * u64(c0)
+        p1 = u64(0xCD9E8D57) * u64(c2)
+        h0 = u32(p0 >> u64(32))
+        h1 = u32(p1 >> u64(32))
+        c0 = u32(h1 ^ u32(c1 ^ k0))
+        c1 = u32(p1)
+        c2 = u32(h0 ^ u32(c3 ^ k1))
+        c3 = u32(p0)
+        k0 = u32(k0 + u32(0x9E3779B9))
+        k1 = u32(k1 + u32(0xBB67AE85))
+    return c0, c1, c2, c3
+
+
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def exp2m1(y):
+    """2^y - 1 in float32, relatively accurate near y = 0; y is kept in [-126, 126]."""
+    y = min(max(y, f32(-126)), f32(126))
+    k = np.rint(y)
+    r = y - k  # Taylor series of 2^r - 1 on [-1/2, 1/2]
+    p = f32(1.5252734e-5) * r + f32(1.5403530e-4)
+    p = p * r + f32(1.3333558e-3)
+    p = p * r + f32(9.6181291e-3)
+    p = p * r + f32(5.5504109e-2)
+    p = p * r + f32(2.4022651e-1)
+    p = p * r + f32(6.9314718e-1)
+    p = p * r
+    two_k = as_float(i32((i32(k) + i32(127)) << i32(23)))
+    return (two_k - f32(1)) + two_k * p
+
+
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def log2_1p(x):
+    """log2(1 + x) in float32 for -1/2 <= x <= 1/2, relatively accurate near x = 0."""
+    t = x / (f32(2) + x)  # log(1+x) = 2 artanh(t)
+    s = t * t
+    p = f32(1 / 13) * s + f32(1 / 11)
+    p = p * s + f32(1 / 9)
+    p = p * s + f32(1 / 7)
+    p = p * s + f32(1 / 5)
+    p = p * s + f32(1 / 3)
+    p = p * s + f32(1)
+    return f32(2.8853900817779268) * t * p
+
+
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def gauss2(a, b) -> Any:
+    """Two standard normal float32 numbers from two uint32 words (Box-Muller)."""
+    u = (f32(a) + f32(0.5)) * f32(2.0**-32)
+    bits = as_int(u)
+    e = i32(i32(bits - i32(0x3F3504F3)) >> i32(23))
+    m = as_float(i32(bits - i32(e << i32(23))))  # in [sqrt(1/2), sqrt(2))
+    t = (m - f32(1)) / (m + f32(1))
+    s = t * t
+    p = f32(1 / 9) * s + f32(1 / 7)
+    p = p * s + f32(1 / 5)
+    p = p * s + f32(1 / 3)
+    p = p * s + f32(1)
+    log_u = f32(e) * f32(0.6931471805599453) + f32(2) * t * p
+    radius = np.sqrt(max(f32(-2) * log_u, f32(0)))
+
+    quarter = u32(u32(b + u32(0x20000000)) >> u32(30))
+    r = f32(i32(u32(b - u32(quarter << u32(30))))) * f32(1.4629180792671596e-9)  # 2 pi / 2^32
+    s = r * r
+    sin = f32(2.7557319e-6) * s - f32(1.9841270e-4)
+    sin = sin * s + f32(8.3333333e-3)
+    sin = sin * s - f32(1.6666667e-1)
+    sin = sin * s * r + r
+    cos = f32(2.4801587e-5) * s - f32(1.3888889e-3)
+    cos = cos * s + f32(4.1666667e-2)
+    cos = cos * s - f32(0.5)
+    cos = cos * s + f32(1)
+    odd = u32(quarter & u32(1)) != u32(0)
+    c = sin if odd else cos
+    d = cos if odd else sin
+    c = -c if u32(u32(quarter + u32(1)) & u32(2)) != u32(0) else c
+    d = -d if u32(quarter & u32(2)) != u32(0) else d
+    return radius * c, radius * d
+
+
+@kernel(fastmath=CONTRACT)
+def gauss_row(r, step, purpose, k0, k1, z):
+    """The standard normal numbers of `rng.gaussians` of all cells of row r; z is padded to fours."""
+    group = z.shape[0] // 4
+    za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
+    for g in range(group):
+        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
+        za[g], zb[g] = gauss2(a, b)
+        zc[g], zd[g] = gauss2(c, d)
+
+
+@kernel(fastmath=CONTRACT)
+def gauss_list(r, n, group, step, purpose, k0, k1, columns, z):
+    """The numbers of `gauss_row` of the first n listed cells of row r; group: a quarter of the padded row."""
+    for i in range(n):
+        j = columns[i]
+        lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
+        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)
+        late = lane >= i32(2)
+        one, two = gauss2(c if late else a, d if late else b)
+        z[i] = two if (lane & i32(1)) != i32(0) else one
