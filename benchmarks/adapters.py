@@ -37,18 +37,18 @@ DEVICE = og.Device(
 RANKS = (1, 2, 4)
 
 
-def fit(model: nn.Module, data: og.data.Dataset, lr: float, epochs: int, seed: int) -> None:
+def fit(model: nn.Module, data: og.datasets.Dataset, lr: float, epochs: int, seed: int) -> None:
     """Adam on what is not frozen."""
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
     for epoch in range(epochs):
         model.train()
-        for x, y in og.data.batches(data.train_x, data.train_y, 64, seed=seed, epoch=epoch):
+        for x, y in og.datasets.batches(data.train_x, data.train_y, 64, seed=seed, epoch=epoch):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x), y).backward()
             optimizer.step()
 
 
-def run(data: og.data.Dataset, seed: int) -> dict[str, float]:
+def run(data: og.datasets.Dataset, seed: int) -> dict[str, float]:
     """Test accuracies in %."""
 
     def accuracy(model: nn.Module) -> float:
@@ -85,7 +85,7 @@ def run(data: og.data.Dataset, seed: int) -> dict[str, float]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    data = og.data.load("mnist").first(10_000)
+    data = og.datasets.load("mnist").first(10_000)
     rows = [run(data, seed) for seed in range(int(sys.argv[1]) if len(sys.argv) > 1 else 3)]
     for name in rows[0]:
         mean, low, _ = interval(np.array([row[name] for row in rows]))

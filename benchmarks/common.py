@@ -67,11 +67,11 @@ def interleaved(works: Mapping[str, Callable[[], object]], *, rounds: int = 7) -
 def batches(size: int, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """MNIST minibatches; made-up images with as many silent pixels if the data is not at hand."""
     try:
-        from ohmgrad import data
+        from ohmgrad import datasets
 
         if not os.environ.get("OHMGRAD_DATA"):
             raise og.InputError("no local data")
-        mnist = data.load("mnist")
+        mnist = datasets.load("mnist")
         x, y = mnist.train_x[: size * count], mnist.train_y[: size * count]
     except og.InputError:
         print("(OHMGRAD_DATA is not set: made-up images, 81 % of the pixels zero as in MNIST)")

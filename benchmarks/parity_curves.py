@@ -18,7 +18,7 @@ from scipy import stats
 from torch import nn
 
 import ohmgrad as og
-from ohmgrad import data
+from ohmgrad import datasets
 from ohmgrad.devices.presets import preset
 from parity_peer import peer_device
 
@@ -153,7 +153,7 @@ def _theirs(algorithm: Algorithm, seed: int) -> tuple[nn.Module, Any]:
 
 def _train(model: nn.Module, optimizer: Any, seed: int) -> tuple[float, float]:
     """Mean training loss of the last epoch, and test accuracy."""
-    digits = data.load("digits")
+    digits = datasets.load("digits")
     x, y = digits.train_x.flatten(1), digits.train_y
     generator = torch.Generator().manual_seed(seed)
     losses: list[float] = []

@@ -14,8 +14,9 @@ import torch
 from rich.progress import track
 
 import ohmgrad as og
-from ohmgrad import gpt, text
+from ohmgrad.datasets import text
 from ohmgrad.devices.presets import preset
+from ohmgrad.models import gpt
 
 ALGORITHMS = {
     "adam": (None, 3e-3),

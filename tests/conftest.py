@@ -28,6 +28,6 @@ def threads() -> Iterator[None]:
 @pytest.fixture
 def small_cifar_and_no_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """CIFAR files of few images; and OHMGRAD_DATA is not set, but for tests of the real files."""
-    monkeypatch.setattr("ohmgrad.data._CIFAR_RECORDS", {"cifar10": (4, 4), "cifar100": (20, 4)})
+    monkeypatch.setattr("ohmgrad.datasets.images._CIFAR_RECORDS", {"cifar10": (4, 4), "cifar100": (20, 4)})
     if "real" not in request.node.name:
         monkeypatch.delenv("OHMGRAD_DATA", raising=False)

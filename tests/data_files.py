@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from ohmgrad import InputError, data
+from ohmgrad import InputError, datasets
 
 __all__ = [
     "ARCHIVE",
@@ -78,12 +78,12 @@ def write(folder: Path, files: dict[str, bytes], ending: str = "") -> Path:
 def message(name: str, **options: Any) -> str:
     """The error of a loading that must fail; it is one line."""
     with pytest.raises(InputError) as error:
-        data.load(name, **options)
+        datasets.load(name, **options)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def check_cifar(loaded: data.Dataset, files: dict[str, bytes]) -> None:
+def check_cifar(loaded: datasets.Dataset, files: dict[str, bytes]) -> None:
     mean, std = np.array([0.4914, 0.4822, 0.4465]), np.array([0.2470, 0.2435, 0.2616])
     assert loaded.shape == (3, 32, 32)
     for x, y, names in (

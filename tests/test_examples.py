@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-#: all but the GPT's, which test_gpt.py runs
+#: all but the GPT's, which models/test_gpt.py runs
 EXAMPLES = [
     p for p in sorted((Path(__file__).parent.parent / "examples").glob("*.py")) if p.stem != "train_gpt"
 ]

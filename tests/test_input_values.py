@@ -15,16 +15,16 @@ import yaml
 
 import ohmgrad as og
 from ohmgrad import ensemble, theory
-from ohmgrad.data import batches, load
+from ohmgrad.datasets import batches, load
+from ohmgrad.datasets.text import windows
 from ohmgrad.devices import OneSided, Reference, Retention, Stuck, draw
 from ohmgrad.ensemble import simulate
 from ohmgrad.errors import InputError, shown
-from ohmgrad.gpt import GPT, sample
 from ohmgrad.models import build
+from ohmgrad.models.gpt import GPT, sample
 from ohmgrad.optim import MultiTile, calibrate_symmetric_points
 from ohmgrad.rng import Key
 from ohmgrad.studies import RunSpec
-from ohmgrad.text import windows
 
 DEVICE = og.Device(og.SoftBounds.symmetric(0.6), dw_min=0.01)
 PROBLEM = theory.Quadratic(torch.eye(1), torch.tensor([0.3]))

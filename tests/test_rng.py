@@ -10,7 +10,7 @@ import torch
 
 from ohmgrad.kernels.cpu import math as cpu_math
 from ohmgrad.rng import Key, Purpose, gaussians, philox, words
-from stats import Z, assert_mean, assert_normal, assert_share, assert_variance
+from tests.stats import Z, assert_mean, assert_normal, assert_share, assert_variance
 
 #: counter, key, words: Salmon et al., SC 2011, Random123's kat_vectors
 KNOWN = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import stats
+from tests import stats
 
 N = 100_000
 LAWS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {  # all of mean 0 and variance 1

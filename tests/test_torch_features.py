@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from features import Feature, Group
 from ohmgrad import InputError
-from torch_features import MODULES, page
+from tests.features import Feature, Group
+from tests.torch_features import MODULES, page
 
 HERE = Path(__file__).parent
 FEATURES = [
@@ -28,7 +28,7 @@ def test_a_feature_does_what_the_page_says(feature: Feature) -> None:
 
 def test_the_page_is_what_the_rows_give() -> None:
     path = HERE.parent / "docs/pytorch.md"
-    assert path.read_text() == page(), "write it anew: python tests/torch_features.py > docs/pytorch.md"
+    assert path.read_text() == page(), "write it anew: python -m tests.torch_features > docs/pytorch.md"
 
 
 def test_every_file_of_rows_is_on_the_page() -> None:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import ohmgrad
-from cases import MEMORIES
 from ohmgrad import AGAD, Device, Noise, SoftBounds, Spread, TikiTaka
 from ohmgrad.nn import analog_layers
+from tests.cases import MEMORIES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

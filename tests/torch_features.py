@@ -1,8 +1,9 @@
-"""Writes the page about scripts in PyTorch: `python tests/torch_features.py > docs/pytorch.md`."""
+"""Writes the page about scripts in PyTorch: `python -m tests.torch_features > docs/pytorch.md`."""
 
 from __future__ import annotations
 
-from features import (
+from ohmgrad import InputError
+from tests.features import (
     REFUSED,
     averages,
     checkpoints,
@@ -18,7 +19,6 @@ from features import (
     workers,
     wrappers,
 )  # fmt: skip
-from ohmgrad import InputError
 
 MODULES = (
     loop, gradients, tensors, weights, schedules, precision, averages, checkpoints, layers, wrappers,

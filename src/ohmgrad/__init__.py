@@ -1,6 +1,6 @@
 """ohmgrad: train neural networks on simulated analog in-memory hardware, at pulse fidelity."""
 
-from . import data
+from . import datasets
 from .crossbar import Tile
 from .devices import (
     ConstantStep,
@@ -100,7 +100,7 @@ __all__ = [
     "Tile",
     "__version__",
     "convert",
-    "data",
+    "datasets",
     "hold",
     "to_digital",
 ]

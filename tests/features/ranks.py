@@ -19,13 +19,13 @@ from . import X, Y, digital_weights, ideal, loss_of, mlp, step, trained
 
 __all__ = ["raise_from_ranks", "ranks"]
 
-CODE = "import sys; from features.ranks import work; work(int(sys.argv[1]), sys.argv[2])"
+CODE = "import sys; from tests.features.ranks import work; work(int(sys.argv[1]), sys.argv[2])"
 
 
 @functools.cache
 def ranks() -> dict[str, Any]:
     """Results of `work`, the same on both ranks."""
-    here = str(Path(__file__).parent.parent)
+    here = str(Path(__file__).parents[2])
     with tempfile.TemporaryDirectory() as folder:
         started = [
             subprocess.Popen([sys.executable, "-W", "ignore", "-c", CODE, str(rank), folder], cwd=here)

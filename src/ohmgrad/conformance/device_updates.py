@@ -97,7 +97,7 @@ def batches(device: Device) -> Finding:
     towards = (ends[0] - start).sign()
     worst = 0.0
     # what only the reference runs takes every pulse one by one at both, and slowly
-    slow = tile.backend_name == "reference"
+    slow = tile.cells.backend == "reference"
     for fidelity in FIDELITIES[1 : 2 if slow else 3]:
         tile = made(bare, fidelity, (24, 24))
         means: list[list[float]] = []
@@ -175,7 +175,7 @@ def backends(device: Device) -> Finding:
     steep that they amplify rounding.
     """
     bare, off = plain(device)
-    fast = made(bare, shape=(37, 53)).backend_name
+    fast = made(bare, shape=(37, 53)).cells.backend
     if fast == "reference":
         return skipped("only the reference backend runs such a response")
     worst, events, reach = 0.0, True, 1.0

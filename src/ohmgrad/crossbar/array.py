@@ -5,18 +5,17 @@ from __future__ import annotations
 import abc
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..devices import Device, Elements, draw
 from ..devices.elements import check_shape
 from ..errors import InputError, check_integer
-from ..kernels import Periphery, Pulsing, ops
+from ..kernels import Cells, Periphery, Pulsing, ops
+from ..kernels.checks import check_weights
 from ..rng import Key
 from .effective_weight import Numbers
 from .memory import Hidden
@@ -78,13 +77,6 @@ def free_array(seed: int, tiles: int) -> int:
     return first * NUMBERS
 
 
-@cache
-def _fingerprint() -> Callable[[np.ndarray, int], int]:
-    from ..kernels.cpu.fingerprint import fingerprint  # numba takes half a second to import
-
-    return fingerprint
-
-
 def tiles_of(parameter: Tensor) -> list[Tile]:
     """The tiles that hold a parameter, in order; empty for a digital parameter."""
     found: list[Tile] = []
@@ -123,8 +115,8 @@ class AbstractArray(abc.ABC):
         self.count_in(torch.zeros(len(EVENTS), dtype=torch.int64))
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
-        self.elements: Elements = draw(device, (self.weight.shape[0], self.weight.shape[1]), self.key)
-        self.backend_name = ops.backend_for(self.owner, self.elements, backend)
+        self._draw()
+        check_weights(self.owner)
         #: what the elements hold where that is not the weights, see `crossbar_memory`; empty if it is
         self.memory: dict[str, Any] = {}
         #: what lies around the elements' responses; None for a device that only answers pulses
@@ -132,7 +124,7 @@ class AbstractArray(abc.ABC):
         #: version, place and fingerprint of the weights as the last primitive left them
         self._left: tuple[int, int, int] | None = None
         self._place: int | None = None
-        self._bits: np.ndarray | None = None
+        self._bits: Tensor | None = None
         self._every = 1
         if not device.memoryless:
             self._hide().begin(self._tile)
@@ -143,7 +135,14 @@ class AbstractArray(abc.ABC):
             self._take_over()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_left": self._unchanged(), "_place": None, "_bits": None, "_numbers": None}
+        return {
+            **vars(self),
+            "_left": self._unchanged(),
+            "_place": None,
+            "_bits": None,
+            "updates": None,
+            "pulses": None,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
         vars(self).update(state)
@@ -170,9 +169,14 @@ class AbstractArray(abc.ABC):
     def renumber(self, array: int) -> None:
         """Take the elements and random numbers of another array; the weights are to be loaded anew."""
         self.key = Key(self.key.seed, array)
-        self.elements = draw(self.device, self.shape, self.key)
+        self._draw()
         if self.hidden is not None:
             self._hide()
+
+    def _draw(self) -> None:
+        shape = self.weight.shape[0], self.weight.shape[1]
+        self.elements: Elements = draw(self.device, shape, self.key)
+        self.cells = Cells.of(self.elements, self.key, self.backend)
 
     def check_bindable(self, owner: Tensor) -> None:
         """Raise InputError unless `owner` can hold this tile's weights: in type, shape and range, and no
@@ -187,7 +191,7 @@ class AbstractArray(abc.ABC):
         self.check_held(self.part_of(owner))
 
     def _check_layout(self, owner: Tensor) -> None:
-        ops.backend_for(owner, self.elements, self.backend)
+        check_weights(owner)
         if self.part_of(owner).shape != self.shape:
             raise InputError(f"weight is {tuple(owner.shape)}, but its tile is {self.shape}: keep its shape")
 
@@ -210,22 +214,23 @@ class AbstractArray(abc.ABC):
 
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened."""
-        return self._numbers[_AT[name]]
+        return int(self.events[_AT[name]])
+
+    def counter(self, name: str) -> Tensor:
+        """The count of an event of `EVENTS`, int64 (0-d), sharing memory with `events`."""
+        return self.events[_AT[name]]
 
     def count_events(self, **events: int | Tensor) -> None:
-        """Add to counts of `EVENTS`."""
-        numbers = self._numbers
+        """Add to counts of `EVENTS`, without asking for their values."""
         for name, number in events.items():
-            if isinstance(number, Tensor):
-                self.events[_AT[name]] += number
-            else:
-                numbers[_AT[name]] += number
+            self.events[_AT[name]] += number
 
     def count_in(self, events: Tensor) -> None:
         """Go on counting in `events`, int64 (len(EVENTS),): what a checkpoint holds is counted in place."""
         #: counts of `EVENTS`, in that order; they also address the random numbers of the next update
         self.events = events
-        self._numbers = events.numpy().data  # the same memory: it takes numbers in a hundredth of the time
+        #: number of the next update, int64 (0-d); and pulses up and down, line toggles, slots: int64 (4,)
+        self.updates, self.pulses = events[_AT["updates"]], events[1:5]
 
     def count_from(self, events: Any) -> None:
         """Go on from `events`, integers; what an earlier version did not count starts at 0.
@@ -271,7 +276,7 @@ class AbstractArray(abc.ABC):
 
     def _hide(self) -> Hidden:
         self._place = None  # from here on all cells are compared, see `_look`
-        self.hidden = Hidden(self.device, self.elements, self.key, self.backend_name)
+        self.hidden = Hidden(self.device, self.cells)
         return self.hidden
 
     def _look(self) -> tuple[int, int, int]:
@@ -289,12 +294,12 @@ class AbstractArray(abc.ABC):
         if place != self._place:
             self._check_layout(owner)
             self._place = place
-            self._bits = self.weight.numpy().view(np.uint32) if isinstance(owner, nn.Parameter) else None
+            self._bits = self.weight if isinstance(owner, nn.Parameter) else None
             # a write that goes unseen is lost where elements hold more than the weights, else not clipped
             whole = self.hidden is not None
             cells = self.weight.numel()
             self._every = 1 if whole or cells <= MANY_CELLS else 1 + cells // (2 * FEW_CELLS) * 2
-        seen = 0 if self._bits is None else _fingerprint()(self._bits, self._every)
+        seen = 0 if self._bits is None else ops.fingerprint(self._bits, self._every)
         return owner._version, place, seen
 
     def _unchanged(self) -> bool:
@@ -365,7 +370,7 @@ class AbstractArray(abc.ABC):
         elements then hold `w`.
         """
         if memory:
-            hidden = self.hidden or Hidden(self.device, self.elements, self.key, self.backend_name)
+            hidden = self.hidden or Hidden(self.device, self.cells)
             hidden.check(self._tile, memory)
             seen = hidden.seen(memory)
             if seen is not None and torch.equal(seen, w):

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..devices import Device, Elements, Reference
+from ..devices import Device, Reference
 from ..errors import InputError
-from ..kernels import Pulsing, apply_counts_, pulsed_update_
-from ..kernels.counts import Pulses, listed, renew_normals_, update_counts
-from ..rng import Key, Purpose, gaussians
+from ..kernels import Cells, Pulsing, ops
+from ..kernels.checks import check_counts, raise_too_many
+from ..kernels.counts import Pulses, listed
+from ..rng import Purpose, gaussians
 from .sides import Side, draw_side, drive, minus_side, pass_time, refresh_key
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ class Hidden:
     Knows no state: that is `Tile.memory`. The tile comes as an argument, so that copies need no care.
     """
 
-    def __init__(self, device: Device, elements: Elements, key: Key, backend: str) -> None:
-        self.device, self.backend, self.numba = device, backend, backend == "numba"
+    def __init__(self, device: Device, cells: Cells) -> None:
+        self.device = device
         self.pair = device.pair is not None
-        self.sides = [draw_side(device, "plus" if self.pair else "persistent", elements, key)]
+        self.sides = [draw_side(device, "plus" if self.pair else "persistent", cells)]
         if self.pair:
-            self.sides.append(minus_side(device, elements.shape, key))
+            self.sides.append(minus_side(device, cells))
         self.noise = device.write_noise * device.dw_min
         #: whether it matters which elements an update pulses
         self.minds_pulses = bool(self.noise) or self.sides[0].nu is not None
@@ -144,9 +145,13 @@ class Hidden:
         for side in self.sides:
             side.pin(self.plane(tile, side))
         if touched is not None and "noise" in memory:
-            step = int(memory["refreshes"]) if refresh else tile.count("updates")
-            key = refresh_key(tile.key) if refresh else tile.key
-            renew_normals_(memory["noise"], touched, self.noise, step, Purpose.WRITE_NOISE, key, self.numba)
+            step, cells = tile.updates, tile.cells
+            if refresh:
+                step, cells = (
+                    memory["refreshes"],
+                    Cells.of(tile.elements, refresh_key(tile.key), cells.backend),
+                )
+            ops.normals_(memory["noise"], cells, step, Purpose.WRITE_NOISE, self.noise, touched)
         if "fixed" in memory:
             self._put_back(tile)
         if self.pair:
@@ -249,35 +254,39 @@ class Hidden:
 
     # --- what primitives do ------------------------------------------------------------------------
 
-    def pulse(self, tile: Tile, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing) -> list[int]:
-        """As `pulsed_update_`; returns its events."""
-        step, elements = tile.count("updates"), self.sides[0].elements
+    def pulse(self, tile: Tile, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing) -> None:
+        """As `ops.pulsed_update_`."""
+        step, cells = tile.updates, self.sides[0].cells
         if self.pair:
-            counts = update_counts(elements, x, d, lr, pulsing, tile.key, step, self.numba)
+            counts = ops.count_pulses(cells, x, d, lr, pulsing, step, tile.pulses)
             if pulsing.fidelity == "mean":
                 self._change(tile, x.double(), d.double(), lr)
             else:
                 self._drive(tile, counts.up, counts.down, step, pulsing.fidelity)
             self._pulsed(tile, counts.up, counts.down)
-            return counts.events
+            return
         held = self.plane(tile, self.sides[0])
         touched = torch.zeros(tile.shape, dtype=torch.bool) if self.minds_pulses else None
-        events = pulsed_update_(held, elements, x, d, lr, pulsing, tile.key, step, self.backend, touched)
+        ops.pulsed_update_(held, cells, x, d, lr, pulsing, step, tile.pulses, touched)
         if touched is not None:
             self._renew_ages(tile, touched)
         self.show(tile, touched)
-        return events
 
     def apply_counts(self, tile: Tile, n: Tensor) -> None:
-        """As `apply_counts_`; in a pair pulses down go up on the second element."""
-        step, fidelity = tile.count("updates"), tile.pulsing.fidelity
+        """As `ops.apply_counts_`; in a pair pulses down go up on the second element."""
+        step, fidelity = tile.updates, tile.pulsing.fidelity
         if self.pair:
+            check_counts(self.sides[0].cells, n)
+            low, high = n.aminmax()
+            if max(-int(low), int(high)) > tile.most_pulses:
+                raise_too_many(int(low), int(high), tile.most_pulses)
             up, down = listed(n), listed(-n)
             self._drive(tile, up, down, step, fidelity)
             self._pulsed(tile, up, down)
+            tile.count_events(pulses_up=up.n.sum(), pulses_down=down.n.sum())
         else:
             held, side = self.plane(tile, self.sides[0]), self.sides[0]
-            apply_counts_(held, side.elements, n, fidelity, side.key, step, self.backend)
+            ops.apply_counts_(held, side.cells, n, fidelity, step, tile.pulses, tile.most_pulses)
             touched = n != 0
             self._renew_ages(tile, touched)
             self.show(tile, touched)
@@ -296,8 +305,8 @@ class Hidden:
         for _ in range(steps // at_once):
             for side in self.sides:
                 age = tile.memory.get(AGES[side.name])
-                w, clock = self.plane(tile, side), int(tile.memory["clock"])
-                pass_time(side, w, age, at_once, clock, self.device, self.numba)
+                w, clock = self.plane(tile, side), tile.memory["clock"]
+                pass_time(side, w, age, at_once, clock, self.device)
             tile.memory["clock"] += 1
         self.show(tile)
 
@@ -315,9 +324,9 @@ class Hidden:
 
     # --- one-sided pairs ---------------------------------------------------------------------------
 
-    def _drive(self, tile: Tile, up: Pulses, down: Pulses, step: int, fidelity: str) -> None:
+    def _drive(self, tile: Tile, up: Pulses, down: Pulses, step: Tensor, fidelity: str) -> None:
         for side, pulses in zip(self.sides, (up, down), strict=True):
-            drive(side, tile.memory[side.name], pulses, fidelity, step, self.backend)
+            drive(side, tile.memory[side.name], pulses, fidelity, step)
 
     def _change(self, tile: Tile, x: Tensor, d: Tensor, lr: float) -> None:
         """The discrete-time dynamics: g' = g + |dw| q+(g), of G+ where dw > 0 and of G- where dw < 0."""

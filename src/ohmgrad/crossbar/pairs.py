@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..kernels import apply_counts_
+from ..kernels import Cells, ops
 from .sides import few, refresh_key
 
 if TYPE_CHECKING:
@@ -56,9 +56,8 @@ class ResetPairs:
         if bool(n.any()):
             counts = torch.zeros(self._g.shape, dtype=torch.int64)
             counts.view(-1)[: 2 * len(n)] = torch.cat([n.clamp(min=0), (-n).clamp(min=0)])
-            key, step = refresh_key(tile.key), int(tile.memory["refreshes"])
-            backend, fidelity = self._hidden.backend, tile.pulsing.fidelity
-            apply_counts_(self._g, self._elements, counts, fidelity, key, step, backend)
+            cells = Cells.of(self._elements, refresh_key(tile.key), tile.cells.backend)
+            ops.apply_counts_(self._g, cells, counts, tile.pulsing.fidelity, tile.memory["refreshes"])
             self._g.clamp_(min=0.0)
             self._pin()
             tile.memory["refreshes"] += 1

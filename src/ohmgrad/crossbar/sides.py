@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..devices import PLANES, Device, Elements, Retention, draw
-from ..kernels import apply_counts_
-from ..kernels.counts import Pulses, normals
+from ..kernels import Cells, ops
+from ..kernels.counts import Pulses
 from ..rng import Key, Purpose, gaussians, words
 
 __all__ = ["Side", "draw_side", "drive", "few", "minus_side", "pass_time", "refresh_key"]
@@ -28,8 +28,7 @@ class Side:
 
     #: name of the plane in the tile's memory that holds their weights
     name: str
-    elements: Elements
-    key: Key
+    cells: Cells
     #: lowest weight, (rows, cols) or (1, 1): the lower bound, or 0 where elements go up only
     floor: Tensor
     #: flat indices of stuck cells, int64 (k,), and where they stand, float32 (k,)
@@ -38,6 +37,16 @@ class Side:
     #: share of a weight that a step of time leaves, 1 - 1/T, and drift exponent nu; float32, as `floor`
     keep: Tensor | None
     nu: Tensor | None
+
+    @property
+    def elements(self) -> Elements:
+        """The drawn elements."""
+        return self.cells.elements[0]
+
+    @property
+    def key(self) -> Key:
+        """Address of their random numbers."""
+        return self.cells.keys[0]
 
     def clip(self, w: Tensor) -> Tensor:
         """`w` (rows, cols) kept inside what the elements can hold."""
@@ -56,8 +65,9 @@ class Side:
             w.view(-1)[self.stuck] = self.stands
 
 
-def draw_side(device: Device, name: str, elements: Elements, key: Key) -> Side:
+def draw_side(device: Device, name: str, cells: Cells) -> Side:
     """What is drawn for elements besides their responses; laws: see `Stuck` and `Retention`."""
+    elements, key = cells.elements[0], cells.keys[0]
     rows, cols = elements.shape
     floor = torch.zeros(1, 1) if device.pair is not None else elements.lower
     stuck, stands = torch.empty(0, dtype=torch.int64), torch.empty(0)
@@ -78,13 +88,14 @@ def draw_side(device: Device, name: str, elements: Elements, key: Key) -> Side:
     if retention.drift:
         z = _normal(retention.drift_spread, elements.shape, Purpose.DRIFT, key)
         nu = (retention.drift * (1 + z).clamp(min=0)).float()
-    return Side(name, elements, key, floor, stuck, stands, keep, nu)
+    return Side(name, cells, floor, stuck, stands, keep, nu)
 
 
-def minus_side(device: Device, shape: tuple[int, int], key: Key) -> Side:
+def minus_side(device: Device, plus: Cells) -> Side:
     """The second elements of one-sided pairs, with elements of their own."""
+    key = plus.keys[0]
     own = Key(key.seed, (key.array + MINUS) % 2**32)
-    return draw_side(device, "minus", draw(device, shape, own), own)
+    return draw_side(device, "minus", Cells.of(draw(device, plus.shape, own), own, plus.backend))
 
 
 def refresh_key(key: Key) -> Key:
@@ -98,7 +109,7 @@ def _normal(std: float, shape: tuple[int, int], purpose: int, key: Key) -> Tenso
     return std * gaussians(shape[1], torch.arange(shape[0]), 0, purpose, key)
 
 
-def drive(side: Side, w: Tensor, pulses: Pulses, fidelity: str, step: int, backend: str) -> None:
+def drive(side: Side, w: Tensor, pulses: Pulses, fidelity: str, step: Tensor) -> None:
     """Pulses up on one-sided elements; where cells are listed, noise is addressed by place in the list.
 
     Args:
@@ -107,7 +118,7 @@ def drive(side: Side, w: Tensor, pulses: Pulses, fidelity: str, step: int, backe
     """
     cells, n = pulses
     if cells is None:
-        apply_counts_(w, side.elements, n, fidelity, side.key, step, backend)
+        ops.apply_counts_(w, side.cells, n, fidelity, step)
         w.clamp_(min=0.0)
         return
     if not len(cells):
@@ -116,7 +127,8 @@ def drive(side: Side, w: Tensor, pulses: Pulses, fidelity: str, step: int, backe
     some, counts = torch.zeros(elements.shape), torch.zeros(elements.shape, dtype=torch.int64)
     k = len(cells)
     some.view(-1)[:k], counts.view(-1)[:k] = flat[cells], n
-    apply_counts_(some, elements, counts, fidelity, side.key, step, backend)
+    cells_of_list = Cells.of(elements, side.key, side.cells.backend)
+    ops.apply_counts_(some, cells_of_list, counts, fidelity, step)
     flat.index_copy_(0, cells, some.clamp_(min=0.0).view(-1)[:k])
 
 
@@ -144,9 +156,7 @@ def few(arrays: Sequence[Elements], cells: Tensor) -> Elements:
     return replace(arrays[0], shape=(rows, cols), packed={}, **planes)
 
 
-def pass_time(
-    side: Side, w: Tensor, age: Tensor | None, steps: int, clock: int, device: Device, numba: bool
-) -> None:
+def pass_time(side: Side, w: Tensor, age: Tensor | None, steps: int, clock: Tensor, device: Device) -> None:
     """`steps` steps of time for the weights `w` (rows, cols), in place; see `Retention`.
 
     Exact in law where drift comes alone, or decay and diffusion without drift; otherwise `steps` is 1.
@@ -170,5 +180,5 @@ def pass_time(
         several = torch.full((1, 1), float(steps))
     if retention.diffusion:
         std = retention.diffusion * device.dw_min * several.sqrt()
-        w.addcmul_(normals(side.elements.shape, clock, Purpose.DIFFUSION, side.key, numba), std)
+        w.addcmul_(ops.normals_(torch.empty(side.cells.shape), side.cells, clock, Purpose.DIFFUSION), std)
     w.copy_(side.clip(w))

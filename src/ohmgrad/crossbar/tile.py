@@ -10,9 +10,8 @@ from torch import Tensor
 
 from ..errors import InputError, check_integer, is_integer, shown
 from ..kernels import Pulsing, ops
-from ..kernels.periphery import product
-from ..kernels.reference.digital import check_counts, most_counts
-from ..rng import Purpose, words
+from ..kernels.reference.digital import most_counts
+from ..rng import Purpose
 from .array import EVENTS, AbstractArray, tiles_of
 from .effective_weight import weighted_sum
 from .programming import count_selected, describe, program, refresh
@@ -94,12 +93,7 @@ class Tile(AbstractArray):
     # --- primitives that change weights ------------------------------------------------------------
 
     def pulse(
-        self,
-        x: Tensor,
-        d: Tensor,
-        lr: float,
-        pulsing: Pulsing | None = None,
-        counted: Tensor | None = None,
+        self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None, counted: Tensor | None = None
     ) -> None:
         """Parallel pulsed update, W += lr sum_b d_b x_b^T in expectation and to first order.
 
@@ -109,64 +103,21 @@ class Tile(AbstractArray):
             x: (samples, cols); d: (samples, rows).
             lr: learning rate, negative to descend.
             pulsing: how this change becomes pulses; the tile's by default.
-            counted: whether this is an update, which moves the address of random numbers, 0-d bool; False
-                only where d is 0. True by default.
+            counted: whether this is an update at all, bool (0-d): false where d is zero everywhere, so that
+                the next update has its random numbers. None for true.
 
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
-        if counted is not None and not counted:
-            return  # on a CPU it costs little to ask
         how = pulsing or self.pulsing
         self.sync()
         if self.hidden is None:
-            up, down, toggles, slots = ops.pulsed_update_(
-                self.weight, self.elements, x, d, lr, how, self.key, self.count("updates"), self.backend
-            )
+            ops.pulsed_update_(self.weight, self.cells, x, d, lr, how, self.updates, self.pulses)
             self.wrote()
         else:
-            up, down, toggles, slots = self.hidden.pulse(self, x, d, lr, how)
-        self.count_events(pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
-        self._count_update(counted)
-
-    def _count_update(self, counted: Tensor | None) -> None:
-        self.count_events(updates=1 if counted is None else counted)
+            self.hidden.pulse(self, x, d, lr, how)
+        self.updates.add_(1 if counted is None else counted)
         self._refresh()
-
-    def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
-        """d^T x, (rows, cols) float32, added up in the order of the samples, by a digital unit.
-
-        Raises:
-            InputError: when a value is not finite.
-        """
-        from ..kernels.reference import digital
-
-        x, d = x.float().contiguous(), d.float().contiguous()
-        digital.check_factors(x, d)
-        if self.backend_name == "numba":
-            from ..kernels.cpu import digital as cpu
-
-            return cpu.gradient(x, d)
-        return digital.gradient(x, d)
-
-    def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
-        """Random 32-bit words of the tile's next update: int64 (rows, cols).
-
-        Args:
-            marked: bool (rows, cols), the cells that have a word; in row-major order they are items 0, 1, ...
-                of `rng.words` in row 0. By default each row of the tile is one of `rng.words`.
-        """
-        rows, cols = self.shape
-        step = self.count("updates")
-        if self.backend_name == "numba":
-            from ..kernels.cpu import digital as cpu
-
-            return cpu.words((rows, cols), self.key, step, purpose, marked)
-        if marked is None:
-            return words(cols, torch.arange(rows), step, purpose, self.key)
-        out, cells = torch.zeros(rows, cols, dtype=torch.int64), marked.flatten().nonzero().flatten()
-        out.view(-1)[cells] = words(len(cells), 0, step, purpose, self.key)
-        return out
 
     def pulse_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
@@ -174,13 +125,14 @@ class Tile(AbstractArray):
         Sent row by row, or column by column where that takes fewer slots: a line takes as many slots
         as the largest count on it.
 
+        Args:
+            counted: whether this is an update at all, bool (0-d), false only where n is zero everywhere, as
+                for `pulse`.
+
         Raises:
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
-        if counted is not None and not counted:
-            return
-        check_counts(self.elements, n, most_counts(self.elements))
         self._apply_counts(n, counted)
         size = n.abs()
         slots = torch.minimum(size.amax(1).sum(), size.amax(0).sum())
@@ -191,14 +143,13 @@ class Tile(AbstractArray):
         self.sync()
         if self.hidden is None:
             ops.apply_counts_(
-                self.weight, self.elements, n, self.pulsing.fidelity, self.key,
-                self.count("updates"), self.backend,
-            )  # fmt: skip
+                self.weight, self.cells, n, self.pulsing.fidelity, self.updates, self.pulses, self.most_pulses
+            )
             self.wrote()
         else:
             self.hidden.apply_counts(self, n)
-        self.count_events(pulses_up=n.clamp(min=0).sum(), pulses_down=-n.clamp(max=0).sum())
-        self._count_update(counted)
+        self.updates.add_(1 if counted is None else counted)
+        self._refresh()
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
@@ -334,6 +285,33 @@ class Tile(AbstractArray):
             adc=columns * rows,
         )
 
+    # --- what a digital unit beside the tile does ---------------------------------------------------
+
+    @property
+    def most_pulses(self) -> int:
+        """Largest number of pulses that an element may get at once, see `pulse_counts`."""
+        return most_counts(self.elements)
+
+    def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
+        """d^T x, (rows, cols) float32, added up in the order of the samples.
+
+        Args:
+            x: (samples, cols); d: (samples, rows).
+
+        Raises:
+            InputError: when a value is not finite.
+        """
+        return ops.digital_gradient(x, d, self.cells.backend)
+
+    def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
+        """A uniform 32-bit word for each cell, int64 (rows, cols), that belongs to the tile's next update.
+
+        Args:
+            marked: bool (rows, cols), the cells that have one, numbered row by row; 0 elsewhere. None for
+                all, each row numbered by itself.
+        """
+        return ops.random_words(self.cells, self.updates, purpose, marked)
+
     # --- primitives that read ----------------------------------------------------------------------
 
     def _check_vectors(self, name: str, vectors: Tensor, lines: int) -> None:
@@ -354,12 +332,17 @@ class Tile(AbstractArray):
 
     def _product(self, vectors: Tensor, matrix: Tensor, direction: str, purpose: int) -> Tensor:
         """`vectors` @ `matrix` through the periphery, counted; numbers of vectors address the noise."""
-        first = self.count(f"{direction}_vectors")
+        if self.periphery.perfect:
+            out = vectors @ matrix
+        else:
+            first = self.counter(f"{direction}_vectors")
+            out, again = ops.analog_product(
+                vectors, matrix, self.periphery, purpose, self.key, first, self.cells.backend
+            )
+            if self.periphery.bound_management != "none":
+                inputs, outputs = matrix.shape
+                self.count_events(driven_again=again, dac=again * inputs, adc=again * outputs)
         self.count_products(**{direction: len(vectors)})
-        out, again = product(vectors, matrix, self.periphery, purpose, self.key, first, self.backend)
-        if again:
-            inputs, outputs = matrix.shape
-            self.count_events(driven_again=again, dac=again * inputs, adc=again * outputs)
         return out
 
     def read(
@@ -372,8 +355,8 @@ class Tile(AbstractArray):
         Args:
             columns: k columns: a slice, or their numbers.
             repeats: reads of each column (>= 1).
-            counted: how many of the columns are read after all, 0-d: the first ones, and the others' values
-                mean nothing; with `repeats` 1. All by default.
+            counted: how many of the columns are read, 0-d: the first ones, and the values of the others mean
+                nothing; with one repeat. None for all.
 
         Returns:
             (rows, k).
@@ -382,25 +365,28 @@ class Tile(AbstractArray):
             InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
         check_integer("repeats", repeats, 1)
-        columns, k = self._columns(columns)
-        # reads of write-verify are exact: they take no random numbers
-        first = self.count("read_columns") - self.count("verify_columns")
-        self.count_reads(k * repeats if counted is None else counted)
-        # as rows of their own, whatever the weights' layout; a slice takes a tenth of a gather's time
-        picked = self.weight.t()[columns].clone(memory_format=torch.contiguous_format)
+        at, k = self._columns(columns)
+        # columns as rows of their own; a slice takes a tenth of a gather's time
+        picked = self.weight.t()[at].clone(memory_format=torch.contiguous_format)
         if self.periphery.perfect:
+            self.count_reads(k * repeats if counted is None else counted)
             return picked.t()
+        # reads of write-verify are exact: they take no random numbers
+        first = self.counter("read_columns") - self.counter("verify_columns")
+        self.count_reads(k * repeats if counted is None else counted)
         one = torch.eye(k, device=picked.device).repeat(repeats, 1)
         plain = self.periphery.unmanaged
-        out, _ = product(one, picked, plain, Purpose.READ_COLUMNS, self.key, first, self.backend)
+        out, _ = ops.analog_product(
+            one, picked, plain, Purpose.READ_COLUMNS, self.key, first, self.cells.backend
+        )
         return out.t() if repeats == 1 else out.view(repeats, k, -1).mean(0).t()
 
     def _columns(self, columns: slice | Tensor | Sequence[int]) -> tuple[slice | Tensor, int]:
-        """Columns as what indexes a tensor, and how many there are."""
+        """What indexes a tensor by columns, and how many there are."""
         cols = self.shape[1]
         if isinstance(columns, slice):
             start, stop, step = columns.indices(cols)
-            return slice(start, stop, step), len(range(start, stop, step))
+            return columns, len(range(start, stop, step))
         if isinstance(columns, Tensor):
             return columns, len(columns)
         for column in columns:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..devices import Device, Elements, draw
 from ..errors import InputError, check_integer
-from ..kernels import Pulsing, apply_counts_, pulsed_update_
+from ..kernels import Cells, Pulsing, ops
 from ..rng import Key
 from .samples import Samples
 
@@ -194,9 +194,10 @@ class Arrays:
 
     def _pulse_one_by_one(self, x: Tensor, d: Tensor, lr: Tensor) -> None:
         every = x.expand(len(self), *x.shape[1:])
+        step = torch.tensor(self.updates)
         for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
-            own = (self.w[t : t + 1], elements, every[t], d[t].unsqueeze(1), float(lr[t]))
-            self.events[t] += torch.tensor(pulsed_update_(*own, self.pulsing, key, self.updates))
+            own = (self.w[t : t + 1], Cells.of(elements, key), every[t], d[t].unsqueeze(1), float(lr[t]))
+            ops.pulsed_update_(*own, self.pulsing, step, self.events[t])
 
     def _count(self, sign: int) -> None:
         counts = torch.full((1, self.n), sign, dtype=torch.int64)
@@ -205,8 +206,9 @@ class Arrays:
             one = torch.ones(len(self), 1, dtype=torch.float64)
             self._change(torch.full_like(self.w, sign).unsqueeze(1), one, self._dw_min)
         elif self._one_by_one:
+            step = torch.tensor(self.updates)
             for t, (elements, key) in enumerate(zip(self.elements, self.keys, strict=True)):
-                apply_counts_(self.w[t : t + 1], elements, counts, fidelity, key, self.updates)
+                ops.apply_counts_(self.w[t : t + 1], Cells.of(elements, key), counts, fidelity, step)
         else:
             from ..kernels.cpu.stack import count_runs
 
@@ -232,8 +234,8 @@ class Arrays:
 
     @cached_property
     def _packed(self) -> Packed:
+        from ..kernels.cpu.affine import FLAT
         from ..kernels.cpu.stack import ADDITIVE, MULTIPLICATIVE, QUIET, Packed
-        from ..kernels.cpu.update import FLAT
 
         planes, first, width = self._places
         slopes = np.array([(e.slope_up, e.slope_down) for e in self.elements], np.float64)

@@ -1,220 +1,250 @@
-"""The pulsed operations with their checks, and the choice of a backend.
+"""The door to the kernels: every operation is checked here, and a back end is chosen here and nowhere else.
 
-The tensors and the form of the elements select the backend: "numba" for contiguous float32 weights on
-the CPU with affine or tabulated responses, "reference" (plain PyTorch) for everything else on the CPU.
-What no backend serves raises with the reason.
+A back end is a package beside this file: `reference` (plain PyTorch, the specification) or `cpu` (Numba). Its
+files hold the operations that `OPERATIONS` names. What no back end serves raises with the reason.
+
+Operations change weights in place. Counters are int64 tensors on the weights' device: `step` (0-d) addresses
+the random numbers of an update, and `events` (4,) gets pulses up, pulses down, line toggles and slots added.
+No operation returns their values.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import wraps
-from types import ModuleType
-from typing import Any, TypeVar, cast
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..devices import Elements
-from ..errors import InputError, check_choice, shown
 from ..rng import Key
+from .cells import Cells
+from .checks import check_counts, check_factors, plain, raise_not_finite
+from .counts import Counts, Pulses, listed
+from .periphery import Periphery
 from .pulsing import Pulsing
-from .reference import pulses as reference
-from .reference.digital import check_counts
 
-__all__ = ["BACKENDS", "apply_counts_", "asked_for", "backend_for", "check_factors", "pulsed_update_"]
+__all__ = [
+    "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "count_pulses", "digital_gradient",
+    "draw_trains", "fingerprint", "normals_", "pulsed_update_", "random_words",
+]  # fmt: skip
 
-BACKENDS = ("auto", "reference", "numba")
+#: operation -> file of a back end that holds it
+OPERATIONS = {
+    "draw_trains": "trains",
+    "pulsed_update_": "pulses",
+    "apply_counts_": "pulses",
+    "apply_mean_": "mean",
+    "count_pulses": "counts",
+    "normals_": "random",
+    "random_words": "random",
+    "analog_product": "products",
+    "digital_gradient": "digital",
+}
 
-Op = TypeVar("Op", bound=Callable[..., Any])
+
+@cache
+def _function(backend: str, operation: str) -> Callable[..., Any]:
+    """An operation of a back end, imported when first asked for: numba takes half a second."""
+    package = {"numba": "cpu"}.get(backend, backend)
+    file = import_module(f".{package}.{OPERATIONS[operation]}", __package__)
+    return getattr(file, operation)
 
 
-def backend_for(w: Tensor, elements: Elements, backend: str = "auto") -> str:
-    """Name of the backend that serves these weights and elements.
+def _on_whole(operation: str, w: Tensor, cells: Cells, *rest: Any) -> None:
+    """Call an operation on weights, or on a copy of a strided block of a wider matrix."""
+    function = _function(cells.backend, operation)
+    if w.is_contiguous():
+        function(w, cells, *rest)
+        return
+    block = w.contiguous()  # kernels run on whole matrices: a copy costs less than an update
+    function(block, cells, *rest)
+    w.data.copy_(block)  # .data, as kernels do not count as writing to torch's version counters
 
-    Raises:
-        InputError: when the tensor's device is not served, or the wished backend cannot serve it.
+
+def draw_trains(
+    x: Tensor, d: Tensor, lr: float, cells: Cells, pulsing: Pulsing, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The pulse trains of an update: 32-bit words, int64 (words, samples, cols) and (words, samples, rows).
+
+    Slot t is bit t % 31 of word t // 31; the top bit is the sign. x-lines of a sample without a firing d-line
+    are 0, as they are not driven.
     """
-    if w.device.type != "cpu":
-        raise InputError(
-            f"weights are on {w.device}, but pulsed updates run on the CPU: call model.to('cpu')"
-        )
-    if w.dtype != torch.float32 or not w.is_contiguous():
-        raise InputError(
-            f"weights are {w.dtype}, {'contiguous' if w.is_contiguous() else 'strided'}, but analog "
-            "weights are contiguous float32: call model.float() before converting"
-        )
-    if elements.form == "callable":
-        if backend == "numba":
-            raise InputError(
-                f"backend 'numba' cannot run this {type(elements.response).__name__}: {elements.reason}; use "
-                "backend 'reference'"
-            )
-        return "reference"
-    return "numba" if backend == "auto" else check_choice("backend", backend, BACKENDS[1:])
+    x, d = check_factors(cells, x, d, lr)
+    return _function(cells.backend, "draw_trains")(x, d, lr, cells, pulsing, step)
 
 
-def _cpu() -> ModuleType:
-    from .cpu import update as cpu  # numba takes half a second to import, and only updates need it
-
-    return cpu
-
-
-def _on_blocks(op: Op) -> Op:
-    """Let an operation that changes its first argument in place take a block of a wider matrix too."""
-
-    @wraps(op)
-    def wrapped(w: Tensor, *args: Any, **rest: Any) -> Any:
-        if w.is_contiguous():
-            return op(w, *args, **rest)
-        block = w.contiguous()  # kernels run on whole matrices: a copy costs less than an update
-        out = op(block, *args, **rest)
-        w.data.copy_(block)  # .data, as kernels do not count as writing to torch's version counters
-        return out
-
-    return cast(Op, wrapped)
-
-
-@_on_blocks
 def pulsed_update_(
     w: Tensor,
-    elements: Elements,
+    cells: Cells,
     x: Tensor,
     d: Tensor,
     lr: float,
     pulsing: Pulsing,
-    key: Key,
-    step: int,
-    backend: str = "auto",
+    step: Tensor,
+    events: Tensor,
     touched: Tensor | None = None,
-) -> list[int]:
-    """Change `w` in place by lr sum_b d_b x_b^T, at the fidelity of `pulsing`.
+) -> None:
+    """Change `w` by lr sum_b d_b x_b^T in expectation and to first order, at the fidelity of `pulsing`.
 
-    See `ohmgrad.kernels.reference.pulses` for the equations.
+    See `ohmgrad.kernels.reference` for the equations.
 
     Args:
-        w: weights (rows, cols), float32; elements: drawn for this shape.
+        w: weights (rows, cols), float32.
         x: (samples, cols); d: (samples, rows).
         lr: learning rate, negative to descend.
-        key, step: address of the random numbers; step grows with every update.
         touched: bool (rows, cols), where elements that get a pulse are marked with True; at fidelity "mean",
             where there are no pulses, those for which a sample asks for a change.
-
-    Returns:
-        Events: pulses up, pulses down, line toggles, slots.
 
     Raises:
         InputError: when shapes do not match or a value is not finite; `w` is then unchanged.
     """
-    x, d = _fitting(elements, x, d, lr)
+    x, d = check_factors(cells, x, d, lr)
     if len(x) == 0 or lr == 0:
-        return [0, 0, 0, 0]
-    served_by = backend_for(w, elements, backend)
-    if served_by == "numba" and pulsing.fidelity != "mean":
-        *events, bad = _cpu().pulsed_update(w, elements, x, d, lr, pulsing, key, step, touched)
-        if bad:
-            _raise_not_finite(x, d)
-        return events
-    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-        _raise_not_finite(x, d)
+        return
     if pulsing.fidelity == "mean":
-        if served_by == "numba":
-            _cpu().change(w, elements, x, d, lr)
-        else:
-            w.copy_(reference.change(w, elements, x, d, lr))
+        apply_mean_(w, cells, x, d, lr)
         if touched is not None:
-            up, down = asked_for(x, d, lr)
+            up, down = _asked_for(x, d, lr)
             touched |= up | down
-        return [0, 0, 0, 0]
-    if touched is not None:
-        xs, ds, _ = reference.trains(x, d, lr, elements.dw_min, pulsing, key, step)
-        touched |= (reference.coincidences(xs, ds) != 0).any(0)
-    new, events = reference.pulsed_update(w, elements, x, d, lr, pulsing, key, step)
-    w.copy_(new)
-    return events
+        return
+    _on_whole("pulsed_update_", w, cells, x, d, lr, pulsing, step, events, touched)
 
 
-def asked_for(x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-    """Where any sample asks for a change up, and where for one down: bool (rows, cols) each.
+def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float) -> None:
+    """The discrete-time dynamics, sample by sample: w + dw F(w) - |dw| G(w), dw = lr d_b x_b^T, clipped.
+
+    Wu et al. 2024, eq. 3. Arguments and errors as for `pulsed_update_`.
+    """
+    x, d = check_factors(cells, x, d, lr)
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        raise_not_finite(x, d)
+    _on_whole("apply_mean_", w, cells, x, d, lr)
+
+
+def apply_counts_(
+    w: Tensor,
+    cells: Cells,
+    counts: Tensor,
+    fidelity: str,
+    step: Tensor,
+    events: Tensor | None = None,
+    most: int = 2**31 - 1,
+) -> None:
+    """Apply signed pulse counts (rows, cols), int64, to `w`; negative counts go down.
+
+    At fidelity "mean" n pulses are the wanted change n dw_min.
 
     Args:
-        x: (samples, cols); d: (samples, rows); lr: negative to descend, not 0.
+        events: pulses up and down are added to its first two.
+        most: largest count, either way.
+
+    Raises:
+        InputError: when the shape or the type of the counts does not match, or a count is too large.
     """
+    check_counts(cells, counts)
+    _on_whole("apply_counts_", w, cells, counts, fidelity, step, events, most)
+
+
+def count_pulses(
+    cells: Cells, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, step: Tensor, events: Tensor
+) -> Counts:
+    """The pulses of `pulsed_update_` with the same arguments, summed over the samples, without applying them.
+
+    At fidelity "mean", where there are no pulses, an element counts as pulsed once in each direction in
+    which a sample asks for a change.
+    """
+    x, d = check_factors(cells, x, d, lr)
+    if not len(x) or lr == 0:
+        nothing = torch.empty(0, dtype=torch.int64)
+        return Counts(Pulses(nothing, nothing), Pulses(nothing, nothing))
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        raise_not_finite(x, d)
+    if pulsing.fidelity == "mean":
+        return Counts(*(listed(asked.long()) for asked in _asked_for(x, d, lr)))
+    return _function(cells.backend, "count_pulses")(cells, x, d, lr, pulsing, step, events)
+
+
+def normals_(
+    out: Tensor, cells: Cells, step: Tensor, purpose: int, std: float = 1.0, where: Tensor | None = None
+) -> Tensor:
+    """Put std times standard normal numbers into `out`, one for each cell, those of `rng.gaussians`.
+
+    Args:
+        out: float32 (rows, cols), contiguous.
+        purpose: of `rng.Purpose`, which addresses them with the key of the cells and `step`.
+        where: bool (rows, cols), the cells that get one; the rest stays. None for all.
+
+    Returns:
+        `out`.
+    """
+    _function(cells.backend, "normals_")(out, cells, step, purpose, std, where)
+    return out
+
+
+def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None = None) -> Tensor:
+    """Uniform 32-bit words, one for each cell, int64 (rows, cols): those of `rng.words`, row by row.
+
+    Args:
+        marked: bool (rows, cols), the cells that have one, which are numbered as one row; 0 elsewhere. None
+            for all.
+    """
+    return _function(cells.backend, "random_words")(cells, step, purpose, marked)
+
+
+def analog_product(
+    x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: Tensor, backend: str
+) -> tuple[Tensor, Tensor]:
+    """Analog products x @ matrix of many vectors, through the periphery, see `ohmgrad.kernels.periphery`.
+
+    Args:
+        x: (samples, n); matrix: (n, m).
+        first: number of the first vector, int64 (0-d); vector s has the random numbers of number first + s,
+            so that the split of a batch does not matter.
+        backend: of the cells that hold the matrix.
+
+    Returns:
+        Outputs (samples, m), of the dtype of x; and how many vectors bound management drove again, each as
+        often as it was, int64 (0-d).
+    """
+    served = backend if x.dtype == torch.float32 else "reference"
+    return _function(served, "analog_product")(x, matrix, periphery, purpose, key, first)
+
+
+def digital_gradient(x: Tensor, d: Tensor, backend: str) -> Tensor:
+    """g = sum_b d_b x_b^T in float32, (rows, cols), added up in the order of the samples.
+
+    Args:
+        x: (samples, cols); d: (samples, rows).
+
+    Raises:
+        InputError: when a value is not finite.
+    """
+    x, d = plain(x), plain(d)
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        raise_not_finite(x, d)
+    return _function(backend, "digital_gradient")(x, d)
+
+
+@cache
+def _fingerprint() -> Callable[[Tensor, int], int]:
+    return import_module(".cpu.fingerprint", __package__).fingerprint
+
+
+def fingerprint(w: Tensor, every: int) -> int:
+    """A number that changes when weights (rows, cols) do: how a tile sees what nobody told torch of.
+
+    Args:
+        every: 1 to look at all cells; n for one stretch of columns in n, other ones in every row.
+    """
+    return _fingerprint()(w, every)
+
+
+def _asked_for(x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    """Where any sample asks for a change up, and where for one down: bool (rows, cols) each; lr is not 0."""
     both = [torch.zeros(d.shape[1], x.shape[1]) for _ in range(2)]
     for a in (1, -1):  # signs of the two lines
         for b in (1, -1):
             both[(a * b * lr) < 0] += ((b * d) > 0).float().t() @ ((a * x) > 0).float()
     return both[0] > 0, both[1] > 0
-
-
-def check_factors(elements: Elements, x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-    """x (samples, cols) and d (samples, rows) as the backends take them.
-
-    Raises:
-        InputError: when shapes do not match or a value is not finite.
-    """
-    x, d = _fitting(elements, x, d, lr)
-    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-        _raise_not_finite(x, d)
-    return x, d
-
-
-def _fitting(elements: Elements, x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
-    """As `check_factors`, for backends that look at the values themselves."""
-    rows, cols = elements.shape
-    samples = x.shape[0] if x.dim() else 0
-    if tuple(x.shape) != (samples, cols) or tuple(d.shape) != (samples, rows):
-        raise InputError(
-            f"x is {tuple(x.shape)} and d is {tuple(d.shape)}, but an array of {rows} x {cols} needs "
-            f"x of (samples, {cols}) and d of (samples, {rows})"
-        )
-    if not math.isfinite(lr):
-        raise InputError(f"lr is {shown(lr)}, but must be a finite number")
-    return _plain(x), _plain(d)
-
-
-def _plain(t: Tensor) -> Tensor:
-    """A contiguous float32 tensor without graph; the common case costs no call of torch."""
-    if t.dtype == torch.float32 and not t.requires_grad and t.is_contiguous():
-        return t
-    return t.detach().to(torch.float32).contiguous()
-
-
-@_on_blocks
-def apply_counts_(
-    w: Tensor,
-    elements: Elements,
-    counts: Tensor,
-    fidelity: str,
-    key: Key,
-    step: int,
-    backend: str = "auto",
-) -> None:
-    """Apply signed pulse counts (rows, cols), int64, to `w` in place; negative counts go down.
-
-    At fidelity "mean" n pulses are the wanted change n dw_min.
-
-    Raises:
-        InputError: when the shape or the type of the counts does not match, or a count is too large.
-    """
-    check_counts(elements, counts)
-    served_by = backend_for(w, elements, backend)
-    if fidelity == "mean":
-        dw = counts.double() * elements.dw_min
-        now = w.double()
-        q = torch.where(dw >= 0, elements.q_plus(now), elements.q_minus(now))
-        w.copy_(elements.clip(now + dw * q))
-    elif served_by == "numba":
-        _cpu().apply_counts(w, elements, counts, fidelity, key, step)
-    else:
-        w.copy_(reference.apply_counts(w, elements, counts.unsqueeze(0), fidelity, key, step))
-
-
-def _raise_not_finite(x: Tensor, d: Tensor) -> None:
-    name, t = ("d", d) if torch.isfinite(x).all() else ("x", x)
-    sample, line = (int(i) for i in torch.nonzero(~torch.isfinite(t))[0])
-    raise InputError(
-        f"{name} has the value {float(t[sample, line])} at sample {sample}, line {line}, but must be "
-        "finite: the training has diverged (lower the learning rate) or the data has gaps"
-    )

@@ -15,13 +15,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-import torch
-from torch import Tensor
-
 from ..errors import InputError, check_choice, check_integer, check_number, python_numbers
-from ..rng import Key, gaussians
 
-__all__ = ["NOISY_PERIPHERY", "Periphery", "product"]
+__all__ = ["MAX_DOUBLINGS", "NOISY_PERIPHERY", "Periphery"]
 
 #: doublings of the input range that iterative bound management tries
 MAX_DOUBLINGS = 10
@@ -108,88 +104,3 @@ NOISY_PERIPHERY = Periphery(
     noise_management="abs_max",
     bound_management="iterative",
 )
-
-
-def product(
-    x: Tensor,
-    matrix: Tensor,
-    periphery: Periphery,
-    purpose: int,
-    key: Key,
-    first: int,
-    backend: str = "auto",
-) -> tuple[Tensor, int]:
-    """Analog products of many vectors with one matrix.
-
-    Args:
-        x: (samples, n) inputs; matrix: (n, m), the product is x @ matrix.
-        purpose, key: address of the random numbers.
-        first: number of the first vector; vector s has the random numbers of number first + s, so
-            that the split of a batch does not matter.
-        backend: "reference" for plain PyTorch, else Numba.
-
-    Returns:
-        Outputs (samples, m), of the dtype of x; and how many vectors bound management drove again, each as
-        often as it was.
-    """
-    if periphery.perfect:
-        return x @ matrix, 0
-    if backend != "reference" and x.dtype == torch.float32:
-        from .cpu.products import product as fast_product  # numba is imported when first needed
-
-        return fast_product(x, matrix, periphery, purpose, key, first)
-    out = torch.empty(len(x), matrix.shape[1], dtype=x.dtype)
-    todo, again = torch.arange(len(x)), 0
-    for doubling in range(MAX_DOUBLINGS + 1):
-        sent, factor = _inputs(x[todo], periphery, purpose, key, first + todo, doubling)
-        y = sent @ matrix
-        y, hit = _outputs(y, sent, factor, periphery, purpose, key, first + todo, doubling)
-        out[todo] = y
-        todo = todo[hit]
-        if periphery.bound_management == "none" or not len(todo) or doubling == MAX_DOUBLINGS:
-            break
-        again += len(todo)
-    return out, again
-
-
-def _inputs(
-    x: Tensor, p: Periphery, purpose: int, key: Key, number: Tensor, doubling: int
-) -> tuple[Tensor, Tensor]:
-    """Managed, converted and noisy inputs, and the factor (samples, 1) that the outputs get."""
-    factor = torch.ones(len(x), 1, dtype=x.dtype)
-    if p.noise_management == "abs_max":
-        top = x.abs().amax(1, keepdim=True)
-        factor = torch.where(top > 0, top, factor)
-    factor = factor * 2.0**doubling
-    sent = _convert(x / factor, p.in_bound, p.in_step)
-    if p.in_noise:
-        z = gaussians(x.shape[1], number, 1 + 2 * doubling, purpose, key)
-        sent = sent + p.in_noise * z.to(x.dtype)
-    return sent, factor
-
-
-def _outputs(
-    y: Tensor,
-    sent: Tensor,
-    factor: Tensor,
-    p: Periphery,
-    purpose: int,
-    key: Key,
-    number: Tensor,
-    doubling: int,
-) -> tuple[Tensor, Tensor]:
-    """Noisy and converted outputs, and which vectors (samples,) hit the bound."""
-    if p.out_noise or p.weight_noise:
-        spread = (p.out_noise**2 + (p.weight_noise * sent.norm(dim=1, keepdim=True)) ** 2).sqrt()
-        y = y + spread * gaussians(y.shape[1], number, 2 * doubling, purpose, key).to(y.dtype)
-    y = _convert(y, p.out_bound, p.out_step)
-    hit = torch.zeros(len(y), dtype=torch.bool)
-    if p.out_bound is not None:
-        hit = (y.abs() >= p.out_bound).any(1)
-    return y * factor, hit
-
-
-def _convert(v: Tensor, bound: float | None, step: float) -> Tensor:
-    if step:
-        v = (v / step).round() * step
-    return v if bound is None else v.clamp(-bound, bound)

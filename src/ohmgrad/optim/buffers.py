@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import InputError, check_choice, check_number, shown
-from ..kernels.reference.digital import most_counts
 from ..rng import Purpose, word, words
 from .states import check_plane
 from .transfer import Lines, check_whole, number_of, transfer_rate, write_pulses
@@ -182,7 +181,7 @@ def by_chance(
         int64 (rows, cols).
     """
     u = tile.random_words(purpose, marked) >> 1
-    size = v.abs().nan_to_num_(nan=0.0).clamp_(max=most or most_counts(tile.elements))
+    size = v.abs().nan_to_num_(nan=0.0).clamp_(max=most or tile.most_pulses)
     low = size.floor()
     up = u < size.sub_(low).mul_(2.0**31).long()
     return low.add_(up.view(torch.uint8)).copysign_(v).long()  # bool would be added at a third of the speed

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_integer, check_number
-from ..kernels.reference.digital import most_counts
 from .base import AnalogOptimizer
 from .states import check_plane
 from .transfer import next_lines
@@ -96,7 +95,7 @@ class MixedPrecision(AnalogOptimizer):
         granularity, total = group["granularity"] or tile.device.dw_min, tile.shape[0]
         k = min(group["rows"] or total, total)
         rows = next_lines((transfer - 1) * k, k, total)
-        part, most = chi[rows], most_counts(tile.elements)
+        part, most = chi[rows], tile.most_pulses
         n = torch.trunc(part / granularity).nan_to_num_(nan=0.0).clamp_(-most, most)
         chi[rows] = part - n * granularity
         counts = n.long()

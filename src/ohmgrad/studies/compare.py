@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data import DATASETS, Dataset, batches, load
+from ..datasets import DATASETS, Dataset, batches, load
 from ..devices import Device
 from ..devices.presets import preset
 from ..errors import InputError, check_choice

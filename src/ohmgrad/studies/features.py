@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data import load
-from ..data_arrays import NAMES
+from ..datasets import load
+from ..datasets.arrays import NAMES
 from ..errors import InputError, shown
 from ..models import build
-from ..vision import head, is_vision, standard
+from ..models.vision import head, is_vision, standard
 from .images import Images
 
 __all__ = ["CHUNK", "features"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..data import Dataset
+from ..datasets import Dataset
+from ..models.vision import Standard
 from ..rng import Key, Purpose, uniform, words
-from ..vision import Standard
 
 __all__ = ["AUGMENTATIONS", "PADDING", "Images"]
 

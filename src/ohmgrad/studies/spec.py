@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data import check_data
+from ..datasets import check_data
 from ..devices import Device
 from ..devices.presets import preset
 from ..errors import (
@@ -25,9 +25,9 @@ from ..errors import (
 )
 from ..kernels import FIDELITIES, NOISY_PERIPHERY, Periphery, Pulsing
 from ..models import build, check_model
+from ..models.vision import IMAGENET, check_weights_name, is_vision
 from ..nn import convert
 from ..optim import registry
-from ..vision import IMAGENET, check_weights_name, is_vision
 from ..yaml_text import read_yaml
 from .groups import check_factors, parameter_groups
 from .images import AUGMENTATIONS
@@ -43,7 +43,7 @@ class RunSpec:
     """What to train: every algorithm with every seed.
 
     Args:
-        data: name of the data set, or a .npz file, see `ohmgrad.data_arrays`.
+        data: name of the data set, or a .npz file, see `ohmgrad.datasets.arrays`.
         model: name of the network, see `ohmgrad.models.build`.
         pretrained: None; "imagenet", of networks whose package has such weights; or a file with a state dict
             (.pt, .pth, .safetensors), of which a last layer with other outputs is left out.

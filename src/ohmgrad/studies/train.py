@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from ..crossbar import Tile
-from ..data import ENVIRONMENT, Dataset, batches, load
+from ..datasets import ENVIRONMENT, Dataset, batches, load
 from ..devices.presets import preset
 from ..errors import InputError
 from ..models import build
+from ..models.vision import is_vision, standard
 from ..monitor import Monitor
 from ..optim import AnalogOptimizer, MultiTile
-from ..vision import is_vision, standard
 from .board import board, log_epoch
 from .folders import COLUMNS, WATCHED, Row, check_folder, make_folder, write_rows
 from .images import Images

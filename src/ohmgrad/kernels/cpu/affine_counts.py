@@ -22,7 +22,7 @@ from .affine import (
 from .affine_rows import AHEAD, event, moments, replay
 from .math import CONTRACT, UPDATE_NOISE, gauss_list, gauss_row, kernel
 
-__all__ = ["FEW_COUNTS", "counts_rows"]
+__all__ = ["FEW_COUNTS", "add_up", "counts_rows"]
 
 i32, f32 = np.int32, np.float32
 
@@ -96,3 +96,16 @@ def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
                 w[r, j] = replay(w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
             else:
                 w[r, j] = m[j]
+
+
+@kernel()
+def add_up(counts):
+    """Pulses up and down, and the lowest and the highest count, of int64 (rows, cols)."""
+    up, down, low, high = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    for r in range(counts.shape[0]):
+        for j in range(counts.shape[1]):
+            n = counts[r, j]
+            up += max(n, np.int64(0))
+            down -= min(n, np.int64(0))
+            low, high = min(low, n), max(high, n)
+    return up, down, low, high

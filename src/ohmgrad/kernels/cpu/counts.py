@@ -1,4 +1,4 @@
-"""Pulses of an update counted by cell and direction, and normal numbers by cell, in Numba."""
+"""Pulses of an update counted by cell and direction, in Numba."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportGeneralTypeIssues=false
@@ -10,20 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...devices import Elements
-from ...rng import Key
-from ..counts import dense
+from ..cells import Cells
+from ..counts import Counts, Pulses, dense
 from ..pulsing import Pulsing
-from .math import gauss_list, gauss_row, kernel, lent, popcount
+from .math import kernel, lent, popcount
+from .packing import key_words, number
 from .trains import trains_chunk
 
-__all__ = ["mark", "normals", "renew_normals", "update_counts"]
+__all__ = ["count_pulses", "mark"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
 LOW31 = u32(0x7FFFFFFF)
-#: rows of which at least this share is touched draw the numbers of all their cells, four at a time
-WHOLE_FROM = 0.3
 #: share of the lines of an average sample from which on whole rows are counted, as vectors
 DENSE_FROM = 0.2
 
@@ -101,14 +99,10 @@ def _count_planes(xs, ds, lines, n_lines, up_plane, down_plane):
             up[j], down[j] = f32(0), f32(0)
 
 
-#: cells and numbers of the pulses of one direction, as `counts.Pulses`
-Listed = tuple[Tensor | None, Tensor]
-
-
-def update_counts(
-    elements: Elements, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, key: Key, step: int
-) -> tuple[Listed, Listed, list[int]]:
-    """As `counts.update_counts`, for factors that were checked: pulses up, pulses down, events."""
+def count_pulses(
+    cells: Cells, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, step: Tensor, events: Tensor
+) -> Counts:
+    """As `ops.count_pulses`."""
     samples, cols = x.shape
     rows, n_words = d.shape[1], pulsing.words
     xs = np.empty((n_words, samples, cols), np.uint32)
@@ -116,19 +110,20 @@ def update_counts(
     lines, n_lines = np.empty((samples, cols), np.int32), np.empty(samples, np.int64)
     seen = np.zeros(5, np.int64)
     trains_chunk(
-        0, samples, x.numpy(), d.numpy(), float(lr), elements.dw_min, pulsing.max_bl,
-        pulsing.update_management, pulsing.bl_management, _key(key), u32(step & 0xFFFFFFFF), xs, ds, lines,
-        n_lines, np.empty(samples), seen,
+        0, samples, x.numpy(), d.numpy(), float(lr), cells.elements[0].dw_min, pulsing.max_bl,
+        pulsing.update_management, pulsing.bl_management, key_words(cells.keys[0]), number(step), xs, ds,
+        lines, n_lines, np.empty(samples), seen,
     )  # fmt: skip
-    events = seen[:4].tolist()
-    if dense(events, (rows, cols)):
+    events.numpy()[:] += seen[:4]
+    pulses = seen[:2].tolist()
+    if dense(sum(pulses), (rows, cols)):
         up, down = (torch.empty(rows, cols, dtype=torch.int64) for _ in range(2))
         _count_planes(xs, ds, lines, n_lines, up.numpy(), down.numpy())
-        return (None, up), (None, down), events
+        return Counts(Pulses(None, up), Pulses(None, down))
     # a list needs no more places than there are pulses, and one to write in vain
-    lists = [torch.empty(events[i] + 1, dtype=torch.int64) for i in (0, 0, 1, 1)]
+    lists = [torch.empty(pulses[i] + 1, dtype=torch.int64) for i in (0, 0, 1, 1)]
     n_up, n_down = _count_cells(xs, ds, lines, n_lines, *(t.numpy() for t in lists))
-    return (lists[0][:n_up], lists[1][:n_up]), (lists[2][:n_down], lists[3][:n_down]), events
+    return Counts(Pulses(lists[0][:n_up], lists[1][:n_up]), Pulses(lists[2][:n_down], lists[3][:n_down]))
 
 
 @kernel()
@@ -165,51 +160,3 @@ def _mark_row(r, xs, ds, lines, n_lines, seen):
                     j = lines[s, i]
                     seen[j] |= trains[j] & word
     return fires
-
-
-@kernel()
-def _normals(out, step, purpose, k0, k1):
-    rows, cols = out.shape
-    z = np.empty(4 * ((cols + 3) // 4), np.float32)
-    for r in range(rows):
-        gauss_row(r, step, purpose, k0, k1, z)
-        for j in range(cols):
-            out[r, j] = z[j]
-
-
-@kernel()
-def _renew_normals(out, touched, std, step, purpose, k0, k1):
-    rows, cols = out.shape
-    group = (cols + 3) // 4
-    z, columns = np.empty(4 * group, np.float32), np.empty(cols + 1, np.int32)
-    for r in range(rows):
-        row, hit, n = out[r], touched[r], 0
-        for j in range(cols):
-            columns[n] = j
-            n += np.int64(hit[j])
-        if n > WHOLE_FROM * cols:
-            gauss_row(r, step, purpose, k0, k1, z)
-            for j in range(cols):
-                row[j] = std * z[j] if hit[j] else row[j]
-        elif n > 0:
-            gauss_list(r, n, group, step, purpose, k0, k1, columns, z)
-            for i in range(n):
-                row[columns[i]] = std * z[i]
-
-
-def normals(shape: tuple[int, int], step: int, purpose: int, key: Key) -> Tensor:
-    """As `counts.normals`."""
-    out = np.empty(shape, np.float32)
-    _normals(out, u32(step & 0xFFFFFFFF), u32(purpose), *_key(key))
-    return torch.from_numpy(out)
-
-
-def renew_normals(out: Tensor, touched: Tensor, std: float, step: int, purpose: int, key: Key) -> None:
-    """As `counts.renew_normals_`."""
-    _renew_normals(
-        out.numpy(), touched.numpy(), f32(std), u32(step & 0xFFFFFFFF), u32(purpose), *_key(key)
-    )  # fmt: skip
-
-
-def _key(key: Key) -> tuple[np.uint32, np.uint32]:
-    return u32(key.seed & 0xFFFFFFFF), u32(key.array & 0xFFFFFFFF)

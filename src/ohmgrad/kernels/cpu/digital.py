@@ -21,9 +21,10 @@ from ..reference.digital import check_factors, most_counts
 from .affine import QUIET, Z, is_coarse
 from .affine_rows import AHEAD, event, replay
 from .math import UPDATE_NOISE, as_int, gauss_list, kernel, philox, threads
-from .update import PARALLEL_FROM, _key, _pack
+from .packing import key_words, pack
+from .pulses import PARALLEL_FROM
 
-__all__ = ["digital_update", "gradient", "stochastic_counts", "words"]
+__all__ = ["digital_gradient", "digital_update", "stochastic_counts"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -261,7 +262,7 @@ def digital_update(
     """
     rows, cols = w.shape
     store = np.empty((0, 0), np.float32) if h is None else h.numpy()
-    planes, slopes, kind, std = _pack(elements)
+    planes, slopes, kind, std = pack(elements)
     workers = threads() if x.shape[0] * rows * cols >= PARALLEL_FROM else 1
     chunks = 1 if workers == 1 else 4 * workers
     events, most = np.zeros((chunks, 4), np.int64), np.zeros((chunks, cols), np.float32)
@@ -269,8 +270,8 @@ def digital_update(
     update = _update if workers == 1 else _update_parallel
     update(
         chunks, store, sends, mode, f32(keep), f32(gain), look_ahead, f32(pulse), f32(limit),
-        w.numpy(), planes, slopes, kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), _key(key), events,
-        most,
+        w.numpy(), planes, slopes, kind, std, x.numpy(), d.numpy(), u32(step & 0xFFFFFFFF), key_words(key),
+        events, most,
     )  # fmt: skip
     up, down, slots, bad = events[0].tolist()
     if bad:
@@ -284,8 +285,8 @@ def _gradient(x, d, g):
         _gradient_row(r, x, d, g[r])
 
 
-def gradient(x: Tensor, d: Tensor) -> Tensor:
-    """As `rounding.gradient`, to the bit: g = sum_b d_b x_b^T, (rows, cols), for other arrays.
+def digital_gradient(x: Tensor, d: Tensor) -> Tensor:
+    """As `ops.digital_gradient`.
 
     Args:
         x: (samples, cols); d: (samples, rows), float32 and contiguous.
@@ -308,51 +309,5 @@ def _counts(v, limit, step, purpose, key, n):
 def stochastic_counts(v: Tensor, key: Key, number: int, most: int, purpose: int = ROUNDING) -> Tensor:
     """As `rounding.stochastic_counts`, to the bit, for v float32 and contiguous."""
     n = np.empty(tuple(v.shape), np.int64)
-    _counts(v.numpy(), f32(most), u32(number & 0xFFFFFFFF), u32(purpose), _key(key), n)
+    _counts(v.numpy(), f32(most), u32(number & 0xFFFFFFFF), u32(purpose), key_words(key), n)
     return from_numpy(n)
-
-
-@kernel()
-def _words(step, purpose, key, out):
-    n = out.shape[1]
-    group = (n + 3) // 4
-    for r in range(out.shape[0]):
-        for i in range(group):
-            a, b, c, d = philox(u32(i), u32(r), step, purpose, key[0], key[1])
-            out[r, i] = np.int64(a)
-            if group + i < n:
-                out[r, group + i] = np.int64(b)
-            if 2 * group + i < n:
-                out[r, 2 * group + i] = np.int64(c)
-            if 3 * group + i < n:
-                out[r, 3 * group + i] = np.int64(d)
-
-
-@kernel()
-def _marked_words(marked, step, purpose, key, out):
-    k = np.int64(0)
-    for i in range(marked.shape[0]):
-        k += np.int64(marked[i])
-    group, lane, at = (k + 3) // 4, 0, 0
-    for i in range(marked.shape[0]):
-        if marked[i]:
-            a, b, c, d = philox(u32(at), u32(0), step, purpose, key[0], key[1])
-            out[i] = np.int64((d if lane == 3 else c) if lane >= 2 else (b if lane == 1 else a))
-            at += 1
-            if at == group:
-                lane, at = lane + 1, 0
-        else:
-            out[i] = np.int64(0)
-
-
-def words(
-    shape: tuple[int, int], key: Key, number: int, purpose: int, marked: Tensor | None = None
-) -> Tensor:
-    """As `rng.words`, int64 of `shape`; of marked cells, bool of that shape, as one row of them alone."""
-    out = np.empty(shape, np.int64)
-    if marked is None:
-        _words(u32(number & 0xFFFFFFFF), u32(purpose), _key(key), out)
-    else:
-        flat = marked.contiguous().numpy().reshape(-1)
-        _marked_words(flat, u32(number & 0xFFFFFFFF), u32(purpose), _key(key), out.reshape(-1))
-    return from_numpy(out)

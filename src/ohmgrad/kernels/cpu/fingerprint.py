@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from .math import kernel, lent
 
@@ -30,7 +31,7 @@ def _stretch(row, begin, end):
 
 
 @kernel()
-def fingerprint(bits, every):
+def _fingerprint(bits, every):
     """Fingerprint of a matrix of uint32, (rows, cols).
 
     Args:
@@ -52,3 +53,8 @@ def fingerprint(bits, every):
         while first >= every:
             first -= every
     return found
+
+
+def fingerprint(w: Tensor, every: int) -> int:
+    """As `ops.fingerprint`."""
+    return _fingerprint(w.numpy().view(np.uint32), every)

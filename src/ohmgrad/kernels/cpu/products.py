@@ -1,4 +1,4 @@
-"""Analog products with converters and read noise in Numba: as `periphery.product`, to rounding."""
+"""Analog products with converters and read noise in Numba: as `reference.products`, to rounding."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportGeneralTypeIssues=false
@@ -17,7 +17,7 @@ from ...rng import Key
 from ..periphery import MAX_DOUBLINGS, Periphery
 from .math import CONTRACT, gauss2, kernel, philox, threads
 
-__all__ = ["product"]
+__all__ = ["analog_product"]
 
 u32, u64, f32 = np.uint32, np.uint64, np.float32
 
@@ -162,20 +162,20 @@ def _settings(p: Periphery, key: Key, purpose: int) -> tuple:
     return in_set, out_set, u32(purpose), (u32(key.seed), u32(key.array))
 
 
-def product(
-    x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: int
-) -> tuple[Tensor, int]:
-    """As `periphery.product`, for float32."""
+def analog_product(
+    x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As `ops.analog_product`, for float32."""
     in_set, out_set, purpose_word, key_words = _settings(periphery, key, purpose)
     manage = periphery.noise_management == "abs_max"
     given = x.detach().contiguous().numpy()
     out = torch.empty(0)
-    todo, again = _ALL, 0
+    todo, again, start = _ALL, 0, int(first.numpy())
     for doubling in range(MAX_DOUBLINGS + 1):
         n = len(todo) or len(given)
         sent, factor = np.empty((n, given.shape[1]), np.float32), np.empty(n, np.float32)
         hit = np.empty(n, np.uint8)
-        address = (first, 2 * doubling, purpose_word, key_words)
+        address = (start, 2 * doubling, purpose_word, key_words)
         if sent.size < PARALLEL_FROM or threads() == 1:
             _inputs(0, n, given, todo, manage, in_set, *address, sent, factor)
         else:
@@ -193,4 +193,4 @@ def product(
             break
         todo = np.flatnonzero(hit) if doubling == 0 else todo[hit != 0]
         again += len(todo)
-    return out, again
+    return out, torch.tensor(again)

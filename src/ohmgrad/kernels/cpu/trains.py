@@ -8,12 +8,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 from numba import njit
+from torch import Tensor
 
-from ..pulsing import WHOLE
+from ..cells import Cells
+from ..pulsing import WHOLE, Pulsing
 from .math import as_float, as_int, kernel, philox
+from .packing import key_words, number
 
-__all__ = ["bit_length", "sample_trains", "top", "trains_chunk"]
+__all__ = ["bit_length", "draw_trains", "sample_trains", "top", "trains_chunk"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -305,3 +309,18 @@ def trains_chunk(
         events[1] += down
         events[2] += toggles
         events[3] += slots
+
+
+def draw_trains(
+    x: Tensor, d: Tensor, lr: float, cells: Cells, pulsing: Pulsing, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As `ops.draw_trains`."""
+    n_words, samples = pulsing.words, x.shape[0]
+    xs = np.zeros((n_words, samples, x.shape[1]), np.uint32)
+    ds = np.zeros((n_words, samples, d.shape[1]), np.uint32)
+    trains_chunk(
+        0, samples, x.numpy(), d.numpy(), float(lr), cells.elements[0].dw_min, pulsing.max_bl,
+        pulsing.update_management, pulsing.bl_management, key_words(cells.keys[0]), number(step), xs, ds,
+        np.empty(x.shape, np.int32), np.empty(samples, np.int64), np.empty(samples), np.zeros(5, np.int64),
+    )  # fmt: skip
+    return torch.from_numpy(xs.astype(np.int64)), torch.from_numpy(ds.astype(np.int64))

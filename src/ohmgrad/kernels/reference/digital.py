@@ -20,7 +20,7 @@ __all__ = [
     "MOST",
     "check_counts",
     "check_factors",
-    "gradient",
+    "digital_gradient",
     "most_counts",
     "stochastic_counts",
     "whole_counts_",
@@ -66,7 +66,7 @@ def check_factors(x: Tensor, d: Tensor) -> None:
             )
 
 
-def gradient(x: Tensor, d: Tensor) -> Tensor:
+def digital_gradient(x: Tensor, d: Tensor) -> Tensor:
     """g = sum_b d_b x_b^T in float32, added up in the order of the samples.
 
     Args:

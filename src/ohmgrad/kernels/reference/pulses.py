@@ -62,7 +62,10 @@ from torch import Tensor
 
 from ...devices import Elements
 from ...rng import Key, Purpose, box_muller, gaussians, philox, uniform
+from ..cells import Cells
+from ..checks import raise_not_finite, raise_too_many
 from ..pulsing import SLOTS, Pulsing, line_settings, pulse_trains
+from .mean import mean_counts
 
 __all__ = [
     "BEND",
@@ -72,9 +75,10 @@ __all__ = [
     "SAFETY",
     "WIDE",
     "apply_counts",
-    "change",
+    "apply_counts_",
     "coincidences",
     "pulsed_update",
+    "pulsed_update_",
     "trains",
 ]
 
@@ -379,20 +383,34 @@ def pulsed_update(
     return new, [up, down, toggles, int(bl.sum())]
 
 
-def change(w: Tensor, elements: Elements, x: Tensor, d: Tensor, lr: float) -> Tensor:
-    """The discrete-time dynamics, sample by sample: w + dw F(w) - |dw| G(w), dw = lr d_b x_b^T.
+def pulsed_update_(
+    w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, step: Tensor, events: Tensor,
+    touched: Tensor | None,
+) -> None:  # fmt: skip
+    """As `ops.pulsed_update_`."""
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        raise_not_finite(x, d)
+    elements, key, number = cells.elements[0], cells.keys[0], int(step)
+    if touched is not None:
+        xs, ds, _ = trains(x, d, lr, elements.dw_min, pulsing, key, number)
+        touched |= (coincidences(xs, ds) != 0).any(0)
+    new, added = pulsed_update(w, elements, x, d, lr, pulsing, key, number)
+    w.copy_(new)
+    events += torch.tensor(added)
 
-    Wu et al. 2024, eq. 3, for any response; clipped at the bounds after each sample.
 
-    Args:
-        w: (rows, cols); x: (samples, cols); d: (samples, rows); lr: negative to descend.
-
-    Returns:
-        New weights, of the dtype of `w`.
-    """
-    new = w.double()
-    for xb, db in zip(x.double(), d.double(), strict=True):
-        dw = lr * torch.outer(db, xb)
-        q = torch.where(dw >= 0, elements.q_plus(new), elements.q_minus(new))
-        new = elements.clip(new + dw * q)
-    return new.to(w.dtype)
+def apply_counts_(
+    w: Tensor, cells: Cells, counts: Tensor, fidelity: str, step: Tensor, events: Tensor | None, most: int
+) -> None:
+    """As `ops.apply_counts_`."""
+    low, high = (int(end) for end in counts.aminmax())
+    if low < -most or high > most:
+        raise_too_many(low, high, most)
+    elements = cells.elements[0]
+    if fidelity == "mean":
+        w.copy_(mean_counts(w, elements, counts))
+    else:
+        w.copy_(apply_counts(w, elements, counts.unsqueeze(0), fidelity, cells.keys[0], int(step)))
+    if events is not None:
+        events[0] += counts.clamp(min=0).sum()
+        events[1] -= counts.clamp(max=0).sum()

@@ -13,8 +13,8 @@ from typing import Any
 
 from ...errors import check_choice
 from ...models import last_layer
+from ...models.vision import PREFIX
 from ...style import look
-from ...vision import PREFIX
 from ..spec import RunSpec
 from ..study import Part
 from .networks import NetworkTraining

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...data import DATASETS, Dataset, batches, load
+from ...datasets import DATASETS, Dataset, batches, load
 from ...devices import ConstantStep, Device, Noise, SoftBounds, Spread
 from ...errors import InputError, check_choice
 from ...kernels import Pulsing

@@ -1,0 +1,160 @@
+"""The command check: run a device or an algorithm, your own too, through the laws."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..errors import InputError, check_choice, check_options, said
+from .arguments import named_values
+from .console import console
+
+if TYPE_CHECKING:
+    from ..conformance import Report
+    from ..conformance.report import Tell
+
+__all__ = ["check_app"]
+
+check_app = typer.Typer(help="Run a device or an algorithm through the laws.", no_args_is_help=True)
+
+Laws = Annotated[
+    list[str] | None, typer.Option("--law", help="Only this law; may be repeated. Default: all.")
+]
+
+
+@check_app.command(
+    epilog="Examples:\n\n  ohmgrad check device paper\n\n  ohmgrad check device my_device.py:device"
+)
+def device(
+    what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")], law: Laws = None
+) -> None:
+    """Run a device through the laws; the exit code is 1 if one does not hold."""
+    from ..conformance import check_device
+    from ..devices import Device
+    from ..devices.presets import PRESETS, preset
+
+    if ".py:" in what:
+        given = _from_file(what)
+    elif what.endswith((".yaml", ".yml")):
+        given = Device.from_yaml(Path(what))
+    elif Path(what).suffix:
+        raise InputError(
+            f"{what} is no device: give a preset, a YAML file or FILE.py:NAME; in a Python file, "
+            "ohmgrad.Measured.from_npz and from_crosssim read measured tables"
+        )
+    else:
+        given = preset(check_choice("device", what, PRESETS))
+    with _progress() as tell:
+        report = check_device(given, law, tell=tell)
+    _print(report)
+
+
+@check_app.command(
+    epilog="Examples:\n\n  ohmgrad check algorithm agad --option fast_lr=0.5\n\n"
+    "  ohmgrad check algorithm my_optimizer.py:MyOptimizer --law quadratic"
+)
+def algorithm(
+    what: Annotated[str, typer.Argument(help="A name as in `ohmgrad algorithms`, or FILE.py:NAME.")],
+    law: Laws = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option as name=value; may be repeated. Default: its own.")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Its error falls to zero with lr.")] = False,
+    exact_shifted: Annotated[
+        bool, typer.Option("--exact-shifted", help="Also with the symmetric point elsewhere.")
+    ] = False,
+    needs_asymmetry: Annotated[
+        bool, typer.Option("--needs-asymmetry", help="It does not learn where G = 0, as with choppers.")
+    ] = False,
+) -> None:
+    """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
+    from ..conformance import check_algorithm
+    from ..optim import ALGORITHMS
+
+    if ".py:" in what:
+        given = _from_file(what)
+    else:
+        classes = {kind.__name__: name for name, kind in ALGORITHMS.items()}
+        given = ALGORITHMS[check_choice("algorithm", classes.get(what, what), ALGORITHMS)]
+    if option:
+        options = named_values("--option", option)
+        _check_options(options, given, what)
+        given = functools.partial(given, **options)
+    promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
+    with _progress() as tell:
+        report = check_algorithm(given, law, **promises, tell=tell)
+    _print(report)
+
+
+def _check_options(options: dict[str, Any], make: Any, what: str) -> None:
+    """Raise InputError for an option that `make`, called as make(params, lr, ...), does not take."""
+    from ..optim import AnalogOptimizer
+
+    try:
+        parameters = list(inspect.signature(make).parameters.values())
+    except (TypeError, ValueError):  # no function, which the laws say, or one without a signature
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        if not (isinstance(make, type) and issubclass(make, AnalogOptimizer)):
+            return  # it may take any name
+        parameters += inspect.signature(AnalogOptimizer).parameters.values()  # of digital parameters
+    named = (p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
+    known = dict.fromkeys(p.name for p in named if p.name not in ("params", "defaults", "lr"))
+    check_options(options, {what: known})
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Tell]:
+    """What laws tell, as a bar that goes away; none where there is no terminal."""
+    layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=None)
+
+        def tell(done: int, total: int, what: str) -> None:
+            bars.update(task, completed=done, total=total, description=what, refresh=True)
+
+        yield tell
+
+
+def _print(report: Report) -> None:
+    console.print(report)
+    run, failed = len(report.findings) - len(report.skipped), len(report.failed)
+    console.print(f"{run - failed} of {run} laws hold; {len(report.skipped)} skipped")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _from_file(what: str) -> Any:
+    """The object NAME of FILE.py:NAME; the file's folder is on the path, as when it is run.
+
+    Raises:
+        InputError: when there is no such file or name, or the file raises.
+    """
+    path, name = what.rsplit(":", 1)
+    file = Path(path)
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise InputError(
+            f"cannot read {path}: give a Python file and a name in it, as in my_device.py:device"
+        )
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.resolve().parent))
+    sys.modules[file.stem] = module  # dataclasses in it look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        raise InputError(
+            f"{path} raised {type(error).__name__} ({said(error)}): run it by itself first"
+        ) from error
+    finally:
+        sys.path.remove(str(file.resolve().parent))
+    return getattr(module, check_choice(f"name in {path}", name, [n for n in vars(module) if n[0] != "_"]))

@@ -1,0 +1,53 @@
+"""`ohmgrad devices`: the named devices, and one of them drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .arguments import device_of, examples
+from .console import console
+
+__all__ = ["devices_app"]
+
+devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
+
+
+@devices_app.command("list", epilog=examples("ohmgrad devices list"))
+def devices_list() -> None:
+    """All named devices."""
+    from ..report import device_table
+
+    console.print(device_table())
+
+
+@devices_app.command(
+    "show", epilog=examples("ohmgrad devices show paper --out paper.pdf", "ohmgrad devices show my.yaml")
+)
+def devices_show(
+    name: Annotated[str, typer.Argument(help="A preset, or a YAML file of a device.")],
+    out: Annotated[Path | None, typer.Option(help="File; .svg, .pdf or .png. Default: NAME.svg.")] = None,
+) -> None:
+    """Print a device as YAML, and draw its response and the pulse trains of a few elements."""
+    from ..crossbar import describe
+    from ..devices import Device, Measured
+    from ..devices.presets import PRESETS, preset
+    from ..report import device_figure, save
+
+    given = device_of(name)
+    device = Device.from_dict(given) if isinstance(given, dict) else preset(name)
+    if isinstance(given, str):
+        entry = PRESETS[given]
+        words = {"note": entry.note, "source": entry.source, "figures": entry.figures}
+        for what, text in {**words, "left out": entry.left_out, "aihwkit": entry.aihwkit}.items():
+            if text:  # as comments, so that all that is printed is YAML
+                console.print(f"# {what}: {text}", highlight=False, soft_wrap=True)
+    if isinstance(device.response, Measured):
+        console.print(f"# {describe(device)}; measured tables have no form in YAML", highlight=False)
+    else:
+        console.print(device.to_yaml(), highlight=False)
+    label = Path(name).stem
+    paths = save(device_figure(device, label), out or Path(f"{label}.svg"))
+    console.print("figure: " + ", ".join(map(str, paths)))

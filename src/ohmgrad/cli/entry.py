@@ -1,0 +1,102 @@
+"""The entry point: all commands, with the examples in their help."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from ..errors import InputError
+from .algorithms import algorithms
+from .arguments import examples
+from .check import check_app
+from .compare import compare
+from .console import stopped
+from .demo import demo
+from .devices import devices_app
+from .plot import plot
+from .reproduce import reproduce
+from .train import train
+
+__all__ = ["app", "main"]
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; one that is stopped by Ctrl-C says so, where typer would say nothing."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            kept = ctx.invoked_subcommand == "reproduce"
+            goes_on = "finished parts are saved, and the same command goes on"
+            stopped(goes_on if kept else "the same command starts again")
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Train neural networks on simulated analog in-memory hardware.",
+    epilog="Start with [bold]ohmgrad demo[/bold]; [bold]ohmgrad COMMAND --help[/bold] has examples.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point: wrong input is one line on stderr and exit code 2."""
+    try:
+        app(args=argv, standalone_mode=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from .. import __version__
+
+        print(f"ohmgrad {__version__}")
+        raise typer.Exit
+
+
+app.command(epilog=examples("ohmgrad demo --out runs/first"))(demo)
+app.command(
+    epilog=examples(
+        "ohmgrad train --data mnist --model fcn --tau 0.6 --epochs 2",
+        "ohmgrad train --algorithms ttv2,agad --option fast_lr=0.5 --option columns=8 --epochs 9",
+        "ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b",
+        "ohmgrad train --data cifar10 --model efficientnet-lite0 --pretrained imagenet --include _fc",
+        "ohmgrad train --resume --out runs/a",
+    )
+)(train)
+app.command(epilog=examples("ohmgrad plot runs/demo"))(plot)
+app.command(
+    epilog=examples(
+        "ohmgrad reproduce list",
+        "ohmgrad reproduce S1 --quick",
+        "ohmgrad reproduce S4 --jobs 2",
+        "ohmgrad reproduce scoreboard",
+    )
+)(reproduce)
+app.command(
+    epilog=examples(
+        "ohmgrad compare --quick",
+        "ohmgrad compare --algorithms digital,sgd,ttv2 --devices paper,my.yaml --seeds 5",
+    )
+)(compare)
+app.command(epilog=examples("ohmgrad algorithms"))(algorithms)
+app.add_typer(
+    devices_app, name="devices", epilog=examples("ohmgrad devices list", "ohmgrad devices show ecram")
+)
+app.add_typer(
+    check_app,
+    name="check",
+    epilog=examples("ohmgrad check device my.yaml", "ohmgrad check algorithm my_optimizer.py:MyOptimizer"),
+)

@@ -1,0 +1,94 @@
+"""Trainings as commands run them: bars or lines on the way, then the table and the figures."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..style import look
+from .console import console, stopped
+
+if TYPE_CHECKING:
+    from ..studies import RunSpec
+
+__all__ = ["free_folder", "report_run", "run_and_report"]
+
+
+def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
+    """Train and report; a run that is stopped says how it goes on."""
+    try:
+        report_run(_train(spec, folder, resume, tensorboard), folder, title)
+    except KeyboardInterrupt:
+        if not (folder / "spec.yaml").is_file():
+            raise
+        board = ["--tensorboard"] if tensorboard else []
+        again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
+        stopped(f"finished epochs are saved; go on with {again}")
+
+
+def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list[dict[str, Any]]:
+    """Train, with a bar for each training."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    from ..studies import Progress, train
+
+    layout = ("{task.description}", BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
+    columns = [c if not isinstance(c, str) else TextColumn(c) for c in layout]
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[tuple[str, int], Any] = {}
+
+        def step(algorithm: str, seed: int, done: int, total: int, loss: float) -> None:
+            key = (algorithm, seed)
+            if key not in tasks:
+                label = f"{look(algorithm).label}, seed {seed}"
+                tasks[key] = bars.add_task(label, total=total, now="")
+            bars.update(tasks[key], completed=done, now=f"loss {loss:.4f}")
+
+        def epoch(row: dict[str, Any]) -> None:
+            key = (row["algorithm"], row["seed"])
+            # where there are no bars, about five lines a training show that it goes on
+            every = -(-spec.epochs // 5)
+            if row["epoch"] == spec.epochs or not (console.is_terminal or row["epoch"] % every):
+                console.print(
+                    f"{look(row['algorithm']).label:12} seed {row['seed']}  "
+                    f"epoch {row['epoch']}/{spec.epochs}  training loss {row['train_loss']:.4f}  "
+                    f"test accuracy {100 * row['test_accuracy']:.1f} %  "
+                    f"{row['seconds']:.1f} s",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            if row["epoch"] == spec.epochs and key in tasks:
+                bars.remove_task(tasks.pop(key))
+
+        tell = Progress(step, epoch, console.print)
+        return train(spec, folder, resume=resume, progress=tell, tensorboard=tensorboard)
+
+
+def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
+    from ..report import monitor_figure, run_figure, run_table, save, summarise, write_summary
+    from ..studies import read_monitor
+
+    if not rows:
+        raise InputError(f"{folder} has no finished epoch yet: train it, or pass --resume")
+    summary = summarise(rows)
+    write_summary(summary, folder / "summary.csv")
+    paths = save(run_figure(rows, title), folder / "figure")
+    console.print(run_table(summary, title))
+    numbers = f"{folder}/metrics.csv, summary.csv"
+    console.print(f"figure: {paths[0]} (also .pdf, .png)\nnumbers: {numbers}", soft_wrap=True)
+    watched = read_monitor(folder)
+    if watched:
+        paths = save(monitor_figure(watched, title), folder / "monitor")
+        console.print(f"predicted floor: {paths[0]} (also .pdf, .png), {folder}/monitor.csv", soft_wrap=True)
+
+
+def free_folder(folder: Path) -> Path:
+    """`folder`, or the first of folder-2, folder-3, ... that does not exist."""
+    found, number = folder, 1
+    while found.exists():
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found

@@ -1,0 +1,29 @@
+"""Pulses of an update by cell and direction, in plain PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..cells import Cells
+from ..counts import Counts, Pulses, dense, listed
+from ..pulsing import SLOTS, Pulsing
+from .pulses import coincidences, trains
+
+__all__ = ["count_pulses"]
+
+
+def count_pulses(
+    cells: Cells, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, step: Tensor, events: Tensor
+) -> Counts:
+    """As `ops.count_pulses`."""
+    xs, ds, bl = trains(x, d, lr, cells.elements[0].dw_min, pulsing, cells.keys[0], int(step))
+    counts = coincidences(xs, ds)
+    ups, downs = counts.clamp(min=0).sum(0), -counts.clamp(max=0).sum(0)
+    lit = (ds != 0).any(2).any(0)
+    toggles = sum(int(((train >> slot) & 1).sum()) for train in (xs[:, lit], ds) for slot in range(SLOTS))
+    added = [int(ups.sum()), int(downs.sum()), toggles, int(bl.sum())]
+    events += torch.tensor(added)
+    if dense(added[0] + added[1], cells.shape):
+        return Counts(Pulses(None, ups), Pulses(None, downs))
+    return Counts(listed(ups), listed(downs))

@@ -1,0 +1,69 @@
+"""A tile's other primitives: bytes per cell, program, reset, and reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ohmgrad import Device, InputError, Noise, Periphery, SoftBounds, Tile
+from ohmgrad.crossbar import EVENTS
+from tests.cases import RESPONSES, SPREADS
+from tests.stats import assert_variance
+
+SOFT = Device(RESPONSES["soft_skewed"], 0.002, SPREADS["spread"], Noise(0.3))
+
+
+@pytest.mark.parametrize(("spread", "most"), [(SPREADS["spread"], 24), (SPREADS["alike"], 4.1)])
+def test_bytes_per_cell(spread: Any, most: float) -> None:
+    """Weight and four planes with spread, the weight alone without; kernels copy none of them."""
+    tile = Tile((300, 200), Device(SoftBounds(), 0.001, spread, Noise(0.3)))
+    tile.pulse(torch.ones(2, 200), torch.ones(2, 300), 0.01)
+    e = tile.elements
+    planes = [tile.owner, e.up, e.down, e.lower, e.upper]
+    assert sum(t.numel() * t.element_size() for t in planes) <= most * 300 * 200
+    others = [v for v in vars(tile).values() if isinstance(v, Tensor) and v is not tile.owner]
+    assert [v.numel() for v in others] == [len(EVENTS)]
+    packed = [a for v in e.packed.values() for part in v if isinstance(part, tuple) for a in part]
+    arrays = [a for a in packed if isinstance(a, np.ndarray)]
+    assert len(arrays) == 4
+    assert all(any(np.shares_memory(a, t.numpy()) for t in planes) for a in arrays)
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_program_reset_and_read(backend: str) -> None:
+    tile = Tile((6, 9), SOFT, backend=backend, seed=3)
+    goal = tile.elements.clip(torch.rand(6, 9) * 0.5 - 0.2)
+    left = tile.program(goal)
+    assert torch.equal(left, goal - tile.weight)
+    assert float(left.abs().max()) < 4 * 0.002 * 1.2 * 2  # a step, its spread and its noise
+    assert torch.equal(tile.read([4, 0]), tile.weight[:, [4, 0]])
+    assert tile.count("read_columns") - tile.count("verify_columns") == 2
+    tile.reset(0.1)
+    assert torch.equal(tile.weight, tile.elements.clip(torch.full((6, 9), 0.1)))
+    for call in (lambda: tile.reset(2.0), lambda: tile.program(goal + 2), lambda: tile.program(goal.t()),
+                 lambda: tile.read([9]), lambda: tile.read([-1]), lambda: tile.sibling(0)):  # fmt: skip
+        with pytest.raises(InputError):
+            call()
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_repeated_reads_average_the_noise(backend: str) -> None:
+    tile = Tile((3000, 4), SOFT, periphery=Periphery(out_noise=0.06), backend=backend)
+    for repeats in (1, 9):
+        assert_variance(tile.read([0, 2], repeats), 0.06**2 / repeats)
+    assert tile.count("read_columns") == 20
+    assert tile.count("adc") == 20 * 3000
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_the_two_directions_have_noise_of_their_own(backend: str) -> None:
+    """Of a silent input the outputs are the noise; vectors with the same number share none of it."""
+    noisy = Periphery(out_noise=0.1)
+    tile = Tile((40, 40), Device(SoftBounds.symmetric(0.6)), periphery=noisy, backend=backend)
+    there, back = tile.forward(torch.zeros(5, 40)), tile.backward(torch.zeros(5, 40))
+    assert float(there.abs().min()) > 0
+    assert not bool((there == back).any())
