@@ -109,6 +109,8 @@ class Tile(AbstractArray):
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
+        if _known_to_be_none(counted):
+            return
         how = pulsing or self.pulsing
         self.sync()
         if self.hidden is None:
@@ -133,6 +135,8 @@ class Tile(AbstractArray):
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
+        if _known_to_be_none(counted):
+            return
         self._apply_counts(n, counted)
         size = n.abs()
         slots = torch.minimum(size.amax(1).sum(), size.amax(0).sum())
@@ -366,18 +370,17 @@ class Tile(AbstractArray):
         """
         check_integer("repeats", repeats, 1)
         at, k = self._columns(columns)
-        # columns as rows of their own; a slice takes a tenth of a gather's time
-        picked = self.weight.t()[at].clone(memory_format=torch.contiguous_format)
+        picked = self.weight[:, at]
         if self.periphery.perfect:
             self.count_reads(k * repeats if counted is None else counted)
-            return picked.t()
+            return picked.clone() if isinstance(at, slice) else picked
         # reads of write-verify are exact: they take no random numbers
         first = self.counter("read_columns") - self.counter("verify_columns")
         self.count_reads(k * repeats if counted is None else counted)
         one = torch.eye(k, device=picked.device).repeat(repeats, 1)
         plain = self.periphery.unmanaged
         out, _ = ops.analog_product(
-            one, picked, plain, Purpose.READ_COLUMNS, self.key, first, self.cells.backend
+            one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.cells.backend
         )
         return out.t() if repeats == 1 else out.view(repeats, k, -1).mean(0).t()
 
@@ -397,3 +400,11 @@ class Tile(AbstractArray):
         if len(columns) == 1:
             return slice(columns[0], columns[0] + 1), 1
         return torch.tensor(columns, dtype=torch.int64), len(columns)
+
+
+def _known_to_be_none(counted: Tensor | None) -> bool:
+    """Whether nothing is to be done for an update that is `counted`, see `Tile.pulse`.
+
+    Only the host is asked: there it costs less than an update, where a device would have to be waited for.
+    """
+    return counted is not None and counted.device.type == "cpu" and not counted

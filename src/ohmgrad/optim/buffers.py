@@ -180,8 +180,9 @@ def by_chance(
     Returns:
         int64 (rows, cols).
     """
-    u = tile.random_words(purpose, marked) >> 1
     size = v.abs().nan_to_num_(nan=0.0).clamp_(max=most or tile.most_pulses)
     low = size.floor()
-    up = u < size.sub_(low).mul_(2.0**31).long()
-    return low.add_(up.view(torch.uint8)).copysign_(v).long()  # bool would be added at a third of the speed
+    n = size.sub_(low).mul_(2.0**31).long()
+    up = tile.random_words(purpose, marked).bitwise_right_shift_(1) < n  # 31 bits of u against the fraction
+    low.add_(up.view(torch.uint8)).copysign_(v)  # bool would be added at a third of the speed
+    return n.copy_(low)  # fresh memory costs more than the rounding
