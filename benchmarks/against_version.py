@@ -220,7 +220,8 @@ def main() -> None:
         for version in (this, other):
             version.ask(f"case {name}")
         for _ in range(WARM):
-            this.ask("run"), other.ask("run")
+            for version in (this, other):
+                version.ask("run")
         pairs = []
         for i in range(ROUNDS):
             order = (this, other) if i % 2 else (other, this)
