@@ -20,7 +20,7 @@ from .transfer import Lines, check_whole, number_of, transfer_rate, write_pulses
 
 __all__ = [
     "add_to_buffer", "by_chance", "check_buffer", "check_choppers", "check_momentum", "chopped", "chopper",
-    "drawn_flips", "flipped", "period", "plane", "with_momentum",
+    "drawn_flips", "flipped", "period", "plane", "whole_pulses_", "with_momentum",
 ]  # fmt: skip
 
 #: what a buffer that overflows is kept at: infinity times 0 would be no number
@@ -158,6 +158,22 @@ def with_momentum(tile: Tile, g: Tensor, group: dict[str, Any], state: dict[str,
         check_plane(tile, "the momentum", m)
         m.mul_(momentum).add_((1 - group["dampening"]) * g)
     return g + momentum * m if group["nesterov"] else m
+
+
+def whole_pulses_(h: Tensor, size: float, most: int) -> Tensor:
+    """Take the whole pulses out of an accumulator; what is left is smaller than a pulse.
+
+    Args:
+        h: float32, in weight units, changed in place.
+        size: of a pulse (> 0).
+        most: largest number of pulses; what is beyond stays.
+
+    Returns:
+        Signed numbers, int64, of the shape of `h`; 0 where `h` has overflown to what is no number.
+    """
+    n = torch.trunc(h / size).nan_to_num_(nan=0.0).clamp_(-most, most)
+    h -= n * size
+    return n.long()
 
 
 def by_chance(

@@ -54,4 +54,4 @@ class GradientCounts(AnalogOptimizer):
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
         pulses = -float(group["lr"]) / tile.device.dw_min
-        tile.pulse_counts(by_chance(tile, pulses * tile.digital_gradient(x, d)))
+        tile.pulse_counts(by_chance(tile, tile.digital_gradient(x, d).mul_(pulses)))

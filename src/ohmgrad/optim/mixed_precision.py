@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import check_integer, check_number
+from ..errors import check_number
 from .base import AnalogOptimizer
+from .buffers import whole_pulses_
 from .states import check_plane
-from .transfer import next_lines
+from .transfer import check_whole, next_lines
 
 __all__ = ["MixedPrecision"]
 
@@ -74,10 +75,9 @@ class MixedPrecision(AnalogOptimizer):
     def check(self, group: dict[str, Any]) -> None:
         if group["granularity"] is not None:
             check_number("granularity", group["granularity"], low=0, open_low=True)
-        for name in ("transfer_every", "rows"):
-            value = group[name]
-            if name != "rows" or value is not None:
-                group[name] = check_integer(name, value, 1)
+        check_whole(group, "transfer_every")
+        if group["rows"] is not None:
+            check_whole(group, "rows")
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
@@ -86,7 +86,7 @@ class MixedPrecision(AnalogOptimizer):
         if chi is None:
             chi = torch.zeros(tile.shape, device=tile.events.device)
         check_plane(tile, "the accumulator", chi)
-        chi += -float(group["lr"]) * tile.digital_gradient(x, d)
+        chi += tile.digital_gradient(x, d).mul_(-float(group["lr"]))
         updates = state.get("updates", 0) + 1
         state.update(chi=chi, updates=updates)  # not when the gradient raised
         transfer, left = divmod(updates, group["transfer_every"])
@@ -95,11 +95,10 @@ class MixedPrecision(AnalogOptimizer):
         granularity, total = group["granularity"] or tile.device.dw_min, tile.shape[0]
         k = min(group["rows"] or total, total)
         rows = next_lines((transfer - 1) * k, k, total)
-        part, most = chi[rows], tile.most_pulses
-        n = torch.trunc(part / granularity).nan_to_num_(nan=0.0).clamp_(-most, most)
-        chi[rows] = part - n * granularity
-        counts = n.long()
+        part = chi[rows]
+        n = whole_pulses_(part, granularity, tile.most_pulses)
         if k < total:
-            some, counts = counts, torch.zeros(tile.shape, dtype=torch.int64, device=n.device)
-            counts[rows] = some
-        tile.pulse_counts(counts)
+            chi[rows] = part  # which is a copy where rows wrap
+            some, n = n, torch.zeros(tile.shape, dtype=torch.int64, device=n.device)
+            n[rows] = some
+        tile.pulse_counts(n)
