@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from torch import Tensor, from_numpy
+from torch import Tensor, from_numpy, isfinite
 
+from ..checks import raise_not_finite
 from .math import kernel
 
 __all__ = ["digital_gradient"]
@@ -47,6 +48,8 @@ def digital_gradient(x: Tensor, d: Tensor) -> Tensor:
     Args:
         x: (samples, cols); d: (samples, rows), float32 and contiguous.
     """
+    if not (isfinite(x).all() and isfinite(d).all()):
+        raise_not_finite(x, d)
     g = np.empty((d.shape[1], x.shape[1]), np.float32)
     _gradient(x.numpy(), d.numpy(), g)
     return from_numpy(g)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ...devices import Elements
+from ..checks import raise_not_finite
 
 __all__ = ["AT_LEAST", "MOST", "digital_gradient", "most_counts"]
 
@@ -34,6 +35,8 @@ def digital_gradient(x: Tensor, d: Tensor) -> Tensor:
     Returns:
         (rows, cols).
     """
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        raise_not_finite(x, d)
     g = torch.zeros(d.shape[1], x.shape[1])
     for xb, db in zip(x, d, strict=True):
         g += torch.outer(db, xb)
