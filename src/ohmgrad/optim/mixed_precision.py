@@ -22,7 +22,7 @@ __all__ = ["MixedPrecision"]
 
 
 class MixedPrecision(AnalogOptimizer):
-    """A digital accumulator chi in weight units, of the size of the weights, beside every array.
+    """A digital accumulator chi in weight units, of the size of the weights, for every array.
 
         chi' = chi - lr g                                        g = d^T x
 

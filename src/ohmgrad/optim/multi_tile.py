@@ -101,7 +101,7 @@ class MultiTile(AnalogOptimizer):
         super().__init__(params, options, **digital)
 
     def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> list[Tile]:
-        """W_1 ... W_N beside the tile, which is W_0."""
+        """W_1 ... W_N; the tile is W_0."""
         finer = [self.array(tile, state, f"tile_{n}", role=n) for n in range(1, group["tiles"])]
         tile.companions = [(group["gamma"] ** n, array) for n, array in enumerate(finer, 1)]
         return finer
