@@ -35,7 +35,8 @@ def unit(
         h: (rows, cols), what the algorithm remembers, changed in place.
     """
     make, options, memory = UNITS[name]
-    layer = AnalogLinear(*reversed(weight.shape), device, bias=False, seed=7, array=0, backend=backend)
+    rows, cols = weight.shape
+    layer = AnalogLinear(cols, rows, device, bias=False, seed=7, array=0, backend=backend)
     with torch.no_grad():
         layer.weight.copy_(weight)
     optimizer = make(layer.parameters(), lr=abs(rate), **options)

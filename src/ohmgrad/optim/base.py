@@ -223,7 +223,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     @uncompiled
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update of all parameters; a closure is evaluated first, as in torch.
+        """One update of all parameters: `analog_step` of every tile, and torch's SGD of the digital ones.
+
+        A closure is evaluated first, as in torch.
 
         Returns:
             What the closure returned, or None.

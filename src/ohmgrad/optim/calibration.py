@@ -45,8 +45,8 @@ def calibrate_symmetric_points(
     tiles = [tile for group in optimizer.param_groups for tile, _ in optimizer.tiles_in(group)]
     if not auxiliary and not weights:
         raise InputError(
-            f"{type(optimizer).__name__} has no auxiliary array: there is nothing to calibrate but the arrays "
-            "of the weights, with weights=True"
+            f"{type(optimizer).__name__} has no auxiliary array: there is nothing to calibrate but the "
+            "arrays of the weights, with weights=True"
         )
     for array in auxiliary:
         array.calibrate(pairs, reads=reads)
