@@ -89,9 +89,9 @@ class FirstGroupOnly(Wrong):
 class FixedRate(Wrong):
     """Digital parameters do not hear the scheduler."""
 
-    def _digital_step(self, group: Any) -> None:
+    def _step_digital(self, params: list[Tensor], group: Any) -> None:
         now, group["lr"] = group["lr"], 0.05
-        super()._digital_step(group)
+        super()._step_digital(params, group)
         group["lr"] = now
 
 
