@@ -159,8 +159,8 @@ def test_counts_are_whole_numbers_however_large() -> None:
     model = network(device(**MEMORIES["all-pair"]))
     optimizer = TikiTaka(model.parameters(), lr=0.05)
     big = 2**40 + 1
-    optimizer.arrays()[0].count_events(pulses_up=big)
-    model[2].tiles[0].count_events(pulses_down=big)
+    optimizer.arrays()[0].counters.add(pulses_up=big)
+    model[2].tiles[0].counters.add(pulses_down=big)
     optimizer.arrays()[0].memory["clock"].fill_(2**31 + 1)
     optimizer.arrays()[0].memory["age"].fill_(2**30 + 1)
     states = copy.deepcopy((model.state_dict(), optimizer.state_dict()))

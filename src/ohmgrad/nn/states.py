@@ -2,9 +2,9 @@
 
 Besides `weight`, `out_scale` and `bias` the state of a layer has tensors below `analog.`:
 
-    card               device, seed and arrays, see `crossbar_card`
+    card               device, seed and arrays, see `crossbar/card.py`
     events             counts of every tile, (tiles, len(EVENTS)), which address the random numbers
-    memory.<i>.<name>  what the elements of tile i hold beside the weights, see `crossbar_memory`
+    memory.<i>.<name>  what the elements of tile i hold beside the weights, see `crossbar/planes.py`
     beside.<i>         what products of tile i see beside W, of arrays that an optimizer keeps
 
 Files of Hugging Face's models have the digital weight as `weight`; theirs are `analog.weight` and
@@ -119,9 +119,9 @@ def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
         with _numbered(layer, arrays):
             for tile, planes in zip(layer.tiles, memory, strict=True):
                 if events is None:
-                    tile.check_held(tile.part_of(weight))
+                    tile.contents.check_held(tile.part_of(weight))
                 else:
-                    tile.check_state(tile.part_of(weight), planes)
+                    tile.contents.check_state(tile.part_of(weight), planes)
     beside = {
         _tile_number(what, key, key[7:], number): plane
         for key, plane in own.items()
@@ -158,9 +158,9 @@ def restore(layer: AnalogLayer, state: Found) -> None:
     each = list(zip(layer.tiles, state.memory, strict=True))
     # tiles with a memory come last: they note that the weights, as all tiles left them, go with it
     for tile, planes in sorted(each, key=lambda pair: bool(pair[1])):
-        tile.restore(planes)
+        tile.contents.restore(planes)
     for tile, events in zip(layer.tiles, state.events, strict=True):
-        tile.count_from(events)
+        tile.counters.load(events)
     _see_beside(layer, state.beside)
 
 

@@ -343,7 +343,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                 check_kept(tile, {name: kept})
                 weight = weight.contiguous()
             known = tile.sibling(role, weight, kept.get("memory"))
-            known.count_from(known.events if events is None else events)
+            known.counters.load(known.events if events is None else events)
             kept.update(weight=known.owner, events=known.events, card=card([tile]))
             self._arrays[id(tile), name] = known
         kept["memory"] = known.memory  # others may have copied the dictionaries of the state

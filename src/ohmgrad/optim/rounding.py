@@ -87,9 +87,9 @@ def send_whole_pulses(
             tile.weight, tile.elements, h, x, d, mode, 1.0, gain, False, step, sends, tile.key,
             tile.count("updates"),
         )  # fmt: skip
-        tile.wrote()
+        tile.contents.mark_synced()
         if whole:
-            tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+            tile.counters.add(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
     rounding.check_factors(x, d)
     h += gain * _gradient(tile, x, d)
@@ -141,8 +141,8 @@ def round_to_pulses(
             tile.weight, tile.elements, m, x, d, cpu.STOCHASTIC, keep, gain, look_ahead, pulses, sends,
             tile.key, tile.count("updates"), most,
         )  # fmt: skip
-        tile.wrote()
-        tile.count_events(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
+        tile.contents.mark_synced()
+        tile.counters.add(updates=1, pulses_up=up, pulses_down=down, line_toggles=toggles, slots=slots)
         return
     rounding.check_factors(x, d)
     g = _gradient(tile, x, d)
@@ -157,7 +157,8 @@ def _fused(tile: Tile) -> bool:
     """Whether one kernel does it all: what it knows are affine elements of a whole matrix at fidelity
     "pulsed", which only answer pulses."""
     plain = tile.pulsing.fidelity == "pulsed" and tile.elements.form == "affine"
-    return plain and tile.cells.backend == "numba" and tile.hidden is None and tile.block is None
+    plain = plain and tile.device.memoryless and not tile.memory
+    return plain and tile.cells.backend == "numba" and tile.block is None
 
 
 def _gradient(tile: Tile, x: Tensor, d: Tensor) -> Tensor:
