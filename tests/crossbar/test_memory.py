@@ -11,6 +11,7 @@ from torch import Tensor
 
 import ohmgrad
 from ohmgrad.crossbar import Tile
+from ohmgrad.crossbar.memory_state import MemoryState
 from ohmgrad.devices import (
     Custom,
     Device,
@@ -67,8 +68,8 @@ def assert_at_symmetric_point(elements: Elements, held: Tensor) -> None:
 
 def test_stuck_elements_stay_where_they_stand_and_their_pulses_are_counted() -> None:
     tile, free = (Tile(start(SHAPE), device(stuck=s), seed=5) for s in (Stuck(0.2), None))
-    assert tile.hidden is not None
-    cells = tile.hidden.sides[0].stuck
+    assert isinstance(tile.contents.state, MemoryState)
+    cells = tile.contents.state.array.stuck
     before = tile.weight.flatten()[cells].clone()
     assert_share(len(cells), SHAPE[0] * SHAPE[1], 0.2)
     low, high = (t.flatten()[cells] for t in (tile.elements.lower, tile.elements.upper))

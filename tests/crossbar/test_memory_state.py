@@ -14,6 +14,8 @@ from torch import Tensor, nn
 import ohmgrad
 from ohmgrad import AnalogLinear
 from ohmgrad.crossbar import Tile
+from ohmgrad.crossbar.cell_state import PlainState
+from ohmgrad.crossbar.planes import StateWithPlanes
 from ohmgrad.devices import Device, Noise, Reference, SoftBounds, Spread
 from ohmgrad.kernels import Pulsing
 from ohmgrad.nn.convert import analog_layers
@@ -135,7 +137,7 @@ def test_a_device_that_only_answers_pulses_remembers_nothing() -> None:
     train(model, optimizer, 2)
     for _, layer in analog_layers(model):
         assert not [key for key in layer.state_dict() if "memory" in key]
-        assert all(tile.hidden is None and not tile.memory for tile in layer.tiles)
+        assert all(isinstance(tile.contents.state, PlainState) and not tile.memory for tile in layer.tiles)
     tile, waited = (Tile(start((5, 6)), device()) for _ in range(2))
     waited.wait(100)
     assert torch.equal(tile.weight, waited.weight)
@@ -173,7 +175,7 @@ def test_a_state_without_a_reference_ends_a_calibration(parts: dict[str, Any], a
     assert float(old.mean()) > 0.2
     calibrated.load_state_dict(copy.deepcopy(plain.state_dict()), assign=assign)
     again = MAKE["analog-sgd"](calibrated.parameters())
-    assert not any(tile.calibrated for _, layer in analog_layers(calibrated) for tile in layer.tiles)
+    assert not any(tile.contents.calibrated for _, layer in analog_layers(calibrated) for tile in layer.tiles)
     for model, optimizer in ((plain, optimizers[0]), (calibrated, again)):
         train(model, optimizer, 3)
     assert_same(plain.state_dict(), calibrated.state_dict())
@@ -187,7 +189,7 @@ def test_a_calibration_is_restored_over_another_and_stays_with_weights_alone() -
     calibrate_symmetric_points(optimizer, 10, weights=True)
     weights = {k: v for k, v in model.state_dict().items() if ".analog." not in k}
     model.load_state_dict(weights, strict=False)
-    assert model[2].tiles[0].calibrated
+    assert model[2].tiles[0].contents.calibrated
     model.load_state_dict(saved)
     assert_same(model.state_dict(), saved)
 
@@ -199,7 +201,7 @@ def test_a_calibration_of_one_tile_of_a_layer_is_restored_bit_for_bit() -> None:
         layers[i].tiles[i].calibrate(50)
         layers[i].tiles[i].pulse_counts(torch.full((30, 20), 7))
     layers[1].load_state_dict(copy.deepcopy(layers[0].state_dict()))
-    assert [tile.calibrated for tile in layers[1].tiles] == [True, False]
+    assert [tile.contents.calibrated for tile in layers[1].tiles] == [True, False]
     assert_same(layers[0].state_dict(), layers[1].state_dict())
 
 
@@ -212,10 +214,10 @@ def test_weights_that_a_user_writes_are_taken_over(parts: dict[str, Any]) -> Non
         conv.weight.fill_(0.11)
     model(torch.zeros(1, 2, 4, 4))
     for tile in conv.tiles:
-        assert tile.hidden is not None
+        assert isinstance(tile.contents.state, StateWithPlanes)
         free = torch.ones(tile.weight.numel(), dtype=torch.bool)
-        for side in tile.hidden.sides:
-            free[side.stuck] = False
+        for array in tile.contents.state.arrays:
+            free[array.stuck] = False
         weight = tile.weight.flatten()
         torch.testing.assert_close(weight[free], torch.full_like(weight, 0.11)[free])
         before = tile.weight.clone()
@@ -244,10 +246,10 @@ def test_a_memory_of_another_device_is_refused() -> None:
     ):
         noisy.load_state_dict(pair.state_dict())
     with pytest.raises(ohmgrad.InputError, match=r"memory 'persistent' \(2, 2\) does not fit"):
-        Tile((3, 2), device(write_noise=0.5)).restore({"persistent": torch.zeros(2, 2)})
+        Tile((3, 2), device(write_noise=0.5)).contents.restore({"persistent": torch.zeros(2, 2)})
     with pytest.raises(ohmgrad.InputError, match=r"memory has no 'noise', .* a model of the same device"):
-        Tile((3, 2), device(write_noise=0.5)).restore({"persistent": torch.zeros(3, 2)})
+        Tile((3, 2), device(write_noise=0.5)).contents.restore({"persistent": torch.zeros(3, 2)})
     with pytest.raises(
         ohmgrad.InputError, match=r"memory has no 'persistent', .* a model of the same device"
     ):
-        Tile((3, 2), device()).restore({"reference": torch.zeros(3, 2)})
+        Tile((3, 2), device()).contents.restore({"reference": torch.zeros(3, 2)})

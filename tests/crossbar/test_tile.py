@@ -25,8 +25,9 @@ def test_bytes_per_cell(spread: Any, most: float) -> None:
     e = tile.elements
     planes = [tile.owner, e.up, e.down, e.lower, e.upper]
     assert sum(t.numel() * t.element_size() for t in planes) <= most * 300 * 200
-    others = [v for v in vars(tile).values() if isinstance(v, Tensor) and v is not tile.owner]
-    assert [v.numel() for v in others] == [len(EVENTS)]
+    others = [v for part in (tile, tile.contents, tile.contents.state) for v in vars(part).values()]
+    assert not any(isinstance(v, Tensor) for v in others)
+    assert tile.events.numel() == len(EVENTS)
     packed = [a for v in e.packed.values() for part in v if isinstance(part, tuple) for a in part]
     arrays = [a for a in packed if isinstance(a, np.ndarray)]
     assert len(arrays) == 4
