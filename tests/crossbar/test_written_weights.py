@@ -17,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 import ohmgrad
 from ohmgrad import AnalogSGD, Device, InputError, Noise, SoftBounds, Spread, TikiTaka
 from ohmgrad.crossbar.memory_state import MemoryState
-from ohmgrad.kernels.cpu.fingerprint import fingerprint
+from ohmgrad.kernels import ops
 from tests.cases import MEMORIES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -178,6 +178,11 @@ def test_large_arrays_see_writes_of_all_cells_and_with_a_memory_of_one() -> None
         m.weight.data[cells] = 5.0
         with pytest.raises(InputError, match="weight 5 is outside"):
             m(torch.ones(1, 200))
+
+
+def fingerprint(bits: np.ndarray, every: int) -> int:
+    """Of weights with these bits, uint32 (rows, cols)."""
+    return ops.fingerprint(torch.from_numpy(bits.view(np.float32)), every)
 
 
 def test_a_fingerprint_sees_every_cell_every_bit_and_the_order() -> None:

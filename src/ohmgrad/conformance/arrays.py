@@ -18,8 +18,8 @@ __all__ = [
     "SHAPE",
     "factors",
     "made",
+    "noiseless",
     "plain",
-    "quiet",
     "refined",
     "regrained",
     "shares",
@@ -51,7 +51,7 @@ def plain(device: Device) -> tuple[Device, str]:
     return dataclasses.replace(device, **off), ", ".join(off)
 
 
-def quiet(device: Device) -> Device:
+def noiseless(device: Device) -> Device:
     """The device without cycle-to-cycle noise."""
     return dataclasses.replace(device, noise=Noise())
 
