@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..devices import AbstractResponse, Device
 from ..errors import InputError
-from ..rng import Key
+from .tile import Tile
 
 __all__ = ["arrays_of", "card", "check_card"]
 
@@ -23,20 +23,7 @@ __all__ = ["arrays_of", "card", "check_card"]
 SAME = 1e-5
 
 
-class _Array(Protocol):
-    """What a card says of a tile."""
-
-    @property
-    def device(self) -> Device: ...
-    @property
-    def key(self) -> Key: ...
-    @property
-    def shape(self) -> tuple[int, int]: ...
-    @property
-    def block(self) -> tuple[slice, slice] | None: ...
-
-
-def card(tiles: Sequence[_Array]) -> Tensor:
+def card(tiles: Sequence[Tile]) -> Tensor:
     """Device, seed, numbers and blocks of arrays that share them, as bytes of JSON: uint8 (n,).
 
     A tensor, as some files of checkpoints hold nothing else.
@@ -44,7 +31,7 @@ def card(tiles: Sequence[_Array]) -> Tensor:
     return torch.from_numpy(np.frombuffer(json.dumps(_described(tiles)).encode(), np.uint8).copy())
 
 
-def arrays_of(kept: Tensor, tiles: Sequence[_Array]) -> list[int] | None:
+def arrays_of(kept: Tensor, tiles: Sequence[Tile]) -> list[int] | None:
     """Numbers of the arrays on a card, one for each of `tiles`; None where it has others, or none."""
     arrays = _read(kept).get("arrays")
     if not isinstance(arrays, list) or len(arrays) != len(tiles):
@@ -52,7 +39,7 @@ def arrays_of(kept: Tensor, tiles: Sequence[_Array]) -> list[int] | None:
     return arrays if all(isinstance(a, int) and 0 <= a < 2**32 for a in arrays) else None
 
 
-def check_card(what: str, kept: Tensor, tiles: Sequence[_Array], arrays: Sequence[int] | None = None) -> None:
+def check_card(what: str, kept: Tensor, tiles: Sequence[Tile], arrays: Sequence[int] | None = None) -> None:
     """Raise InputError unless `kept`, the card in the state of `what`, is that of `tiles`.
 
     Args:
@@ -81,7 +68,7 @@ def _read(kept: Tensor) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _described(tiles: Sequence[_Array]) -> dict[str, Any]:
+def _described(tiles: Sequence[Tile]) -> dict[str, Any]:
     first = tiles[0]
     blocks = [tile.block or (slice(0, tile.shape[0]), slice(0, tile.shape[1])) for tile in tiles]
     return {

@@ -56,10 +56,6 @@ class CellState(abc.ABC):
     def program(self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters) -> None:
         """Write-verify towards `target` (rows, cols), see `Tile.program`."""
 
-    @abc.abstractmethod
-    def refresh(self, w: Tensor, fidelity: str, counters: Counters) -> None:
-        """What the array does by itself after an update."""
-
     def _program_by_counts(
         self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters
     ) -> None:
@@ -106,9 +102,6 @@ class PlainState(CellState):
 
     def program(self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters) -> None:
         self._program_by_counts(w, target, rounds, fidelity, counters)
-
-    def refresh(self, w: Tensor, fidelity: str, counters: Counters) -> None:
-        """Nothing has to be refreshed."""
 
 
 def pulses_towards(left: Tensor, q: Tensor, dw_min: float) -> Tensor:

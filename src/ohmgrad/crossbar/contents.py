@@ -30,7 +30,7 @@ class Contents:
         owner: parameter or tensor that holds the weights, see `WatchedWeight`.
         part: number of the tile among those of `owner`, from 0.
         block: rows and columns of `owner` that the tile has, as slices; None for all.
-        device: of the elements. `renew` gives the elements, and `load_initial` or `restore` their weights.
+        device: of the elements. `renew` gives the elements, and `restore` their weights.
     """
 
     def __init__(self, owner: Tensor, part: int, block: tuple[slice, slice] | None, device: Device) -> None:
@@ -69,7 +69,7 @@ class Contents:
     def _remembering(self, memory: dict[str, Any]) -> MemoryState:
         return MemoryState(self.device, self.cells, memory, self.watched.block is not None)
 
-    def _with_planes(self) -> MemoryState | PairState:
+    def with_planes(self) -> MemoryState | PairState:
         """The state, of elements that can hold more than a weight from now on."""
         if isinstance(self.state, PlainState):
             self._choose(plain=False)
@@ -83,17 +83,9 @@ class Contents:
 
     # --- weights ------------------------------------------------------------------------------------
 
-    @property
-    def held(self) -> Tensor:
-        """What pulses act on, (rows, cols): the weights, before write noise and reference."""
-        return self.state.held(self.watched.view)
-
     def check_held(self, w: Tensor | None = None, calibrated: bool = True) -> None:
         """Raise InputError unless `w`, (rows, cols), by default the weights, fits: each within the nominal
-        range or its element's own bounds, which spread may set farther out.
-
-        Args:
-            calibrated: false for the bounds of elements without the reference of a calibration.
+        range or its element's own bounds, which spread may set farther out; `calibrated` as for `CellState`.
         """
         w = self.watched.view if w is None else w
         self.check_range(w.masked_fill(self.state.fits(w, calibrated), 0.0))
@@ -109,17 +101,8 @@ class Contents:
                 "into it (convert() does so with output scales), or use a device with a wider range"
             )
 
-    def load_initial(self) -> None:
-        """Have the elements hold the weights as they are now, or their nearest bound.
-
-        Raises:
-            InputError: as `check_held`.
-        """
-        self.check_held()
-        self.load_weights()
-
     def load_weights(self) -> None:
-        """As `load_initial`, of weights that fit."""
+        """Have the elements hold the weights as they are now, which fit, or their nearest bound."""
         self.state.load_weights(self.watched.view)
         self.mark_synced()
 
@@ -137,10 +120,10 @@ class Contents:
 
     def mark_synced(self) -> None:
         """Note that the elements hold the weights as they are, of all tiles of the owner."""
-        self.watched.mark_synced()
+        left = self.watched.left = self.watched.look()
         if self.watched.block is not None:  # a write of torch's makes a new version for all
-            for holder in self._of_one_owner():
-                holder.watched.mark_version(self.watched)
+            for other in (holder.watched for holder in self._of_one_owner()):
+                other.left = other.left and (left[0], *other.left[1:])
 
     def _of_one_owner(self) -> Sequence[Contents]:
         return (self,) if self.watched.block is None else contents_of(self.watched.owner)
@@ -169,20 +152,8 @@ class Contents:
 
     def hold(self, mask: Tensor | None) -> None:
         """Hold the weights where `mask`, bool (rows, cols), is true; None lets all go."""
-        self._with_planes().hold(self.watched.view, mask)
+        self.with_planes().hold(self.watched.view, mask)
         self._plain_again()
-        self.mark_synced()
-
-    def wait(self, steps: int) -> None:
-        """Let `steps` steps of time pass."""
-        self._with_planes().wait(self.watched.view, steps)
-        self.mark_synced()
-
-    def calibrate(self, read: Tensor) -> None:
-        """Subtract what was read, (rows, cols), from the weights from now on; not of pairs."""
-        state = self._with_planes()
-        assert isinstance(state, MemoryState)
-        state.calibrate(self.watched.view, read)
         self.mark_synced()
 
     @property
@@ -221,13 +192,14 @@ class Contents:
             InputError: when it, or the weights without a reference, do not fit these elements.
         """
         if {*memory} - {"fixed"}:
-            self._with_planes().restore(self.watched.view, memory)
+            self.with_planes().restore(self.watched.view, memory)
             self.mark_synced()
             return
         if self.calibrated and isinstance(self.state, MemoryState):
             self.state.forget_calibration()
             self._plain_again()
-        self.load_initial()
+        self.check_held()
+        self.load_weights()
         if memory:
             self.hold(~memory["fixed"].isnan())
 

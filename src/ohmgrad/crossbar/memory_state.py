@@ -78,9 +78,6 @@ class MemoryState(StateWithPlanes):
     def program(self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters) -> None:
         self._program_by_counts(w, target, rounds, fidelity, counters)
 
-    def refresh(self, w: Tensor, fidelity: str, counters: Counters) -> None:
-        """Nothing has to be refreshed."""
-
     def calibrate(self, w: Tensor, read: Tensor) -> None:
         """Add what was read, (rows, cols), to the reference, so that weights there become 0.
 

@@ -19,6 +19,8 @@ from .circuits import product, read_columns
 from .contents import Contents, contents_of
 from .effective_weight import Numbers, warn_of_copies, weighted_sum
 from .events import Counters
+from .memory_state import MemoryState
+from .pair_state import PairState
 
 __all__ = ["Tile", "tiles_of"]
 
@@ -82,12 +84,10 @@ class Tile:
         self.counters = Counters(*self.shape)
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
-        self._draw(Key(seed, array))
+        self.key = Key(seed, array)
+        self.renumber(array)
         _TILES[id(self.contents)] = self
-        if memory:
-            self.contents.restore(memory)
-        else:
-            self.contents.load_initial()
+        self.contents.restore(memory or {})
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
         vars(self).update(state)
@@ -99,14 +99,12 @@ class Tile:
         rows, cols = self.shape
         return f"Tile({rows} x {cols}, {describe(self.device)}, {self.pulsing.fidelity})"
 
-    def _draw(self, key: Key) -> None:
-        self.key, self.elements = key, draw(self.device, self.shape, key)
-        self.cells = Cells.of(self.elements, key, self.backend)
-        self.contents.renew(self.cells)
-
     def renumber(self, array: int) -> None:
-        """Take the elements and random numbers of another array; the weights are to be loaded anew."""
-        self._draw(Key(self.key.seed, array))
+        """Take the elements and random numbers of an array; the weights are to be loaded anew."""
+        self.key = Key(self.key.seed, array)
+        self.elements = draw(self.device, self.shape, self.key)
+        self.cells = Cells.of(self.elements, self.key, self.backend)
+        self.contents.renew(self.cells)
 
     def sibling(
         self, role: int, weight: Tensor | None = None, memory: Mapping[str, Any] | None = None
@@ -148,7 +146,7 @@ class Tile:
     @property
     def held(self) -> Tensor:
         """What the elements hold, (rows, cols): the weights, before write noise and reference."""
-        return self.contents.held
+        return self.contents.state.held(self.weight)
 
     def part_of(self, owner: Tensor) -> Tensor:
         """What this tile holds, (rows, cols), of a tensor shaped as its owner; a view."""
@@ -166,7 +164,7 @@ class Tile:
         Raises:
             InputError: when they are outside the device's range; nothing is changed then.
         """
-        if not self._watched.written():
+        if self._watched.left == self._watched.look():
             return
         self.contents.load_written()
         warn_of_copies(self.companions)
@@ -177,11 +175,6 @@ class Tile:
     def events(self) -> Tensor:
         """Counts of `EVENTS`, int64 (len(EVENTS),); checkpoints hold this tensor."""
         return self.counters.events
-
-    @property
-    def updates(self) -> Tensor:
-        """Number of the next update, int64 (0-d), which addresses its random numbers."""
-        return self.counters.updates
 
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened."""
@@ -207,9 +200,8 @@ class Tile:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
         self.sync()
-        weight, counters = self.weight, self.counters
-        self.contents.state.pulse(weight, x, d, lr, pulsing or self.pulsing, counters)
-        self._finish_update(weight, counted)
+        self.contents.state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
+        self._finish_update(counted)
 
     def pulse_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
@@ -227,13 +219,13 @@ class Tile:
     def _apply_counts(self, n: Tensor) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
-        weight = self.weight
-        self.contents.state.apply_counts(weight, n, self.pulsing.fidelity, self.counters)
-        self._finish_update(weight)
+        self.contents.state.apply_counts(self._watched.view, n, self.pulsing.fidelity, self.counters)
+        self._finish_update()
 
-    def _finish_update(self, weight: Tensor, counted: Tensor | None = None) -> None:
+    def _finish_update(self, counted: Tensor | None = None) -> None:
         self.counters.updates.add_(1 if counted is None else counted)
-        self.contents.state.refresh(weight, self.pulsing.fidelity, self.counters)
+        if isinstance(self.contents.state, PairState):
+            self.contents.state.refresh(self._watched.view, self.pulsing.fidelity, self.counters)
         self.contents.mark_synced()
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
@@ -258,11 +250,9 @@ class Tile:
         check_integer("rounds", rounds, 0)
         self.contents.check_held(target)
         self.sync()
-        contents, weight = self.contents, self.weight
-        contents.state.program(
-            weight, contents.but_held(target), rounds, self.pulsing.fidelity, self.counters
-        )
-        contents.mark_synced()
+        weight, goal = self.weight, self.contents.but_held(target)
+        self.contents.state.program(weight, goal, rounds, self.pulsing.fidelity, self.counters)
+        self.contents.mark_synced()
         return target - weight
 
     def reset(self, value: float = 0.0) -> None:
@@ -274,11 +264,10 @@ class Tile:
         goal = torch.full(self.shape, float(value))
         self.contents.check_range(goal)
         self.sync()
-        weight, both = self.weight, self.device.pair is not None  # both elements of a pair get a pulse
-        up = weight < value
-        columns = torch.arange(weight.numel()) % self.shape[1]
-        self.counters.add_selected(columns, (up | both).long().flatten(), (~up | both).long().flatten())
-        weight.copy_(self.contents.but_held(self.contents.state.nearest(goal)))
+        pair, up = self.device.pair is not None, self.weight < value  # of a pair both get a pulse
+        columns = torch.arange(goal.numel()) % self.shape[1]
+        self.counters.add_selected(columns, (up | pair).long().flatten(), (~up | pair).long().flatten())
+        self.weight.copy_(self.contents.but_held(self.contents.state.nearest(goal)))
         self.contents.load_weights()
 
     def hold(self, mask: Tensor | None) -> None:
@@ -323,7 +312,8 @@ class Tile:
         if self.device.retention is not None:
             check_integer("steps", steps, 1)
             self.sync()
-            self.contents.wait(steps)
+            self.contents.with_planes().wait(self.weight, steps)
+            self.contents.mark_synced()
 
     def calibrate(self, n: int, *, reads: int = 1) -> None:
         """Zero-shift, then take the weights as they are read as reference: what is seen starts at 0 there.
@@ -343,7 +333,10 @@ class Tile:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
         self.sync()
         self.zero_shift(n)
-        self.contents.calibrate(self.read(range(self.shape[1]), reads))
+        state = self.contents.with_planes()
+        assert isinstance(state, MemoryState)
+        state.calibrate(self.weight, self.read(range(self.shape[1]), reads))
+        self.contents.mark_synced()
 
     # --- what a digital unit beside the tile does ---------------------------------------------------
 
@@ -365,7 +358,7 @@ class Tile:
 
     def random_words(self, purpose: int) -> Tensor:
         """A uniform 32-bit word for each cell, int64 (rows, cols), that belongs to the tile's next update."""
-        return ops.random_words(self.cells, self.updates, purpose)
+        return ops.random_words(self.cells, self.counters.updates, purpose)
 
     # --- primitives that read -----------------------------------------------------------------------
 
@@ -402,4 +395,5 @@ _TILES: weakref.WeakValueDictionary[int, Tile] = weakref.WeakValueDictionary()
 
 def tiles_of(parameter: Tensor) -> list[Tile]:
     """The tiles that hold a parameter, in order; empty for a digital parameter."""
-    return [_TILES[id(contents)] for contents in contents_of(parameter)]
+    holders = contents_of(parameter)
+    return [_TILES[id(contents)] for contents in holders] if holders else []

@@ -37,28 +37,28 @@ class WatchedWeight:
         self.owner, self.block = owner, block
         self.shape = self.view.shape[0], self.view.shape[1]
         self._every_cell = False
-        #: version, address and fingerprint as the last primitive left them
-        self._left: tuple[int, int, int] | None = None
+        #: what `look` gave when elements held the weights; None before
+        self.left: tuple[int, int, int] | None = None
         self._address: int | None = None
         self._bits: Tensor | None = None
         self._every = 1
 
     def __getstate__(self) -> dict[str, Any]:
         try:
-            in_sync = not self.written()
+            in_sync = self.left == self.look()
         except InputError:
             in_sync = False
-        return {**vars(self), "_left": in_sync, "_address": None, "_bits": None}
+        return {**vars(self), "left": in_sync, "_address": None, "_bits": None}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:  # a copy has another address
-        vars(self).update(state, _left=None)
-        if state["_left"]:
-            self.mark_synced()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.left = self.look() if state["left"] else None  # a copy has another address
 
     @property
     def view(self) -> Tensor:
         """The weights (rows, cols), sharing memory with their owner."""
-        return self.part_of(self.owner)
+        owner = self.owner
+        return owner.detach() if self.block is None and owner.dim() == 2 else self.part_of(owner)
 
     def part_of(self, owner: Tensor) -> Tensor:
         """The part (rows, cols) of a tensor shaped as the owner; a view."""
@@ -75,14 +75,18 @@ class WatchedWeight:
 
     def bind(self, owner: Tensor) -> None:
         """Have the weights in `owner` from now on."""
-        self.owner, self._left, self._address = owner, None, None
+        self.owner, self.left, self._address = owner, None, None
 
     def compare(self, every_cell: bool) -> None:
         """Look at every cell, where a write that goes unseen would be lost; or at some of many."""
         self._every_cell, self._address = every_cell, None
 
-    def _look(self) -> tuple[int, int, int]:
-        """Version, address and fingerprint of the weights; raises as `written`."""
+    def look(self) -> tuple[int, int, int]:
+        """Version, address and fingerprint of the weights, which are others once somebody has written.
+
+        Raises:
+            InputError: when the weights have a place, type or layout that kernels cannot take.
+        """
         owner = self.owner
         if self._address is not None and self._bits is None:
             return owner._version, self._address, 0
@@ -96,20 +100,3 @@ class WatchedWeight:
             self._every = 1 if whole else 1 + cells // (2 * FEW_CELLS) * 2
         seen = 0 if self._bits is None else ops.fingerprint(self._bits, self._every)
         return owner._version, address, seen
-
-    def written(self) -> bool:
-        """Whether somebody has written to the weights since `mark_synced`, or put others in their place.
-
-        Raises:
-            InputError: when they have a place, type or layout that kernels cannot take.
-        """
-        return self._left != self._look()
-
-    def mark_synced(self) -> None:
-        """Note that elements hold the weights as they are now."""
-        self._left = self._look()
-
-    def mark_version(self, other: WatchedWeight) -> None:
-        """Note that what torch counted as a write went to another block of the owner."""
-        if self._left is not None and other._left is not None:
-            self._left = other._left[0], *self._left[1:]
