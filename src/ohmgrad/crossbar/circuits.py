@@ -52,28 +52,39 @@ def product(
 
 def read_columns(
     weight: Tensor,
-    columns: Sequence[int],
+    columns: slice | Tensor | Sequence[int],
     repeats: int,
+    counted: Tensor | None,
     periphery: Periphery,
     cells: Cells,
     counters: Counters,
 ) -> Tensor:
     """Columns of `weight`, (rows, k), see `Tile.read`."""
-    rows, cols = cells.shape
     check_integer("repeats", repeats, 1)
+    at, k = _columns(columns, weight.shape[1])
+    picked = weight[:, at]
+    if periphery.perfect:
+        counters.add_reads(k * repeats if counted is None else counted)
+        return picked.clone() if isinstance(at, slice) else picked
+    # reads of write-verify are exact: they take no random numbers
+    first = counters.counter("read_columns") - counters.counter("verify_columns")
+    counters.add_reads(k * repeats if counted is None else counted)
+    one = torch.eye(k, device=picked.device).repeat(repeats, 1)
+    unmanaged, key = periphery.unmanaged, cells.keys[0]
+    out, _ = ops.analog_product(one, picked.t(), unmanaged, Purpose.READ_COLUMNS, key, first, cells.backend)
+    return out.t() if repeats == 1 else out.view(repeats, k, -1).mean(0).t()
+
+
+def _columns(columns: slice | Tensor | Sequence[int], cols: int) -> tuple[slice | Tensor, int]:
+    """What indexes a tensor by columns, and how many there are."""
+    if isinstance(columns, slice):
+        start, stop, step = columns.indices(cols)
+        return columns, len(range(start, stop, step))
+    if isinstance(columns, Tensor):
+        return columns, len(columns)
     for column in columns:
         if not is_integer(column) or not 0 <= column < cols:
             raise InputError(f"column {shown(column)} does not exist: this tile has columns 0 to {cols - 1}")
-    # reads of write-verify are exact: they take no random numbers
-    k, first = len(columns) * repeats, None
-    if not periphery.perfect:
-        first = counters.counter("read_columns") - counters.counter("verify_columns")
-    counters.add_reads(k)
-    # a single column is the common case, and a slice takes a tenth of a gather's time
-    picked = weight[:, columns[0]].clone().unsqueeze(1) if k == 1 else weight[:, list(columns)]
-    if first is None:
-        return picked
-    one = torch.eye(len(columns)) if repeats == 1 else torch.eye(len(columns)).repeat(repeats, 1)
-    unmanaged, key = periphery.unmanaged, cells.keys[0]
-    out, _ = ops.analog_product(one, picked.t(), unmanaged, Purpose.READ_COLUMNS, key, first, cells.backend)
-    return out.t() if repeats == 1 else out.view(repeats, len(columns), rows).mean(0).t()
+    if len(columns) == 1:
+        return slice(columns[0], columns[0] + 1), 1
+    return torch.tensor(columns, dtype=torch.int64), len(columns)

@@ -91,9 +91,13 @@ class Counters:
         """Count vectors of products, "forward" or "backward"."""
         self.events.add_(self._units[direction], alpha=number)
 
-    def add_reads(self, columns: int, verify: bool = False) -> None:
+    def add_reads(self, columns: int | Tensor, verify: bool = False) -> None:
         """Count columns that were read, each driven by all lines; `verify`: by write-verify."""
-        self.events.add_(self._units["verify" if verify else "read"], alpha=columns)
+        unit = self._units["verify" if verify else "read"]
+        if isinstance(columns, Tensor):
+            self.events.add_(unit * columns)
+        else:
+            self.events.add_(unit, alpha=columns)
 
     def add_lines(self, n: Tensor) -> None:
         """Count slots and toggles of pulse counts, int64 (rows, cols), that are sent line by line.

@@ -199,28 +199,36 @@ class Tile:
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
+        if _known_to_be_none(counted):
+            return
         self.sync()
         self.contents.state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
         self._finish_update(counted)
 
-    def pulse_counts(self, n: Tensor) -> None:
+    def pulse_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
 
         Sent row by row, or column by column where that takes fewer slots: a line takes as many slots
         as the largest count on it.
 
+        Args:
+            counted: whether this is an update at all, bool (0-d), false only where n is zero everywhere, as
+                for `pulse`.
+
         Raises:
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
-        self._apply_counts(n)
+        if _known_to_be_none(counted):
+            return
+        self._apply_counts(n, counted)
         self.counters.add_lines(n)
 
-    def _apply_counts(self, n: Tensor) -> None:
+    def _apply_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
         self.contents.state.apply_counts(self._watched.view, n, self.pulsing.fidelity, self.counters)
-        self._finish_update()
+        self._finish_update(counted)
 
     def _finish_update(self, counted: Tensor | None = None) -> None:
         self.counters.updates.add_(1 if counted is None else counted)
@@ -356,9 +364,14 @@ class Tile:
         """
         return ops.digital_gradient(x, d, self.cells.backend)
 
-    def random_words(self, purpose: int) -> Tensor:
-        """A uniform 32-bit word for each cell, int64 (rows, cols), that belongs to the tile's next update."""
-        return ops.random_words(self.cells, self.counters.updates, purpose)
+    def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
+        """A uniform 32-bit word for each cell, int64 (rows, cols), that belongs to the tile's next update.
+
+        Args:
+            marked: bool (rows, cols), the cells that have one, numbered row by row; 0 elsewhere. None for
+                all, each row numbered by itself.
+        """
+        return ops.random_words(self.cells, self.counters.updates, purpose, marked)
 
     # --- primitives that read -----------------------------------------------------------------------
 
@@ -371,14 +384,18 @@ class Tile:
         """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
         return product(d, self.effective_weight(), "backward", self.periphery, self.cells, self.counters)
 
-    def read(self, columns: Sequence[int], repeats: int = 1) -> Tensor:
+    def read(
+        self, columns: slice | Tensor | Sequence[int], repeats: int = 1, counted: Tensor | None = None
+    ) -> Tensor:
         """Read whole columns through the periphery, without noise or bound management.
 
         Each column is a product with a one-hot vector; `repeats` reads are averaged.
 
         Args:
-            columns: k column numbers.
+            columns: k columns: a slice, or their numbers.
             repeats: reads of each column (>= 1).
+            counted: how many of the columns are read, 0-d: the first ones, and the values of the others mean
+                nothing; with one repeat. None for all.
 
         Returns:
             (rows, k).
@@ -386,7 +403,15 @@ class Tile:
         Raises:
             InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
-        return read_columns(self.weight, columns, repeats, self.periphery, self.cells, self.counters)
+        return read_columns(self.weight, columns, repeats, counted, self.periphery, self.cells, self.counters)
+
+
+def _known_to_be_none(counted: Tensor | None) -> bool:
+    """Whether nothing is to be done for an update that is `counted`, see `Tile.pulse`.
+
+    Only the host is asked: there it costs less than an update, where a device would have to be waited for.
+    """
+    return counted is not None and counted.device.type == "cpu" and not counted
 
 
 #: the tile of contents, by their id; a tile keeps its contents alive
