@@ -150,6 +150,13 @@ class Contents:
         fixed = self.memory.get("fixed")
         return target if fixed is None else torch.where(fixed.isnan(), target, fixed)
 
+    def check_mask(self, mask: Tensor | None) -> None:
+        """Raise InputError unless `mask` is bool (rows, cols) or None."""
+        shape = self.watched.shape
+        if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != shape):
+            got = f"{tuple(mask.shape)} of {mask.dtype}"
+            raise InputError(f"mask is {got}, but a tile of {shape} needs one of bool in its shape")
+
     def hold(self, mask: Tensor | None) -> None:
         """Hold the weights where `mask`, bool (rows, cols), is true; None lets all go."""
         self.with_planes().hold(self.watched.view, mask)

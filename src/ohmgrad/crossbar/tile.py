@@ -18,7 +18,7 @@ from ..rng import Key
 from .circuits import product, read_columns
 from .contents import Contents, contents_of
 from .effective_weight import Numbers, warn_of_copies, weighted_sum
-from .events import Counters
+from .events import Counters, known_to_be_none
 from .memory_state import MemoryState
 from .pair_state import PairState
 
@@ -199,7 +199,7 @@ class Tile:
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
-        if _known_to_be_none(counted):
+        if known_to_be_none(counted):
             return
         self.sync()
         self.contents.state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
@@ -208,18 +208,16 @@ class Tile:
     def pulse_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
 
-        Sent row by row, or column by column where that takes fewer slots: a line takes as many slots
-        as the largest count on it.
+        Sent line by line, see `Counters.add_lines`.
 
         Args:
-            counted: whether this is an update at all, bool (0-d), false only where n is zero everywhere, as
-                for `pulse`.
+            counted: as for `pulse`; false only where n is zero everywhere.
 
         Raises:
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
-        if _known_to_be_none(counted):
+        if known_to_be_none(counted):
             return
         self._apply_counts(n, counted)
         self.counters.add_lines(n)
@@ -266,8 +264,7 @@ class Tile:
     def reset(self, value: float = 0.0) -> None:
         """Set every element to `value`, or to its nearest bound: one strong pulse, column by column.
 
-        Raises:
-            InputError: when the value is outside the device's range.
+        Raises InputError when the value is outside the device's range.
         """
         goal = torch.full(self.shape, float(value))
         self.contents.check_range(goal)
@@ -290,9 +287,7 @@ class Tile:
         Raises:
             InputError: when the type or the shape does not match.
         """
-        if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != self.shape):
-            got = f"{tuple(mask.shape)} of {mask.dtype}"
-            raise InputError(f"mask is {got}, but a tile of {self.shape} needs one of bool in its shape")
+        self.contents.check_mask(mask)
         self.sync()
         self.contents.hold(mask)
         for _, other in self.companions:
@@ -315,7 +310,7 @@ class Tile:
     def wait(self, steps: int = 1) -> None:
         """Let time pass, in steps of training: weights decay, diffuse and drift as `Retention` says.
 
-        Optimizers call it once a step for every array. Raises InputError when steps is not an integer >= 1.
+        Optimizers call it once a step for every array. Raises InputError unless steps is an integer >= 1.
         """
         if self.device.retention is not None:
             check_integer("steps", steps, 1)
@@ -356,29 +351,19 @@ class Tile:
     def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
         """d^T x, (rows, cols) float32, added up in the order of the samples.
 
-        Args:
-            x: (samples, cols); d: (samples, rows).
-
-        Raises:
-            InputError: when a value is not finite.
+        x is (samples, cols), d (samples, rows). Raises InputError when a value is not finite.
         """
         return ops.digital_gradient(x, d, self.cells.backend)
 
     def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
-        """A uniform 32-bit word for each cell, int64 (rows, cols), that belongs to the tile's next update.
-
-        Args:
-            marked: bool (rows, cols), the cells that have one, numbered row by row; 0 elsewhere. None for
-                all, each row numbered by itself.
-        """
+        """Uniform 32-bit words of the tile's next update, int64 (rows, cols), see `ops.random_words`."""
         return ops.random_words(self.cells, self.counters.updates, purpose, marked)
 
     # --- primitives that read -----------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
         """Analog product of vectors with the weights, x W^T: (samples, cols) -> (samples, rows)."""
-        seen = self.effective_weight().t()
-        return product(x, seen, "forward", self.periphery, self.cells, self.counters)
+        return product(x, self.effective_weight().t(), "forward", self.periphery, self.cells, self.counters)
 
     def backward(self, d: Tensor) -> Tensor:
         """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
@@ -404,14 +389,6 @@ class Tile:
             InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
         return read_columns(self.weight, columns, repeats, counted, self.periphery, self.cells, self.counters)
-
-
-def _known_to_be_none(counted: Tensor | None) -> bool:
-    """Whether nothing is to be done for an update that is `counted`, see `Tile.pulse`.
-
-    Only the host is asked: there it costs less than an update, where a device would have to be waited for.
-    """
-    return counted is not None and counted.device.type == "cpu" and not counted
 
 
 #: the tile of contents, by their id; a tile keeps its contents alive
