@@ -328,8 +328,7 @@ class Tile:
             n: pairs of one pulse up and one down.
             reads: reads of every column, through the periphery, that are averaged (>= 1).
 
-        Raises:
-            InputError: when an argument is wrong, or the device is one-sided.
+        Raises InputError when an argument is wrong, or the device is one-sided.
         """
         check_integer("reads", reads, 1)
         if self.device.pair is not None:
