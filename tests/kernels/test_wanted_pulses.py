@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ohmgrad import ConstantStep, Device, InputError, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.ensemble.arrays import Arrays
-from ohmgrad.kernels.pulsing import WHOLE, line_settings
+from ohmgrad.kernels.pulsing import WHOLE
 from ohmgrad.kernels.reference.digital import AT_LEAST, most_counts, stochastic_counts, whole_counts_
+from ohmgrad.kernels.reference.trains import line_settings
 from ohmgrad.optim.moves import add_to_buffer, period
 from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
 from ohmgrad.rng import Key
