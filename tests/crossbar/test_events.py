@@ -17,7 +17,7 @@ from ohmgrad.devices import OneSided, Reference, Retention, Spread
 from ohmgrad.kernels import ops
 from ohmgrad.kernels.periphery import MAX_DOUBLINGS, NOISY_PERIPHERY
 from ohmgrad.kernels.reference import products
-from ohmgrad.kernels.reference import pulses as reference
+from ohmgrad.kernels.reference.trains import update_trains
 from ohmgrad.rng import Purpose
 from tests.cases import SETTINGS, SPREADS, Setting, factors
 from tests.kernels.test_backends import BACKENDS
@@ -69,7 +69,7 @@ def test_an_update_counts_what_its_trains_do(setting: Setting, device: str, back
     tile = Tile((ROWS, COLS), DEVICES[device], pulsing=setting.pulsing, backend=backend, seed=2)
     x, d = factors((ROWS, COLS), setting)
     lr = -setting.pulses * 0.01
-    xs, ds, bl = reference.trains(x, d, lr, 0.01, setting.pulsing, tile.key, 0)
+    xs, ds, bl = update_trains(x, d, lr, 0.01, setting.pulsing, tile.key, 0)
     found = {"updates": 1, "pulses_up": 0, "pulses_down": 0, "line_toggles": 0, "slots": int(bl.sum())}
     for b in range(len(x)):
         driven = [((xs[:, b] >> slot) & 1, (ds[:, b] >> slot) & 1) for slot in range(31)]

@@ -1,4 +1,4 @@
-"""Stochastic pulse trains in Numba: the words of `ohmgrad.kernels.pulsing.pulse_trains`, bit for bit."""
+"""Stochastic pulse trains in Numba: the words of `reference.trains.pulse_trains`, bit for bit."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # (inside kernels the types are Numba's)
