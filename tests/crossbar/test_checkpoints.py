@@ -113,7 +113,7 @@ def test_copies_go_on_alike_and_alone(parts: dict[str, Any]) -> None:
 @ALL
 @pytest.mark.parametrize("fidelity", ["mean", "pulsed", "pulse-by-pulse"])
 def test_backends_agree(parts: dict[str, Any], fidelity: Any) -> None:
-    """The same planes to rounding, the same events; no refresh in so few updates, see `test_pairs`."""
+    """The same planes to rounding, the same events; no refresh in so few updates, see `test_pair_state`."""
     tiles = [
         Tile(start((17, 23)), device(**parts), seed=3, pulsing=Pulsing(fidelity), backend=b)
         for b in ("reference", "numba")

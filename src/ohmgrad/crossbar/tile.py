@@ -274,7 +274,7 @@ class Tile:
         """Hold single weights where they are: pulses on them are sent and counted, and do not move them.
 
         Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
-        Arrays whose weights products see beside these are held at the same places.
+        Auxiliary arrays that products see are held at the same places.
 
         Args:
             mask: bool (rows, cols), true for the weights to hold; None lets all go.
