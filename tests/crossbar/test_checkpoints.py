@@ -253,3 +253,17 @@ def test_a_memory_of_another_device_is_refused() -> None:
         ohmgrad.InputError, match=r"memory has no 'persistent', .* a model of the same device"
     ):
         Tile((3, 2), device()).contents.restore({"reference": torch.zeros(3, 2)})
+
+
+def test_a_plane_that_pairs_had_in_version_0_5_0_is_taken_and_changes_nothing() -> None:
+    parts = MEMORIES["all-pair"]
+    models = [network(device(**parts), seed) for seed in (0, 1, 2)]
+    train(models[0], MAKE["analog-sgd"](models[0].parameters()), 2)
+    state = copy.deepcopy(models[0].state_dict())
+    old = {**state, "2.analog.memory.0.persistent": torch.zeros(3, 16)}
+    models[1].load_state_dict(old)
+    models[2].load_state_dict(state)
+    models[1].load_state_dict(state)
+    for model in models:
+        train(model, MAKE["analog-sgd"](model.parameters()), 3)
+        assert_same(model.state_dict(), models[0].state_dict())

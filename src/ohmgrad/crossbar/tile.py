@@ -164,7 +164,7 @@ class Tile:
         Raises:
             InputError: when they are outside the device's range; nothing is changed then.
         """
-        if self._watched.left == self._watched.look():
+        if self._watched.synced == self._watched.signature():
             return
         self.contents.load_written()
         warn_of_copies(self.companions)
