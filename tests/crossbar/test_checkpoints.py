@@ -113,7 +113,7 @@ def test_copies_go_on_alike_and_alone(parts: dict[str, Any]) -> None:
 @ALL
 @pytest.mark.parametrize("fidelity", ["mean", "pulsed", "pulse-by-pulse"])
 def test_backends_agree(parts: dict[str, Any], fidelity: Any) -> None:
-    """The same planes to rounding, the same events; no refresh in so few updates, see `test_pairs`."""
+    """The same planes to rounding, the same events; no refresh in so few updates, see `test_pair_state`."""
     tiles = [
         Tile(start((17, 23)), device(**parts), seed=3, pulsing=Pulsing(fidelity), backend=b)
         for b in ("reference", "numba")
@@ -253,3 +253,17 @@ def test_a_memory_of_another_device_is_refused() -> None:
         ohmgrad.InputError, match=r"memory has no 'persistent', .* a model of the same device"
     ):
         Tile((3, 2), device()).contents.restore({"reference": torch.zeros(3, 2)})
+
+
+def test_a_plane_that_pairs_had_in_version_0_5_0_is_taken_and_changes_nothing() -> None:
+    parts = MEMORIES["all-pair"]
+    models = [network(device(**parts), seed) for seed in (0, 1, 2)]
+    train(models[0], MAKE["analog-sgd"](models[0].parameters()), 2)
+    state = copy.deepcopy(models[0].state_dict())
+    old = {**state, "2.analog.memory.0.persistent": torch.zeros(3, 16)}
+    models[1].load_state_dict(old)
+    models[2].load_state_dict(state)
+    models[1].load_state_dict(state)
+    for model in models:
+        train(model, MAKE["analog-sgd"](model.parameters()), 3)
+        assert_same(model.state_dict(), models[0].state_dict())

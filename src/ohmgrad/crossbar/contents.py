@@ -120,10 +120,10 @@ class Contents:
 
     def mark_synced(self) -> None:
         """Note that the elements hold the weights as they are, of all tiles of the owner."""
-        left = self.watched.left = self.watched.look()
+        now = self.watched.synced = self.watched.signature()
         if self.watched.block is not None:  # a write of torch's makes a new version for all
             for other in (holder.watched for holder in self._of_one_owner()):
-                other.left = other.left and (left[0], *other.left[1:])
+                other.synced = other.synced and (now[0], *other.synced[1:])
 
     def _of_one_owner(self) -> Sequence[Contents]:
         return (self,) if self.watched.block is None else contents_of(self.watched.owner)

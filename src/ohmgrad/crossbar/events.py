@@ -29,7 +29,7 @@ EVENTS = (
     # matrix-vector products that were asked for, one direction ...
     "forward_vectors",
     "backward_vectors",  # ... and the other
-    # columns that were read: by read, calibrate, write-verify; and of both arrays of pairs, to find full ones
+    # columns that were read: by read, calibrate, write-verify; and of both arrays of pairs, before a refresh
     "read_columns",
     "dac",  # conversions of one line, of all products and reads: every input ...
     "adc",  # ... and every output

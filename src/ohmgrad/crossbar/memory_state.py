@@ -63,12 +63,9 @@ class MemoryState(StateWithPlanes):
 
     def pulse(self, w: Tensor, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, counters: Counters) -> None:
         held, step = self.held(w), counters.updates
-        pulsed = torch.zeros(self.cells.shape, dtype=torch.bool) if self._marks else None
-        ops.pulsed_update_(held, self.cells, x, d, lr, pulsing, step, counters.pulses, pulsed)
-        if pulsed is None:
-            self.refresh_weights(w)
-        else:
-            self.refresh_weights(w, [pulsed], self.cells, step)
+        pulsed = [torch.zeros(self.cells.shape, dtype=torch.bool)] if self._marks else []
+        ops.pulsed_update_(held, self.cells, x, d, lr, pulsing, step, counters.pulses, *pulsed)
+        self.refresh_weights(w, pulsed, self.cells, step)
 
     def apply_counts(self, w: Tensor, n: Tensor, fidelity: str, counters: Counters) -> None:
         held, step, most = self.held(w), counters.updates, most_counts(self.array.elements)

@@ -59,7 +59,7 @@ class PairState(StateWithPlanes):
         return memory["plus"] - memory["minus"]
 
     def check(self, planes: Mapping[str, Any]) -> None:
-        # version 0.5.0 saved a plane "persistent", which nothing reads, where there is write noise
+        # versions up to 0.5.0 saved a plane "persistent", which nothing reads, where there is write noise
         self._check(planes, {*self.memory} - {"fixed", "persistent"}, ("fixed", "persistent"))
 
     def pulse(self, w: Tensor, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, counters: Counters) -> None:
@@ -89,11 +89,8 @@ class PairState(StateWithPlanes):
         self._refresh_pulsed(w, counts, step)
 
     def _refresh_pulsed(self, w: Tensor, counts: Sequence[Pulses], step: Tensor) -> None:
-        if self._marks:
-            pulsed = [pulses.touched(self.cells.shape) for pulses in counts]
-            self.refresh_weights(w, pulsed, self.cells, step)
-        else:
-            self.refresh_weights(w)
+        pulsed = [pulses.touched(self.cells.shape) for pulses in counts] if self._marks else []
+        self.refresh_weights(w, pulsed, self.cells, step)
 
     def _apply_mean(self, x: Tensor, d: Tensor, lr: float) -> None:
         """The discrete-time dynamics: g' = g + |dw| q+(g), of G+ where dw > 0 and of G- where dw < 0."""

@@ -115,11 +115,7 @@ class StateWithPlanes(CellState):
         return torch.where(memory["fixed"].isnan(), w, memory["fixed"]) if "fixed" in memory else w
 
     def refresh_weights(
-        self,
-        w: Tensor,
-        pulsed: Sequence[Tensor] = (),
-        cells: Cells | None = None,
-        step: Tensor | None = None,
+        self, w: Tensor, pulsed: Sequence[Tensor] = (), cells: Cells | None = None, step: Tensor | None = None
     ) -> None:
         """Make the weights from the planes.
 
@@ -133,7 +129,9 @@ class StateWithPlanes(CellState):
             if name in memory:
                 memory[name].masked_fill_(some, 0)
         self._apply_stuck(w)
-        if "noise" in memory and cells is not None and step is not None:
+        if pulsed and "noise" in memory:
+            assert cells is not None
+            assert step is not None
             some = pulsed[0] if len(pulsed) == 1 else pulsed[0] | pulsed[1]
             ops.normals_(memory["noise"], cells, step, Purpose.WRITE_NOISE, self._noise, some)
         if "fixed" in memory:

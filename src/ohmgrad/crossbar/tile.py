@@ -164,7 +164,7 @@ class Tile:
         Raises:
             InputError: when they are outside the device's range; nothing is changed then.
         """
-        if self._watched.left == self._watched.look():
+        if self._watched.synced == self._watched.signature():
             return
         self.contents.load_written()
         warn_of_copies(self.companions)
@@ -279,7 +279,7 @@ class Tile:
         """Hold single weights where they are: pulses on them are sent and counted, and do not move them.
 
         Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
-        Arrays whose weights products see beside these are held at the same places.
+        Auxiliary arrays that products see are held at the same places.
 
         Args:
             mask: bool (rows, cols), true for the weights to hold; None lets all go.

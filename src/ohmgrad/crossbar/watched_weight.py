@@ -37,22 +37,22 @@ class WatchedWeight:
         self.owner, self.block = owner, block
         self.shape = self.view.shape[0], self.view.shape[1]
         self._every_cell = False
-        #: what `look` gave when elements held the weights; None before
-        self.left: tuple[int, int, int] | None = None
+        #: what `signature` gave when elements held the weights; None before
+        self.synced: tuple[int, int, int] | None = None
         self._address: int | None = None
         self._bits: Tensor | None = None
         self._every = 1
 
     def __getstate__(self) -> dict[str, Any]:
         try:
-            in_sync = self.left == self.look()
+            in_sync = self.synced == self.signature()
         except InputError:
             in_sync = False
-        return {**vars(self), "left": in_sync, "_address": None, "_bits": None}
+        return {**vars(self), "synced": in_sync, "_address": None, "_bits": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self.left = self.look() if state["left"] else None  # a copy has another address
+        self.synced = self.signature() if state["synced"] else None  # a copy has another address
 
     @property
     def view(self) -> Tensor:
@@ -75,13 +75,13 @@ class WatchedWeight:
 
     def bind(self, owner: Tensor) -> None:
         """Have the weights in `owner` from now on."""
-        self.owner, self.left, self._address = owner, None, None
+        self.owner, self.synced, self._address = owner, None, None
 
     def compare(self, every_cell: bool) -> None:
         """Look at every cell, where a write that goes unseen would be lost; or at some of many."""
         self._every_cell, self._address = every_cell, None
 
-    def look(self) -> tuple[int, int, int]:
+    def signature(self) -> tuple[int, int, int]:
         """Version, address and fingerprint of the weights, which are others once somebody has written.
 
         Raises:
