@@ -71,9 +71,8 @@ def test_threads_change_nothing() -> None:
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        tile, update = made(
-            "gradient", DEVICES[1].device, torch.zeros(63, 400), torch.zeros(63, 400), "numba"
-        )
+        zeros = torch.zeros(63, 400)
+        tile, update = made("gradient", DEVICES[1].device, zeros, zeros, "numba")
         update(x, d)
         found.append((tile.weight.clone(), tile.events.tolist()))
     torch.set_num_threads(before)
