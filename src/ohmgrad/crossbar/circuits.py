@@ -43,9 +43,7 @@ def product(
         out, again = ops.analog_product(
             vectors, matrix, periphery, purpose, cells.keys[0], first, cells.backend
         )
-        if periphery.bound_management != "none":
-            inputs, outputs = matrix.shape
-            counters.add(driven_again=again, dac=again * inputs, adc=again * outputs)
+        counters.add_driven(direction, again)
     counters.add_vectors(direction, len(vectors))
     return out
 

@@ -40,6 +40,8 @@ EVENTS = (
     "verify_columns",
 )
 _AT = {name: i for i, name in enumerate(EVENTS)}
+#: what shares memory with the counts
+VIEWS = ("updates", "pulses", "_views")
 
 
 def _unit(**events: int) -> Tensor:
@@ -60,6 +62,8 @@ class Counters:
         self._units = {
             "forward": _unit(forward_vectors=1, dac=cols, adc=rows),
             "backward": _unit(backward_vectors=1, dac=rows, adc=cols),
+            "forward again": _unit(driven_again=1, dac=cols, adc=rows),
+            "backward again": _unit(driven_again=1, dac=rows, adc=cols),
             "read": _unit(read_columns=1, dac=cols, adc=rows),
             "verify": _unit(read_columns=1, verify_columns=1, dac=cols, adc=rows),
         }
@@ -68,11 +72,12 @@ class Counters:
     def _count_in(self, events: Tensor) -> None:
         #: the counts, int64 (len(EVENTS),); they address random numbers, and checkpoints hold this tensor
         self.events = events
+        self._views: dict[str, Tensor] = {}
         #: number of the next update, int64 (0-d); and pulses up and down, line toggles, slots: int64 (4,)
         self.updates, self.pulses = events[_AT["updates"]], events[1:5]
 
     def __getstate__(self) -> dict[str, Any]:  # copies of views would be tensors of their own
-        return {name: value for name, value in vars(self).items() if name not in ("updates", "pulses")}
+        return {name: value for name, value in vars(self).items() if name not in VIEWS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -80,16 +85,27 @@ class Counters:
 
     def counter(self, name: str) -> Tensor:
         """The count of an event, int64 (0-d), sharing memory with `events`."""
-        return self.events[_AT[name]]
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = self.events[_AT[name]]
+        return view
 
     def add(self, **events: int | Tensor) -> None:
         """Add to the counts of events."""
         for name, number in events.items():
-            self.events[_AT[name]].add_(number)
+            self.counter(name).add_(number)
 
     def add_vectors(self, direction: str, number: int) -> None:
         """Count vectors of products, "forward" or "backward"."""
         self.events.add_(self._units[direction], alpha=number)
+
+    def add_driven(self, direction: str, number: int | Tensor) -> None:
+        """Count vectors that bound management drove again, "forward" or "backward"."""
+        unit = self._units[f"{direction} again"]
+        if isinstance(number, Tensor):
+            self.events.add_(unit * number)
+        elif number:
+            self.events.add_(unit, alpha=number)
 
     def add_reads(self, columns: int | Tensor, verify: bool = False) -> None:
         """Count columns that were read, each driven by all lines; `verify`: by write-verify."""

@@ -279,7 +279,7 @@ def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None
 
 def analog_product(
     x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: Tensor, backend: str
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, int | Tensor]:
     """Analog products x @ matrix of many vectors, through the periphery, see `ohmgrad.kernels.periphery`.
 
     Args:
@@ -290,7 +290,7 @@ def analog_product(
 
     Returns:
         Outputs (samples, m), of the dtype of x; and how many vectors bound management drove again, each as
-        often as it was, int64 (0-d).
+        often as it was: a number, or a tensor (0-d) where the host does not know it.
     """
     served = backend if x.dtype == torch.float32 else "reference"
     return _function(served, "analog_product")(x, matrix, periphery, purpose, key, first)
