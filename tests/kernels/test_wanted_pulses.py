@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ohmgrad import ConstantStep, Device, InputError, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.ensemble.arrays import Arrays
-from ohmgrad.kernels.pulsing import WHOLE, line_settings
+from ohmgrad.kernels.pulsing import WHOLE
 from ohmgrad.kernels.reference.digital import AT_LEAST, most_counts
+from ohmgrad.kernels.reference.trains import line_settings
 from ohmgrad.optim.buffers import add_to_buffer, by_chance, period, whole_pulses_
 from tests.cases import SPREADS, TABULATED
 from tests.kernels.test_backends import BACKENDS

@@ -42,7 +42,7 @@ class AuxiliaryArrays:
                 check_kept(tile, {name: kept})
                 weight = weight.contiguous()
             array = tile.sibling(role, weight, kept.get("memory"))
-            array.count_from(array.events if events is None else events)
+            array.counters.load(array.events if events is None else events)
             kept.update(weight=array.owner, events=array.events, card=card([tile]))
             self._arrays[id(tile), name] = array
         kept["memory"] = array.memory  # others may have copied the dictionaries of the state

@@ -164,7 +164,7 @@ def _settings(p: Periphery, key: Key, purpose: int) -> tuple:
 
 def analog_product(
     x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, int]:
     """As `ops.analog_product`, for float32."""
     in_set, out_set, purpose_word, key_words = _settings(periphery, key, purpose)
     manage = periphery.noise_management == "abs_max"
@@ -193,4 +193,4 @@ def analog_product(
             break
         todo = np.flatnonzero(hit) if doubling == 0 else todo[hit != 0]
         again += len(todo)
-    return out, torch.tensor(again)
+    return out, again

@@ -13,7 +13,7 @@ __all__ = ["analog_product"]
 
 def analog_product(
     x: Tensor, matrix: Tensor, periphery: Periphery, purpose: int, key: Key, first: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, int]:
     """As `ops.analog_product`."""
     out = torch.empty(len(x), matrix.shape[1], dtype=x.dtype)
     todo, again = torch.arange(len(x)), 0
@@ -26,7 +26,7 @@ def analog_product(
         if periphery.bound_management == "none" or not len(todo) or doubling == MAX_DOUBLINGS:
             break
         again += len(todo)
-    return out, torch.tensor(again)
+    return out, again
 
 
 def _inputs(
