@@ -177,9 +177,9 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(name: str) -> None:
         (w, Pulsing("mean")),
         (w.double(), Pulsing("mean")),
     ):
-        for *arguments, message in wrong:
+        for lines, errors, rates, message in wrong:
             with pytest.raises(InputError, match=message):
-                ops.pulsed_update_(weights, cells, *arguments, how, STEP, events)
+                ops.pulsed_update_(weights, cells, lines, errors, rates, how, STEP, events)
         assert torch.equal(weights.float(), before)
     with pytest.raises(InputError, match=r"weights are torch\.float64, but pulses change float32"):
         ops.pulsed_update_(w.double(), cells, x, d, lr, Pulsing(), STEP, events)
