@@ -13,7 +13,7 @@ import ohmgrad
 from ohmgrad import Device, InputError, Noise, PowStep, Pulsing, SoftBounds, Spread, Tile
 from ohmgrad.devices import OneSided, Reference, Stuck, draw
 from ohmgrad.ensemble.arrays import Arrays
-from ohmgrad.kernels.reference import pulses as reference
+from ohmgrad.kernels.reference import tables
 from ohmgrad.optim import calibrate_symmetric_points
 from ohmgrad.rng import Key
 from ohmgrad.theory import zero_shift_accuracy, zero_shift_pulses
@@ -127,7 +127,7 @@ def test_single_measured_pulses_vary_as_their_table_says() -> None:
     elements = draw(Device(response, response.dw_min), (1, 5), Key(1, 2))
     w = torch.linspace(-0.6, 0.6, 5, dtype=torch.float64).view(1, 5)
     for n in (1, -1):
-        _, variance, _ = reference._collapse(w, elements, torch.full((1, 1, 5), n))
+        _, variance, _ = tables.collapse(w, elements, torch.full((1, 1, 5), n))
         std = elements.pulse_std(w, torch.tensor(n < 0))
         torch.testing.assert_close(variance, std.square(), rtol=1e-9, atol=0)
 

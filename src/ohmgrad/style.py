@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["BLACK", "BLUE", "GREEN", "LOOKS", "ORANGE", "PURPLE", "RC", "RED", "SKY", "Look", "look"]
+__all__ = ["BLACK", "BLUE", "GREEN", "LOOKS", "ORANGE", "PURPLE", "RC", "RED", "SKY", "Look", "style_of"]
 
 #: Okabe & Ito's colours, distinct for the colour-blind
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -48,6 +48,6 @@ LOOKS: dict[str, Look] = {
 }
 
 
-def look(algorithm: str) -> Look:
+def style_of(algorithm: str) -> Look:
     """How an algorithm is drawn; a plain look for an unknown one."""
     return LOOKS.get(algorithm, Look(algorithm, PURPLE, "-", "v"))

@@ -22,7 +22,7 @@ from ohmgrad.conformance import (
     check_algorithm,
     check_device,
 )
-from ohmgrad.conformance.arrays import plain, quiet, refined
+from ohmgrad.conformance.arrays import noiseless, plain, refined
 from ohmgrad.conformance.device_updates import draws
 from ohmgrad.conformance.report import Report, found, skipped
 from ohmgrad.crossbar import tile as crossbar_module
@@ -203,8 +203,8 @@ def test_a_device_of_fixed_granularity_is_taken_as_it_is() -> None:
 
 
 def test_random_steps_without_a_noise_are_seen() -> None:
-    assert draws(quiet(custom(random)))
-    assert not draws(quiet(REAL))
+    assert draws(noiseless(custom(random)))
+    assert not draws(noiseless(REAL))
     assert draws(REAL)
 
 
@@ -278,7 +278,7 @@ def test_a_bar_is_for_terminals(what: str, law: str, terminal: bool, monkeypatch
 
 def test_laws_tell_how_far_they_are() -> None:
     told: list[tuple[int, int, str]] = []
-    check_device(REAL, ["responses", "drawn"], tell=lambda *now: told.append(now))
+    check_device(REAL, ["responses", "drawn"], progress=lambda *now: told.append(now))
     assert told == [(0, 2, "responses"), (1, 2, "drawn"), (2, 2, "")]
 
 

@@ -31,6 +31,7 @@ from ohmgrad import (
 from ohmgrad.devices import draw
 from ohmgrad.kernels import FIDELITIES
 from ohmgrad.kernels.reference import pulses as reference
+from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key
 from tests.cases import CALLABLE_DEVICES, RESPONSES, SETTINGS, SPREADS, BackendCase, backend_cases, factors
 from tests.cases import start as start_weights
@@ -54,7 +55,7 @@ def test_an_update_is_the_reference(case: BackendCase) -> None:
     w = elements.clip(start_weights(case.shape)).contiguous()
     x, d = factors(case.shape, s)
     lr = -s.pulses * dw_min
-    xs, ds, bl = reference.trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
+    xs, ds, bl = update_trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
     fast_xs, fast_ds = draw_trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
     lit = (ds != 0).any(2).any(0)  # without a firing d-line the x-lines are not driven
     assert torch.equal(fast_ds, ds)
@@ -62,7 +63,7 @@ def test_an_update_is_the_reference(case: BackendCase) -> None:
     expected, events = reference.pulsed_update(w, elements, x, d, lr, s.pulsing, KEY, STEP)
     got = w.clone()
     assert pulsed_update_(got, elements, x, d, lr, s.pulsing, KEY, STEP, "numba") == events
-    counts = reference.coincidences(xs, ds)
+    counts = coincidences(xs, ds)
     most = int(counts.abs().sum(0).max())
     assert float((got - expected).abs().max()) <= (4 + most) * 2.0**-24
     untouched = (counts == 0).all(0)
@@ -80,9 +81,7 @@ def test_the_table_reaches_both_roads() -> None:
         if s.name not in ("sparse", "dense"):
             continue
         x, d = factors((63, 65), s)
-        counts = reference.coincidences(
-            *reference.trains(x, d, s.pulses * 0.001, 0.001, s.pulsing, KEY, STEP)[:2]
-        )
+        counts = coincidences(*update_trains(x, d, s.pulses * 0.001, 0.001, s.pulsing, KEY, STEP)[:2])
         rates[s.name] = float(counts.abs().double().mean())
     assert rates["sparse"] < 1e-3
     assert rates["dense"] > 1

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from ohmgrad import Device, LinearStep, Noise, Pulsing, SoftBounds
 from ohmgrad.devices import Elements, draw
+from ohmgrad.kernels.reference import affine
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.rng import Key
 from tests.cases import LAWS
@@ -228,13 +228,13 @@ def test_mixed_directions_by_numba(name: str, shape: tuple[int, int], on: int) -
 
 def test_a_bug_in_the_variance_of_the_reference_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: 5 % more variance in the collapse itself."""
-    true = reference._collapse
+    true = affine.collapse
 
-    def wrong(*args: Any) -> tuple[Tensor, ...]:
+    def wrong(*args: Any) -> tuple[Any, ...]:
         mean, var, *rest = true(*args)
         return mean, 1.05 * var, *rest
 
-    monkeypatch.setattr(reference, "_collapse", wrong)
+    monkeypatch.setattr(affine, "collapse", wrong)
     device, (part, counts) = LAW["linear_rising-100-additive-0.3"], MIXED["there-and-back"]
     start = place(device, part)
     collapsed, by_pulse = both(run_reference(device, start, counts))
@@ -266,7 +266,7 @@ def test_elements_near_a_bound_are_replayed(backend: str, noise: Noise) -> None:
 
 def test_without_the_replay_the_law_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: the collapse is used at a bound too."""
-    monkeypatch.setattr(reference, "SAFETY", -1e6)
+    monkeypatch.setattr(affine, "SAFETY", -1e6)
     device = Device(SoftBounds.symmetric(0.6), 0.01, noise=Noise(1.0))
     collapsed, by_pulse = both(run_reference(device, 0.59, [12, -3]))
     with pytest.raises(AssertionError):

@@ -13,6 +13,7 @@ from ohmgrad.kernels.cpu.affine_rows import rows_chunk
 from ohmgrad.kernels.cpu.packing import pack
 from ohmgrad.kernels.cpu.trains import trains_chunk
 from ohmgrad.kernels.reference import pulses as reference
+from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key
 from tests.cases import RESPONSES, SPREADS
 from tests.updates import draw_trains, pulsed_update_
@@ -55,7 +56,7 @@ def test_columns_are_written_as_by_the_reference(driven: str, pulsing: Pulsing, 
         w = elements.clip(2 * torch.rand(shape, generator=g) - 1).contiguous()
         for pulses in (0.7, 20.0):
             lr = -pulses * DW_MIN
-            xs, ds, _ = reference.trains(x, d, lr, DW_MIN, pulsing, KEY, STEP)
+            xs, ds, _ = update_trains(x, d, lr, DW_MIN, pulsing, KEY, STEP)
             fast_xs, fast_ds = draw_trains(x, d, lr, DW_MIN, pulsing, KEY, STEP)
             lit = (ds != 0).any(2).any(0)
             assert torch.equal(fast_ds, ds)
@@ -64,7 +65,7 @@ def test_columns_are_written_as_by_the_reference(driven: str, pulsing: Pulsing, 
             got = w.clone()
             assert pulsed_update_(got, elements, x, d, lr, pulsing, KEY, STEP, "numba") == events
             assert events[0] + events[1] > 0 or pulses < 1
-            counts = reference.coincidences(xs, ds)
+            counts = coincidences(xs, ds)
             most = int(counts.abs().sum(0).max())
             assert float((got - expected).abs().max()) <= (4 + most) * 2.0**-24
             untouched = (counts == 0).all(0)

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from ohmgrad import Device, LinearStep, Noise, Pulsing, SoftBounds, Tile
 from ohmgrad.kernels import FIDELITIES
-from ohmgrad.kernels.pulsing import line_settings
-from ohmgrad.kernels.reference import pulses as reference
+from ohmgrad.kernels.reference.trains import coincidences, line_settings
 from ohmgrad.rng import Key
 from tests.cases import RESPONSES
 from tests.stats import Z, assert_all_within, assert_mean, order, z_mean, z_share, z_variance
@@ -65,7 +64,7 @@ def test_coincidences_are_binomial_with_mean_lr_x_d(lr: float, pulsing: Pulsing)
     dw_min = 0.001
     x, d = X.expand(SAMPLES, -1).contiguous(), D.expand(SAMPLES, -1).contiguous()
     xs, ds = draw_trains(x, d, lr, dw_min, pulsing, KEY, 3)
-    n = reference.coincidences(xs, ds).permute(1, 2, 0).double()  # (rows, cols, samples)
+    n = coincidences(xs, ds).permute(1, 2, 0).double()  # (rows, cols, samples)
     bl, a, b = (float(t[0]) for t in line_settings(x, d, lr, dw_min, pulsing))
     px, pd = (a * X.abs()).double(), (b * D.abs()).double()
     p = torch.outer(pd.clamp(max=1), px.clamp(max=1)).numpy()
@@ -86,7 +85,7 @@ def test_cells_on_one_line_share_its_train() -> None:
     """Cov(n_ij, n_ik) = BL p_i q_j q_k (1 - p_i): the price of the parallel update, as in hardware."""
     pulsing, lr, dw_min = Pulsing("pulsed", 31, bl_management=False), 0.004, 0.001
     x, d = X.abs().expand(SAMPLES, -1).contiguous(), D.abs().expand(SAMPLES, -1).contiguous()
-    n = reference.coincidences(*draw_trains(x, d, lr, dw_min, pulsing, KEY, 4)).double()
+    n = coincidences(*draw_trains(x, d, lr, dw_min, pulsing, KEY, 4)).double()
     bl, a, b = (float(t[0]) for t in line_settings(x, d, lr, dw_min, pulsing))
     q, p = a * X.abs().double(), float(b * D[0])
     product = (n[:, 0, 0] - n[:, 0, 0].mean()) * (n[:, 0, 1] - n[:, 0, 1].mean())

@@ -36,6 +36,7 @@ from ohmgrad.devices.parabolas import CURVED
 from ohmgrad.devices.table import ERROR, TOLERANCE
 from ohmgrad.kernels import FIDELITIES
 from ohmgrad.kernels.reference import pulses as reference
+from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key
 from tests.cases import SETTINGS, SPREADS, TABULATED, Setting, factors, measured, start
 from tests.stats import Z as BOUND
@@ -165,9 +166,7 @@ def test_an_update_is_the_reference(name: str, setting: Setting) -> None:
     expected, events = reference.pulsed_update(w, elements, x, d, lr, setting.pulsing, KEY, STEP)
     got = w.clone()
     assert pulsed_update_(got, elements, x, d, lr, setting.pulsing, KEY, STEP, "numba") == events
-    counts = reference.coincidences(
-        *reference.trains(x, d, lr, device.dw_min, setting.pulsing, KEY, STEP)[:2]
-    )
+    counts = coincidences(*update_trains(x, d, lr, device.dw_min, setting.pulsing, KEY, STEP)[:2])
     most = int(counts.abs().sum(0).max())
     assert float((got - expected).abs().max()) <= (8 + 2 * most) * 2.0**-24
     untouched = (counts == 0).all(0)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ohmgrad import Device, Noise, PowStep
 from ohmgrad.devices import Elements, draw
 from ohmgrad.kernels.reference import pulses as reference
+from ohmgrad.kernels.reference import tables
 from ohmgrad.rng import Key
 from tests.cases import measured
 from tests.stats import assert_all_within, z_mean_pair, z_variance_pair
@@ -51,13 +52,13 @@ def test_the_kink_at_zero_has_the_moments_of_single_pulses(way: list[int]) -> No
 
 @pytest.mark.parametrize("part", ["step", "slope"])
 def test_a_kink_that_is_left_out_is_caught(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    true = reference._over_the_kink
+    true = tables.over_the_kink
 
-    def without(middle: Tensor, spread: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Any:
-        with_kink = true(middle, spread, one, e, elements)
+    def without(middle: Tensor, variance: Tensor, one: Tensor, e: Tensor, elements: Elements) -> Any:
+        with_kink = true(middle, variance, one, e, elements)
         return (with_kink[0], e) if part == "slope" else (one, with_kink[1])
 
-    monkeypatch.setattr(reference, "_over_the_kink", without)
+    monkeypatch.setattr(tables, "over_the_kink", without)
     with pytest.raises(AssertionError):
         assert_all_within(_deviations([1, -1] * 80), 1e-3)
 

@@ -15,7 +15,7 @@ from ohmgrad.errors import InputError
 from ohmgrad.optim import ALGORITHMS
 from ohmgrad.report.algorithms import code_lines
 from ohmgrad.studies import compare
-from ohmgrad.studies.compare import COMPARE, TUNING_SEED, every, pairs
+from ohmgrad.studies.compare import COMPARE, TUNING_SEED, all_algorithms, pairs
 from ohmgrad.studies.study import interval, load_columns, run_study
 
 SMALL = {"images": 60, "epochs": 2, "tuning_epochs": 1, "rates": (0.1, 0.5), "seeds": 2}
@@ -112,7 +112,7 @@ def test_algorithms_are_listed_with_their_lines(capsys: pytest.CaptureFixture[st
     assert command("algorithms") == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ALGORITHMS)
-    assert every() == ("digital", *ALGORITHMS)
+    assert all_algorithms() == ("digital", *ALGORITHMS)
 
 
 def test_lines_of_code_leave_out_comments_blank_lines_and_docstrings() -> None:

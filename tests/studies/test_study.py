@@ -27,11 +27,11 @@ CALLS: list[str] = []
 
 def _parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     def run(name: str) -> Any:
-        def compute(tell: Any) -> dict[str, np.ndarray]:
+        def compute(progress: Any) -> dict[str, np.ndarray]:
             CALLS.append(name)
             if settings["fails"] == name:
                 raise KeyboardInterrupt
-            tell(1, 1, name)
+            progress(1, 1, name)
             return {"name": np.full(2, name), "value": np.array([1.0, 2.0]), "seed": np.arange(2)}
 
         return compute
@@ -85,7 +85,7 @@ def test_parts_side_by_side_give_the_same_numbers(tmp_path: Path) -> None:
     study = replace(STUDIES["MT-F7"], settings={**STUDIES["MT-F7"].settings, **SMALL["MT-F7"]})
     told: list[tuple[Any, ...]] = []
     one = run_study(study, tmp_path / "one")
-    two = run_study(study, tmp_path / "two", jobs=2, tell=lambda *now: told.append(now))
+    two = run_study(study, tmp_path / "two", jobs=2, progress=lambda *now: told.append(now))
     assert two.computed == one.computed
     assert told
     for name, column in one.columns.items():
@@ -252,7 +252,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def test_every_study_runs_on_a_small_scale(name: str, tmp_path: Path) -> None:
     study = replace(STUDIES[name], settings={**STUDIES[name].settings, **SMALL[name]})
     told: list[tuple[Any, ...]] = []
-    outcome = run_study(study, tmp_path / name, tell=lambda *now: told.append(now))
+    outcome = run_study(study, tmp_path / name, progress=lambda *now: told.append(now))
     assert told
     assert len({len(c) for c in outcome.columns.values()}) == 1
     assert outcome.table
@@ -271,7 +271,7 @@ def test_all_goes_on_after_a_study_that_cannot_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(settings: Any, folder: Path) -> list[Part]:
-        def compute(tell: Any) -> Any:
+        def compute(progress: Any) -> Any:
             raise InputError("no data: get them")
 
         return [Part("a", compute)]

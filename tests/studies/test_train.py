@@ -78,9 +78,9 @@ def test_wrong_entries(name: str, value: Any, message: str) -> None:
 def test_only_the_first_images(tmp_path: Path) -> None:
     """20 images of either part: one batch of 50 holds them all, and accuracies are multiples of 1/20."""
     steps: set[int] = set()
-    tell = Progress(step=lambda *told: steps.add(told[3]))
+    progress = Progress(step=lambda *told: steps.add(told[3]))
     few = spec(algorithms=["digital"], images=20)
-    rows = train(few, tmp_path / "few", progress=tell)
+    rows = train(few, tmp_path / "few", progress=progress)
     assert steps == {3}  # one step an epoch
     assert all((20 * row["test_accuracy"]) % 1 == 0 for row in rows)
     whole, part = load("digits"), load("digits").first(20)

@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,6 @@ from .console import console
 
 if TYPE_CHECKING:
     from ..conformance import Report
-    from ..conformance.report import Tell
 
 __all__ = ["check_app"]
 
@@ -53,8 +52,8 @@ def device(
         )
     else:
         given = preset(check_choice("device", what, PRESETS))
-    with _progress() as tell:
-        report = check_device(given, law, tell=tell)
+    with _bar() as progress:
+        report = check_device(given, law, progress=progress)
     _print(report)
 
 
@@ -90,8 +89,8 @@ def algorithm(
         _check_options(options, given, what)
         given = functools.partial(given, **options)
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
-    with _progress() as tell:
-        report = check_algorithm(given, law, **promises, tell=tell)
+    with _bar() as progress:
+        report = check_algorithm(given, law, **promises, progress=progress)
     _print(report)
 
 
@@ -113,16 +112,16 @@ def _check_options(options: dict[str, Any], make: Any, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Tell]:
-    """What laws tell, as a bar that goes away; none where there is no terminal."""
+def _bar() -> Iterator[Callable[[int, int, str], None]]:
+    """How far the laws are, as a bar that goes away; none where there is no terminal."""
     layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("", total=None)
 
-        def tell(done: int, total: int, what: str) -> None:
+        def progress(done: int, total: int, what: str) -> None:
             bars.update(task, completed=done, total=total, description=what, refresh=True)
 
-        yield tell
+        yield progress
 
 
 def _print(report: Report) -> None:

@@ -36,12 +36,12 @@ def compare(
     cut off goes on where it stopped; one that is finished is printed and drawn again from its numbers.
     """
     from ..report import compare_table, study_figure
-    from ..studies.compare import COMPARE, every
+    from ..studies.compare import COMPARE, all_algorithms
     from ..studies.study import run_study
 
     changes: dict[str, Any] = named_values("--set", change or [])
     if algorithms is not None:
-        changes["algorithms"] = every() if algorithms == "all" else names_of(algorithms)
+        changes["algorithms"] = all_algorithms() if algorithms == "all" else names_of(algorithms)
     if devices is not None:
         changes["devices"] = names_of(devices)
     changes |= {name: value for name, value in (("seeds", seeds), ("epochs", epochs)) if value is not None}
@@ -50,10 +50,10 @@ def compare(
     with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("compare", total=None)
 
-        def tell(done: int, total: int, what: str) -> None:
+        def progress(done: int, total: int, what: str) -> None:
             bars.update(task, completed=done, total=total, description=what)
 
-        outcome = run_study(COMPARE, folder, quick=quick, changes=changes, tell=tell)
+        outcome = run_study(COMPARE, folder, quick=quick, changes=changes, progress=progress)
     figures = study_figure(outcome)
     console.print(compare_table(outcome))
     console.print(

@@ -119,14 +119,14 @@ def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: in
     with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
         task, told = bars.add_task(name, total=None), time.monotonic()
 
-        def tell(done: int, total: int, what: str) -> None:
+        def progress(done: int, total: int, what: str) -> None:
             nonlocal told
             bars.update(task, completed=done, total=total, description=what)
             if not console.is_terminal and time.monotonic() - told >= _LINE_AFTER:
                 console.print(f"{name}: {what}", highlight=False, soft_wrap=True)
                 told = time.monotonic()
 
-        outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, tell=tell, jobs=jobs)
+        outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, progress=progress, jobs=jobs)
     figures = study_figure(outcome)
     console.print(study_table(outcome))
     console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..style import look
+from ..style import style_of
 from .console import console, stopped
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
         def step(algorithm: str, seed: int, done: int, total: int, loss: float) -> None:
             key = (algorithm, seed)
             if key not in tasks:
-                label = f"{look(algorithm).label}, seed {seed}"
+                label = f"{style_of(algorithm).label}, seed {seed}"
                 tasks[key] = bars.add_task(label, total=total, now="")
             bars.update(tasks[key], completed=done, now=f"loss {loss:.4f}")
 
@@ -53,7 +53,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
             every = -(-spec.epochs // 5)
             if row["epoch"] == spec.epochs or not (console.is_terminal or row["epoch"] % every):
                 console.print(
-                    f"{look(row['algorithm']).label:12} seed {row['seed']}  "
+                    f"{style_of(row['algorithm']).label:12} seed {row['seed']}  "
                     f"epoch {row['epoch']}/{spec.epochs}  training loss {row['train_loss']:.4f}  "
                     f"test accuracy {100 * row['test_accuracy']:.1f} %  "
                     f"{row['seconds']:.1f} s",
@@ -63,8 +63,8 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
             if row["epoch"] == spec.epochs and key in tasks:
                 bars.remove_task(tasks.pop(key))
 
-        tell = Progress(step, epoch, console.print)
-        return train(spec, folder, resume=resume, progress=tell, tensorboard=tensorboard)
+        progress = Progress(step, epoch, console.print)
+        return train(spec, folder, resume=resume, progress=progress, tensorboard=tensorboard)
 
 
 def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:

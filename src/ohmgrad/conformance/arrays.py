@@ -18,8 +18,8 @@ __all__ = [
     "SHAPE",
     "factors",
     "made",
+    "noiseless",
     "plain",
-    "quiet",
     "refined",
     "regrained",
     "shares",
@@ -51,7 +51,7 @@ def plain(device: Device) -> tuple[Device, str]:
     return dataclasses.replace(device, **off), ", ".join(off)
 
 
-def quiet(device: Device) -> Device:
+def noiseless(device: Device) -> Device:
     """The device without cycle-to-cycle noise."""
     return dataclasses.replace(device, noise=Noise())
 
@@ -99,7 +99,7 @@ def spread_over(tile: Tile, share: Tensor | float) -> Tensor:
     e = tile.elements
     low, high = e.lower.double(), e.upper.double()
     w = e.clip((low + share * (high - low)).expand(tile.shape).float())
-    tile.weight.copy_(w if tile.hidden is None else tile.hidden.reach(tile, w))
+    tile.weight.copy_(tile.contents.state.nearest(w))
     return tile.weight.double()
 
 

@@ -16,7 +16,7 @@ from ..devices import Device
 from ..devices.table import TOLERANCE
 from ..kernels import FIDELITIES
 from ..nn import AnalogLinear
-from .arrays import SEED, factors, made, plain, quiet, refined, shares, spread_over
+from .arrays import SEED, factors, made, noiseless, plain, refined, shares, spread_over
 from .report import Finding, found, skipped
 from .stats import bonferroni, z_mean_pair, z_variance_pair
 
@@ -39,7 +39,7 @@ def collapse(device: Device) -> Finding:
     without a `Noise`, as measured ones are, the end of the mean dynamics stands for the end without noise.
     """
     bare, off = plain(device)
-    own = draws(quiet(bare))
+    own = draws(noiseless(bare))
     still, random = "mean" if own else "pulse-by-pulse", own or bare.noise.std > 0
     gap = worst = 0.0
     top, number, slack = 1.0, 0, 0.0
@@ -47,7 +47,7 @@ def collapse(device: Device) -> Finding:
         ends: dict[str, Tensor] = {}
         start = torch.zeros(())
         runs = {
-            "still": (quiet(grain), still),
+            "still": (noiseless(grain), still),
             "one": (grain, "pulse-by-pulse"),
             "all": (grain, "pulsed"),
         }

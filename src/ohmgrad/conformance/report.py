@@ -11,10 +11,10 @@ from rich.table import Table
 
 from ..errors import check_choice
 
-__all__ = ["BrokenLawError", "Finding", "Report", "Tell", "found", "run_laws", "skipped"]
+__all__ = ["BrokenLawError", "Finding", "Progress", "Report", "found", "run_laws", "skipped"]
 
 #: called before each law, and after the last, with (laws done, laws, what is next)
-Tell = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
 
 
 class BrokenLawError(AssertionError):
@@ -103,10 +103,10 @@ def run_laws(
     laws: Mapping[str, Callable[..., Finding]],
     names: str | Iterable[str] | None,
     subject: str,
-    tell: Tell | None,
+    progress: Progress | None,
     *args: Any,
 ) -> Report:
-    """Run the laws of these names, by default all, with `args`; `tell` says how far it is.
+    """Run the laws of these names, by default all, with `args`; `progress` says how far it is.
 
     A law in which the device or the algorithm raises has failed; its finding says what was raised.
 
@@ -117,9 +117,9 @@ def run_laws(
     for name in chosen:
         check_choice("law", name, laws)
     report = Report(subject)
-    tell = tell or (lambda *_: None)
+    progress = progress or (lambda *_: None)
     for done, name in enumerate(chosen):
-        tell(done, len(chosen), name)
+        progress(done, len(chosen), name)
         try:
             finding = laws[name](*args)
         except Exception as error:  # whatever a user's device or algorithm may raise
@@ -128,5 +128,5 @@ def run_laws(
                 False, f"raised {type(error).__name__}: {said}", "no error", "the law could not run"
             )
         report.findings.append(replace(finding, law=name))
-    tell(len(chosen), len(chosen), "")
+    progress(len(chosen), len(chosen), "")
     return report

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..crossbar import describe
-from ..devices import Device
+from ..devices import Device, describe
 from ..errors import InputError, shown
-from . import algorithm_habits as habits
 from . import algorithm_learning as learning
 from . import device_steps as steps
 from . import device_updates as updates
-from .report import Finding, Report, Tell, run_laws, skipped
+from . import optimizer_contract
+from .report import Finding, Progress, Report, run_laws, skipped
 from .training import Make
 
 __all__ = ["ALGORITHM_LAWS", "DEVICE_LAWS", "check_algorithm", "check_device"]
@@ -32,14 +31,14 @@ DEVICE_LAWS: dict[str, Callable[[Device], Finding]] = {
 
 #: law -> function of make(params, lr=...)
 ALGORITHM_LAWS: dict[str, Callable[[Make], Finding]] = {
-    "gradients": habits.gradients,
-    "groups": habits.groups,
-    "schedule": habits.schedule,
-    "resume": habits.resume,
-    "copies": habits.copies,
-    "accumulation": habits.accumulation,
-    "addressed": habits.addressed,
-    "threads": habits.threads,
+    "gradients": optimizer_contract.gradients,
+    "groups": optimizer_contract.groups,
+    "schedule": optimizer_contract.schedule,
+    "resume": optimizer_contract.resume,
+    "copies": optimizer_contract.copies,
+    "accumulation": optimizer_contract.accumulation,
+    "addressed": optimizer_contract.addressed,
+    "threads": optimizer_contract.threads,
     "pulses only": learning.pulses_only,
     "bounds": learning.bounds,
     "quadratic": learning.quadratic,
@@ -49,7 +48,7 @@ ALGORITHM_LAWS: dict[str, Callable[[Make], Finding]] = {
 
 
 def check_device(
-    device: Device, laws: str | Iterable[str] | None = None, *, tell: Tell | None = None
+    device: Device, laws: str | Iterable[str] | None = None, *, progress: Progress | None = None
 ) -> Report:
     """Run a device through the laws. A few seconds.
 
@@ -59,7 +58,7 @@ def check_device(
     Args:
         device: a specification, of a family or of your own callables.
         laws: a name or names of `DEVICE_LAWS`; all by default.
-        tell: called on the way with (laws done, laws, the next law).
+        progress: called on the way with (laws done, laws, the next law).
 
     Returns:
         A report to print; `report.ok`, `report.raise_if_failed()`.
@@ -74,7 +73,7 @@ def check_device(
     """
     if not isinstance(device, Device):
         raise InputError(f"device is {shown(device)}, but must be an ohmgrad.Device")
-    return run_laws(DEVICE_LAWS, laws, describe(device), tell, device)
+    return run_laws(DEVICE_LAWS, laws, describe(device), progress, device)
 
 
 def check_algorithm(
@@ -84,7 +83,7 @@ def check_algorithm(
     exact: bool = False,
     exact_shifted: bool = False,
     needs_asymmetry: bool = False,
-    tell: Tell | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Run an algorithm through the laws. About ten seconds.
 
@@ -97,7 +96,7 @@ def check_algorithm(
         exact_shifted: also where the symmetric point of every array is elsewhere.
         needs_asymmetry: it does not solve a quadratic where G = 0, as with choppers: an array beside the
             weights forgets by its asymmetry alone, and what it keeps goes to the weights with either sign.
-        tell: as in `check_device`.
+        progress: as in `check_device`.
 
     Returns:
         A report to print; `report.ok`, `report.raise_if_failed()`.
@@ -115,7 +114,7 @@ def check_algorithm(
     }
     table.update({name: _skip(reason) for name, reason in reasons.items() if reason})
     subject = getattr(getattr(make, "func", make), "__name__", type(make).__name__)
-    return run_laws(table, laws, subject, tell, make)
+    return run_laws(table, laws, subject, progress, make)
 
 
 def _skip(reason: str) -> Callable[[Make], Finding]:

@@ -265,9 +265,14 @@ def normals_(
     return out
 
 
-def random_words(cells: Cells, step: Tensor, purpose: int) -> Tensor:
-    """Uniform 32-bit words, one for each cell, int64 (rows, cols): those of `rng.words`."""
-    return _function(cells.backend, "random_words")(cells, step, purpose)
+def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None = None) -> Tensor:
+    """Uniform 32-bit words, one for each cell, int64 (rows, cols): those of `rng.words`, row by row.
+
+    Args:
+        marked: bool (rows, cols), the cells that have one, which are numbered as one row; 0 elsewhere. None
+            for all.
+    """
+    return _function(cells.backend, "random_words")(cells, step, purpose, marked)
 
 
 def analog_product(
@@ -298,10 +303,7 @@ def digital_gradient(x: Tensor, d: Tensor, backend: str) -> Tensor:
     Raises:
         InputError: when a value is not finite.
     """
-    x, d = plain(x), plain(d)
-    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-        raise_not_finite(x, d)
-    return _function(backend, "digital_gradient")(x, d)
+    return _function(backend, "digital_gradient")(plain(x), plain(d))
 
 
 @cache

@@ -17,7 +17,7 @@ from ..devices import Device, draw
 from ..errors import InputError
 from ..kernels import Pulsing
 from ..rng import Key
-from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED, look
+from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED, style_of
 from .tables import point_in_words
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     """Training loss and test accuracy against epochs: mean over seeds, band from lowest to highest."""
     figure, (left, right) = _figure(2)
     for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
-        label, colour, dash, marker = look(algorithm)
+        label, colour, dash, marker = style_of(algorithm)
         mine = [row for row in rows if row["algorithm"] == algorithm]
         epochs = sorted({row["epoch"] for row in mine})
         for axis, name, factor in ((left, "train_loss", 1), (right, "test_accuracy", 100)):
@@ -122,7 +122,7 @@ def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     figure, (left, right) = _figure(2)
     layers, floors = list(dict.fromkeys(row["layer"] for row in rows)), []
     for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
-        label, colour, *_ = look(algorithm)
+        label, colour, *_ = style_of(algorithm)
         mine = [row for row in rows if row["algorithm"] == algorithm]
         steps = sorted({row["step"] for row in mine})
 

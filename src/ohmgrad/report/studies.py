@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..studies.compare import DIGITAL
 from ..studies.study import Claim, Outcome
-from ..style import RC, look
+from ..style import RC, style_of
 from .figures import save
 
 __all__ = ["claims_table", "compare_table", "study_figure", "study_table"]
@@ -93,7 +93,7 @@ def compare_table(outcome: Outcome) -> Table:
         table.add_column(Path(device).stem, justify="right", overflow="fold")
     for a in algorithms:
         cells = [rows[a, d] for d in outcome.settings["devices"]]
-        table.add_row(look(a).label, *(f"{_percent(row)}\n{row['pulses']:.3g}" for row in cells))
+        table.add_row(style_of(a).label, *(f"{_percent(row)}\n{row['pulses']:.3g}" for row in cells))
     if (DIGITAL, "-") in rows:
         table.caption = f"digital SGD: {_percent(rows[DIGITAL, '-'])}"
         table.caption_justify = "left"

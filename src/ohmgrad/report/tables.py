@@ -11,12 +11,11 @@ from typing import Any
 
 from rich.table import Table
 
-from ..crossbar import describe
-from ..devices import Device, draw
+from ..devices import Device, describe, draw
 from ..devices.presets import PRESETS
 from ..errors import InputError
 from ..rng import Key
-from ..style import look
+from ..style import style_of
 
 __all__ = ["device_table", "run_table", "summarise", "write_summary"]
 
@@ -66,7 +65,7 @@ def run_table(summary: list[dict[str, Any]], title: str) -> Table:
         table.add_column(column, justify="right")
     for line in summary:
         table.add_row(
-            look(line["algorithm"]).label,
+            style_of(line["algorithm"]).label,
             _pm(line, "test_accuracy", 100, 1),
             _pm(line, "train_loss", 1, 4),
             _pm(line, "pulses", 1e-6, 2) if line["pulses"] else "-",

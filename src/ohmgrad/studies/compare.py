@@ -27,14 +27,14 @@ from ..errors import InputError, check_choice
 from ..models import MODELS, build
 from ..nn import convert
 from ..optim import ALGORITHMS, AnalogOptimizer
-from ..style import look
+from ..style import style_of
 from .study import Columns, Part, Study, interval, where
 from .train import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COMPARE", "DIGITAL", "OPTIONS", "Pair", "device_of", "every", "pairs", "trained"]
+__all__ = ["COMPARE", "DIGITAL", "OPTIONS", "Pair", "all_algorithms", "device_of", "pairs", "trained"]
 
 #: the algorithm without a device, the row to compare with
 DIGITAL = "digital"
@@ -67,7 +67,7 @@ def device_of(name: str) -> Device:
     return Device.from_yaml(Path(name)) if name.endswith((".yaml", ".yml")) else preset(name)
 
 
-def every() -> tuple[str, ...]:
+def all_algorithms() -> tuple[str, ...]:
     """All algorithms, digital SGD first."""
     return (DIGITAL, *ALGORITHMS)
 
@@ -104,11 +104,11 @@ def _mark(device: str) -> str:
     return f"{path.stem}-{hashlib.sha256(device.encode() + path.read_bytes()).hexdigest()[:8]}"
 
 
-def _run(settings: dict[str, Any], algorithm: str, device: str, tell: Any) -> Columns:
+def _run(settings: dict[str, Any], algorithm: str, device: str, progress: Any) -> Columns:
     """The trainings of a pair, a row each."""
-    label = look(algorithm).label + ("" if algorithm == DIGITAL else f" on {Path(device).stem}")
+    label = style_of(algorithm).label + ("" if algorithm == DIGITAL else f" on {Path(device).stem}")
     built = None if algorithm == DIGITAL else device_of(device)
-    columns = trained(settings, algorithm, built, OPTIONS.get(algorithm, {}), label, tell)
+    columns = trained(settings, algorithm, built, OPTIONS.get(algorithm, {}), label, progress)
     n = len(columns["seed"])
     return {"algorithm": np.full(n, algorithm), "device": np.full(n, device), **columns}
 
@@ -119,7 +119,7 @@ def trained(
     device: Device | None,
     options: dict[str, Any],
     what: str,
-    tell: Any,
+    progress: Any,
 ) -> Columns:
     """Choose the learning rate, then train with every seed.
 
@@ -129,7 +129,7 @@ def trained(
         device: of the elements; None for digital.
         options: of the algorithm beside lr.
         what: said on the way, with what is done.
-        tell: called with (done, total, what).
+        progress: called with (done, total, what).
 
     Returns:
         seed, lr, train_loss, test_accuracy, pulses and seconds of every training.
@@ -143,7 +143,7 @@ def trained(
         def count() -> None:
             nonlocal done
             done += 1
-            tell(done, total, f"{what}, lr {lr:g}, seed {seed}")
+            progress(done, total, f"{what}, lr {lr:g}, seed {seed}")
 
         return _train(settings, data, algorithm, device, {"lr": lr, **options}, seed, epochs, count)
 
@@ -218,7 +218,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
                 color="black" if row["test_accuracy"] > 55 else "white",
             )  # fmt: skip
     axis.set_xticks(range(len(devices)), [Path(d).stem for d in devices], rotation=30, ha="right", fontsize=7)
-    axis.set_yticks(range(len(algorithms)), [look(a).label for a in algorithms], fontsize=7)
+    axis.set_yticks(range(len(algorithms)), [style_of(a).label for a in algorithms], fontsize=7)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axis, label="test accuracy (%)")
@@ -234,7 +234,7 @@ COMPARE = Study(
         "data": "digits",
         "model": "mlp",
         "images": None,
-        "algorithms": every(),
+        "algorithms": all_algorithms(),
         "devices": ("paper", "reram-es", "reram-sb", "reram-array-om", "ecram-mo", "capacitor", "pcm"),
         "rates": (0.02, 0.1, 0.3, 1.0),
         "tuning_epochs": 4,

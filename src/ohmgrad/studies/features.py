@@ -29,7 +29,7 @@ __all__ = ["CHUNK", "features"]
 
 #: images of a chunk
 CHUNK = 500
-Tell = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
 
 
 def features(
@@ -40,7 +40,7 @@ def features(
     pretrained: str,
     images: int | None = None,
     resize: int | None = None,
-    tell: Tell = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> Path:
     """Write the inputs of a network's last layer for all images of a data set, unless they are there.
 
@@ -51,7 +51,7 @@ def features(
             computed, a folder of its name with chunks lies beside it.
         data, model, pretrained, images, resize: as in a `RunSpec`. Where data or pretrained are files, the
             features are of these files as they were last written.
-        tell: called with (images done, images in all, what) after each chunk.
+        progress: called with (images done, images in all, what) after each chunk.
 
     Returns:
         The file.
@@ -88,7 +88,7 @@ def features(
                 rows = _outputs(network, wanted, x)
                 _write(chunk, lambda part, rows=rows: np.save(part, rows))
             done += len(x)
-            tell(done, len(loaded.train_x) + len(loaded.test_x), f"{model}: features of {loaded.name}")
+            progress(done, len(loaded.train_x) + len(loaded.test_x), f"{model}: features of {loaded.name}")
         train_x, test_x = (
             np.concatenate([np.load(chunk) for chunk in pieces if chunk.name.startswith(name)])
             for name in ("train", "test")

@@ -22,14 +22,14 @@ _queue: Any = None
 def side_by_side(
     runs: Sequence[Callable[[Callable[[int, int, str], None]], Any]],
     jobs: int,
-    tell: Callable[[int, int, str], None],
+    progress: Callable[[int, int, str], None],
 ) -> Iterator[tuple[int, Any]]:
     """(number, result) of every run, as they end; an error of one ends all.
 
     Args:
-        runs: functions of a `tell`, which can be pickled: functions of modules and partials of them.
+        runs: functions of `progress`, which can be pickled: functions of modules and partials of them.
         jobs: processes at a time; each has its share of the threads.
-        tell: called here with what the runs tell; done and total are then those of all runs.
+        progress: called here with what the runs report; done and total are then those of all runs.
     """
     context = multiprocessing.get_context("spawn")
     threads = max(1, torch.get_num_threads() // jobs)
@@ -46,7 +46,7 @@ def side_by_side(
                 ended, _ = wait(waiting, 0.2, FIRST_COMPLETED)
                 for i, done, total, what in _told(queue):
                     parts[i] = done / max(total, 1)
-                    tell(round(1000 * sum(parts.values())), 1000 * len(runs), what)
+                    progress(round(1000 * sum(parts.values())), 1000 * len(runs), what)
                 for future in ended:
                     i = waiting.pop(future)
                     parts[i] = 1.0

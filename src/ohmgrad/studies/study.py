@@ -21,9 +21,9 @@ import numpy as np
 import torch
 import yaml
 
-from .. import __version__
 from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice, check_integer, shown
+from ..version import __version__
 from ..yaml_text import read_yaml
 from .parts import side_by_side
 from .settings import check_settings
@@ -39,7 +39,7 @@ SECONDS = "seconds.yaml"
 #: a table as columns of equal length
 Columns = dict[str, np.ndarray]
 #: (done, total, what): called now and then while a part runs
-Tell = Callable[[int, int, str], None]
+Progress = Callable[[int, int, str], None]
 Result = Literal["PASS", "FAIL", "not shown here"]
 
 
@@ -137,7 +137,7 @@ class Part:
     """A piece of a study that is computed as a whole and kept in one file."""
 
     name: str
-    run: Callable[[Tell], Columns]
+    run: Callable[[Progress], Columns]
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def run_study(
     *,
     quick: bool = False,
     changes: Mapping[str, Any] | None = None,
-    tell: Tell | None = None,
+    progress: Progress | None = None,
     jobs: int = 1,
 ) -> Outcome:
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
@@ -206,7 +206,7 @@ def run_study(
         folder: made if it does not exist.
         quick: the small settings.
         changes: settings that differ, by name.
-        tell: called with (done, total, what) on the way.
+        progress: called with (done, total, what) on the way.
         jobs: parts at a time, each in a process of its own with its share of the threads (>= 1).
 
     Raises:
@@ -223,8 +223,8 @@ def run_study(
     files = {part.name: folder / "raw" / f"{part.name}.parquet" for part in parts}
     left = [part for part in parts if not files[part.name].is_file()]
     runs = [partial(_compute, part.run, files[part.name]) for part in left]
-    tell = tell or (lambda *_: None)
-    ended = side_by_side(runs, jobs, tell) if jobs > 1 else enumerate(run(tell) for run in runs)
+    progress = progress or (lambda *_: None)
+    ended = side_by_side(runs, jobs, progress) if jobs > 1 else enumerate(run(progress) for run in runs)
     for i, seconds in ended:
         _add_seconds(folder, left[i].name, seconds)
     columns = _joined([_read_parquet(file) for file in files.values()])
@@ -235,10 +235,10 @@ def run_study(
     return Outcome(study, settings, columns, table, claims, folder, quick, [part.name for part in left])
 
 
-def _compute(run: Callable[[Tell], Columns], file: Path, tell: Tell) -> float:
+def _compute(run: Callable[[Progress], Columns], file: Path, progress: Progress) -> float:
     """Compute a part and write its file; returns the seconds it took."""
     start = time.perf_counter()
-    _write_parquet(run(tell), file)
+    _write_parquet(run(progress), file)
     return time.perf_counter() - start
 
 

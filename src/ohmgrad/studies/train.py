@@ -21,10 +21,10 @@ from ..models import build
 from ..models.vision import is_vision, standard
 from ..monitor import Monitor
 from ..optim import AnalogOptimizer, MultiTile
-from .board import board, log_epoch
 from .folders import COLUMNS, WATCHED, Row, check_folder, make_folder, write_rows
 from .images import Images
 from .spec import RunSpec
+from .tensorboard import log_epoch, tensorboard_writer
 
 __all__ = ["Progress", "Row", "evaluate", "train"]
 
@@ -74,7 +74,7 @@ def train(
     """
     progress = progress or Progress()
     if tensorboard:
-        board(None)
+        tensorboard_writer(None)
     check_folder(folder, spec, resume)
     path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
     written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
@@ -152,7 +152,7 @@ class _Job:
 
     def log_to(self, folder: Path) -> None:
         """Log to TensorBoard from now on."""
-        self.board = board(folder / f"{self.algorithm}-{self.seed}", self.epoch * self.steps)
+        self.board = tensorboard_writer(folder / f"{self.algorithm}-{self.seed}", self.epoch * self.steps)
         if self.monitor is not None:
             self.monitor.log_to(self.board)
 

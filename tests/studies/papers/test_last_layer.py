@@ -72,10 +72,10 @@ def test_features_go_on_and_are_reused(
         raise StopError
 
     with pytest.raises(StopError):
-        features(tmp_path / "cut.npz", **place, tell=stop)
+        features(tmp_path / "cut.npz", **place, progress=stop)
     computed.clear()
     told: list[tuple[int, int]] = []
-    cut = features(tmp_path / "cut.npz", **place, tell=lambda done, total, _: told.append((done, total)))
+    cut = features(tmp_path / "cut.npz", **place, progress=lambda done, total, _: told.append((done, total)))
     assert len(computed) == 5
     assert told[-1] == (20, 20)
     with np.load(expected) as one, np.load(cut) as two:
@@ -134,7 +134,9 @@ def test_studies_run_on_a_small_scale(
     told: list[str] = []
     changes = settings(name, place)
     folder = tmp_path / "out" / name
-    outcome = run_study(STUDIES[name], folder, quick=True, changes=changes, tell=lambda *a: told.append(a[2]))
+    outcome = run_study(
+        STUDIES[name], folder, quick=True, changes=changes, progress=lambda *a: told.append(a[2])
+    )
     assert len(outcome.computed) == 2 * columns
     assert (len(outcome.table), len(outcome.claims)) == (columns, claims)
     assert {row["model"] for row in outcome.table} == {"resnet8"}

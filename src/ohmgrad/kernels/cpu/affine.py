@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..reference.pulses import COARSE, SAFETY
+from ..reference.affine import COARSE, SAFETY
 from .math import CONTRACT, exp2m1, kernel, log2_1p, popcount
 
 __all__ = [

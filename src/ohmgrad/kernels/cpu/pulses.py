@@ -28,9 +28,9 @@ from .affine_counts import add_up, counts_rows
 from .affine_rows import rows_chunk
 from .math import kernel, threads
 from .packing import key_words, number, pack
-from .trains import trains_chunk
+from .trains import list_live, trains_chunk
 
-__all__ = ["PARALLEL_FROM", "apply_counts_", "list_live", "pulsed_update_"]
+__all__ = ["PARALLEL_FROM", "apply_counts_", "pulsed_update_"]
 
 #: cell-samples from which an update is spread over threads; up to so many samples only those on x-lines
 #: that are not zero count
@@ -79,15 +79,6 @@ def _update_parallel(
             c * rows // chunks, (c + 1) * rows // chunks, w, planes, slopes, kind, std, by_pulse, xs,
             ds, lines, n_lines, on, live, n_live, step, key,
         )  # fmt: skip
-
-
-@kernel()
-def list_live(n_lines, live):
-    n = 0
-    for b in range(n_lines.shape[0]):
-        live[n] = b
-        n += 1 if n_lines[b] > 0 else 0
-    return n
 
 
 def pulsed_update_(

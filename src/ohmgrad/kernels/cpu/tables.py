@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ..reference.pulses import BEND, KINK_END, KINK_HEIGHT, WIDE
+from ..reference.tables import KINK_END, KINK_HEIGHT, LINEAR, RADIUS_STD
 from .affine import ADDITIVE, MULTIPLICATIVE, QUIET
 from .math import CONTRACT, as_float, as_int
 
@@ -62,7 +62,7 @@ __all__ = [
 i32, f32 = np.int32, np.float32
 
 MEASURED = 3  # a kind of noise, beside those of cpu_dense
-LIMIT, SIGMAS = f32(BEND), f32(WIDE)
+LIMIT, SIGMAS = f32(LINEAR), f32(RADIUS_STD)
 HEIGHT, END, SLOPE = f32(KINK_HEIGHT), f32(1 / KINK_END), f32(3 * KINK_HEIGHT / KINK_END)
 
 # The values of a cell: columns of its record on the sparse road, rows of a block on the dense one.
@@ -193,7 +193,7 @@ def advance(kind, std, k, m, v, a, b, c, n, o, p, top, bottom, centre):
         r = std / (f32(1) - e)
         r, square = r * r, e * e
         grows = r * square
-        bend = max(bend, grows * f32(1 / BEND))
+        bend = max(bend, grows * f32(1 / LINEAR))
         y = k * grows  # of (1 + grows)^k - 1 over grows three terms are enough
         grown = (r * k) * (f32(1) + (y - grows) * f32(1 / 2) * (f32(1) + (y - f32(2) * grows) * f32(1 / 3)))
         step = square * v + one * one

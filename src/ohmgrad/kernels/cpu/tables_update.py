@@ -15,10 +15,9 @@ from torch import Tensor
 from ...devices import Elements, Table
 from .affine import ADDITIVE, MULTIPLICATIVE, QUIET
 from .math import kernel
-from .pulses import list_live
 from .tables import MEASURED, Packed, interval
 from .tables_rows import counts_rows, rows_chunk
-from .trains import trains_chunk
+from .trains import list_live, trains_chunk
 
 __all__ = ["change", "change_parallel", "counts_rows", "pack", "update", "update_parallel"]
 

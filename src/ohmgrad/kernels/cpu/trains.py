@@ -1,4 +1,4 @@
-"""Stochastic pulse trains in Numba: the words of `ohmgrad.kernels.pulsing.pulse_trains`, bit for bit."""
+"""Stochastic pulse trains in Numba: the words of `reference.trains.pulse_trains`, bit for bit."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # (inside kernels the types are Numba's)
@@ -17,7 +17,7 @@ from ..pulsing import WHOLE, Pulsing
 from .math import as_float, as_int, kernel, philox
 from .packing import key_words, number
 
-__all__ = ["bit_length", "draw_trains", "sample_trains", "top", "trains_chunk"]
+__all__ = ["bit_length", "draw_trains", "list_live", "sample_trains", "top", "trains_chunk"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -309,6 +309,16 @@ def trains_chunk(
         events[1] += down
         events[2] += toggles
         events[3] += slots
+
+
+@kernel()
+def list_live(n_lines, live):
+    """Put the samples that have a firing d-line into `live`; gives their number."""
+    n = 0
+    for b in range(n_lines.shape[0]):
+        live[n] = b
+        n += 1 if n_lines[b] > 0 else 0
+    return n
 
 
 def draw_trains(

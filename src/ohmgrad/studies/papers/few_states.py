@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...devices import Device, Noise, SoftBounds, Spread
-from ...style import look
+from ...style import style_of
 from ..compare import trained
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 
@@ -53,9 +53,9 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     ]
 
 
-def _run(settings: dict[str, Any], algorithm: str, states: float, tell: Any) -> Columns:
-    what = f"{look(algorithm).label}, {states:g} states"
-    columns = trained(settings, algorithm, device(states), OPTIONS[algorithm], what, tell)
+def _run(settings: dict[str, Any], algorithm: str, states: float, progress: Any) -> Columns:
+    what = f"{style_of(algorithm).label}, {states:g} states"
+    columns = trained(settings, algorithm, device(states), OPTIONS[algorithm], what, progress)
     n = len(columns["seed"])
     return {"algorithm": np.full(n, algorithm), "states": np.full(n, float(states)), **columns}
 
@@ -69,7 +69,7 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
     for states in settings["states"]:
         row: dict[str, Any] = {"states": f"{states:g}"}
         for algorithm in OPTIONS:
-            name = f"{look(algorithm).label} (%)"
+            name = f"{style_of(algorithm).label} (%)"
             found = interval(_accuracy(columns, algorithm, states))
             row[name], row[f"{name}_low"], row[f"{name}_high"] = found
         rows.append(row)
@@ -79,8 +79,8 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
 def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
     return [
         claim(
-            f"{states:g} states: multi-tile residual learning does better than {look(other).label}",
-            f"test accuracy, {look('multi-tile').label} - {look(other).label} (points)",
+            f"{states:g} states: multi-tile residual learning does better than {style_of(other).label}",
+            f"test accuracy, {style_of('multi-tile').label} - {style_of(other).label} (points)",
             interval(_accuracy(columns, "multi-tile", states) - _accuracy(columns, other, states)),
             "above",
             0.0,
@@ -93,7 +93,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
 def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axis = figure.subplots()
     for algorithm in OPTIONS:
-        label, colour, dash, marker = look(algorithm)
+        label, colour, dash, marker = style_of(algorithm)
         found = [interval(_accuracy(columns, algorithm, s)) for s in settings["states"]]
         axis.errorbar(
             settings["states"], [m for m, *_ in found], yerr=[m - low for m, low, _ in found],

@@ -20,7 +20,7 @@ from ...devices import SoftBounds
 from ...ensemble import AnalogSGD, TikiTaka, grid, soft_bounds
 from ...errors import InputError
 from ...kernels import Pulsing
-from ...style import look
+from ...style import style_of
 from ...theory import GradientNoise, Prediction, analog_sgd, tiki_taka
 from ..study import Claim, Columns, Part, Study, claim, interval
 from .least_squares import columns_of, problem, slope, tails
@@ -64,7 +64,7 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     ]
 
 
-def _run(settings: dict[str, Any], algorithm: str, states: int, lr: float, tell: Any) -> Columns:
+def _run(settings: dict[str, Any], algorithm: str, states: int, lr: float, progress: Any) -> Columns:
     fast = algorithm == "tiki-taka"
     rate = "fast_lr" if fast else "lr"
     axes = {"tau": settings["tau"], "sigma": settings["sigma"], rate: lr, "states": states or 1200}
@@ -79,8 +79,8 @@ def _run(settings: dict[str, Any], algorithm: str, states: int, lr: float, tell:
         pulsing=Pulsing("pulsed" if states else "mean", max_bl=MAX_BL),
         record=steps,
         tail=steps // 2,
-        progress=lambda done, total: tell(
-            done, total, f"{look(algorithm).label}, lr {lr:g}, {states} states"
+        progress=lambda done, total: progress(
+            done, total, f"{style_of(algorithm).label}, lr {lr:g}, {states} states"
         ),
     )
     # the rate that is drawn has one name for both algorithms
@@ -153,7 +153,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
             theory = np.array([[_theory(settings, algorithm, lr, states).error] for lr in lrs[small]])
             found.append(
                 claim(
-                    f"{at}: the theory predicts {look(algorithm).label}'s error",
+                    f"{at}: the theory predicts {style_of(algorithm).label}'s error",
                     "error / theory - 1 where it is largest, step sizes up to 0.03",
                     max((interval(row) for row in errors / theory - 1), key=lambda t: abs(t[0])),
                     "within",
@@ -168,7 +168,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     lrs = np.array(settings["lrs"])
     fine = np.geomspace(lrs.min(), lrs.max(), 9)
     for algorithm in ALGORITHMS:
-        label, colour, _, marker = look(algorithm)
+        label, colour, _, marker = style_of(algorithm)
         errors = _errors(settings, columns, algorithm, 0)
         axes[0].plot(lrs, errors.mean(1), marker, color=colour, ms=5, label=label)
         theory = [_theory(settings, algorithm, lr).error for lr in fine]

@@ -14,7 +14,7 @@ from typing import Any
 from ...errors import check_choice
 from ...models import last_layer
 from ...models.vision import PREFIX
-from ...style import look
+from ...style import style_of
 from ..spec import RunSpec
 from ..study import Part
 from .networks import NetworkTraining
@@ -89,5 +89,5 @@ def part(
             **images,
             **entries,
         )
-    what = f"{short(model)}, {look(column).label}, seed {seed}"
+    what = f"{short(model)}, {style_of(column).label}, seed {seed}"
     return NetworkTraining(name, what, spec, fixed, folder / "networks" / name, once).part()

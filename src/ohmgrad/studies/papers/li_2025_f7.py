@@ -66,11 +66,11 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [Part(f"tiles-{n}", partial(_run, settings, n)) for n in settings["tiles"]]
 
 
-def _run(settings: dict[str, Any], tiles: int, tell: Any) -> Columns:
+def _run(settings: dict[str, Any], tiles: int, progress: Any) -> Columns:
     torch.set_num_threads(1)  # the arrays are small: threads would only wait for each other
     rows = []
     for seed in range(1, settings["seeds"] + 1):
-        tell(seed - 1, settings["seeds"], f"{tiles} arrays, seed {seed}")
+        progress(seed - 1, settings["seeds"], f"{tiles} arrays, seed {seed}")
         losses = train(tiles, seed, settings["epochs"], settings["updates"])
         rows += [{"tiles": tiles, "seed": seed, "epoch": e, "loss": v} for e, v in enumerate(losses, 1)]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...devices import Device, Noise, SoftBounds, Spread
 from ...errors import InputError, check_choice
-from ...style import look
+from ...style import style_of
 from ..spec import RunSpec
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from .networks import NetworkTraining, accuracy, accuracy_curve, accuracy_table, shared_folder
@@ -159,14 +159,14 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
 
 
 def _label(column: str) -> str:
-    return look(ALGORITHMS[column]).label if column in ALGORITHMS else column
+    return style_of(ALGORITHMS[column]).label if column in ALGORITHMS else column
 
 
 def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axes = figure.subplots(1, len(settings["data"]), squeeze=False)[0]
     for axis, name in zip(axes, settings["data"], strict=True):
         for i, column in enumerate(_columns(settings)):
-            _, colour, dash, _ = look(ALGORITHMS.get(column, "multi-tile"))
+            _, colour, dash, _ = style_of(ALGORITHMS.get(column, "multi-tile"))
             dash = dash if column in ALGORITHMS else (":", "--", "-")[i % 3]
             accuracy_curve(axis, where(columns, data=name, algorithm=column), dash, colour, _label(column))
         axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{name}, {DATA[name].states} states")

@@ -53,14 +53,14 @@ class NetworkTraining:
     def part(self) -> Part:
         return Part(self.name, self.run)
 
-    def run(self, tell: Any) -> Columns:
+    def run(self, progress: Any) -> Columns:
         """A row for every epoch; the training is run unless it has been."""
 
         def step(_: str, __: int, done: int, total: int, loss: float) -> None:
-            tell(done, total, f"{self.what}: loss {loss:.4f}")
+            progress(done, total, f"{self.what}: loss {loss:.4f}")
 
         if self.features is not None:
-            features(tell=tell, **self.features)
+            features(progress=progress, **self.features)
         rows = train(self.spec, self.folder, resume=True, progress=Progress(step))
         names = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
         fixed = {name: np.full(len(rows), value) for name, value in self.columns.items()}

@@ -36,7 +36,7 @@ from ...errors import InputError, check_choice
 from ...kernels import Pulsing
 from ...nn import analog_layers, convert
 from ...optim import AnalogSGD
-from ...style import BLACK, BLUE, RED, look
+from ...style import BLACK, BLUE, RED, style_of
 from ..settings import at_least_two
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from ..train import evaluate
@@ -192,7 +192,9 @@ def _trainings(settings: dict[str, Any]) -> Iterator[tuple[str, int]]:
         yield "asynchronous", stages
 
 
-def _run(settings: dict[str, Any], kind: str, lr: float, schedule: str, stages: int, tell: Any) -> Columns:
+def _run(
+    settings: dict[str, Any], kind: str, lr: float, schedule: str, stages: int, progress: Any
+) -> Columns:
     torch.set_num_threads(1)  # the network is small: threads would only wait for each other
     data = load(settings["data"]).first(settings["images"])
     total = settings["seeds"] * settings["epochs"]
@@ -216,7 +218,7 @@ def _run(settings: dict[str, Any], kind: str, lr: float, schedule: str, stages: 
                 }
             )  # fmt: skip
             model.train()
-            tell(len(rows), total, f"{look(kind).label}, lr {lr:g}, {schedule}, {stages} stages")
+            progress(len(rows), total, f"{style_of(kind).label}, lr {lr:g}, {schedule}, {stages} stages")
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -269,7 +271,7 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
             for schedule, stages in _trainings(settings):
                 which = {"kind": kind, "lr": lr, "schedule": schedule, "stages": stages}
                 row: dict[str, Any] = {
-                    "algorithm": look(kind).label, "lr": lr, "schedule": SCHEDULES[schedule][0],
+                    "algorithm": style_of(kind).label, "lr": lr, "schedule": SCHEDULES[schedule][0],
                     "stages": stages if schedule == "asynchronous" else "any",
                 }  # fmt: skip
                 losses = _losses(settings, columns, **which)[:, -1]
@@ -287,7 +289,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
 
 
 def _claims(settings: dict[str, Any], columns: Columns, kind: str) -> Iterator[Claim]:
-    name, few, many = look(kind).label, min(settings["stages"]), max(settings["stages"])
+    name, few, many = style_of(kind).label, min(settings["stages"]), max(settings["stages"])
     low, high = min(settings["rates"]), max(settings["rates"])
     at_low = {"kind": kind, "lr": low}
     stale = _accuracies(settings, columns, **at_low, schedule="asynchronous", stages=many)
@@ -338,7 +340,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     left.set(xlabel="clock cycles", ylabel="training loss (nats)", xscale="log", yscale="log")
     left.set_title(f"Analog SGD, {stages} stages, lr {lr:g}", fontsize=8)
     for kind in KINDS:
-        label, colour, dash, marker = look(kind)
+        label, colour, dash, marker = style_of(kind)
         for count, fill in zip(settings["stages"], ("none", "full"), strict=False):
             found = [interval(100 * excess(settings, columns, kind, lr, count)) for lr in settings["rates"]]
             right.errorbar(

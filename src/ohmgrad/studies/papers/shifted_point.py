@@ -28,7 +28,7 @@ from ...devices import Device, SoftBounds, Spread
 from ...errors import InputError
 from ...nn import AnalogLinear
 from ...optim import ALGORITHMS
-from ...style import look
+from ...style import style_of
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     ]
 
 
-def _run(settings: dict[str, Any], algorithm: str, sigma: float, tell: Any) -> Columns:
+def _run(settings: dict[str, Any], algorithm: str, sigma: float, progress: Any) -> Columns:
     torch.set_num_threads(1)  # the network is small: threads would only wait for each other
     jobs = [(shift, seed) for shift in settings["shifts"] for seed in range(1, settings["seeds"] + 1)]
     rows: list[dict[str, Any]] = []
     for done, (shift, seed) in enumerate(jobs):
-        tell(done, len(jobs), f"{look(algorithm).label}, noise {sigma:g}, shift {shift:g}")
+        progress(done, len(jobs), f"{style_of(algorithm).label}, noise {sigma:g}, shift {shift:g}")
         for step, error in train(algorithm, shift, sigma, seed, settings["steps"]):
             rows.append({"shift": shift, "seed": seed, "step": step, "error": error})
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -118,7 +118,7 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
     rows = []
     for sigma in settings["sigmas"]:
         for algorithm in OPTIONS:
-            row: dict[str, Any] = {"noise": sigma, "algorithm": look(algorithm).label}
+            row: dict[str, Any] = {"noise": sigma, "algorithm": style_of(algorithm).label}
             for shift in settings["shifts"]:
                 name = f"shift {shift:g}"
                 at = tail(columns, algorithm=algorithm, sigma=sigma, shift=shift)
@@ -149,7 +149,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
         for algorithm in OPTIONS:
             if algorithm == "tiki-taka":
                 continue
-            label = look(algorithm).label
+            label = style_of(algorithm).label
             found.append(
                 claim(
                     f"{at}: {label} does better than Tiki-Taka there",
@@ -167,7 +167,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axes = figure.subplots(1, len(settings["sigmas"]), sharey=True, squeeze=False)[0]
     for axis, sigma in zip(axes, settings["sigmas"], strict=True):
         for algorithm in OPTIONS:
-            label, colour, dash, marker = look(algorithm)
+            label, colour, dash, marker = style_of(algorithm)
             mine = where(columns, algorithm=algorithm, sigma=sigma)
             means = [tail(mine, shift=s).mean() for s in settings["shifts"]]
             axis.plot(settings["shifts"], means, dash, color=colour, marker=marker, ms=4, lw=1, label=label)

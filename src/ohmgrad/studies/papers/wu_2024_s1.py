@@ -71,7 +71,7 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [Part(run, partial(_run, settings, run)) for run in RUNS]
 
 
-def _run(settings: dict[str, Any], name: str, tell: Any) -> Columns:
+def _run(settings: dict[str, Any], name: str, progress: Any) -> Columns:
     run, f = RUNS[name], problem(100, UNKNOWNS, 1.0, settings["solution"])
     noise = "weight_noise" if run.samples else "sigma"
     found = grid(
@@ -83,7 +83,7 @@ def _run(settings: dict[str, Any], name: str, tell: Any) -> Columns:
         device=lambda: Device(SoftBounds.symmetric(settings["tau"]), settings["dw_min"]),
         pulsing=Pulsing(run.fidelity or "mean", max_bl=MAX_BL),
         tail=TAIL_STEPS,
-        progress=lambda done, total: tell(done, total, f"S1, {run.label}"),
+        progress=lambda done, total: progress(done, total, f"S1, {run.label}"),
     )
     columns = columns_of(found, unit=UNKNOWNS, run=name)
     return {key: columns[key] for key in ("run", "lr", "seed", "step", "loss", "squared_gradient")}

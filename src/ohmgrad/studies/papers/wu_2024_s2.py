@@ -90,7 +90,7 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [Part(name, partial(_run, settings, name)) for name in RUNS]
 
 
-def _run(settings: dict[str, Any], name: str, tell: Any) -> Columns:
+def _run(settings: dict[str, Any], name: str, progress: Any) -> Columns:
     run, f = RUNS[name], _problem(settings)
     noise = {"weight_noise": _weight_noise(settings)} if run.samples else {"sigma": settings["sigma"]}
     device = {"tau": list(settings["taus"]), "states": settings["states"] * run.finer}
@@ -103,7 +103,7 @@ def _run(settings: dict[str, Any], name: str, tell: Any) -> Columns:
         steps=settings["steps"],
         pulsing=Pulsing(run.fidelity or "mean", max_bl=MAX_BL),
         tail=settings["tail"],
-        progress=lambda done, total: tell(done, total, f"S2, {run.label}"),
+        progress=lambda done, total: progress(done, total, f"S2, {run.label}"),
     )
     columns = columns_of(found, unit=UNKNOWNS, run=name)
     columns.setdefault("tau", np.zeros(len(columns["step"])))  # digital SGD knows no range

@@ -58,7 +58,7 @@ RUNS: dict[str, tuple[str, Any, bool]] = {
     "same-digital": ("ours: digital, same noise", "", True),
 }
 COLOURS = (BLUE, SKY, GREEN, ORANGE, RED, PURPLE)
-Tell = Any
+Progress = Any
 
 
 def check(settings: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def _problem(settings: dict[str, Any]) -> Any:
     return problem(100, UNKNOWNS, 1.0, settings["solution"], half=True)
 
 
-def _left(settings: dict[str, Any], name: str, tell: Tell) -> Columns:
+def _left(settings: dict[str, Any], name: str, progress: Progress) -> Columns:
     label, fidelity, samples = RUNS[name]
     f = _problem(settings)
     steps = settings["steps"]["tau"]
@@ -94,20 +94,20 @@ def _left(settings: dict[str, Any], name: str, tell: Tell) -> Columns:
         steps=steps,
         pulsing=Pulsing(fidelity or "mean", max_bl=MAX_BL),
         tail=max(1, steps // 10),
-        progress=lambda done, total: tell(done, total, f"S3, tau, {label}"),
+        progress=lambda done, total: progress(done, total, f"S3, tau, {label}"),
     )
     columns = columns_of(found, unit=UNKNOWNS, run=name, panel="tau")
     columns["value"] = columns.get("tau", np.zeros(len(columns["step"])))  # digital SGD knows no range
     return {key: columns[key] for key in ("panel", "run", "value", "seed", "step", "loss")}
 
 
-def _middle(settings: dict[str, Any], tell: Tell) -> Columns:
+def _middle(settings: dict[str, Any], progress: Progress) -> Columns:
     inputs, targets = _data(settings)
     zero, rows = torch.zeros(1, UNKNOWNS), []
     device = Device(SoftBounds.symmetric(MIDDLE_TAU), settings["dw_min"])
     jobs = [(v, seed) for v in settings["variances"] for seed in range(settings["seeds"])]
     for done, (variance, seed) in enumerate(jobs):
-        tell(done, len(jobs), f"S3, weight noise of variance {variance:g}")
+        progress(done, len(jobs), f"S3, weight noise of variance {variance:g}")
         losses = train(
             inputs, targets, (zero, 0.0), device, Pulsing(max_bl=MAX_BL),
             Periphery(in_bound=10.0, out_bound=10.0, weight_noise=variance**0.5),
@@ -117,7 +117,7 @@ def _middle(settings: dict[str, Any], tell: Tell) -> Columns:
     return _long("sigma", rows)
 
 
-def _right(settings: dict[str, Any], tell: Tell) -> Columns:
+def _right(settings: dict[str, Any], progress: Progress) -> Columns:
     inputs, targets = _data(settings)
     targets, rows = targets + BIAS, []
     device = Device(SoftBounds.symmetric(1.0), settings["dw_min"])
@@ -130,7 +130,7 @@ def _right(settings: dict[str, Any], tell: Tell) -> Columns:
     starts += [(-steps, *digital_start(inputs, targets, LR, steps)) for steps in settings["warm_starts"]]
     jobs = [(*start, seed) for start in starts for seed in range(settings["seeds"])]
     for done, (value, weight, bias, seed) in enumerate(jobs):
-        tell(done, len(jobs), "S3, starts")
+        progress(done, len(jobs), "S3, starts")
         losses = train(
             inputs, targets, (weight.clamp(-1.0, 1.0), bias), device, Pulsing(max_bl=400), periphery,
             lr=2 * LR, steps=settings["steps"]["start"], seed=seed,

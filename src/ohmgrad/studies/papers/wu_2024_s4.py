@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...style import look
+from ...style import style_of
 from ..spec import RunSpec
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from .networks import NetworkTraining, accuracy_curve, last_epochs, shared_folder
@@ -62,7 +62,7 @@ def trainings(settings: dict[str, Any], folder: Path) -> Iterator[NetworkTrainin
         for net, taus in settings["taus"].items():
             for tau, algorithm in [(0.0, "digital"), *((t, a) for t in taus for a in ALGORITHMS[1:])]:
                 name = f"{net}-{algorithm}-tau{tau:g}-seed{seed}"
-                what = f"{net}, {look(algorithm).label}, tau {tau:g}, seed {seed}"
+                what = f"{net}, {style_of(algorithm).label}, tau {tau:g}, seed {seed}"
                 spec = network_spec(settings, net, tau, algorithm, seed)
                 columns = {"net": net, "tau": tau, "algorithm": algorithm, "seed": seed}
                 yield NetworkTraining(name, what, spec, columns, shared_folder(folder, spec, name))
@@ -169,7 +169,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axes = figure.subplots(1, len(settings["taus"]), squeeze=False)[0]
     for axis, (net, taus) in zip(axes, settings["taus"].items(), strict=True):
         for algorithm in ALGORITHMS:
-            label, colour, dash, _ = look(algorithm)
+            label, colour, dash, _ = style_of(algorithm)
             for i, tau in enumerate([0.0] if algorithm == "digital" else taus):
                 mine = where(columns, net=net, algorithm=algorithm, tau=tau)
                 name = label if algorithm == "digital" else f"{label}, $\\tau$ = {tau:g}"

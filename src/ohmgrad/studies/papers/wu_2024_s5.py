@@ -16,7 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...style import look
+from ...style import style_of
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from .last_layer import QUICK, SETTINGS, check, part, short
 from .networks import accuracy, accuracy_curve, accuracy_table
@@ -64,7 +64,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
             ("tiki-taka", "Tiki-Taka comes within a point of digital SGD"),
         ):
             lost = interval(digital - accuracy(columns, model=model, algorithm=algorithm))
-            quantity = f"test accuracy, digital - {look(algorithm).label} (points)"
+            quantity = f"test accuracy, digital - {style_of(algorithm).label} (points)"
             found.append(claim(f"{model}: {text}", quantity, lost, "below", 1.0, full=True))
     return found
 
@@ -73,7 +73,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axes = figure.subplots(1, len(settings["models"]), squeeze=False)[0]
     for axis, model in zip(axes, map(short, settings["models"]), strict=True):
         for algorithm in ALGORITHMS:
-            label, colour, dash, _ = look(algorithm)
+            label, colour, dash, _ = style_of(algorithm)
             accuracy_curve(axis, where(columns, model=model, algorithm=algorithm), dash, colour, label)
         axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{model}, last layer analog")
         axis.legend(frameon=False, fontsize=7)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ...errors import InputError, check_choice
-from ...style import look
+from ...style import style_of
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from .networks import NetworkTraining
 from .wu_2024_s4 import ALGORITHMS, trainings
@@ -48,9 +48,9 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     ]
 
 
-def _weights(training: NetworkTraining, tell: Any) -> Columns:
+def _weights(training: NetworkTraining, progress: Any) -> Columns:
     """Histogram, root mean square and high quantile of the weights, from the last checkpoint."""
-    training.run(tell)  # nothing is left to do when S4 has run
+    training.run(progress)  # nothing is left to do when S4 has run
     algorithm, seed = training.columns["algorithm"], training.columns["seed"]
     file = training.folder / "checkpoints" / f"{algorithm}-{seed}.pt"
     kept = torch.load(file, weights_only=True)["model"]
@@ -84,8 +84,8 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
     rms = {a: _of_seeds(columns, a, "rms") for a in ALGORITHMS}
     found = [
         claim(
-            f"Analog SGD keeps the weights nearer to 0 than {look(other).label}",
-            f"ratio of the weights' root mean squares, Analog SGD / {look(other).label}",
+            f"Analog SGD keeps the weights nearer to 0 than {style_of(other).label}",
+            f"ratio of the weights' root mean squares, Analog SGD / {style_of(other).label}",
             interval(rms["sgd"] / rms[other]),
             "below",
             1.0,
@@ -106,7 +106,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
 def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     left, right = figure.subplots(1, 2)
     for algorithm in ALGORITHMS:
-        label, colour, dash, _ = look(algorithm)
+        label, colour, dash, _ = style_of(algorithm)
         mine = where(columns, algorithm=algorithm)
         density = mine["density"].reshape(-1, len(BINS) - 1).mean(0)
         centres = mine["weight"][: len(BINS) - 1]

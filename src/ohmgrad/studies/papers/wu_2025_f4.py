@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...style import look
+from ...style import style_of
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from .networks import accuracy_curve, accuracy_table
 from .wu_2025_mnist import (
@@ -94,7 +94,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     for axis, (net, taus) in zip(axes, settings["taus"].items(), strict=True):
         for case in _cases(settings):
             if case.net == net:
-                label, colour, dash, _ = look(case.algorithm)
+                label, colour, dash, _ = style_of(case.algorithm)
                 if case.tau:
                     dash, label = (
                         ("-", "--", ":")[taus.index(case.tau) % 3],

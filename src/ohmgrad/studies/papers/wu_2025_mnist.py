@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...devices import AbstractResponse, Device, ExpBounds, Noise, PowStep, SoftBounds, Spread
-from ...style import look
+from ...style import style_of
 from ..spec import RunSpec
 from ..study import Claim, Columns, claim, interval
 from .networks import NetworkTraining, accuracy, shared_folder
@@ -71,7 +71,7 @@ class Case(NamedTuple):
         return Device(responses[self.response], 2 * tau / STATES, spread, Noise(self.sigma_c, kind))
 
     def __str__(self) -> str:
-        words = [self.net.upper(), look(self.algorithm).label]
+        words = [self.net.upper(), style_of(self.algorithm).label]
         if self.response:
             words += [f"{self.response} {self.gamma_res:g}", f"tau {self.tau:g}"]
         return ", ".join(words)
@@ -123,7 +123,7 @@ def reached(columns: Columns, case: Case) -> np.ndarray:
 def comes_close(at: str, columns: Columns, case: Case, points: float) -> Claim:
     """A training comes as close to digital SGD."""
     digital = Case(case.net, "", 0.0, 0.0, 0.0, "digital")
-    label = look(case.algorithm).label
+    label = style_of(case.algorithm).label
     return claim(
         f"{at}: {label} comes within {points:g} point{'s' * (points != 1)} of digital SGD",
         f"test accuracy, digital - {label} (points)",

@@ -35,7 +35,7 @@ from ...devices import Device, SoftBounds
 from ...ensemble import AnalogSGD, ResidualLearning, Runs, Samples, grid
 from ...errors import InputError
 from ...kernels import Pulsing
-from ...style import BLUE, GREEN, ORANGE, RED, look
+from ...style import BLUE, GREEN, ORANGE, RED, style_of
 from ..study import Claim, Columns, Part, Study, claim, interval
 from .least_squares import columns_of, curve, problem, tails
 
@@ -100,7 +100,7 @@ def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
     return [Part(f"{r}-{a}", partial(_run, settings, r, a)) for r in RESPONSES for a in ALGORITHMS]
 
 
-def _run(settings: dict[str, Any], response: str, algorithm: str, tell: Any) -> Columns:
+def _run(settings: dict[str, Any], response: str, algorithm: str, progress: Any) -> Columns:
     tau = settings["tau"]
 
     def device(shift: float) -> Device:
@@ -124,7 +124,9 @@ def _run(settings: dict[str, Any], response: str, algorithm: str, tell: Any) -> 
             steps=settings["steps"],
             pulsing=Pulsing("pulsed", max_bl=BL),
             tail=TAIL_STEPS,
-            progress=lambda done, total: tell(done, total, f"RL-S1, {response}, {look(algorithm).label}"),
+            progress=lambda done, total: progress(
+                done, total, f"RL-S1, {response}, {style_of(algorithm).label}"
+            ),
         )
     columns = columns_of(found, unit=UNKNOWNS, response=response, algorithm=algorithm)
     kept = ("response", "algorithm", "shift", "seed", "step", "loss", "squared_gradient")

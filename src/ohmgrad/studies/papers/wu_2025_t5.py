@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import check_choice
-from ...style import look
+from ...style import style_of
 from ..settings import at_least_two
 from ..study import Claim, Columns, Part, Study, claim, interval
 from .networks import accuracy_table
@@ -62,7 +62,7 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
             ends = [reached(columns, _case(settings, net, s, algorithm)) for s in (least, most)]
             found.append(
                 claim(
-                    f"{net.upper()}: {look(algorithm).label} loses less than two points to the noise",
+                    f"{net.upper()}: {style_of(algorithm).label} loses less than two points to the noise",
                     f"test accuracy, noise {least:.0%} - noise {most:.0%} (points)",
                     interval(ends[0] - ends[1]),
                     "below",
@@ -79,7 +79,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axes = figure.subplots(1, len(settings["nets"]), squeeze=False)[0]
     for axis, net in zip(axes, settings["nets"], strict=True):
         for algorithm in ALGORITHMS:
-            label, colour, dash, marker = look(algorithm)
+            label, colour, dash, marker = style_of(algorithm)
             cases = [_case(settings, net, s, algorithm) for s in settings["sigmas"]]
             if algorithm == "digital":
                 cases = with_digital([net], []) * len(cases)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...style import look
+from ...style import style_of
 from ..study import Claim, Columns, Part, Study, claim, interval
 from .networks import accuracy_table
 from .wu_2025_mnist import (
@@ -79,7 +79,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     axes = figure.subplots(1, len(settings["gammas"]), sharey=True, squeeze=False)[0]
     for axis, (response, gammas) in zip(axes, settings["gammas"].items(), strict=True):
         for algorithm in ALGORITHMS[1:]:
-            label, colour, _, marker = look(algorithm)
+            label, colour, _, marker = style_of(algorithm)
             for i, gamma in enumerate(gammas):
                 cases = [Case("fcn", response, gamma, tau, SIGMA_C, algorithm) for tau in settings["taus"]]
                 found = [interval(reached(columns, case)) for case in cases]

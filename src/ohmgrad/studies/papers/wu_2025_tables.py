@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...devices import Device, PowStep
 from ...devices.variability import Noise, Spread
-from ...style import look
+from ...style import style_of
 from ..study import Claim, Columns, Part, Study, claim, interval, where
 from .last_layer import QUICK, SETTINGS, check, part, short
 from .networks import accuracy, accuracy_curve, accuracy_table
@@ -82,13 +82,13 @@ def claims(settings: dict[str, Any], columns: Columns) -> list[Claim]:
             at = {"data": data, "model": model}
             reached = {column: accuracy(columns, **at, algorithm=column) for column in COLUMNS}
             for better, worse in (("residual", "sgd"), ("residual-v2", "sgd"), ("residual-v2", "residual")):
-                words = f"{look(better).label} does better than {look(worse).label}"
+                words = f"{style_of(better).label} does better than {style_of(worse).label}"
                 gained = interval(reached[better] - reached[worse])
-                quantity = f"test accuracy, {look(better).label} - {look(worse).label} (points)"
+                quantity = f"test accuracy, {style_of(better).label} - {style_of(worse).label} (points)"
                 found.append(claim(f"{data}, {model}: {words}", quantity, gained, "above", 0.0, full=True))
             lost = interval(reached["digital"] - reached["residual-v2"])
-            words = f"{look('residual-v2').label} comes within a point of digital SGD"
-            quantity = f"test accuracy, digital - {look('residual-v2').label} (points)"
+            words = f"{style_of('residual-v2').label} comes within a point of digital SGD"
+            quantity = f"test accuracy, digital - {style_of('residual-v2').label} (points)"
             if data == "cifar10":  # on CIFAR-100 the tables have up to 3.6 points
                 found.append(claim(f"{data}, {model}: {words}", quantity, lost, "below", 1.0, full=True))
     return found
@@ -99,7 +99,7 @@ def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
     for row, data in zip(axes, settings["datasets"], strict=True):
         for axis, model in zip(row, map(short, settings["models"]), strict=True):
             for column in COLUMNS:
-                label, colour, dash, _ = look(column)
+                label, colour, dash, _ = style_of(column)
                 mine = where(columns, data=Path(data).stem, model=model, algorithm=column)
                 accuracy_curve(axis, mine, dash, colour, label)
             axis.set(xlabel="epoch", ylabel="test accuracy (%)", title=f"{model}, {Path(data).stem}")

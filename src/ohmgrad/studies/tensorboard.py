@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InputError
 
-__all__ = ["board", "log_epoch"]
+__all__ = ["log_epoch", "tensorboard_writer"]
 
 #: tags of the columns of metrics.csv
 _TAGS = {
@@ -19,7 +19,7 @@ _TAGS = {
 }
 
 
-def board(folder: Path | None, updates: int = 0) -> Any:
+def tensorboard_writer(folder: Path | None, updates: int = 0) -> Any:
     """A torch.utils.tensorboard.SummaryWriter.
 
     Args:
