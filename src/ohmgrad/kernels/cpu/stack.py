@@ -9,7 +9,6 @@ granularity and its key. They hold no lock, so that blocks of a stack can go to 
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from ..cells import Cells
 from ..pulsing import SLOTS, Pulsing
-from ..stacks import raise_not_finite_in_stack
+from ..stacks import check_finite
 from .affine import ADDITIVE, FLAT, LOW31, MULTIPLICATIVE, QUIET, far_bound
 from .affine_counts import counts_rows
 from .affine_rows import apply_row, lend_scratch, row_scratch, sparse_cost
@@ -87,24 +86,21 @@ def _slope(slope):
 @kernel()
 def _pulse(w, e, x, d, lr, by_pulse, max_bl, manage, manage_bl, step, events):
     """Whether all values are finite; nothing is changed if not."""
+    if not (_finite(x) and _finite(d) and _finite(lr)):
+        return False
     arrays, rows, cols = w.shape
     samples = d.shape[1]
     tops = np.empty((x.shape[0], samples), np.float32)
     for i in range(x.shape[0]):
         for b in range(samples):
             tops[i, b] = top(x[i, b])
-            if not math.isfinite(tops[i, b]):
-                return False
     slots = np.zeros(arrays, np.int64)  # that the longest train of each array takes
     longest = np.int64(1)
     for t in range(arrays):
         for b in range(samples):
             top_d = f32(0)
             for r in range(rows):
-                size = abs(d[t, b, r])
-                if not math.isfinite(size):
-                    return False
-                top_d = max(top_d, size)
+                top_d = max(top_d, abs(d[t, b, r]))
             top_x = tops[t if x.shape[0] > 1 else 0, b]
             need = np.float64(top_x) * np.float64(top_d) * abs(lr[t]) / e.dw_min[t]
             if need > 0.0:
@@ -187,19 +183,30 @@ def _count(w, e, counts, by_pulse, step):
 
 
 @kernel()
+def _finite(values):
+    flat, finite = values.ravel(), True
+    for i in range(flat.size):
+        finite &= abs(flat[i]) < np.inf  # false for NaN, too
+    return finite
+
+
+@kernel()
 def _change(w, e, x, d, lr):
-    n = w.shape[2]
+    """Whether all values are finite; nothing is changed if not."""
+    if not (_finite(x) and _finite(d) and _finite(lr)):
+        return False
+    w, x, planes, n = lent(w), lent(x), lent(e.planes), w.shape[2]
     rows = np.empty((2, n), np.float64)  # steps up and down at w = 0, in units of dw_min
     ends = np.empty((4, n), np.float64)  # bounds that the slopes refer to, and those that clip
     up, down, high, low, lower, upper = rows[0], rows[1], ends[0], ends[1], ends[2], ends[3]
     for t in range(w.shape[0]):
         slope_up, slope_down, unit = e.slopes[t, 0], e.slopes[t, 1], 1.0 / e.dw_min[t]
-        lines = x[t if x.shape[0] > 1 else 0]
+        lines, alike = x[t if x.shape[0] > 1 else 0], e.alike[t]
+        ups, downs, lowers, uppers = planes[0, t], planes[1, t], planes[2, t], planes[3, t]
         for r in range(w.shape[1]):
             for j in range(n):
-                i = 0 if e.alike[t] else r * n + j
-                plus, minus = e.planes[0, t, i], e.planes[1, t, i]
-                bottom, ceiling = e.planes[2, t, i], e.planes[3, t, i]
+                i = 0 if alike else r * n + j
+                plus, minus, bottom, ceiling = ups[i], downs[i], lowers[i], uppers[i]
                 up[j], down[j], lower[j], upper[j] = plus * unit, minus * unit, bottom, ceiling
                 high[j] = far_bound(plus, ceiling, f32(slope_up))
                 low[j] = far_bound(minus, -bottom, f32(slope_down))
@@ -212,6 +219,7 @@ def _change(w, e, x, d, lr):
                     falling = down[j] * (1.0 + slope_down * wj / low[j])
                     new = wj + dw * (rising if dw >= 0.0 else falling)
                     row[j] = min(max(new, lower[j]), upper[j])
+    return True
 
 
 def pulsed_update_(
@@ -228,7 +236,7 @@ def pulsed_update_(
         pulsing.max_bl, pulsing.update_management, pulsing.bl_management, number(step), events.numpy(),
     )  # fmt: skip
     if not finite:
-        raise_not_finite_in_stack(x, d)
+        check_finite(x, d, lr)
 
 
 def apply_counts_(w: Tensor, cells: Cells, counts: Tensor, fidelity: str, step: Tensor) -> None:
@@ -244,4 +252,5 @@ def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: Tensor) -> No
         w: float64 (T, rows, cols); lr: float64 (T,).
         x: float64 (1 or T, samples, cols); d: float64 (T, samples, rows).
     """
-    _change(w.numpy(), _pack(cells), x.numpy(), d.numpy(), lr.numpy())
+    if not _change(w.numpy(), _pack(cells), x.numpy(), d.numpy(), lr.numpy()):
+        check_finite(x, d, lr)
