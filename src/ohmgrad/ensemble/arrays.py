@@ -234,8 +234,8 @@ class Arrays:
 
     @cached_property
     def _packed(self) -> Packed:
-        from ..kernels.cpu.affine import FLAT
-        from ..kernels.cpu.stack import ADDITIVE, MULTIPLICATIVE, QUIET, Packed
+        from ..kernels.cpu.packing import FLAT
+        from ..kernels.cpu.stack import ADDITIVE, MULTIPLICATIVE, NOISELESS, Packed
 
         planes, first, width = self._places
         slopes = np.array([(e.slope_up, e.slope_down) for e in self.elements], np.float64)
@@ -247,7 +247,7 @@ class Arrays:
             first=first,
             width=width,
             slopes=slopes,
-            kind=np.array([kinds[e.noise] if e.noise_std else QUIET for e in self.elements], np.int64),
+            kind=np.array([kinds[e.noise] if e.noise_std else NOISELESS for e in self.elements], np.int64),
             std=np.array([e.noise_std for e in self.elements], np.float32),
             dw_min=np.array([e.dw_min for e in self.elements], np.float64),
             seed=np.array([key.seed for key in self.keys], np.uint32),

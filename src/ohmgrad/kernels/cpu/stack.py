@@ -16,13 +16,14 @@ import numpy as np
 from numba import njit
 
 from ..pulsing import SLOTS, Pulsing
-from .affine import ADDITIVE, LOW31, MULTIPLICATIVE, QUIET, far_bound
+from .affine import far_bound
 from .affine_counts import counts_rows
-from .affine_rows import apply_row, lend_scratch, row_scratch, sparse_cost
-from .math import kernel, lent, popcount
-from .trains import bit_length, sample_trains, top
+from .affine_rows import apply_row, scratch_of
+from .compiling import kernel, no_refcount
+from .packing import ADDITIVE, MULTIPLICATIVE, NOISELESS, Address, Affine, How
+from .trains import Trains, bit_length, empty_trains, sample_trains, top, train_scratch
 
-__all__ = ["ADDITIVE", "MULTIPLICATIVE", "QUIET", "Packed", "change_runs", "count_runs", "pulse_runs"]
+__all__ = ["ADDITIVE", "MULTIPLICATIVE", "NOISELESS", "Packed", "change_runs", "count_runs", "pulse_runs"]
 
 u32, f32 = np.uint32, np.float32
 
@@ -52,13 +53,13 @@ def _row(plane, first, width):
 
 
 @njit(inline="always")
-def _rows(planes, first, width):
-    return (
-        _row(planes[0], first, width),
-        _row(planes[1], first, width),
-        _row(planes[2], first, width),
-        _row(planes[3], first, width),
-    )
+def _elements(e, t):
+    """The elements of one array."""
+    first, width = e.first[t], e.width[t]
+    return Affine(
+        _row(e.planes[0], first, width), _row(e.planes[1], first, width), _row(e.planes[2], first, width),
+        _row(e.planes[3], first, width), f32(e.slopes[t, 0]), f32(e.slopes[t, 1]), e.kind[t], e.std[t],
+    )  # fmt: skip
 
 
 @kernel()
@@ -73,7 +74,7 @@ def _longest(tops, d, lr, dw_min, max_bl, manage_bl):
 
 
 @kernel()
-def _pulse(w, e, x, d, lr, by_pulse, max_bl, manage, manage_bl, step, events):
+def _pulse(w, e, x, d, lr, how, step, events):
     n, runs, samples = w.shape[1], d.shape[0], d.shape[1]
     tops = np.empty((x.shape[0], samples), np.float32)
     for i in range(x.shape[0]):
@@ -83,73 +84,48 @@ def _pulse(w, e, x, d, lr, by_pulse, max_bl, manage, manage_bl, step, events):
     most = np.int64(1)
     for t in range(runs):
         top_x = tops[t if x.shape[0] > 1 else 0]
-        slots[t] = _longest(top_x, d[t], lr[t], e.dw_min[t], max_bl, manage_bl)
+        slots[t] = _longest(top_x, d[t], lr[t], e.dw_min[t], how.max_bl, how.bl_management)
         most = max(most, slots[t])
-    words = (most + SLOTS - 1) // SLOTS
-    trains = (np.empty((words, samples, n), np.uint32), np.empty((words, samples, 1), np.uint32))
-    lists = (np.empty((samples, n), np.int32), np.zeros(samples, np.int64), np.zeros(samples, np.float64))
-    work, count = np.empty((4, 4 * ((n + 3) // 4)), np.uint32), np.empty((4, most), np.int64)
-    _pulse_each(
-        w, e, x, d, lr, slots, by_pulse, max_bl, manage, manage_bl, step, events, trains, lists, work, count,
-        row_scratch(n, samples),
-    )  # fmt: skip
+    trains = empty_trains((most + SLOTS - 1) // SLOTS, samples, 1, n)
+    scratch = (train_scratch(n, most), scratch_of(n, samples))
+    _pulse_each(w, e, x, d, lr, slots, how, step, events, trains, scratch)
 
 
 @kernel()
-def _pulse_each(
-    w, e, x, d, lr, slots, by_pulse, max_bl, manage, manage_bl, step, events, trains, lists, work, count,
-    scratch,
-):  # fmt: skip
+def _pulse_each(w, e, x, d, lr, slots, how, step, events, trains, scratch):
     zero = np.int64(0)
-    w, x, d, work, count = lent(w), lent(x), lent(d), lent(work), lent(count)
-    lines, n_lines, on = lent(lists[0]), lent(lists[1]), lent(lists[2])
-    own = lend_scratch(scratch, w.shape[1])
-    mine = own[11]
-    planes, first, width, slopes = lent(e.planes), lent(e.first), lent(e.width), lent(e.slopes)
-    kind, std, dw_min = lent(e.kind), lent(e.std), lent(e.dw_min)
-    seed, array = lent(e.seed), lent(e.array)
-    all_xs, all_ds = lent(trains[0]), lent(trains[1])
+    w, e, x, d = no_refcount(w), no_refcount(e), no_refcount(x), no_refcount(d)
+    held, (of_trains, of_row) = no_refcount(trains), no_refcount(scratch)
     for t in range(w.shape[0]):
         if slots[t] == 0:
             continue
         wt, xt, dt = w[t : t + 1], x[t if x.shape[0] > 1 else 0], d[t]
         # words that all trains of the run have; results do not depend on it
-        q = (slots[t] + SLOTS - 1) // SLOTS
-        xs, ds = all_xs[:q], all_ds[:q]
-        key = (seed[t], array[t])
-        n_mine, sparse = zero, 0.0
+        q, n = (slots[t] + SLOTS - 1) // SLOTS, zero
+        xs, ds, active = held.xs[:q], held.ds[:q], held.active_samples
+        lists = Trains(xs, ds, held.lines, held.n_lines, held.mean_active_lines, active)
+        settings = How(
+            lr[t], e.dw_min[t], how.max_bl, how.update_management, how.bl_management, how.by_pulse, 1
+        )
+        address = Address(step, e.seed[t], e.array[t])
         for b in range(dt.shape[0]):
-            up, down, toggles, bl = sample_trains(
-                b, xt, dt, lr[t], dw_min[t], max_bl, manage, manage_bl, key, step, xs, ds, lines, n_lines,
-                on, work, count,
-            )  # fmt: skip
+            up, down, toggles, bl = sample_trains(b, xt, dt, settings, address, lists, of_trains)
             events[t, 0] += up
             events[t, 1] += down
             events[t, 2] += toggles
             events[t, 3] += bl
-            if n_lines[b] == 0:
-                continue
-            fires = zero
-            for i in range(q):
-                fires += np.int64(popcount(u32(ds[i, b, 0] & LOW31)))
-            mine[n_mine] = b
-            n_mine += 1
-            sparse += sparse_cost(b, fires, n_lines, on)
-        if n_mine > 0:
-            apply_row(
-                zero, wt, _rows(planes, first[t], width[t]), (slopes[t, 0], slopes[t, 1]), kind[t], std[t],
-                by_pulse, xs, ds, lines, n_lines, n_mine, sparse, step, key[0], key[1], own,
-            )  # fmt: skip
+            active[n] = b
+            n += 1 if held.n_lines[b] > 0 else 0
+        own = Trains(xs, ds, held.lines, held.n_lines, held.mean_active_lines, active[:n])
+        apply_row(zero, wt, _elements(e, t), own, how.by_pulse, address, of_row)
 
 
 @kernel()
 def _count(w, e, counts, by_pulse, step):
+    scratch = scratch_of(w.shape[1], 1)
     for t in range(w.shape[0]):
-        planes = _rows(e.planes, e.first[t], e.width[t])
-        counts_rows(
-            w[t : t + 1], planes, (e.slopes[t, 0], e.slopes[t, 1]), e.kind[t], e.std[t], by_pulse, counts,
-            step, (e.seed[t], e.array[t]),
-        )  # fmt: skip
+        address = Address(step, e.seed[t], e.array[t])
+        counts_rows(w[t : t + 1], _elements(e, t), by_pulse, counts, address, scratch)
 
 
 @kernel()
@@ -197,11 +173,11 @@ def pulse_runs(
         step: address of the random numbers.
         events: int64 (T, 4), to which pulses up, pulses down, line toggles and slots are added.
     """
-    settings = (
-        pulsing.fidelity == "pulse-by-pulse", pulsing.max_bl, pulsing.update_management,
-        pulsing.bl_management, u32(step & 0xFFFFFFFF), events,
+    how = How(
+        0.0, 0.0, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
+        pulsing.fidelity == "pulse-by-pulse", 1,
     )  # fmt: skip
-    _pulse(w, elements, x, d[:, :, None], lr, *settings)
+    _pulse(w, elements, x, d[:, :, None], lr, how, u32(step & 0xFFFFFFFF), events)
 
 
 def count_runs(w: np.ndarray, elements: Packed, counts: np.ndarray, fidelity: str, step: int) -> None:
