@@ -91,7 +91,7 @@ def main() -> None:
             f"{lr:7.0e} {slots:8.1f} {pulses / updates / unit:19.4f} {took * 1e9 / unit:15.3f}"
             f" {beside:>9} {ratio}"
         )
-    print(f"\ntarget: at most 0.4 ns. Device: {og.crossbar.describe(PAPER)}")
+    print(f"\ntarget: at most 0.4 ns. Device: {og.devices.describe(PAPER)}")
     other_forms(x, d)
     memories(x, d)
 

@@ -159,8 +159,8 @@ def test_counts_are_whole_numbers_however_large() -> None:
     model = network(device(**MEMORIES["all-pair"]))
     optimizer = TikiTaka(model.parameters(), lr=0.05)
     big = 2**40 + 1
-    optimizer.arrays()[0].count_events(pulses_up=big)
-    model[2].tiles[0].count_events(pulses_down=big)
+    optimizer.arrays()[0].counters.add(pulses_up=big)
+    model[2].tiles[0].counters.add(pulses_down=big)
     optimizer.arrays()[0].memory["clock"].fill_(2**31 + 1)
     optimizer.arrays()[0].memory["age"].fill_(2**30 + 1)
     states = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
@@ -296,11 +296,11 @@ def test_weights_of_other_elements_are_written_onto_these() -> None:
     missing, _ = model.load_state_dict(state, strict=False)
     assert missing == ["0.analog.events", "2.analog.events"]
     tile = model[2].tiles[0]
-    assert tile.hidden is not None
-    wanted = tile.hidden.reach(tile, state["2.weight"])
+    cells = tile.contents.state
+    wanted = cells.nearest(state["2.weight"])
     assert not torch.equal(wanted, state["2.weight"])
     free = torch.ones(tile.shape, dtype=torch.bool)
-    free.view(-1)[tile.hidden.sides[0].stuck] = False
+    free.view(-1)[cells.array.stuck] = False
     assert torch.equal(tile.weight[free], wanted[free])
 
 

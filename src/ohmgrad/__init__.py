@@ -51,8 +51,7 @@ from .optim import (
     TikiTaka,
     TTv2,
 )
-
-__version__ = "0.5.0"
+from .version import __version__
 
 __all__ = [
     "AGAD",

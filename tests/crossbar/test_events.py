@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ohmgrad import Device, Noise, Periphery, SoftBounds, TikiTaka, Tile, convert
 from ohmgrad.crossbar import EVENTS
-from ohmgrad.crossbar.pairs import ResetPairs
+from ohmgrad.crossbar.pair_state import PairState, ResetPairs
 from ohmgrad.devices import OneSided, Reference, Retention, Spread
 from ohmgrad.kernels import ops
 from ohmgrad.kernels.periphery import MAX_DOUBLINGS, NOISY_PERIPHERY
@@ -153,17 +153,25 @@ def test_pairs_count_resets_rounds_and_reads(
     device = Device(SOFT, 0.01, SPREADS["spread"], Noise(0.3), pair=OneSided(1, 0.5))
     tile = Tile((ROWS, COLS), device, backend=backend, seed=6)
     rounds: list[tuple[Tensor, Tensor]] = []
-    write = ResetPairs.write
+    of_cells: list[Tensor] = []
+    make, missing = ResetPairs.__init__, ResetPairs.missing
+
+    def made(pairs: Any, arrays: Any, numbers: Any, cells: Tensor) -> None:
+        make(pairs, arrays, numbers, cells)
+        of_cells.append(cells)
 
     def recorded(pairs: Any, goal: Tensor) -> Tensor:
-        n = write(pairs, goal)
-        rounds.append((pairs._cells.clone(), n))
+        n = missing(pairs, goal)
+        rounds.append((of_cells[-1], n))
         return n
 
-    monkeypatch.setattr(ResetPairs, "write", recorded)
+    monkeypatch.setattr(ResetPairs, "__init__", made)
+    monkeypatch.setattr(ResetPairs, "missing", recorded)
     tile.memory["plus"].view(-1)[[0, 1, COLS + 1, 40]] = 0.5
     tile.memory["minus"].view(-1)[[0, 1, COLS + 1, 40]] = 0.0 if what == "nothing full" else 0.4
-    tile.hidden.show(tile)  # pyright: ignore[reportOptionalMemberAccess]
+    assert isinstance(tile.contents.state, PairState)
+    tile.contents.state.refresh_weights(tile.weight)
+    tile.contents.mark_synced()
     expected = dict.fromkeys(EVENTS, 0)
     if what in ("program", "few rounds"):
         limit = {"program": 20, "few rounds": 2}[what]

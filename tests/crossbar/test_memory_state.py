@@ -1,253 +1,331 @@
-"""What elements hold beside the weights: checkpoints, copies, backends, and weights that a user writes."""
+"""What elements do besides answering pulses: stuck, write noise, retention, reference. Laws and input."""
 
 from __future__ import annotations
 
-import copy
-import io
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from scipy import special
+from torch import Tensor
 
 import ohmgrad
-from ohmgrad import AnalogLinear
 from ohmgrad.crossbar import Tile
-from ohmgrad.devices import Device, Noise, Reference, SoftBounds, Spread
+from ohmgrad.crossbar.memory_state import MemoryState
+from ohmgrad.devices import (
+    Custom,
+    Device,
+    Elements,
+    Noise,
+    OneSided,
+    Reference,
+    Retention,
+    SoftBounds,
+    Spread,
+    Stuck,
+)
+from ohmgrad.ensemble.arrays import Arrays
 from ohmgrad.kernels import Pulsing
-from ohmgrad.nn.convert import analog_layers
-from ohmgrad.optim import AnalogOptimizer, AnalogSGD, TikiTaka, calibrate_symmetric_points
+from ohmgrad.optim import AnalogSGD, TikiTaka, calibrate_symmetric_points
+from ohmgrad.rng import Key, Purpose, gaussians
 from tests.cases import MEMORIES, start
+from tests.stats import assert_mean, assert_normal, assert_share, assert_variance, z_variance_pair
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DW = 0.002
+TAU, DW = 0.6, 0.002
+SOFT = SoftBounds.symmetric(TAU)
 SPREAD = Spread(dw_min=0.3, up_down=0.05, w_max=0.3, w_min=0.3)
-ALL = pytest.mark.parametrize("parts", MEMORIES.values(), ids=MEMORIES.keys())
-MAKE: dict[str, Callable[..., AnalogOptimizer]] = {
-    "analog-sgd": lambda p: AnalogSGD(p, lr=0.05),
-    "tiki-taka": lambda p: TikiTaka(p, lr=0.05, fast_lr=0.05, gamma=0.3),
-}
+#: 20,000 elements for statistical tests
+SHAPE = (100, 200)
 
 
 def device(**parts: Any) -> Device:
-    return Device(SoftBounds.symmetric(0.6), DW, **{"spread": SPREAD, "noise": Noise(0.3), **parts})
+    return Device(SOFT, DW, **{"spread": SPREAD, "noise": Noise(0.3), **parts})
 
 
-def network(spec: Device, seed: int = 0) -> Any:
-    """A convolution of two groups, so two tiles of one parameter, and a linear layer."""
-    torch.manual_seed(seed)
-    net = nn.Sequential(nn.Conv2d(2, 4, 3, groups=2), nn.Flatten(), nn.Linear(16, 3))
-    return ohmgrad.convert(net, spec, seed=7)
-
-
-def train(model: nn.Module, optimizer: AnalogOptimizer, steps: int, first: int = 0) -> None:
-    for i in range(first, first + steps):
-        g = torch.Generator().manual_seed(i)
-        optimizer.zero_grad()
-        y = model(torch.randn(4, 2, 4, 4, generator=g))
-        (y - torch.randn(4, 3, generator=g)).square().mean().backward()
-        optimizer.step()
-
-
-def flat(state: Any, name: str = "") -> dict[str, Any]:
-    """All numbers and tensors of a nested state, by path."""
-    if isinstance(state, dict):
-        items = list(state.items())
-    elif isinstance(state, (list, tuple)):
-        items = list(enumerate(state))
-    else:
-        return {name: state}
-    return {k: v for key, value in items for k, v in flat(value, f"{name}/{key}").items()}
-
-
-def assert_same(a: Any, b: Any) -> None:
-    a, b = flat(a), flat(b)
-    assert a.keys() == b.keys()
-    for name, value in a.items():
-        same = torch.equal(value, b[name]) if isinstance(value, Tensor) else value == b[name]
-        assert same, name
-
-
-@ALL
-@pytest.mark.parametrize("algorithm", MAKE)
-@pytest.mark.parametrize("assign", [False, True])
-def test_a_resumed_run_continues_bit_for_bit(parts: dict[str, Any], algorithm: str, assign: bool) -> None:
-    model = network(device(**parts))
-    optimizer = MAKE[algorithm](model.parameters())
-    train(model, optimizer, 4)
-    file = io.BytesIO()
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, file)
-    train(model, optimizer, 4, first=4)
-
-    file.seek(0)
-    saved = torch.load(file, weights_only=True)
-    again = network(device(**parts), seed=1)  # other weights
-    other = MAKE[algorithm](again.parameters())
-    train(again, other, 1)
-    again.load_state_dict(saved["model"], assign=assign)
-    other = MAKE[algorithm](again.parameters())
-    other.load_state_dict(saved["optimizer"])
-    train(again, other, 4, first=4)
-    assert_same(model.state_dict(), again.state_dict())
-    assert_same(optimizer.state_dict()["state"], other.state_dict()["state"])
-    assert optimizer.events() == other.events()
-
-
-@ALL
-def test_copies_go_on_alike_and_alone(parts: dict[str, Any]) -> None:
-    model = network(device(**parts))
-    optimizer = MAKE["tiki-taka"](model.parameters())
-    train(model, optimizer, 3)
-    twin, state = copy.deepcopy((model, optimizer)), copy.deepcopy(model.state_dict())
-    train(twin[0], twin[1], 3, first=3)
-    assert_same(model.state_dict(), state)  # the first has not moved
-    train(model, optimizer, 3, first=3)
-    assert_same(model.state_dict(), twin[0].state_dict())
-    assert_same(optimizer.state_dict()["state"], twin[1].state_dict()["state"])
-
-
-@ALL
-@pytest.mark.parametrize("fidelity", ["mean", "pulsed", "pulse-by-pulse"])
-def test_backends_agree(parts: dict[str, Any], fidelity: Any) -> None:
-    """The same planes to rounding, the same events; no refresh in so few updates, see `test_pairs`."""
-    tiles = [
-        Tile(start((17, 23)), device(**parts), seed=3, pulsing=Pulsing(fidelity), backend=b)
-        for b in ("reference", "numba")
-    ]
-    for tile in tiles:
-        g = torch.Generator().manual_seed(2)
-        tile.pulse(torch.randn(5, 23, generator=g), torch.randn(5, 17, generator=g), 0.01)
-        tile.wait(2)
-        tile.pulse_counts(torch.randint(-2, 3, (17, 23), generator=g))
+def train(tile: Tile, updates: int = 5, seed: int = 2) -> None:
+    """Every primitive that changes weights, with its own factors."""
+    g = torch.Generator().manual_seed(seed)
+    rows, cols = tile.shape
+    for _ in range(updates):
+        tile.pulse(torch.randn(5, cols, generator=g), torch.randn(5, rows, generator=g), 0.01)
         tile.wait()
-    a, b = tiles
-    torch.testing.assert_close(a.weight, b.weight, atol=3e-6, rtol=0)
-    assert torch.equal(a.events, b.events)
-    for name, plane in a.memory.items():
-        torch.testing.assert_close(plane, b.memory[name], atol=3e-6, rtol=0)
+        tile.pulse_counts(torch.randint(-2, 3, tile.shape, generator=g))
+    tile.zero_shift(1)
+    tile.wait(3)
 
 
-def test_a_device_that_only_answers_pulses_remembers_nothing() -> None:
-    model = network(device())
-    optimizer = MAKE["tiki-taka"](model.parameters())
-    train(model, optimizer, 2)
-    for _, layer in analog_layers(model):
-        assert not [key for key in layer.state_dict() if "memory" in key]
-        assert all(tile.hidden is None and not tile.memory for tile in layer.tiles)
-    tile, waited = (Tile(start((5, 6)), device()) for _ in range(2))
-    waited.wait(100)
-    assert torch.equal(tile.weight, waited.weight)
-    assert tile.held.data_ptr() == tile.weight.data_ptr()
+def assert_at_symmetric_point(elements: Elements, held: Tensor) -> None:
+    """As near as pairs of pulses bring elements without noise: up to one step there, and 2 % of one."""
+    point = elements.symmetric_point().expand(elements.shape)
+    step = elements.q_plus(point) * DW
+    assert bool(((held - point).abs() <= 1.02 * step).all())
 
 
-def test_a_calibrated_plain_device_resumes_too() -> None:
-    spec = device(spread=Spread(up_down_mean=0.5))  # P's weights leave the nominal range on one side
-    models = [network(spec, seed) for seed in (0, 1)]
-    optimizers = [MAKE["tiki-taka"](m.parameters()) for m in models]
-    calibrate_symmetric_points(optimizers[0], 50, weights=True)
-    train(models[0], optimizers[0], 2)
-    for array in optimizers[0].arrays():
-        array.pulse_counts(torch.full(array.shape, -2000))
-        assert float(array.weight.min()) < -0.6
-    saved = copy.deepcopy((models[0].state_dict(), optimizers[0].state_dict()))
-    models[1].load_state_dict(saved[0])
-    optimizers[1].load_state_dict(saved[1])
-    for m, o in zip(models, optimizers, strict=True):
-        train(m, o, 2, first=2)
-    assert_same(models[0].state_dict(), models[1].state_dict())
-    assert_same(optimizers[0].state_dict()["state"], optimizers[1].state_dict()["state"])
+# --- stuck elements --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("parts", [{}, {"write_noise": 0.5}], ids=["plain", "write-noise"])
-@pytest.mark.parametrize("assign", [False, True])
-def test_a_state_without_a_reference_ends_a_calibration(parts: dict[str, Any], assign: bool) -> None:
-    """Also where the weights do not fit the old reference; then both models go on alike, bit for bit."""
-    spec = device(spread=Spread(up_down_mean=0.5), **parts)
-    plain, calibrated = (network(spec, seed) for seed in (0, 1))
-    nn.init.constant_(plain[0].weight, 0.55)  # beyond what elements hold whose reference is 0.3
-    optimizers = [MAKE["analog-sgd"](m.parameters()) for m in (plain, calibrated)]
-    calibrate_symmetric_points(optimizers[1], 1000, weights=True)
-    old = calibrated[0].tiles[0].memory["reference"]
-    assert float(old.mean()) > 0.2
-    calibrated.load_state_dict(copy.deepcopy(plain.state_dict()), assign=assign)
-    again = MAKE["analog-sgd"](calibrated.parameters())
-    assert not any(tile.calibrated for _, layer in analog_layers(calibrated) for tile in layer.tiles)
-    for model, optimizer in ((plain, optimizers[0]), (calibrated, again)):
-        train(model, optimizer, 3)
-    assert_same(plain.state_dict(), calibrated.state_dict())
+def test_stuck_elements_stay_where_they_stand_and_their_pulses_are_counted() -> None:
+    tile, free = (Tile(start(SHAPE), device(stuck=s), seed=5) for s in (Stuck(0.2), None))
+    assert isinstance(tile.contents.state, MemoryState)
+    cells = tile.contents.state.array.stuck
+    before = tile.weight.flatten()[cells].clone()
+    assert_share(len(cells), SHAPE[0] * SHAPE[1], 0.2)
+    low, high = (t.flatten()[cells] for t in (tile.elements.lower, tile.elements.upper))
+    # uniform between an element's own bounds, by the normal law of its quantiles; 4,000 elements
+    share = ((before - low) / (high - low)).double().clamp(1e-7, 1 - 1e-7)
+    assert_normal(special.ndtri(share.numpy()))
+    for t in (tile, free):
+        train(t)
+    assert torch.equal(tile.weight.flatten()[cells], before)
+    assert torch.equal(tile.events, free.events)
+    rest = torch.ones(SHAPE[0] * SHAPE[1], dtype=torch.bool).index_fill(0, cells, False)
+    assert torch.equal(tile.weight.flatten()[rest], free.weight.flatten()[rest])
+    tile.reset(0.1)
+    assert torch.equal(tile.weight.flatten()[cells], before)
+    at = Tile((30, 30), device(stuck=Stuck(1.0, at=-0.1)), seed=5)
+    assert torch.equal(at.weight, at.elements.clip(torch.full((30, 30), -0.1)))
 
 
-def test_a_calibration_is_restored_over_another_and_stays_with_weights_alone() -> None:
-    model = network(device())
-    optimizer = MAKE["analog-sgd"](model.parameters())
-    calibrate_symmetric_points(optimizer, 10, weights=True)
-    saved = copy.deepcopy(model.state_dict())
-    calibrate_symmetric_points(optimizer, 10, weights=True)
-    weights = {k: v for k, v in model.state_dict().items() if ".analog." not in k}
-    model.load_state_dict(weights, strict=False)
-    assert model[2].tiles[0].calibrated
-    model.load_state_dict(saved)
-    assert_same(model.state_dict(), saved)
+# --- write noise -----------------------------------------------------------------------------------------
 
 
-def test_a_calibration_of_one_tile_of_a_layer_is_restored_bit_for_bit() -> None:
-    """Over one of the other tile, which ends: its new weights say nothing of the first's elements."""
-    layers = [AnalogLinear(40, 30, device(), seed=7, max_tile=(30, 20)) for _ in range(2)]
-    for i in (0, 1):
-        layers[i].tiles[i].calibrate(50)
-        layers[i].tiles[i].pulse_counts(torch.full((30, 20), 7))
-    layers[1].load_state_dict(copy.deepcopy(layers[0].state_dict()))
-    assert [tile.calibrated for tile in layers[1].tiles] == [True, False]
-    assert_same(layers[0].state_dict(), layers[1].state_dict())
+@pytest.mark.parametrize("fidelity", ["pulsed", "pulse-by-pulse", "mean"])
+def test_pulses_act_below_the_write_noise(fidelity: Any) -> None:
+    noisy, plain = (
+        Tile(start((40, 50)), device(write_noise=s), seed=6, pulsing=Pulsing(fidelity)) for s in (0.7, 0.0)
+    )
+    assert torch.equal(noisy.weight, plain.weight)  # weights that are given are seen as given
+    for tile in (noisy, plain):
+        train(tile, 2)
+    assert torch.equal(noisy.held, plain.weight)
+    assert torch.equal(noisy.events, plain.events)
+    xi = (noisy.weight - noisy.held) / (0.7 * DW)  # zero_shift has pulsed every element
+    assert_normal(xi)
 
 
-@ALL
-def test_weights_that_a_user_writes_are_taken_over(parts: dict[str, Any]) -> None:
-    model = network(device(**parts))
-    train(model, MAKE["analog-sgd"](model.parameters()), 2)
-    conv = model[0]
-    with torch.no_grad():
-        conv.weight.fill_(0.11)
-    model(torch.zeros(1, 2, 4, 4))
-    for tile in conv.tiles:
-        assert tile.hidden is not None
-        free = torch.ones(tile.weight.numel(), dtype=torch.bool)
-        for side in tile.hidden.sides:
-            free[side.stuck] = False
-        weight = tile.weight.flatten()
-        torch.testing.assert_close(weight[free], torch.full_like(weight, 0.11)[free])
-        before = tile.weight.clone()
-        tile.pulse_counts(torch.zeros(tile.shape, dtype=torch.int64))
-        torch.testing.assert_close(tile.weight, before, atol=2 * DW, rtol=0)
-    with torch.no_grad():
-        conv.weight[0, 0, 0, 0] = 5.0
-    with pytest.raises(ohmgrad.InputError, match="weight 5 is outside"):
-        model(torch.zeros(1, 2, 4, 4))
+def test_write_noise_is_drawn_anew_where_pulses_went_and_only_there() -> None:
+    tile = Tile(SHAPE, device(write_noise=0.5, noise=Noise(), spread=Spread()), seed=7)
+    n = torch.zeros(SHAPE, dtype=torch.int64)
+    n[:50] = 1
+    seen = []
+    for _ in range(2):
+        tile.pulse_counts(n)
+        seen.append(tile.weight - tile.held)
+    assert not seen[1][50:].any()
+    assert bool((seen[0][:50] != seen[1][:50]).all())
+    # independent: the variance of the difference is twice that of one; 10,000 elements
+    assert_variance((seen[1] - seen[0])[:50], 2 * (0.5 * DW) ** 2, slack=1e-9)
+    x, d = torch.zeros(1, SHAPE[1]), torch.zeros(1, SHAPE[0])
+    x[0, 3] = d[0, 60] = 1.0
+    tile.pulse(x, d, 5 * DW)
+    moved = (tile.weight - tile.held != seen[1]).nonzero()
+    assert moved.tolist() == [[60, 3]]
 
 
-def test_weights_of_a_digital_checkpoint_are_loaded_into_a_device_with_memory() -> None:
-    model = network(device(reference=Reference(std=0.02)))
-    weights = {k: v for k, v in model.state_dict().items() if ".analog." not in k}
-    weights["2.weight"] = torch.full((3, 16), 0.07)
-    model.load_state_dict(weights, strict=False)
-    model[2](torch.zeros(1, 16))
-    tile = model[2].tiles[0]
-    torch.testing.assert_close(tile.held - tile.memory["reference"], torch.full((3, 16), 0.07))
+# --- retention -------------------------------------------------------------------------------------------
 
 
-def test_a_memory_of_another_device_is_refused() -> None:
-    pair, noisy = (network(device(**MEMORIES[name])) for name in ("pair", "write-noise"))
-    with pytest.raises(
-        ohmgrad.InputError, match=r"'0' is of other elements \(device.write_noise 0.0, here 0.5\): conv"
-    ):
-        noisy.load_state_dict(pair.state_dict())
-    with pytest.raises(ohmgrad.InputError, match=r"memory 'persistent' \(2, 2\) does not fit"):
-        Tile((3, 2), device(write_noise=0.5)).restore({"persistent": torch.zeros(2, 2)})
-    with pytest.raises(ohmgrad.InputError, match=r"memory has no 'noise', .* a model of the same device"):
-        Tile((3, 2), device(write_noise=0.5)).restore({"persistent": torch.zeros(3, 2)})
-    with pytest.raises(
-        ohmgrad.InputError, match=r"memory has no 'persistent', .* a model of the same device"
-    ):
-        Tile((3, 2), device()).restore({"reference": torch.zeros(3, 2)})
+def test_decay_is_exponential_with_each_elements_lifetime() -> None:
+    kept = Retention(lifetime=30.0, lifetime_spread=0.2, rest=0.1)
+    one, many = (Tile(start(SHAPE), device(retention=kept), seed=8) for _ in range(2))
+    w = one.weight.double()
+    many.wait(7)
+    for _ in range(7):
+        one.wait()
+    torch.testing.assert_close(one.weight, many.weight, atol=1e-6, rtol=0)
+    z = gaussians(SHAPE[1], torch.arange(SHAPE[0]), 0, Purpose.LIFETIME, Key(8, 0))
+    assert_normal(z)
+    left = (1 - 1 / (30 * (1 + 0.2 * z).abs()).clamp(min=1)) ** 7
+    wanted = one.elements.clip(0.1 + (w - 0.1) * left).float()
+    torch.testing.assert_close(many.weight, wanted, atol=1e-6, rtol=0)
+    many.wait(10**6)
+    torch.testing.assert_close(many.weight, many.elements.clip(torch.full(SHAPE, 0.1)))
+
+
+@pytest.mark.parametrize("lifetime", [None, 10.0])
+def test_diffusion_of_n_steps_is_that_of_n_single_steps(lifetime: float | None) -> None:
+    """Variance s^2 (1 - a^2n)/(1 - a^2) with a = 1 - 1/T, s^2 n without decay; 20,000 elements."""
+    n, s = 12, 0.8 * DW
+    spec = device(retention=Retention(lifetime, diffusion=0.8), spread=Spread())
+    one, many = Tile(SHAPE, spec, seed=9), Tile(SHAPE, spec, seed=10)
+    many.wait(n)
+    for _ in range(n):
+        one.wait()
+    a = 1.0 if lifetime is None else 1 - 1 / lifetime
+    expected = s * s * sum(a ** (2 * k) for k in range(n))
+    for tile in (one, many):
+        assert_variance(tile.weight, expected)
+        assert_mean(tile.weight, 0.0)
+        assert_normal(tile.weight / expected**0.5)
+    assert abs(z_variance_pair(one.weight.flatten(), many.weight.flatten())) < 4.5
+    many.wait(n)  # the next steps draw other numbers: 2n steps in all
+    assert_variance(many.weight, s * s * sum(a ** (2 * k) for k in range(2 * n)))
+
+
+def test_drift_is_a_power_law_of_the_time_since_the_last_pulse() -> None:
+    kept = Retention(drift=0.06, drift_spread=0.3, drift_start=2.0)
+    one, many = (Tile(start(SHAPE), device(retention=kept), seed=11) for _ in range(2))
+    w = one.weight.clone()
+    many.wait(50)
+    for _ in range(50):
+        one.wait()
+    torch.testing.assert_close(one.weight, many.weight, atol=3e-6, rtol=0)
+    z = gaussians(SHAPE[1], torch.arange(SHAPE[0]), 0, Purpose.DRIFT, Key(11, 0))
+    nu = 0.06 * (1 + 0.3 * z).clamp(min=0)
+    torch.testing.assert_close(many.weight, (w * (1 + 50 / 2.0) ** -nu).float(), atol=1e-6, rtol=0)
+    n = torch.zeros(SHAPE, dtype=torch.int64)
+    n[:50] = -1
+    many.pulse_counts(n)
+    w = many.weight.clone()
+    many.wait(10)  # the drift of the upper half starts anew, that of the lower goes on
+    wanted = w.double()
+    wanted[:50] *= (12 / 2.0) ** -nu[:50]
+    wanted[50:] *= (62 / 52.0) ** -nu[50:]
+    torch.testing.assert_close(many.weight, wanted.float(), atol=1e-6, rtol=0)
+
+
+def test_time_passes_once_a_step_for_every_array() -> None:
+    kept = device(retention=Retention(lifetime=4.0), noise=Noise(), spread=Spread())
+    for make, arrays in ((AnalogSGD, 1), (TikiTaka, 2)):
+        model: Any = ohmgrad.convert(torch.nn.Linear(5, 3), kept)
+        optimizer = make(model.parameters(), lr=0.1)
+        tiles = [*model.tiles, *optimizer.arrays()]
+        assert len(tiles) == arrays
+        for tile in tiles:
+            tile.reset(0.2)
+        optimizer.step()  # no factors: nothing but time
+        for tile in tiles:
+            torch.testing.assert_close(tile.weight, torch.full((3, 5), 0.15))
+            assert tile.memory["clock"] == 1
+            assert tile.count("updates") == 0
+
+
+# --- reference -------------------------------------------------------------------------------------------
+
+
+def test_a_drawn_reference_puts_the_symmetric_point_to_0() -> None:
+    spread = Spread(symmetric_point=0.1, symmetric_point_mean=0.2)
+    spec = device(reference=Reference(std=0.01), spread=spread, noise=Noise())
+    tile, plain = Tile(start(SHAPE), spec, seed=12), Tile(start(SHAPE), device(spread=spread), seed=12)
+    e, reference = tile.elements, tile.memory["reference"]
+    error = ((reference - e.symmetric_point()) / 0.01)[(reference > e.lower) & (reference < e.upper)]
+    assert error.numel() > 0.999 * reference.numel()
+    assert_normal(error)
+    inside = (start(SHAPE) + reference).abs() < TAU
+    torch.testing.assert_close(tile.weight[inside], start(SHAPE)[inside])  # given weights are the difference
+    torch.testing.assert_close(tile.forward(torch.eye(SHAPE[1])).t(), tile.held - reference)
+    torch.testing.assert_close(tile.read([3]).squeeze(1), (tile.held - reference)[:, 3])
+    for t in (tile, plain):
+        t.zero_shift(1200)
+    assert_at_symmetric_point(e, tile.weight + reference)  # what is seen is the error of the reference
+    assert_mean(plain.weight, 0.2, slack=0.01)
+    left = tile.program(torch.full(SHAPE, 0.1))
+    assert float(left.abs().median()) < DW
+
+
+def test_calibration_makes_the_symmetric_point_the_zero_of_any_tile() -> None:
+    spread = Spread(up_down_mean=0.3, up_down=0.1)
+    tile = Tile((30, 40), device(spread=spread, noise=Noise()), seed=13)
+    assert not tile.memory
+    tile.calibrate(1200)
+    assert set(tile.memory) == {"persistent", "reference"}
+    assert not tile.weight.any()
+    assert tile.count("pulses_up") == tile.count("pulses_down") == 1200 * 1200
+    assert tile.count("read_columns") == 40
+    assert_at_symmetric_point(tile.elements, tile.memory["reference"])
+    tile.zero_shift(20)
+    assert float(tile.weight.abs().max()) < 0.01 * DW
+    tile.calibrate(0)  # a second one refers to the first
+    assert not tile.weight.any()
+
+
+def test_a_reference_is_read_through_the_periphery_and_averaged() -> None:
+    noisy = ohmgrad.Periphery(out_noise=0.01)
+    for reads in (1, 16):
+        tile = Tile((100, 100), device(), seed=14, periphery=noisy)
+        tile.calibrate(5, reads=reads)
+        # read noise of 10,000 elements, beside rounding
+        assert_variance(tile.weight, 1e-4 / reads)
+
+
+def test_an_optimizers_arrays_are_calibrated_and_its_weights_too() -> None:
+    spec = device(spread=Spread(up_down_mean=0.3), noise=Noise())
+    # once calibrated, weights reach 0.42 only: half the range leaves room for any
+    net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 4))
+    model: Any = ohmgrad.convert(net, spec, omega=0.5)
+    before = [layer.weight.detach().clone() for layer in model]
+    optimizer = TikiTaka(model.parameters(), lr=0.1)
+    calibrate_symmetric_points(optimizer, 1200)
+    for array in optimizer.arrays():
+        assert_at_symmetric_point(array.elements, array.memory["reference"])
+        assert not array.weight.any()
+    assert all(torch.equal(layer.weight, w) for layer, w in zip(model, before, strict=True))
+    assert optimizer.events()["pulses_up"] == 1200 * 50
+    calibrate_symmetric_points(optimizer, 1200, weights=True)
+    for layer, w in zip(model, before, strict=True):
+        torch.testing.assert_close(layer.weight.detach(), w, atol=DW, rtol=0)
+        assert "reference" in layer.tiles[0].memory
+    sgd = AnalogSGD(model.parameters(), lr=0.1)
+    with pytest.raises(ohmgrad.InputError, match="weights=True"):
+        calibrate_symmetric_points(sgd, 10)
+
+
+# --- specification and input -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parts", MEMORIES.values(), ids=MEMORIES.keys())
+def test_yaml_round_trip(parts: dict[str, Any]) -> None:
+    spec = device(**parts)
+    assert not spec.memoryless
+    assert Device.from_yaml(spec.to_yaml()) == spec
+    assert device().memoryless
+    assert not set(device().to_dict()) & set(parts)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Stuck(1.5), r"fraction of stuck elements is 1.5, .* \[0, 1\]"),
+        (lambda: device(stuck=Stuck(0.1, at=0.7)), r"weight of stuck elements is 0.7, .*0.6"),
+        (lambda: device(stuck=Stuck(0.1, at=-0.1), pair=OneSided()), r"stuck elements is -0.1, .*\[0, 0.6\]"),
+        (lambda: device(stuck=0.1), "stuck is 0.1, but must be a Stuck"),
+        (lambda: device(write_noise=-1.0), r"write_noise is -1.0"),
+        (lambda: Retention(lifetime=0.5), r"lifetime is 0.5, .*\[1, inf\)"),
+        (lambda: Retention(lifetime_spread=0.1), "lifetime_spread is 0.1, but there is no lifetime"),
+        (lambda: Retention(rest=0.1), "rest is 0.1, but there is no lifetime"),
+        (lambda: Retention(drift_spread=0.1), "drift_spread is 0.1, but drift is 0"),
+        (lambda: Retention(drift=0.1, drift_start=0.0), r"drift_start is 0.0, .*\(0, inf\)"),
+        (lambda: device(retention=Retention(9.0, rest=0.9)), r"rest is 0.9"),
+        (lambda: OneSided(0), "refresh_every is 0, .* at least 1"),
+        (lambda: OneSided(5, 1.0), r"refresh_at is 1.0, .*\(0, 1\)"),
+        (lambda: Device(SoftBounds(-0.5, 0.6), pair=OneSided()), "w_min = -w_max is needed"),
+        (lambda: device(pair=OneSided(), reference=Reference()), "both pair and reference"),
+        (lambda: Reference("middle"), "'middle': must be 'symmetric_point' or a number"),
+        (lambda: device(reference=Reference(at=0.7)), "reference at is 0.7"),
+        (lambda: Tile((2, 2), device(pair=OneSided())).calibrate(3), "one-sided pair has no symmetric point"),
+        (lambda: Tile((2, 2), device()).calibrate(3, reads=0), "reads is 0"),
+        (lambda: Tile((2, 2), device(retention=Retention(9.0))).wait(0), "steps is 0, .*at least 1"),
+        (lambda: Tile(torch.full((2, 2), 0.9), device(write_noise=0.5)), "weight 0.9 is outside"),
+        (lambda: Tile((2, 2), device(write_noise=0.5)).pulse(torch.ones(1, 3), torch.ones(1, 2), 1.0),
+         "x is"),
+        (lambda: Tile((2, 2), device(pair=OneSided())).pulse(torch.full((1, 2), torch.nan), torch.ones(1, 2),
+                                                             1.0), "x has the value nan"),
+        (lambda: Arrays([device(write_noise=0.5)], 3, [1], pulsing=Pulsing(), start=torch.zeros(1, 3)),
+         "ensembles know"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_said_in_one_line(make: Any, message: str) -> None:
+    with pytest.raises(ohmgrad.InputError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_a_device_of_callables_has_all_of_it_too() -> None:
+    power = Custom(lambda w: (1 - w / 0.6) ** 2, lambda w: (1 + w / 0.6) ** 2, -0.6, 0.6)
+    for parts in MEMORIES.values():
+        tile = Tile(start((7, 9)), Device(power, 0.01, noise=Noise(0.3), **parts), seed=15)
+        train(tile, 2)
+        assert bool(torch.isfinite(tile.weight).all())
+        assert tile.count("updates") == 6

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from ohmgrad import Device, InputError, Noise, Periphery, SoftBounds, Tile
+from ohmgrad import NOISY_PERIPHERY, Device, InputError, Noise, Periphery, SoftBounds, Tile
 from ohmgrad.crossbar import EVENTS
-from tests.cases import RESPONSES, SPREADS
+from tests.cases import MEMORIES, RESPONSES, SPREADS, start
 from tests.stats import assert_variance
 
 SOFT = Device(RESPONSES["soft_skewed"], 0.002, SPREADS["spread"], Noise(0.3))
@@ -25,8 +26,9 @@ def test_bytes_per_cell(spread: Any, most: float) -> None:
     e = tile.elements
     planes = [tile.owner, e.up, e.down, e.lower, e.upper]
     assert sum(t.numel() * t.element_size() for t in planes) <= most * 300 * 200
-    others = [v for v in vars(tile).values() if isinstance(v, Tensor) and v is not tile.owner]
-    assert [v.numel() for v in others] == [len(EVENTS)]
+    others = [v for part in (tile, tile.contents, tile.contents.state) for v in vars(part).values()]
+    assert not any(isinstance(v, Tensor) for v in others)
+    assert tile.events.numel() == len(EVENTS)
     packed = [a for v in e.packed.values() for part in v if isinstance(part, tuple) for a in part]
     arrays = [a for a in packed if isinstance(a, np.ndarray)]
     assert len(arrays) == 4
@@ -67,3 +69,31 @@ def test_the_two_directions_have_noise_of_their_own(backend: str) -> None:
     there, back = tile.forward(torch.zeros(5, 40)), tile.backward(torch.zeros(5, 40))
     assert float(there.abs().min()) > 0
     assert not bool((there == back).any())
+
+
+class AsksForNothing(TorchDispatchMode):
+    """Refuses int(tensor), bool(tensor) and item(), for which a device would have to be waited for."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("periphery", [Periphery(), NOISY_PERIPHERY], ids=["perfect", "noisy"])
+@pytest.mark.parametrize("name", ["plain", *(name for name in MEMORIES if "pair" not in name)])
+def test_a_training_step_asks_for_no_value(name: str, periphery: Periphery) -> None:
+    """Pairs do: a refresh is a closed loop, and only its first read tells which pairs it concerns."""
+    parts = MEMORIES.get(name, {})
+    device = Device(SoftBounds.symmetric(0.6), 0.002, SPREADS["spread"], Noise(0.3), **parts)
+    tile = Tile(nn.Parameter(start((7, 9))), device, seed=1, periphery=periphery)
+    x, d = torch.linspace(-1, 1, 27).view(3, 9), torch.linspace(-1, 1, 21).view(3, 7)
+    with AsksForNothing(), torch.no_grad():
+        tile.forward(x)
+        tile.backward(d)
+        tile.pulse(x, d, 0.05)
+        tile.pulse_counts(torch.ones(tile.shape, dtype=torch.int64))
+        tile.read([1])
+        tile.wait()
+        with pytest.raises(AssertionError):
+            tile.count("updates")
+    assert tile.count("updates") == 2

@@ -184,7 +184,7 @@ NAN = float("nan")
         ({"start": torch.zeros(3)}, r"start is \(3,\), but must be a number, \(5,\) or \(2, 5\)"),
         ({"start": "zero"}, "start is 'zero', but must be a number"),
         ({"start": NAN}, "start has a value that is not finite"),
-        ({"start": 0.9}, r"start 0.9 of run 0 is outside its device's range \[-0.8, 0.8\]"),
+        ({"start": 0.9}, r"start 0.9 of array 0 is outside its device's range \[-0.8, 0.8\]"),
         ({"algorithm": AnalogSGD(-0.1)}, "lr is -0.1"),
         ({"algorithm": AnalogSGD(NAN)}, "lr is nan"),
         ({"algorithm": AnalogSGD(torch.ones(3))}, r"lr is \(3,\), but must be a number or of \(2,\)"),
@@ -266,8 +266,8 @@ def test_arrays_refuse_what_does_not_fit() -> None:
     x[1, 2] = NAN
     for lines, lr, message in (
         (torch.ones(3, 2), 0.1, r"x is \(3, 2\), but these arrays need \(2, 3\)"),
-        (x, 0.1, "x has the value nan in run 1"),
-        (torch.ones(2, 3), math.inf, "lr has the value inf in run 0"),
+        (x, 0.1, "x has the value nan in array 1"),
+        (torch.ones(2, 3), math.inf, "lr has the value inf in array 0"),
     ):
         with pytest.raises(InputError, match=message):
             arrays.pulse(lines, lr)

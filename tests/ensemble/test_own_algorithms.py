@@ -163,9 +163,9 @@ def test_arrays_refuse_samples_that_do_not_fit(pulsing: Pulsing) -> None:
         (good, torch.ones(1, 4), r"lines are \(4, 3\) and errors \(1, 4\)"),
         (good, torch.ones(2, 5), r"lines are \(4, 3\) and errors \(2, 5\)"),
         (torch.ones(3, 4, 3), torch.ones(2, 4), r"lines are \(3, 4, 3\)"),
-        (bad, torch.ones(2, 4), "x has the value nan in the lines of all runs"),
-        (torch.stack([good, bad]), torch.ones(2, 4), "x has the value nan in run 1"),
-        (good, torch.tensor([[1.0] * 4, [1, 1, 1, -torch.inf]]), "the error has the value -inf in run 1"),
+        (bad, torch.ones(2, 4), "x has the value nan in the lines of all arrays"),
+        (torch.stack([good, bad]), torch.ones(2, 4), "x has the value nan in array 1"),
+        (good, torch.tensor([[1.0] * 4, [1, 1, 1, -torch.inf]]), "d has the value -inf in array 1"),
     ):
         with pytest.raises(InputError, match=message):
             arrays.pulse(Samples(lines, errors), 0.1)

@@ -20,8 +20,8 @@ from ohmgrad.ensemble import (
     Digital,
     ResidualLearning,
     TikiTaka,
+    compiled,
     grid,
-    kernels,
     run,
     simulate,
     soft_bounds,
@@ -293,7 +293,7 @@ def test_the_kernel_is_the_objective() -> None:
         f = quadratic(n, n)
         w = torch.randn(6, n, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
         gradient, loss = np.empty((6, n)), np.empty(6)
-        kernels.quadratic(w.numpy(), f.hessian.contiguous().numpy(), f.solution.numpy(), gradient, loss)
+        compiled.quadratic(w.numpy(), f.hessian.contiguous().numpy(), f.solution.numpy(), gradient, loss)
         torch.testing.assert_close(torch.from_numpy(gradient), f.gradient(w), rtol=1e-11, atol=1e-11)
         torch.testing.assert_close(torch.from_numpy(loss), f.loss(w), rtol=1e-11, atol=1e-11)
 

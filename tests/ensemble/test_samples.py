@@ -21,7 +21,7 @@ from ohmgrad.ensemble import (
     ResidualLearning,
     Samples,
     TikiTaka,
-    kernels,
+    compiled,
     run,
     simulate,
     soft_bounds,
@@ -291,7 +291,7 @@ def test_minibatches_are_uniform(samples: int, batch: int) -> None:
     seed, number = np.arange(500, dtype=np.uint32), np.empty((500, batch), np.int64)
     found = []
     for step in range(40):
-        kernels.draw_batch(number, samples, seed, step)
+        compiled.draw_batch(number, samples, seed, step)
         found.append([sets[tuple(row)] for row in number.tolist()])
         assert number[7].tolist() == drawn(7, step, samples, batch)
     trials, share = 20_000, 1 / len(sets)
@@ -355,10 +355,10 @@ def test_the_kernels_are_the_objective(n: int, samples: int) -> None:
     assert f.lines is not None
     w = torch.randn(6, n, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
     errors, total = torch.empty(6, len(f.lines), dtype=torch.float64), torch.empty_like(w)
-    kernels.errors(w.numpy(), f.solution.numpy(), f.lines.numpy(), errors.numpy())
+    compiled.errors(w.numpy(), f.solution.numpy(), f.lines.numpy(), errors.numpy())
     torch.testing.assert_close(errors, f.errors(w), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(summed(Samples(f.lines, errors)), f.gradient(w), rtol=1e-11, atol=1e-11)
-    kernels.sum_samples(f.lines.expand(6, -1, -1).contiguous().numpy(), errors.numpy(), total.numpy())
+    compiled.sum_samples(f.lines.expand(6, -1, -1).contiguous().numpy(), errors.numpy(), total.numpy())
     torch.testing.assert_close(total, f.gradient(w), rtol=1e-11, atol=1e-11)
 
 

@@ -190,8 +190,8 @@ def test_the_pull_of_a_minibatch_is_summed_over_its_samples(algorithm: str) -> N
                 x[s : s + 1] @ w.t() * model.out_scale, y[s : s + 1].softmax(1)
             )
             size += torch.autograd.grad(loss / 7, w)[0].abs()
-        road = optimizer.road(tile, optimizer.param_groups[0], state)
-        driver = size if algorithm == "sgd" else road.array.weight.abs()
+        transfer = optimizer.transfer_model(tile, optimizer.param_groups[0], state)
+        driver = size if algorithm == "sgd" else transfer.array.weight.abs()
         sizes.append(size)
         pulls.append(driver * w.detach() / 0.9)
         optimizer.zero_grad()
@@ -287,7 +287,9 @@ def test_training_is_the_same_with_and_without(algorithm: str) -> None:
             assert [r["layer"] for r in monitor.rows[:3]] == ["0[0]", "0[1]", "3"]
             assert [r["step"] for r in monitor.rows[::3]] == [4, 6, 8]  # one look gives no estimate
             values = torch.tensor([v for r in monitor.rows for v in r.values() if isinstance(v, float)])
-            unseen = 3 * (type(optimizer).road is og.AnalogOptimizer.road)  # floor, drift and signal
+            unseen = 3 * (
+                type(optimizer).transfer_model is og.AnalogOptimizer.transfer_model
+            )  # floor, drift and signal
             assert int((~values.isfinite()).sum()) == unseen * len(monitor.rows)
             assert not copy.deepcopy(optimizer)._update_hooks
         states.append((model.state_dict(), optimizer.state_dict()["state"], optimizer.events()))
@@ -362,11 +364,11 @@ def test_a_fast_array_read_with_noise() -> None:
     optimizer = og.TikiTaka(model.parameters(), lr=0.1, reads=4, transfer_every=2)
     (group,) = optimizer.param_groups
     ((tile, state),) = optimizer.tiles_in(group)
-    road = optimizer.road(tile, group, state)
+    transfer = optimizer.transfer_model(tile, group, state)
     step = 24 / 510
-    assert road.read_noise == pytest.approx(math.sqrt(0.06**2 + step**2 / 12) / 2)
-    assert (road.rate, road.transfer) == (0.01, pytest.approx(0.1 / 8))
-    assert road.array is not tile
+    assert transfer.read_noise == pytest.approx(math.sqrt(0.06**2 + step**2 / 12) / 2)
+    assert (transfer.rate, transfer.transfer) == (0.01, pytest.approx(0.1 / 8))
+    assert transfer.array is not tile
 
 
 def test_a_monitor_with_other_settings_refuses_the_state() -> None:

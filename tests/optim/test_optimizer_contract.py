@@ -231,7 +231,7 @@ def test_reads_are_counted_and_the_fast_array_is_its_own() -> None:
     events = optimizer.events()
     assert events["read_columns"] == 3 * 2 * 4
     assert events["updates"] == 9 + 3
-    (fast,) = optimizer._arrays.values()
+    (fast,) = optimizer.arrays()
     assert not torch.equal(fast.elements.up, layer.tiles[0].elements.up)
 
 

@@ -28,7 +28,7 @@ from ohmgrad import (
     TikiTaka,
     Tile,
 )
-from ohmgrad.optim.moves import next_columns, program_columns
+from ohmgrad.optim.transfer import next_columns, program_columns
 from tests.stats import assert_mean, assert_share
 
 FINE = Device(ConstantStep(-50, 50), dw_min=1e-6)
@@ -342,7 +342,7 @@ def test_columns_are_programmed_to_a_step(periphery: Periphery) -> None:
     device = Device(SoftBounds(-0.5, 0.6), 0.01, Spread(dw_min=0.2), Noise(0.3))
     tile = Tile((30, 9), device, periphery=periphery, seed=2)
     target = torch.linspace(-0.3, 0.3, 60).view(30, 2)
-    program_columns(tile, [4, 7], target.t().numpy(), rounds=8)
+    program_columns(tile, torch.tensor([4, 7]), target.t(), rounds=8)
     # a closed loop stops within half a step, or goes on with a few pulses of 0.01 and their noise
     assert float((tile.weight[:, [4, 7]] - target).abs().max()) < 3 * 0.01
     assert not tile.weight[:, [0, 1, 2, 3, 5, 6, 8]].any()
@@ -350,9 +350,10 @@ def test_columns_are_programmed_to_a_step(periphery: Periphery) -> None:
 
 def test_columns_in_turn() -> None:
     five, three = Tile((2, 5), FINE), Tile((2, 3), FINE)
-    assert [next_columns(five, 2, t) for t in range(3)] == [[0, 1], [2, 3], [4, 0]]
-    assert next_columns(three, None, 7) == [0, 1, 2]
-    assert next_columns(three, 8, 1) == [2, 0, 1]
+    columns = [torch.arange(5)[next_columns(five, 2, t)].tolist() for t in range(3)]
+    assert columns == [[0, 1], [2, 3], [4, 0]]
+    assert next_columns(three, None, 7) == slice(0, 3)
+    assert torch.equal(torch.as_tensor(next_columns(three, 8, 1)), torch.tensor([2, 0, 1]))
 
 
 Wrong = list[tuple[Callable[..., Any], dict[str, Any], str]]

@@ -1,4 +1,4 @@
-"""Digital gradients to whole pulses: one kernel equals its parts, the rounding's law, the recursions."""
+"""Digital gradients to whole pulses: back ends alike, the law of rounding, the recursions."""
 
 from __future__ import annotations
 
@@ -25,32 +25,26 @@ from ohmgrad import (
     Tile,
     convert,
 )
-from ohmgrad.kernels.cpu import digital as cpu_rounding
-from ohmgrad.kernels.reference.digital import MOST, digital_gradient, stochastic_counts, whole_counts_
-from ohmgrad.optim.rounding import round_to_pulses, send_whole_pulses
-from ohmgrad.rng import Key, Purpose
+from ohmgrad.kernels.reference.digital import MOST, digital_gradient
+from ohmgrad.optim.buffers import by_chance, whole_pulses_
+from ohmgrad.rng import Key, Purpose, words
 from tests.cases import DEVICES, SETTINGS, SHAPES, factors, start
+from tests.optim.units import UNITS, Update, unit
 from tests.stats import assert_mean, assert_share, assert_variance
 
 FINE = Device(ConstantStep(-50, 50), dw_min=1e-6)
 MEAN = Pulsing("mean")
 
-Send = Callable[[Tile, Tensor, Tensor, Tensor], None]
-
-#: what is sent, from an accumulator of the array's size
-SENDS: dict[str, Send] = {
-    "whole": lambda tile, h, x, d: send_whole_pulses(tile, h, x, d, -0.02, tile.device.dw_min, None),
-    "whole-rows": lambda tile, h, x, d: send_whole_pulses(tile, h, x, d, 0.02, 0.003, [0]),
-    "kept": lambda tile, h, x, d: send_whole_pulses(tile, h, x, d, -0.02, 0.001, []),
-    "gradient": lambda tile, h, x, d: round_to_pulses(tile, x, d, -0.001),
-    "momentum": lambda tile, h, x, d: round_to_pulses(tile, x, d, -0.001, h, keep=0.9, gain=0.7),
-    "sign": lambda tile, h, x, d: round_to_pulses(tile, x, d, -math.inf, most=1),
-    "nesterov": lambda tile, h, x, d: round_to_pulses(tile, x, d, 0.001, h, keep=0.9, look_ahead=True),
-}
+#: how fast each algorithm goes, negative to descend
+RATES = {"gradient": -0.001, "momentum": -0.001, "nesterov": 0.001, "whole-rows": 0.02}
 
 
-@pytest.mark.parametrize("send", SENDS)
-def test_the_kernel_equals_its_parts(send: str) -> None:
+def made(name: str, device: Device, weight: Tensor, h: Tensor, backend: str) -> tuple[Tile, Update]:
+    return unit(name, device, weight, h, RATES.get(name, -0.02), backend)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_back_ends_send_the_same_pulses(name: str) -> None:
     """Same accumulators to the bit, same pulses; weights to rounding. Every family, odd shapes."""
     shapes, settings = itertools.cycle(SHAPES), itertools.cycle(SETTINGS)
     sent = 0
@@ -58,17 +52,17 @@ def test_the_kernel_equals_its_parts(send: str) -> None:
         x, d = factors(shape, setting)
         tiles, stores = [], []
         for backend in ("reference", "numba"):
-            tile = Tile(start(shape), case.device, seed=7, backend=backend)
             h = 0.01 * start(shape, seed=5)
+            tile, update = made(name, case.device, start(shape), h, backend)
             for _ in range(2):
-                SENDS[send](tile, h, x, d)
+                update(x, d)
             tiles.append(tile)
             stores.append(h)
         assert torch.equal(*stores), case.name
         assert torch.equal(tiles[0].events, tiles[1].events), case.name
         torch.testing.assert_close(tiles[0].weight, tiles[1].weight, atol=2e-5, rtol=1e-5, msg=case.name)
         sent += tiles[0].count("pulses_up")
-    assert (sent == 0) == (send == "kept")
+    assert (sent == 0) == (name == "kept")
 
 
 def test_threads_change_nothing() -> None:
@@ -77,61 +71,84 @@ def test_threads_change_nothing() -> None:
     found = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        tile = Tile((63, 400), DEVICES[1].device, seed=7)
-        round_to_pulses(tile, x, d, 0.01)
+        zeros = torch.zeros(63, 400)
+        tile, update = made("gradient", DEVICES[1].device, zeros, zeros, "numba")
+        update(x, d)
         found.append((tile.weight.clone(), tile.events.tolist()))
     torch.set_num_threads(before)
     assert torch.equal(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
 
 
-def test_stochastic_rounding_is_unbiased() -> None:
+def rounded(v: Tensor, number: int = 0, backend: str = "numba", **how: Any) -> Tensor:
+    """`by_chance` in the update with this number."""
+    tile = Tile((v.shape[0], v.shape[1]), FINE, seed=3, backend=backend)
+    tile.updates.fill_(number)
+    return by_chance(tile, v, **how)
+
+
+def test_rounding_by_chance_is_unbiased() -> None:
     """40,000 cells for each number of pulses: mean v, variance f (1 - f) with f the fraction of v."""
     for i, v in enumerate((0.01, -0.3, 1.5, -7.9, 3.0, 1e-4)):
-        n = stochastic_counts(torch.full((100, 400), v), Key(3, 0), i)
+        n = rounded(torch.full((100, 400), v), i)
         share = abs(v) % 1
         assert_share(int((n.abs() > int(abs(v))).sum()), n.numel(), share)
         assert_mean(n, v)
         if share * n.numel() > 100:
             assert_variance(n.double(), share * (1 - share))
-    assert stochastic_counts(torch.full((1, 1), 1e12), Key(3, 0), 0).item() == MOST
 
 
-def test_rounding_by_chance_is_the_same_in_the_kernel() -> None:
-    """To the bit, over 50 numbers of pulses a row, of every size, with limits and for both purposes."""
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_rounding_by_chance_is_its_definition(backend: str) -> None:
+    """To the bit, over 50 numbers of pulses a row, of every size, with limits and for both purposes; cell by
+    cell, with numbers for all cells or for some."""
     g = torch.Generator().manual_seed(4)
     v = torch.randn(37, 50, generator=g) * 10.0 ** torch.randint(-3, 5, (37, 50), generator=g)
     v[0, :6] = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 1e30])
-    cases = itertools.product((1, 100, MOST), (Purpose.ROUNDING, Purpose.WRITE))
-    for number, (most, purpose) in enumerate(cases):
-        expected = stochastic_counts(v, Key(3, 5), number, most, purpose)
-        assert torch.equal(cpu_rounding.stochastic_counts(v, Key(3, 5), number, most, purpose), expected)
-        assert int(expected.abs().max()) == most
+    some = torch.rand(37, 50, generator=g) < 0.3
+    for number, (most, purpose) in enumerate(
+        itertools.product((1, 100, MOST), (Purpose.ROUNDING, Purpose.WRITE))
+    ):
+        for marked in (None, some):
+            if marked is None:
+                u, values = words(50, torch.arange(37), number, purpose, Key(3, 0)), v
+            else:
+                u, values = torch.zeros(37, 50, dtype=torch.int64), v.where(some, 0.0)
+                u[some] = words(int(some.sum()), 0, number, purpose, Key(3, 0))
+            expected = []
+            for value, word in zip(values.flatten().tolist(), u.flatten().tolist(), strict=True):
+                size = 0.0 if math.isnan(value) else min(abs(value), most)
+                n = int(size) + (word // 2 < int((size - int(size)) * 2**31))
+                expected.append(int(math.copysign(n, value)))
+            found = rounded(values, number, backend, most=most, purpose=purpose, marked=marked)
+            assert found.flatten().tolist() == expected
+            assert int(found.abs().max()) == most
 
 
 def test_a_biased_rounding_is_seen() -> None:
     """The planted bug: numbers of another law."""
-    n = stochastic_counts(torch.full((100, 400), 0.3), Key(3, 0), 0)
+    n = rounded(torch.full((100, 400), 0.3))
     with pytest.raises(AssertionError):
         assert_share(int(n.sum()), n.numel(), 0.32)
 
 
 def test_whole_pulses_leave_less_than_one() -> None:
     h = torch.tensor([[0.0, 0.0009, -0.0010001, 0.0125, -0.5004]])
-    n = whole_counts_(h, 0.001)
+    n = whole_pulses_(h, 0.001, MOST)
     assert n.tolist() == [[0, 0, -1, 12, -500]]
     torch.testing.assert_close(h, torch.tensor([[0.0, 0.0009, -1e-7, 0.0005, -0.0004]]), atol=1e-7, rtol=0)
 
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
-@pytest.mark.parametrize("send", SENDS)
-def test_values_that_are_not_finite_change_nothing(send: str, backend: str) -> None:
-    for name, where in (("x", 0), ("d", 1)):
+@pytest.mark.parametrize("name", UNITS)
+def test_values_that_are_not_finite_change_nothing(name: str, backend: str) -> None:
+    for factor, where in (("x", 0), ("d", 1)):
         pair = [torch.ones(2, 5), torch.ones(2, 3)]
         pair[where][1, 2] = float("nan") if where else float("inf")
-        tile, h = Tile((3, 5), FINE, backend=backend), torch.zeros(3, 5)
-        with pytest.raises(InputError, match=rf"{name} has the value (inf|nan) at sample 1, line 2"):
-            SENDS[send](tile, h, *pair)
+        h = torch.zeros(3, 5)
+        tile, update = made(name, FINE, h.clone(), h, backend)
+        with pytest.raises(InputError, match=rf"{factor} has the value (inf|nan) at sample 1, line 2"):
+            update(*pair)
         assert not h.any()
         assert not tile.weight.any()
         assert not tile.events.any()

@@ -1,4 +1,4 @@
-"""TTv2, c-TTv2 and AGAD: their digital recursions where G = 0, their moves, and an offset of P."""
+"""TTv2, c-TTv2 and AGAD: their digital recursions where G = 0, columns, choppers, and an offset of P."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from ohmgrad import (
 )
 from ohmgrad.crossbar.gradient import FactoredGradient
 from ohmgrad.optim import ALGORITHMS
-from ohmgrad.optim.moves import next_columns, next_transfer, to_flip, write_pulses
+from ohmgrad.optim.buffers import flipped
+from ohmgrad.optim.transfer import Lines, next_columns, next_transfer, write_pulses
 from ohmgrad.rng import Key, Purpose, word, words
 from tests.stats import Z, assert_share
 
@@ -128,7 +129,7 @@ def test_without_asymmetry_it_is_its_digital_recursion(make: Any, options: dict[
     assert turned > 5 or make is TTv2
 
 
-# --- moves -----------------------------------------------------------------------------------------
+# --- columns and choppers --------------------------------------------------------------------------
 
 
 def test_a_word_is_the_first_of_words() -> None:
@@ -149,13 +150,18 @@ def test_columns_get_whole_pulses_whatever_the_pulsing(pulsing: Pulsing, backend
     n = torch.zeros(70, 6)
     n[:, 4] = torch.randint(-3, 4, (70,), generator=torch.Generator().manual_seed(0)).float()
     n[5, 1] = -1.0
-    write_pulses(tile, [4, 1], n[:, [4, 1]].t().contiguous().numpy())
+    write_pulses(tile, torch.tensor([4, 1]), n[:, [4, 1]].t().contiguous(), 3)
     q = torch.where(n > 0, 1.25, 1.0)
     torch.testing.assert_close(tile.weight, n * q * 0.004)
     if pulsing.fidelity != "mean":
         assert tile.count("pulses_up") == int(n.clamp(min=0).sum())
         assert tile.count("pulses_down") == int(-n.clamp(max=0).sum())
         assert tile.count("slots") == 3 + 1  # column by column: as many as the largest count on it
+
+
+def numbers(cols: int, columns: Lines | None) -> list[int]:
+    """Column numbers, of what indexes `cols` of them."""
+    return [] if columns is None else torch.arange(cols)[columns].tolist()
 
 
 @pytest.mark.parametrize(("columns", "cols"), [(1, 4), (3, 7), (9, 4)])
@@ -173,20 +179,23 @@ def test_regular_choppers_flip_with_a_period_and_random_ones_with_their_probabil
         if transfer is None:
             continue
         read = next_columns(tile, columns, transfer)
-        turned = to_flip(tile, group, read, transfer)
-        for j in read:
+        turned = numbers(cols, flipped(tile, group, read, transfer))
+        for j in numbers(cols, read):
             reads[j].append(int(j in turned))
     every = 4  # ceil(1 / 0.3)
     assert all(f == [int((i + 1) % every == 0) for i in range(len(f))] for f in reads)
     assert min(map(len, reads)) >= every
     group["chopping"] = "random"
-    drawn = [to_flip(tile, group, list(range(cols)), t) for t in range(2000)]
+    drawn = [numbers(cols, flipped(tile, group, slice(0, cols), t)) for t in range(2000)]
     turned = torch.tensor([[j in now for j in range(cols)] for now in drawn])
     for j in range(cols):  # 2000 reads of each, one after the other and beside each other
         assert_share(int(turned[:, j].sum()), 2000, 0.3)
         assert_share(int((turned[1::2, j] & turned[::2, j]).sum()), 1000, 0.3**2)
         assert_share(int((turned[:, j] & turned[:, j - 1]).sum()), 2000, 0.3**2)
-    assert drawn == [to_flip(tile, group, list(range(cols)), t) for t in range(2000)]
+    each = torch.arange(cols)
+    assert drawn == [numbers(cols, flipped(tile, group, each, t)) for t in range(2000)]
+    alone = [[j for j in range(cols) if flipped(tile, group, slice(j, j + 1), t)] for t in range(100)]
+    assert drawn[:100] == alone
 
 
 @pytest.mark.parametrize("pulsing", [Pulsing(), MEAN], ids=["pulsed", "mean"])

@@ -31,8 +31,7 @@ def devices_show(
     out: Annotated[Path | None, typer.Option(help="File; .svg, .pdf or .png. Default: NAME.svg.")] = None,
 ) -> None:
     """Print a device as YAML, and draw its response and the pulse trains of a few elements."""
-    from ..crossbar import describe
-    from ..devices import Device, Measured
+    from ..devices import Device, Measured, describe
     from ..devices.presets import PRESETS, preset
     from ..report import device_figure, save
 

@@ -60,7 +60,7 @@ def _top(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
-        from .. import __version__
+        from ..version import __version__
 
         print(f"ohmgrad {__version__}")
         raise typer.Exit

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..crossbar import describe
-from ..devices import Device
+from ..devices import Device, describe
 from ..errors import InputError, shown
 from . import algorithm_learning as learning
 from . import device_steps as steps

@@ -97,9 +97,5 @@ def arrays(optimizer: AnalogOptimizer) -> Iterator[Tile]:
     What an algorithm keeps digitally, as a plain tensor in its state, is not among them.
     """
     for group in optimizer.param_groups:
-        for tile, state in optimizer.tiles_in(group):
-            yield tile
-            for name, kept in state.items():
-                beside = optimizer._arrays.get((id(tile), name))
-                if beside is not None and isinstance(kept, dict) and kept.get("weight") is beside.owner:
-                    yield beside
+        yield from (tile for tile, _ in optimizer.tiles_in(group))
+    yield from optimizer.arrays()

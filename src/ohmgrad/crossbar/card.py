@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from torch import Tensor
 
 from ..devices import AbstractResponse, Device
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from .array import AbstractArray
+from .tile import Tile
 
 __all__ = ["arrays_of", "card", "check_card"]
 
@@ -25,7 +23,7 @@ __all__ = ["arrays_of", "card", "check_card"]
 SAME = 1e-5
 
 
-def card(tiles: Sequence[AbstractArray]) -> Tensor:
+def card(tiles: Sequence[Tile]) -> Tensor:
     """Device, seed, numbers and blocks of arrays that share them, as bytes of JSON: uint8 (n,).
 
     A tensor, as some files of checkpoints hold nothing else.
@@ -33,7 +31,7 @@ def card(tiles: Sequence[AbstractArray]) -> Tensor:
     return torch.from_numpy(np.frombuffer(json.dumps(_described(tiles)).encode(), np.uint8).copy())
 
 
-def arrays_of(kept: Tensor, tiles: Sequence[AbstractArray]) -> list[int] | None:
+def arrays_of(kept: Tensor, tiles: Sequence[Tile]) -> list[int] | None:
     """Numbers of the arrays on a card, one for each of `tiles`; None where it has others, or none."""
     arrays = _read(kept).get("arrays")
     if not isinstance(arrays, list) or len(arrays) != len(tiles):
@@ -41,9 +39,7 @@ def arrays_of(kept: Tensor, tiles: Sequence[AbstractArray]) -> list[int] | None:
     return arrays if all(isinstance(a, int) and 0 <= a < 2**32 for a in arrays) else None
 
 
-def check_card(
-    what: str, kept: Tensor, tiles: Sequence[AbstractArray], arrays: Sequence[int] | None = None
-) -> None:
+def check_card(what: str, kept: Tensor, tiles: Sequence[Tile], arrays: Sequence[int] | None = None) -> None:
     """Raise InputError unless `kept`, the card in the state of `what`, is that of `tiles`.
 
     Args:
@@ -72,7 +68,7 @@ def _read(kept: Tensor) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _described(tiles: Sequence[AbstractArray]) -> dict[str, Any]:
+def _described(tiles: Sequence[Tile]) -> dict[str, Any]:
     first = tiles[0]
     blocks = [tile.block or (slice(0, tile.shape[0]), slice(0, tile.shape[1])) for tile in tiles]
     return {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Companions", "Numbers", "weighted_sum"]
+__all__ = ["Companions", "Numbers", "warn_of_copies", "weighted_sum"]
 
 
 class _Array(Protocol):
@@ -35,3 +36,13 @@ def weighted_sum(weight: Tensor, companions: Companions) -> Tensor:
         else:
             weight = torch.add(weight, other.weight, alpha=factor)
     return weight
+
+
+def warn_of_copies(companions: Collection[tuple[float | Tensor, _Array]]) -> None:
+    """Warn that weights were written to which copies of an optimizer's arrays add, where there are any."""
+    if companions and all(isinstance(array, Numbers) for _, array in companions):
+        warnings.warn(
+            "weights of a copy of a model were written, but what arrays of an optimizer (gamma > 0) "
+            "add to them stayed: average or copy ohmgrad.to_digital(model)",
+            stacklevel=5,
+        )

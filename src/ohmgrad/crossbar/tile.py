@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_integer, is_integer, shown
-from ..kernels import Pulsing, ops
+from ..devices import Device, describe, draw
+from ..devices.elements import check_shape
+from ..errors import InputError, check_integer
+from ..kernels import Cells, Periphery, Pulsing, ops
 from ..kernels.reference.digital import most_counts
-from ..rng import Purpose
-from .array import EVENTS, AbstractArray, tiles_of
-from .effective_weight import weighted_sum
-from .programming import count_selected, describe, program, refresh
+from ..rng import Key
+from .circuits import product, read_columns
+from .contents import Contents, contents_of
+from .effective_weight import Numbers, warn_of_copies, weighted_sum
+from .events import Counters, known_to_be_none
+from .memory_state import MemoryState
+from .pair_state import PairState
 
-__all__ = ["EVENTS", "Tile", "tiles_of"]
+__all__ = ["Tile", "tiles_of"]
 
 
-class Tile(AbstractArray):
+class Tile:
     """One crossbar of resistive elements: rows are d-lines (outputs), columns x-lines (inputs).
 
     Args:
@@ -48,18 +54,62 @@ class Tile(AbstractArray):
         30
     """
 
-    @property
-    def _tile(self) -> Tile:
-        return self
+    def __init__(
+        self,
+        weight: Tensor | tuple[int, int],
+        device: Device,
+        *,
+        pulsing: Pulsing | None = None,
+        periphery: Periphery | None = None,
+        seed: int = 0,
+        array: int = 0,
+        part: int = 0,
+        block: tuple[slice, slice] | None = None,
+        backend: str = "auto",
+        memory: Mapping[str, Any] | None = None,
+    ) -> None:
+        seed = check_integer("seed", seed, 0, 2**32 - 1)
+        array = check_integer("array", array, 0, 2**32 - 1)
+        owner = weight if isinstance(weight, Tensor) else torch.zeros(check_shape(weight))
+        self.contents = Contents(owner, part, block, device)
+        self._watched = self.contents.watched
+        #: what the elements hold beside the weights, by name, see `planes`; checkpoints save it
+        self.memory = self.contents.memory
+        #: (rows, cols)
+        self.shape = self._watched.shape
+        self.device, self.block, self.backend = device, block, backend
+        self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
+        #: whether the number is the next free one, so that a state may bring its own
+        self.numbered_freely = False
+        self.counters = Counters(*self.shape)
+        #: tiles whose weights add to this one's in every product, each times its factor or one a column
+        self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
+        self.key = Key(seed, array)
+        self.renumber(array)
+        _TILES[id(self.contents)] = self
+        self.contents.restore(memory or {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # a copied or unpickled tile
+        vars(self).update(state)
+        # no optimizer works on copies of the arrays; a copy of it puts its own there
+        self.companions = [(factor, Numbers(array.weight)) for factor, array in self.companions]
+        _TILES[id(self.contents)] = self
 
     def __repr__(self) -> str:
         rows, cols = self.shape
         return f"Tile({rows} x {cols}, {describe(self.device)}, {self.pulsing.fidelity})"
 
+    def renumber(self, array: int) -> None:
+        """Take the elements and random numbers of an array; the weights are to be loaded anew."""
+        self.key = Key(self.key.seed, array)
+        self.elements = draw(self.device, self.shape, self.key)
+        self.cells = Cells.of(self.elements, self.key, self.backend)
+        self.contents.renew(self.cells)
+
     def sibling(
         self, role: int, weight: Tensor | None = None, memory: Mapping[str, Any] | None = None
     ) -> Tile:
-        """Another array of the same kind beside this one: same device, settings and seed, own elements.
+        """An auxiliary array of the same kind: same device, settings and seed, own elements.
 
         Args:
             role: 1 to 255, so that its elements and random numbers are its own.
@@ -81,16 +131,56 @@ class Tile(AbstractArray):
             other.hold(~self.memory["fixed"].isnan())
         return other
 
+    # --- weights, and the parameter that holds them -------------------------------------------------
+
+    @property
+    def owner(self) -> Tensor:
+        """The parameter or tensor that holds the weights."""
+        return self._watched.owner
+
+    @property
+    def weight(self) -> Tensor:
+        """Weights (rows, cols), sharing memory with the owner."""
+        return self._watched.view
+
+    @property
+    def held(self) -> Tensor:
+        """What the elements hold, (rows, cols): the weights, before write noise and reference."""
+        return self.contents.state.held(self.weight)
+
+    def part_of(self, owner: Tensor) -> Tensor:
+        """What this tile holds, (rows, cols), of a tensor shaped as its owner; a view."""
+        return self._watched.part_of(owner)
+
     def effective_weight(self) -> Tensor:
         """What a product sees: this tile's weights plus its companions' times their factors."""
         return weighted_sum(self.weight, self.companions)
 
-    def _refresh(self) -> None:
-        pair = self.device.pair
-        if pair is not None and self.hidden is not None and self.count("updates") % pair.refresh_every == 0:
-            refresh(self, self.hidden)
+    def sync(self) -> None:
+        """Have the elements hold weights that were written since the last primitive.
 
-    # --- primitives that change weights ------------------------------------------------------------
+        Weights beyond an element's own bound are set to that bound.
+
+        Raises:
+            InputError: when they are outside the device's range; nothing is changed then.
+        """
+        if self._watched.synced == self._watched.signature():
+            return
+        self.contents.load_written()
+        warn_of_copies(self.companions)
+
+    # --- events -------------------------------------------------------------------------------------
+
+    @property
+    def events(self) -> Tensor:
+        """Counts of `EVENTS`, int64 (len(EVENTS),); checkpoints hold this tensor."""
+        return self.counters.events
+
+    def count(self, name: str) -> int:
+        """How often an event of `EVENTS` has happened."""
+        return int(self.counters.counter(name))
+
+    # --- primitives that change weights -------------------------------------------------------------
 
     def pulse(
         self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None, counted: Tensor | None = None
@@ -109,43 +199,40 @@ class Tile(AbstractArray):
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
-        how = pulsing or self.pulsing
+        if known_to_be_none(counted):
+            return
         self.sync()
-        if self.hidden is None:
-            ops.pulsed_update_(self.weight, self.cells, x, d, lr, how, self.updates, self.pulses)
-            self.wrote()
-        else:
-            self.hidden.pulse(self, x, d, lr, how)
-        self.updates.add_(1 if counted is None else counted)
-        self._refresh()
+        self.contents.state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
+        self._finish_update(counted)
 
-    def pulse_counts(self, n: Tensor) -> None:
+    def pulse_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
 
-        Sent row by row, or column by column where that takes fewer slots: a line takes as many slots
-        as the largest count on it.
+        Sent line by line, see `Counters.add_lines`.
+
+        Args:
+            counted: as for `pulse`; false only where n is zero everywhere.
 
         Raises:
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
-        self._apply_counts(n)
-        size = n.abs()
-        slots = torch.minimum(size.amax(1).sum(), size.amax(0).sum())
-        self.count_events(slots=slots, line_toggles=slots + size.sum())
+        if known_to_be_none(counted):
+            return
+        self._apply_counts(n, counted)
+        self.counters.add_lines(n)
 
-    def _apply_counts(self, n: Tensor) -> None:
+    def _apply_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
-        if self.hidden is None:
-            ops.apply_counts_(
-                self.weight, self.cells, n, self.pulsing.fidelity, self.updates, self.pulses, self.most_pulses
-            )
-            self.wrote()
-        else:
-            self.hidden.apply_counts(self, n)
-        self.updates.add_(1)
-        self._refresh()
+        self.contents.state.apply_counts(self._watched.view, n, self.pulsing.fidelity, self.counters)
+        self._finish_update(counted)
+
+    def _finish_update(self, counted: Tensor | None = None) -> None:
+        self.counters.updates.add_(1 if counted is None else counted)
+        if isinstance(self.contents.state, PairState):
+            self.contents.state.refresh(self._watched.view, self.pulsing.fidelity, self.counters)
+        self.contents.mark_synced()
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
@@ -167,38 +254,32 @@ class Tile(AbstractArray):
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
         check_integer("rounds", rounds, 0)
-        self.check_held(target)
+        self.contents.check_held(target)
         self.sync()
-        program(self, self._free_only(target), rounds)
-        return target - self.weight
+        weight, goal = self.weight, self.contents.but_held(target)
+        self.contents.state.program(weight, goal, rounds, self.pulsing.fidelity, self.counters)
+        self.contents.mark_synced()
+        return target - weight
 
     def reset(self, value: float = 0.0) -> None:
         """Set every element to `value`, or to its nearest bound: one strong pulse, column by column.
 
-        Raises:
-            InputError: when the value is outside the device's range.
+        Raises InputError when the value is outside the device's range.
         """
-        self._check_weights(torch.tensor([value]))
-        self.sync()
-        one = torch.ones(self.shape, dtype=torch.int64)
-        up = one if self.device.pair is not None else (self.weight < value).long()
-        down = one if self.device.pair is not None else 1 - up
-        count_selected(self, torch.arange(self.weight.numel()) % self.shape[1], up.flatten(), down.flatten())
         goal = torch.full(self.shape, float(value))
-        goal = self.elements.clip(goal) if self.hidden is None else self.hidden.reach(self, goal)
-        self.weight.copy_(self._free_only(goal))
-        self.load_weights()
-
-    def _free_only(self, target: Tensor) -> Tensor:
-        """`target` (rows, cols), but of held weights the values that they have."""
-        fixed = self.memory.get("fixed")
-        return target if fixed is None else torch.where(fixed.isnan(), target, fixed)
+        self.contents.check_range(goal)
+        self.sync()
+        pair, up = self.device.pair is not None, self.weight < value  # of a pair both get a pulse
+        columns = torch.arange(goal.numel()) % self.shape[1]
+        self.counters.add_selected(columns, (up | pair).long().flatten(), (~up | pair).long().flatten())
+        self.weight.copy_(self.contents.but_held(self.contents.state.nearest(goal)))
+        self.contents.load_weights()
 
     def hold(self, mask: Tensor | None) -> None:
         """Hold single weights where they are: pulses on them are sent and counted, and do not move them.
 
         Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
-        Arrays whose weights products see beside these are held at the same places.
+        Auxiliary arrays that products see are held at the same places.
 
         Args:
             mask: bool (rows, cols), true for the weights to hold; None lets all go.
@@ -206,13 +287,9 @@ class Tile(AbstractArray):
         Raises:
             InputError: when the type or the shape does not match.
         """
-        if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != self.shape):
-            got = f"{tuple(mask.shape)} of {mask.dtype}"
-            raise InputError(f"mask is {got}, but a tile of {self.shape} needs one of bool in its shape")
+        self.contents.check_mask(mask)
         self.sync()
-        (self.hidden or self._hide()).hold(self, mask)
-        if not self.memory and self.device.memoryless:
-            self.hidden = None
+        self.contents.hold(mask)
         for _, other in self.companions:
             if isinstance(other, Tile):
                 other.hold(mask)
@@ -228,17 +305,18 @@ class Tile(AbstractArray):
         for _ in range(n):
             for counts in (one, -one):
                 self._apply_counts(counts)
-                self.count_events(slots=1, line_toggles=sum(self.shape))
+                self.counters.add(slots=1, line_toggles=sum(self.shape))
 
     def wait(self, steps: int = 1) -> None:
         """Let time pass, in steps of training: weights decay, diffuse and drift as `Retention` says.
 
-        Optimizers call it once a step for every array. Raises InputError when steps is not an integer >= 1.
+        Optimizers call it once a step for every array. Raises InputError unless steps is an integer >= 1.
         """
-        if self.device.retention is not None and self.hidden is not None:
-            steps = check_integer("steps", steps, 1)
+        if self.device.retention is not None:
+            check_integer("steps", steps, 1)
             self.sync()
-            self.hidden.wait(self, steps)
+            self.contents.with_planes().wait(self.weight, steps)
+            self.contents.mark_synced()
 
     def calibrate(self, n: int, *, reads: int = 1) -> None:
         """Zero-shift, then take the weights as they are read as reference: what is seen starts at 0 there.
@@ -250,36 +328,17 @@ class Tile(AbstractArray):
             n: pairs of one pulse up and one down.
             reads: reads of every column, through the periphery, that are averaged (>= 1).
 
-        Raises:
-            InputError: when an argument is wrong, or the device is one-sided.
+        Raises InputError when an argument is wrong, or the device is one-sided.
         """
         check_integer("reads", reads, 1)
         if self.device.pair is not None:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
         self.sync()
         self.zero_shift(n)
-        read = self.read(range(self.shape[1]), reads)
-        (self.hidden or self._hide()).subtract(self, read)
-
-    def count_products(self, forward: int = 0, backward: int = 0) -> None:
-        """Count products that a layer computed in another way, such as a whole convolution."""
-        rows, cols = self.shape
-        self.count_events(
-            forward_vectors=forward,
-            backward_vectors=backward,
-            dac=forward * cols + backward * rows,
-            adc=forward * rows + backward * cols,
-        )
-
-    def count_reads(self, columns: int, verify: bool = False) -> None:
-        """Count columns that were read, each driven by all lines; `verify`: by write-verify."""
-        rows, cols = self.shape
-        self.count_events(
-            read_columns=columns,
-            verify_columns=columns if verify else 0,
-            dac=columns * cols,
-            adc=columns * rows,
-        )
+        state = self.contents.with_planes()
+        assert isinstance(state, MemoryState)
+        state.calibrate(self.weight, self.read(range(self.shape[1]), reads))
+        self.contents.mark_synced()
 
     # --- what a digital unit beside the tile does ---------------------------------------------------
 
@@ -291,59 +350,36 @@ class Tile(AbstractArray):
     def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
         """d^T x, (rows, cols) float32, added up in the order of the samples.
 
-        Args:
-            x: (samples, cols); d: (samples, rows).
-
-        Raises:
-            InputError: when a value is not finite.
+        x is (samples, cols), d (samples, rows). Raises InputError when a value is not finite.
         """
         return ops.digital_gradient(x, d, self.cells.backend)
 
-    def random_words(self, purpose: int) -> Tensor:
-        """A uniform 32-bit word for each cell, int64 (rows, cols), that belongs to the tile's next update."""
-        return ops.random_words(self.cells, self.updates, purpose)
+    def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
+        """Uniform 32-bit words of the tile's next update, int64 (rows, cols), see `ops.random_words`."""
+        return ops.random_words(self.cells, self.counters.updates, purpose, marked)
 
-    # --- primitives that read ----------------------------------------------------------------------
-
-    def _check_vectors(self, name: str, vectors: Tensor, lines: int) -> None:
-        """Raise InputError, naming the shapes, unless `vectors` is (samples, lines)."""
-        if vectors.dim() != 2 or vectors.shape[1] != lines:
-            got, size = tuple(vectors.shape), " x ".join(map(str, self.shape))
-            raise InputError(f"{name} is {got}, but a tile of {size} needs {name} of (samples, {lines})")
+    # --- primitives that read -----------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
         """Analog product of vectors with the weights, x W^T: (samples, cols) -> (samples, rows)."""
-        self._check_vectors("x", x, self.shape[1])
-        return self._product(x, self.effective_weight().t(), "forward", Purpose.READ_FORWARD)
+        return product(x, self.effective_weight().t(), "forward", self.periphery, self.cells, self.counters)
 
     def backward(self, d: Tensor) -> Tensor:
         """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
-        self._check_vectors("d", d, self.shape[0])
-        return self._product(d, self.effective_weight(), "backward", Purpose.READ_BACKWARD)
+        return product(d, self.effective_weight(), "backward", self.periphery, self.cells, self.counters)
 
-    def _product(self, vectors: Tensor, matrix: Tensor, direction: str, purpose: int) -> Tensor:
-        """`vectors` @ `matrix` through the periphery, counted; numbers of vectors address the noise."""
-        if self.periphery.perfect:
-            out = vectors @ matrix
-        else:
-            first = self.counter(f"{direction}_vectors")
-            out, again = ops.analog_product(
-                vectors, matrix, self.periphery, purpose, self.key, first, self.cells.backend
-            )
-            if self.periphery.bound_management != "none":
-                inputs, outputs = matrix.shape
-                self.count_events(driven_again=again, dac=again * inputs, adc=again * outputs)
-        self.count_products(**{direction: len(vectors)})
-        return out
-
-    def read(self, columns: Sequence[int], repeats: int = 1) -> Tensor:
+    def read(
+        self, columns: slice | Tensor | Sequence[int], repeats: int = 1, counted: Tensor | None = None
+    ) -> Tensor:
         """Read whole columns through the periphery, without noise or bound management.
 
         Each column is a product with a one-hot vector; `repeats` reads are averaged.
 
         Args:
-            columns: k column numbers.
+            columns: k columns: a slice, or their numbers.
             repeats: reads of each column (>= 1).
+            counted: how many of the columns are read, 0-d: the first ones, and the values of the others mean
+                nothing; with one repeat. None for all.
 
         Returns:
             (rows, k).
@@ -351,25 +387,14 @@ class Tile(AbstractArray):
         Raises:
             InputError: when a column does not exist or `repeats` is not an integer >= 1.
         """
-        rows, cols = self.shape
-        check_integer("repeats", repeats, 1)
-        for column in columns:
-            if not is_integer(column) or not 0 <= column < cols:
-                raise InputError(
-                    f"column {shown(column)} does not exist: this tile has columns 0 to {cols - 1}"
-                )
-        # reads of write-verify are exact: they take no random numbers
-        k, first = len(columns) * repeats, None
-        if not self.periphery.perfect:
-            first = self.counter("read_columns") - self.counter("verify_columns")
-        self.count_reads(k)
-        # a single column is the common case, and a slice takes a tenth of a gather's time
-        picked = self.weight[:, columns[0]].clone().unsqueeze(1) if k == 1 else self.weight[:, list(columns)]
-        if first is None:
-            return picked
-        one = torch.eye(len(columns)) if repeats == 1 else torch.eye(len(columns)).repeat(repeats, 1)
-        plain = self.periphery.unmanaged
-        out, _ = ops.analog_product(
-            one, picked.t(), plain, Purpose.READ_COLUMNS, self.key, first, self.cells.backend
-        )
-        return out.t() if repeats == 1 else out.view(repeats, len(columns), rows).mean(0).t()
+        return read_columns(self.weight, columns, repeats, counted, self.periphery, self.cells, self.counters)
+
+
+#: the tile of contents, by their id; a tile keeps its contents alive
+_TILES: weakref.WeakValueDictionary[int, Tile] = weakref.WeakValueDictionary()
+
+
+def tiles_of(parameter: Tensor) -> list[Tile]:
+    """The tiles that hold a parameter, in order; empty for a digital parameter."""
+    holders = contents_of(parameter)
+    return [_TILES[id(contents)] for contents in holders] if holders else []

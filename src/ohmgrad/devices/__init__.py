@@ -1,5 +1,6 @@
 """The physics of one resistive element; knows no networks."""
 
+from .describe import describe
 from .device import Device
 from .elements import PLANES, Elements, draw
 from .families import (
@@ -44,6 +45,7 @@ __all__ = [
     "Spread",
     "Stuck",
     "Table",
+    "describe",
     "draw",
     "tabulate",
 ]

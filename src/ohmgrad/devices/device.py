@@ -16,9 +16,9 @@ from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
 from .measured import MeanSteps, Measured
 from .memory import Retention, Stuck
-from .pairs import OneSided, Reference, check_companions
-from .response import AbstractResponse
-from .symmetric_point import driven_to, sampled
+from .pairs import OneSided, Reference
+from .response import AbstractResponse, sampled
+from .symmetric_point import driven_to
 from .variability import Noise, Spread
 
 __all__ = ["Device"]
@@ -83,13 +83,37 @@ class Device:
             needed = name in ("spread", "noise")
             if not isinstance(part, kind) and (needed or part is not None):
                 raise InputError(f"{name} is {shown(part)}, but must be a {kind.__name__}")
-        check_companions(self)
+        self._check_companions()
         if self.spread.symmetric_point is not None:
             self._check_symmetric_point()
         if isinstance(self.response, Measured):
             self._check_measured(self.response)
         elif not isinstance(self.response, MeanSteps):  # measured steps are as long as they are
             self._check_steps()
+
+    def _check_companions(self) -> None:
+        """Raise InputError unless what a device does besides answering pulses fits its response."""
+        low, high = self.response.w_min, self.response.w_max
+        check_number("write_noise", self.write_noise, low=0)
+        if self.pair is not None:
+            if low != -high:
+                raise InputError(
+                    f"the range of a one-sided pair is [{low:g}, {high:g}], but w_min = -w_max is needed: "
+                    "g+ - g- reaches w_max in both directions, and w_min is not used"
+                )
+            if self.reference is not None:
+                raise InputError(
+                    "both pair and reference are set, but a one-sided pair is a difference already: leave "
+                    "the reference out"
+                )
+            low = 0.0
+        for name, value in (
+            ("weight of stuck elements", self.stuck and self.stuck.at),
+            ("rest", self.retention and self.retention.rest),
+            ("reference at", self.reference and self.reference.at),
+        ):
+            if isinstance(value, (int, float)):
+                check_number(name, value, low=low, high=high)
 
     def _check_steps(self) -> None:
         """Both directions have a step at w = 0, and the bounds are at least two of them away."""

@@ -14,8 +14,8 @@ from ..rng import Key, Purpose, gaussians, words
 from .device import Device
 from .families import AffineResponse
 from .measured import Measured
-from .response import AbstractResponse
-from .symmetric_point import affine_symmetric_point, driven_to, root, sampled
+from .response import AbstractResponse, sampled
+from .symmetric_point import affine_symmetric_point, driven_to, root
 from .table import Table, tabulate
 
 __all__ = ["NEAREST", "PLANES", "Elements", "check_shape", "draw"]

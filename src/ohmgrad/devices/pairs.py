@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..errors import InputError, check_integer, check_number, python_numbers, shown
 
-if TYPE_CHECKING:
-    from .device import Device
-
-__all__ = ["OneSided", "Reference", "check_companions"]
+__all__ = ["OneSided", "Reference"]
 
 SYMMETRIC_POINT = "symmetric_point"
 
@@ -77,28 +73,3 @@ class Reference:
         else:
             check_number("reference at", self.at)
         check_number("std of the reference", self.std, low=0)
-
-
-def check_companions(device: Device) -> None:
-    """Raise InputError unless what a device does besides answering pulses fits its response."""
-    low, high = device.response.w_min, device.response.w_max
-    check_number("write_noise", device.write_noise, low=0)
-    if device.pair is not None:
-        if low != -high:
-            raise InputError(
-                f"the range of a one-sided pair is [{low:g}, {high:g}], but w_min = -w_max is needed: "
-                "g+ - g- reaches w_max in both directions, and w_min is not used"
-            )
-        if device.reference is not None:
-            raise InputError(
-                "both pair and reference are set, but a one-sided pair is a difference already: leave the "
-                "reference out"
-            )
-        low = 0.0
-    for name, value in (
-        ("weight of stuck elements", device.stuck and device.stuck.at),
-        ("rest", device.retention and device.retention.rest),
-        ("reference at", device.reference and device.reference.at),
-    ):
-        if isinstance(value, (int, float)):
-            check_number(name, value, low=low, high=high)

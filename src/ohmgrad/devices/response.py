@@ -17,9 +17,12 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, check_number, shown
-from .symmetric_point import driven_to, root, sampled
+from .symmetric_point import driven_to, root, with_zero
 
-__all__ = ["AbstractResponse", "check_range"]
+__all__ = ["AbstractResponse", "check_range", "sampled"]
+
+#: intervals of a grid on each side of w = 0, on which a smooth response is looked at
+_INTERVALS = 1024
 
 
 class AbstractResponse(abc.ABC):
@@ -62,6 +65,18 @@ class AbstractResponse(abc.ABC):
         if not 0 < float(t) < 1:
             return float(w[i + t.long()])
         return float(root(self.q_plus, self.q_minus, w[i], w[i + 1]))
+
+
+def sampled(response: AbstractResponse) -> tuple[Tensor, Tensor, Tensor]:
+    """A response on a grid that has w = 0, and the kinks of a piecewise one: w, q+ and q-, float64 (n,)."""
+    own = int(getattr(response, "intervals", 1))
+    parts = (
+        (response.w_min, response.w_max, own),
+        (response.w_min, 0, _INTERVALS),
+        (0, response.w_max, _INTERVALS),
+    )
+    w = with_zero(torch.cat([torch.linspace(a, b, n + 1, dtype=torch.float64) for a, b, n in parts]))
+    return w, response.q_plus(w).double(), response.q_minus(w).double()
 
 
 def check_range(w_min: float, w_max: float) -> None:

@@ -16,18 +16,11 @@ leaves it. Steps that vanish in both directions hold it, too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .response import AbstractResponse
-
-__all__ = ["affine_symmetric_point", "driven_to", "root", "sampled", "with_zero"]
-
-#: intervals of a grid on each side of w = 0, on which a smooth response is looked at
-_INTERVALS = 1024
+__all__ = ["affine_symmetric_point", "driven_to", "root", "with_zero"]
 
 Steps = Callable[[Tensor], Tensor]
 
@@ -59,18 +52,6 @@ def with_zero(w: Tensor) -> Tensor:
     """Weights in order, each once, float64, with w = 0 among them and none that is 0 but for rounding."""
     w = torch.where(w.abs() < 1e-12 * w.abs().max(), 0.0, w)
     return torch.cat([w, w.new_zeros(1)]).unique()
-
-
-def sampled(response: AbstractResponse) -> tuple[Tensor, Tensor, Tensor]:
-    """A response on a grid that has w = 0, and the kinks of a piecewise one: w, q+ and q-, float64 (n,)."""
-    own = int(getattr(response, "intervals", 1))
-    parts = (
-        (response.w_min, response.w_max, own),
-        (response.w_min, 0, _INTERVALS),
-        (0, response.w_max, _INTERVALS),
-    )
-    w = with_zero(torch.cat([torch.linspace(a, b, n + 1, dtype=torch.float64) for a, b, n in parts]))
-    return w, response.q_plus(w).double(), response.q_minus(w).double()
 
 
 def driven_to(w: Tensor, up: Tensor, down: Tensor, gain: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,14 +28,14 @@ class Gradients:
     """
 
     def __init__(self, objective: Objective, runs: Runs, batch: int | None) -> None:
-        from . import kernels
+        from . import compiled
 
-        self._objective, self._kernels, self._runs, self._batch = objective, kernels, len(runs), batch
+        self._objective, self._compiled, self._runs, self._batch = objective, compiled, len(runs), batch
         self._lines = None if objective.lines is None else objective.lines.double().contiguous()
         m, n = objective.samples, objective.n
         size = m if batch is None else batch
         self._scale = m / size
-        laws = {"gaussian": kernels.GAUSSIAN, "two-point": kernels.TWO_POINT}
+        laws = {"gaussian": compiled.GAUSSIAN, "two-point": compiled.TWO_POINT}
         rows: dict[tuple[int, int], int] = {}
         pairs = [
             (seed, laws[getattr(noise, "law", "gaussian")])
@@ -61,7 +61,7 @@ class Gradients:
         f = self._objective
         if isinstance(f, Quadratic):
             gradient, loss = self._mean, self._loss
-            self._kernels.quadratic(
+            self._compiled.quadratic(
                 w.contiguous().numpy(), self._hessian, self._solution, gradient.numpy(), loss.numpy()
             )
             return loss if want_loss else None, gradient
@@ -78,17 +78,17 @@ class Gradients:
         """The gradient of this step, with its noise: a tensor (R, n), in the memory of `mean`, or samples."""
         if self._lines is None:
             if self._noisy:
-                self._kernels.draw_noise(self._z, self._law, self._seed, self._number, step)
-                self._kernels.add_noise(mean.numpy(), self._z[:, 0], self._row, self._sigma)
+                self._compiled.draw_noise(self._z, self._law, self._seed, self._number, step)
+                self._compiled.add_noise(mean.numpy(), self._z[:, 0], self._row, self._sigma)
             return mean
         errors, lines = self._errors(w), self._lines
         if self._noisy and self._of_weights:
             zero = np.zeros((len(self._seed), 1), np.int64)
-            self._kernels.draw_noise(self._z, self._law, self._seed, zero, step)
+            self._compiled.draw_noise(self._z, self._law, self._seed, zero, step)
             z = torch.from_numpy(self._z[self._row, 0, : len(lines)]).double()
             errors += torch.from_numpy(self._sigma).unsqueeze(1) * lines.square().sum(1).sqrt() * z
         if self._batch is not None:
-            self._kernels.draw_batch(self._number, len(lines), self._seed, step)
+            self._compiled.draw_batch(self._number, len(lines), self._seed, step)
             drawn = torch.from_numpy(self._number[self._row])
             errors, lines = self._scale * errors.gather(1, drawn), lines[drawn]
         if self._noisy and not self._of_weights:
@@ -100,7 +100,7 @@ class Gradients:
         assert lines is not None
         if isinstance(f, Quadratic):
             errors = torch.empty(len(w), len(lines), dtype=torch.float64)
-            self._kernels.errors(w.contiguous().numpy(), self._solution, lines.numpy(), errors.numpy())
+            self._compiled.errors(w.contiguous().numpy(), self._solution, lines.numpy(), errors.numpy())
             return errors
         errors = f.errors(w).detach().double().clone()
         if errors.shape != (len(w), len(lines)):
@@ -114,10 +114,10 @@ class Gradients:
         """Noise on every entry of every term makes each a vector of its own, on lines with error 1."""
         terms = errors.unsqueeze(2) * lines
         runs, size, n = terms.shape
-        self._kernels.draw_noise(self._z, self._law, self._seed, self._number, step)
+        self._compiled.draw_noise(self._z, self._law, self._seed, self._number, step)
         row = (self._row[:, None] * size + np.arange(size)).ravel()
         sigma = np.repeat(self._sigma / math.sqrt(size), size)
-        self._kernels.add_noise(
+        self._compiled.add_noise(
             terms.view(runs * size, n).numpy(), self._z.reshape(-1, self._z.shape[2]), row, sigma
         )
         return Samples(terms, torch.ones(runs, size, dtype=torch.float64))

@@ -139,14 +139,14 @@ class Meter:
 
     def add(self, k: int, w: Tensor, loss: Tensor | None, gradient: Tensor) -> None:
         """Iterate k: weights (T, n), loss (T,) where wanted, mean gradient (T, n)."""
-        from . import kernels
+        from . import compiled
 
-        kernels.squares(gradient.numpy(), self._now)
+        compiled.squares(gradient.numpy(), self._now)
         square = torch.from_numpy(self._now)
         if k < self.steps:
             self._sum += square
             for array, below, above, total, peak in self._arrays.values():
-                kernels.measure(array.w.numpy(), below, above, total, peak)
+                compiled.measure(array.w.numpy(), below, above, total, peak)
         if loss is None:
             return
         if k in self._at:

@@ -44,8 +44,8 @@ def summed(gradient: Tensor | Samples) -> Tensor:
     """The gradient of a step as one tensor, float64 (R, n): the sum of its samples, if it has any."""
     if isinstance(gradient, Tensor):
         return gradient
-    from . import kernels
+    from . import compiled
 
     out = torch.empty(len(gradient.errors), gradient.lines.shape[-1], dtype=torch.float64)
-    kernels.sum_samples(gradient.stacked.numpy(), gradient.errors.numpy(), out.numpy())
+    compiled.sum_samples(gradient.stacked.numpy(), gradient.errors.numpy(), out.numpy())
     return out

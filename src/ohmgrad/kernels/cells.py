@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
-from ..devices import Elements
+import torch
+from torch import Tensor
+
+from ..devices import Device, Elements, draw
+from ..devices.elements import PLANES
 from ..errors import InputError, check_choice
 from ..rng import Key
 
@@ -19,7 +24,7 @@ BACKENDS = ("auto", "reference", "numba")
 class Cells:
     """The elements of T independent arrays of one shape, (rows, cols); a tile has one array.
 
-    Use `Cells.of`, which checks the back end.
+    Use `Cells.of` or `Cells.draw`, which check the back end.
     """
 
     #: of each array
@@ -30,6 +35,8 @@ class Cells:
     backend: str
     #: what a back end makes of them, by its name; never copied
     packed: dict[str, Any] = field(default_factory=dict, repr=False)
+    #: back end that was asked for: of several arrays each may be served by another
+    asked: str = "auto"
 
     @staticmethod
     def of(
@@ -56,10 +63,26 @@ class Cells:
                 "backend 'reference'"
             )
         served = "reference" if callables or backend == "reference" else "numba"
-        return Cells(tuple(elements), tuple(keys), served)  # pyright: ignore[reportArgumentType]
+        return Cells(tuple(elements), tuple(keys), served, asked=backend)  # pyright: ignore[reportArgumentType]
+
+    @staticmethod
+    def draw(
+        devices: Sequence[Device], shape: tuple[int, int], keys: Sequence[Key], backend: str = "auto"
+    ) -> Cells:
+        """The cells of one array (rows, cols) of each device; equal devices without spread share elements."""
+        alike: dict[Device, Elements] = {}
+        drawn = []
+        for device, key in zip(devices, keys, strict=True):
+            elements = alike.get(device)
+            if elements is None:
+                elements = draw(device, shape, key)
+                if elements.up.numel() == 1:  # not so of several measured devices, even without spread
+                    alike[device] = elements
+            drawn.append(elements)
+        return Cells.of(drawn, keys, backend)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "packed": {}}
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"packed": {}}
 
     def __len__(self) -> int:
         """Number of arrays T."""
@@ -72,4 +95,70 @@ class Cells:
 
     def array(self, t: int) -> Cells:
         """One of the arrays."""
-        return self if len(self) == 1 else Cells((self.elements[t],), (self.keys[t],), self.backend)
+        return self if len(self) == 1 else self._arrays[t]
+
+    # --- all arrays at once ------------------------------------------------------------------------
+
+    @cached_property
+    def affine(self) -> bool:
+        """Whether the responses of all arrays are affine."""
+        return all(e.form == "affine" for e in self.elements)
+
+    @cached_property
+    def planes(self) -> Tensor:
+        """`up`, `down`, `lower` and `upper` of all arrays, float32 (4, T, rows, cols); (4, T, 1, 1) when the
+        elements of every array are alike.
+        """
+        shape = self.shape if any(e.up.numel() > 1 for e in self.elements) else (1, 1)
+        distinct = {id(e): e for e in self.elements}  # arrays may share elements
+        number = {key: i for i, key in enumerate(distinct)}
+        planes = [[getattr(e, name).expand(shape) for e in distinct.values()] for name in PLANES[:4]]
+        stacked = torch.stack([torch.stack(plane) for plane in planes])
+        return stacked[:, torch.tensor([number[id(e)] for e in self.elements])]
+
+    @cached_property
+    def dw_min(self) -> Tensor:
+        """Granularity of each array, float64 (T,)."""
+        return torch.tensor([e.dw_min for e in self.elements], dtype=torch.float64)
+
+    def clip(self, w: Tensor) -> Tensor:
+        """`w` (T, rows, cols) kept inside each element's bounds."""
+        return torch.minimum(torch.maximum(w, self.planes[2].to(w)), self.planes[3].to(w))
+
+    def q_plus(self, w: Tensor) -> Tensor:
+        """q+ of every element at `w` (T, rows, cols), in units of its array's dw_min; float64."""
+        return self._of_groups(lambda elements, t: elements.q_plus(w[t]))
+
+    def q_minus(self, w: Tensor) -> Tensor:
+        """q- of every element at `w` (T, rows, cols), in units of its array's dw_min; float64."""
+        return self._of_groups(lambda elements, t: elements.q_minus(w[t]))
+
+    def symmetric_point(self) -> Tensor:
+        """Symmetric point of every element, float64 (T, rows, cols)."""
+        return self._of_groups(lambda elements, _: elements.symmetric_point())
+
+    @cached_property
+    def _arrays(self) -> tuple[Cells, ...]:
+        return tuple(Cells.of(e, key, self.asked) for e, key in zip(self.elements, self.keys, strict=True))
+
+    @cached_property
+    def _groups(self) -> list[tuple[Tensor, Elements]]:
+        """Arrays of one response: their numbers, and their elements with planes of (k, rows, cols)."""
+        groups: dict[Any, list[int]] = {}
+        for t, e in enumerate(self.elements):
+            groups.setdefault((e.response, e.dw_min, e.up.shape), []).append(t)
+        found = []
+        for numbers in groups.values():
+            elements = [self.elements[t] for t in numbers]
+            one = elements[0]
+            if any(e is not one for e in elements):
+                planes = {name: torch.stack([getattr(e, name) for e in elements]) for name in PLANES}
+                one = replace(one, packed={}, **planes)
+            found.append((torch.tensor(numbers), one))
+        return found
+
+    def _of_groups(self, function: Callable[[Elements, Tensor], Tensor]) -> Tensor:
+        out = torch.empty(len(self), *self.shape, dtype=torch.float64)
+        for numbers, elements in self._groups:
+            out[numbers] = function(elements, numbers).double().expand(len(numbers), *self.shape)
+        return out

@@ -6,6 +6,10 @@ files hold the operations that `OPERATIONS` names. What no back end serves raise
 Operations change weights in place. Counters are int64 tensors on the weights' device: `step` (0-d) addresses
 the random numbers of an update, and `events` (4,) gets pulses up, pulses down, line toggles and slots added.
 No operation returns their values.
+
+Operations that change weights take a stack, too: T independent arrays of one shape, each with its own
+elements, key and learning rate, that share `step`. Tensors then have a leading axis of arrays, and an array
+is to the bit what the operation does to it alone. A back end without stacks gets the arrays one by one.
 """
 
 from __future__ import annotations
@@ -20,10 +24,11 @@ from torch import Tensor
 
 from ..rng import Key
 from .cells import Cells
-from .checks import check_counts, check_factors, plain, raise_not_finite
+from .checks import check_counts, check_factors, plain, raise_not_finite, raise_too_many
 from .counts import Counts, Pulses, listed
 from .periphery import Periphery
 from .pulsing import Pulsing
+from .stacks import check_pulsed, check_stack, check_stack_counts, raise_not_finite_in_stack
 
 __all__ = [
     "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "count_pulses", "digital_gradient",
@@ -42,25 +47,40 @@ OPERATIONS = {
     "analog_product": "products",
     "digital_gradient": "digital",
 }
+#: operations on stacks of affine elements that a back end has, in its file `stack`
+STACKED = {"numba": ("pulsed_update_", "apply_counts_", "apply_mean_"), "reference": ()}
 
 
 @cache
-def _function(backend: str, operation: str) -> Callable[..., Any]:
+def _function(backend: str, operation: str, file: str = "") -> Callable[..., Any]:
     """An operation of a back end, imported when first asked for: numba takes half a second."""
     package = {"numba": "cpu"}.get(backend, backend)
-    file = import_module(f".{package}.{OPERATIONS[operation]}", __package__)
-    return getattr(file, operation)
+    return getattr(import_module(f".{package}.{file or OPERATIONS[operation]}", __package__), operation)
 
 
-def _on_whole(operation: str, w: Tensor, cells: Cells, *rest: Any) -> None:
-    """Call an operation on weights, or on a copy of a strided block of a wider matrix."""
-    function = _function(cells.backend, operation)
+def _on_whole(function: Callable[..., None], w: Tensor, cells: Cells, *rest: Any) -> None:
+    """Call an operation of a back end on weights, or on a copy of a strided block of a wider matrix."""
     if w.is_contiguous():
         function(w, cells, *rest)
         return
     block = w.contiguous()  # kernels run on whole matrices: a copy costs less than an update
     function(block, cells, *rest)
     w.data.copy_(block)  # .data, as kernels do not count as writing to torch's version counters
+
+
+def _stacked(operation: str, cells: Cells) -> Callable[..., None] | None:
+    """What serves all arrays of a stack at once, or None."""
+    serves = cells.affine and operation in STACKED[cells.backend]
+    return _function(cells.backend, operation, "stack") if serves else None
+
+
+def _one_by_one(
+    operation: Callable[..., None], w: Tensor, cells: Cells, of_arrays: dict[str, Any], **of_all: Any
+) -> None:
+    """Call an operation for every array of a stack, with its part of arguments (1 or T, ...)."""
+    for t in range(len(cells)):
+        own = {name: part[t if len(part) > 1 else 0] for name, part in of_arrays.items() if part is not None}
+        operation(w[t], cells.array(t), **own, **of_all)
 
 
 def draw_trains(
@@ -80,7 +100,7 @@ def pulsed_update_(
     cells: Cells,
     x: Tensor,
     d: Tensor,
-    lr: float,
+    lr: float | Tensor,
     pulsing: Pulsing,
     step: Tensor,
     events: Tensor,
@@ -91,15 +111,20 @@ def pulsed_update_(
     See `ohmgrad.kernels.reference` for the equations.
 
     Args:
-        w: weights (rows, cols), float32.
-        x: (samples, cols); d: (samples, rows).
-        lr: learning rate, negative to descend.
-        touched: bool (rows, cols), where elements that get a pulse are marked with True; at fidelity "mean",
-            where there are no pulses, those for which a sample asks for a change.
+        w: weights (rows, cols), float32; of a stack (T, rows, cols).
+        x: (samples, cols); d: (samples, rows). Of a stack (1 or T, samples, cols) and (T, samples, rows).
+        lr: learning rate, negative to descend; of a stack also float64 (T,).
+        events: int64 (4,); of a stack (T, 4).
+        touched: bool, of the shape of `w`, where elements that get a pulse are marked with True; at fidelity
+            "mean", where there are no pulses, those for which a sample asks for a change.
 
     Raises:
         InputError: when shapes do not match or a value is not finite; `w` is then unchanged.
     """
+    if w.dim() == 3:
+        _update_stack(w, cells, x, d, lr, pulsing, step, events, touched)
+        return
+    assert not isinstance(lr, Tensor)
     x, d = check_factors(cells, x, d, lr)
     if len(x) == 0 or lr == 0:
         return
@@ -109,18 +134,51 @@ def pulsed_update_(
             up, down = _asked_for(x, d, lr)
             touched |= up | down
         return
-    _on_whole("pulsed_update_", w, cells, x, d, lr, pulsing, step, events, touched)
+    function = _function(cells.backend, "pulsed_update_")
+    _on_whole(function, w, cells, x, d, lr, pulsing, step, events, touched)
 
 
-def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float) -> None:
+def _update_stack(
+    w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float | Tensor, pulsing: Pulsing, step: Tensor,
+    events: Tensor, touched: Tensor | None,
+) -> None:  # fmt: skip
+    """`pulsed_update_` of a stack."""
+    if pulsing.fidelity == "mean" and touched is None:
+        apply_mean_(w, cells, x, d, lr)
+        return
+    x, d, rates = check_stack(w, cells, x, d, lr)
+    check_pulsed(w)
+    function = None if touched is not None else _stacked("pulsed_update_", cells)
+    if function is not None:
+        _on_whole(function, w, cells, x, d, rates, pulsing, step, events)
+        return
+    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        raise_not_finite_in_stack(x, d)
+    own = {"x": x, "d": d, "lr": rates.tolist(), "events": events, "touched": touched}
+    _one_by_one(pulsed_update_, w, cells, own, pulsing=pulsing, step=step)
+
+
+def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float | Tensor) -> None:
     """The discrete-time dynamics, sample by sample: w + dw F(w) - |dw| G(w), dw = lr d_b x_b^T, clipped.
 
-    Wu et al. 2024, eq. 3. Arguments and errors as for `pulsed_update_`.
+    Wu et al. 2024, eq. 3. Arguments and errors as for `pulsed_update_`; a stack may be of float64, too, which
+    then is the precision of the dynamics.
     """
+    if w.dim() == 3:
+        x, d, rates = check_stack(w, cells, x, d, lr)
+        if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+            raise_not_finite_in_stack(x, d)
+        if w.dtype == torch.float64:
+            function = _stacked("apply_mean_", cells) or _function("reference", "apply_mean_", "stack")
+            _on_whole(function, w, cells, x, d, rates)
+        else:
+            _one_by_one(apply_mean_, w, cells, {"x": x, "d": d, "lr": rates.tolist()})
+        return
+    assert not isinstance(lr, Tensor)
     x, d = check_factors(cells, x, d, lr)
     if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
         raise_not_finite(x, d)
-    _on_whole("apply_mean_", w, cells, x, d, lr)
+    _on_whole(_function(cells.backend, "apply_mean_"), w, cells, x, d, lr)
 
 
 def apply_counts_(
@@ -134,7 +192,7 @@ def apply_counts_(
 ) -> None:
     """Apply signed pulse counts (rows, cols), int64, to `w`; negative counts go down.
 
-    At fidelity "mean" n pulses are the wanted change n dw_min.
+    At fidelity "mean" n pulses are the wanted change n dw_min. Counts of a stack are (1 or T, rows, cols).
 
     Args:
         events: pulses up and down are added to its first two.
@@ -143,8 +201,34 @@ def apply_counts_(
     Raises:
         InputError: when the shape or the type of the counts does not match, or a count is too large.
     """
+    if w.dim() == 3:
+        _apply_to_stack(w, cells, counts, fidelity, step, events, most)
+        return
     check_counts(cells, counts)
-    _on_whole("apply_counts_", w, cells, counts, fidelity, step, events, most)
+    function = _function(cells.backend, "apply_counts_")
+    _on_whole(function, w, cells, counts, fidelity, step, events, most)
+
+
+def _apply_to_stack(
+    w: Tensor, cells: Cells, counts: Tensor, fidelity: str, step: Tensor, events: Tensor | None, most: int
+) -> None:
+    """`apply_counts_` of a stack."""
+    check_stack_counts(w, cells, counts)
+    low, high = (int(end) for end in counts.aminmax())
+    if low < -most or high > most:
+        raise_too_many(low, high, most)
+    function = _stacked("apply_counts_", cells)
+    if fidelity == "mean" and w.dtype == torch.float64:  # a sample for each row
+        rows = torch.eye(w.shape[1], dtype=w.dtype).expand(len(w), -1, -1)
+        apply_mean_(w, cells, counts, rows, cells.dw_min)
+    elif fidelity != "mean" and function is not None:
+        check_pulsed(w)
+        _on_whole(function, w, cells, counts, fidelity, step)
+    else:
+        _one_by_one(apply_counts_, w, cells, {"counts": counts}, fidelity=fidelity, step=step)
+    if events is not None:
+        events[:, 0] += counts.clamp(min=0).sum((1, 2))
+        events[:, 1] -= counts.clamp(max=0).sum((1, 2))
 
 
 def count_pulses(
@@ -183,9 +267,14 @@ def normals_(
     return out
 
 
-def random_words(cells: Cells, step: Tensor, purpose: int) -> Tensor:
-    """Uniform 32-bit words, one for each cell, int64 (rows, cols): those of `rng.words`."""
-    return _function(cells.backend, "random_words")(cells, step, purpose)
+def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None = None) -> Tensor:
+    """Uniform 32-bit words, one for each cell, int64 (rows, cols): those of `rng.words`, row by row.
+
+    Args:
+        marked: bool (rows, cols), the cells that have one, which are numbered as one row; 0 elsewhere. None
+            for all.
+    """
+    return _function(cells.backend, "random_words")(cells, step, purpose, marked)
 
 
 def analog_product(
@@ -216,10 +305,7 @@ def digital_gradient(x: Tensor, d: Tensor, backend: str) -> Tensor:
     Raises:
         InputError: when a value is not finite.
     """
-    x, d = plain(x), plain(d)
-    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-        raise_not_finite(x, d)
-    return _function(backend, "digital_gradient")(x, d)
+    return _function(backend, "digital_gradient")(plain(x), plain(d))
 
 
 @cache

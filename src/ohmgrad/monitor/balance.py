@@ -39,7 +39,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..devices import Elements
-from ..optim.base import Road
+from ..optim.base import TransferModel
 from .averages import Averages
 
 __all__ = ["Balance", "asymmetry", "balance", "planes", "ratio"]
@@ -80,18 +80,18 @@ def ratio(top: Tensor, f: Tensor) -> Tensor:
 
 
 def planes(
-    tile: Tile, road: Road | None, x: Tensor, d: Tensor, scratch: dict[str, Tensor]
+    tile: Tile, model: TransferModel | None, x: Tensor, d: Tensor, scratch: dict[str, Tensor]
 ) -> dict[str, Tensor]:
     """What one update adds to the averages, each (rows, cols), before it is made.
 
     Args:
         tile: the array of the weights.
-        road: how the gradient reaches it, or None.
+        model: how the gradient reaches it, or None.
         x: (samples, cols), d: (samples, rows): the factors.
         scratch: memory to use again, filled at the first call: fresh memory costs more than the products.
 
     Returns:
-        `mean` (g), `absolute` (Sigma); with a road `pull`, Sigma G(W) or |v| G(W); and `fast` (P).
+        `mean` (g), `absolute` (Sigma); with a model `pull`, Sigma G(W) or |v| G(W); and `fast` (P).
     """
 
     def room(name: str) -> Tensor:
@@ -101,10 +101,10 @@ def planes(
 
     absolute = torch.mm(d.abs().t(), x.abs(), out=room("absolute"))
     out = {"mean": torch.mm(d.t(), x, out=room("mean")), "absolute": absolute}
-    if road is not None:
-        if road.array is not tile:
-            out["fast"] = p = road.array.weight
-            absolute = mean_absolute(p, road.read_noise)
+    if model is not None:
+        if model.array is not tile:
+            out["fast"] = p = model.array.weight
+            absolute = mean_absolute(p, model.read_noise)
         out["pull"] = _asymmetric_part(tile.elements, tile.held, room("pull")).mul_(absolute)
     return out
 
@@ -120,12 +120,12 @@ def mean_absolute(p: Tensor, noise: float) -> Tensor:
     return noise * math.sqrt(2 / math.pi) * torch.exp(-t.square()) + p * torch.erf(t)
 
 
-def balance(tile: Tile, road: Road, averages: Averages, f: Tensor) -> Balance:
+def balance(tile: Tile, model: TransferModel, averages: Averages, f: Tensor) -> Balance:
     """Drift, signal and floor; see the module for the equations.
 
     Args:
         tile: the array of the weights.
-        road: how the gradient reaches it.
+        model: how the gradient reaches it.
         averages: of what `planes` gives.
         f: F at the present weights, (rows, cols).
 
@@ -134,14 +134,14 @@ def balance(tile: Tile, road: Road, averages: Averages, f: Tensor) -> Balance:
     """
     pull = averages.planes["pull"]
     rest = ratio(pull, f)
-    if road.array is tile:
+    if model.array is tile:
         signal = math.sqrt(max(averages.squared_mean(f), 0.0))
-        return Balance(road.rate * _norm(pull), road.rate * signal, _norm(rest) ** 2)
-    fast = road.array.elements
-    point = fast.clip(rest + road.array.memory.get("reference", 0.0))  # as the elements hold it
+        return Balance(model.rate * _norm(pull), model.rate * signal, _norm(rest) ** 2)
+    fast = model.array.elements
+    point = fast.clip(rest + model.array.memory.get("reference", 0.0))  # as the elements hold it
     held = averages.planes["absolute"] * ratio(*asymmetry(fast, point))
     signal = _norm(averages.planes["fast"] * f)
-    return Balance(road.transfer * _norm(pull), road.transfer * signal, _norm(held) ** 2)
+    return Balance(model.transfer * _norm(pull), model.transfer * signal, _norm(held) ** 2)
 
 
 def _norm(t: Tensor) -> float:

@@ -12,7 +12,7 @@ from ..crossbar import Tile
 from ..errors import InputError, check_integer
 from ..nn import analog_layers
 from ..optim import AnalogOptimizer
-from ..optim.base import Road
+from ..optim.base import TransferModel
 from .averages import Averages
 from .balance import asymmetry, balance, planes, ratio
 
@@ -64,9 +64,9 @@ class Monitor:
     - `saturation_max`, `saturation_rms`: of |w| relative to the element's bound ahead;
     - `asymmetry`: root mean square of G/F at the weights.
 
-    floor, drift and signal are NaN for an algorithm without a `road`. A look costs somewhat more than an
-    update: at `every` = 10 about a fifth of the step time of Analog SGD on a 784-256-128-10 network with
-    minibatches of 10. It takes four to five planes the size of the weights, and up to three more at work.
+    floor, drift and signal are NaN for an algorithm without a `transfer_model`. A look costs somewhat more
+    than an update: at `every` = 10 about a fifth of the step time of Analog SGD on a 784-256-128-10 network
+    with minibatches of 10. It takes four to five planes the size of the weights, and three more at work.
 
     Args:
         model: a converted model.
@@ -122,7 +122,7 @@ class Monitor:
                 "the optimizer trains no analog layer of this model: give the monitor the converted model "
                 "whose parameters the optimizer has"
             )
-        self._roads: dict[int, Road | None] = {}
+        self._models: dict[int, TransferModel | None] = {}
         self._hooks = [
             optimizer.register_update_hook(self._look),
             optimizer.register_step_post_hook(self._after_step),
@@ -180,8 +180,8 @@ class Monitor:
         watched = self._watched.get(id(tile))
         if watched is None or (self.step + 1) % self.every:
             return
-        road = self._roads[id(tile)] = self.optimizer.road(tile, group, state)
-        watched.averages.add(**planes(tile, road, x, d, watched.scratch))
+        model = self._models[id(tile)] = self.optimizer.transfer_model(tile, group, state)
+        watched.averages.add(**planes(tile, model, x, d, watched.scratch))
 
     @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
@@ -190,15 +190,15 @@ class Monitor:
         if rest or looks % max(self.memory // 10, 1):
             return
         for at, watched in self._watched.items():
-            if at in self._roads and watched.averages.count > 1:
-                self._add_row(watched, self._roads[at])
-        self._roads.clear()
+            if at in self._models and watched.averages.count > 1:
+                self._add_row(watched, self._models[at])
+        self._models.clear()
 
-    def _add_row(self, watched: _Watched, road: Road | None) -> None:
+    def _add_row(self, watched: _Watched, model: TransferModel | None) -> None:
         name, tile, averages, _ = watched
         w, e = tile.held, tile.elements
         g, f = asymmetry(e, w)
-        drift, signal, floor = (math.nan,) * 3 if road is None else balance(tile, road, averages, f)
+        drift, signal, floor = (math.nan,) * 3 if model is None else balance(tile, model, averages, f)
         share = torch.maximum(w / e.upper, w / e.lower)  # of the bound ahead: lower < 0 < upper
         values = {
             "gradient_sq": averages.squared_mean(),

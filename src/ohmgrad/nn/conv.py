@@ -140,7 +140,7 @@ class _Convolving(AnalogLayer):
         """Count the products of a whole convolution with outputs y (N, out_channels, *places)."""
         number = y.shape[0] * y.shape[2:].numel()
         for tile in self.tiles:
-            tile.count_products(**{direction: number})
+            tile.counters.add_vectors(direction, number)
 
     @uncompiled
     def forward(self, x: Tensor) -> Tensor:

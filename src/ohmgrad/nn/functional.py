@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..crossbar import Tile, describe
-from ..crossbar.array import NUMBERS, free_array
+from ..crossbar import Tile
+from ..crossbar.contents import NUMBERS, free_array
 from ..crossbar.gradient import FactoredGradient
 from ..crossbar.gradient_parts import Part
-from ..devices import Device
+from ..devices import Device, describe
 from ..errors import InputError, check_integer
 from . import states
 from .blocks import Block, layout
@@ -304,21 +304,21 @@ class AnalogLayer(nn.Module):
             self._keep_contiguous()
         if self.tiles[0].owner is not weight:
             for tile in self.tiles:
-                tile.check_bindable(weight)
+                tile.contents.check_bindable(weight)
             self._bind()
         for tile in self.tiles:
             tile.sync()
         return self.tiles
 
     def renumber(self, arrays: Sequence[int]) -> None:
-        """Give every tile the elements of the array with the number given, see `AbstractArray.renumber`."""
+        """Give every tile the elements of the array with the number given, see `Tile.renumber`."""
         for tile, array in zip(self.tiles, arrays, strict=True):
             if tile.key.array != array:
                 tile.renumber(array)
 
     def _bind(self) -> None:
         for tile in self.tiles:
-            tile.bind(self.weight)
+            tile.contents.bind(self.weight)
 
     def _keep_contiguous(self) -> None:
         if not self.weight.is_contiguous():

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..crossbar.array import NUMBERS
+from ..crossbar.contents import NUMBERS
 from ..errors import InputError
 from .functional import AnalogLayer
 from .linear import AnalogLinear

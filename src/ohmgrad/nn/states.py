@@ -2,9 +2,9 @@
 
 Besides `weight`, `out_scale` and `bias` the state of a layer has tensors below `analog.`:
 
-    card               device, seed and arrays, see `crossbar_card`
+    card               device, seed and arrays, see `crossbar/card.py`
     events             counts of every tile, (tiles, len(EVENTS)), which address the random numbers
-    memory.<i>.<name>  what the elements of tile i hold beside the weights, see `crossbar_memory`
+    memory.<i>.<name>  what the elements of tile i hold beside the weights, see `crossbar/planes.py`
     beside.<i>         what products of tile i see beside W, of arrays that an optimizer keeps
 
 Files of Hugging Face's models have the digital weight as `weight`; theirs are `analog.weight` and
@@ -16,18 +16,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..crossbar import EVENTS
+from ..crossbar import EVENTS, Tile
 from ..crossbar.card import arrays_of, card, check_card
 from ..crossbar.effective_weight import Numbers, weighted_sum
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from .functional import AnalogLayer
 
 __all__ = ["BELOW", "Below", "Found", "found", "restore", "saved"]
 
@@ -35,7 +32,23 @@ __all__ = ["BELOW", "Below", "Found", "found", "restore", "saved"]
 BELOW = "analog."
 
 
-def saved(layer: AnalogLayer) -> dict[str, Tensor]:
+class Layer(Protocol):
+    """What is needed of an analog layer, see `functional.AnalogLayer`."""
+
+    weight: nn.Parameter
+    out_scale: nn.Parameter
+    tiles: list[Tile]
+    numbered_freely: bool
+
+    @property
+    def digital_shape(self) -> tuple[int, ...]: ...
+    def map_digital(self, weight: Tensor) -> tuple[Tensor, Tensor]: ...
+    def renumber(self, arrays: Sequence[int]) -> None: ...
+    def _bound_tiles(self) -> list[Tile]: ...
+    def _bind(self) -> None: ...
+
+
+def saved(layer: Layer) -> dict[str, Tensor]:
     """What a checkpoint holds of a layer below `analog.`."""
     state = {"card": card(layer.tiles), "events": torch.stack([tile.events for tile in layer.tiles])}
     for i, tile in enumerate(layer.tiles):
@@ -75,7 +88,7 @@ class Found:
     arrays: list[int] | None
 
 
-def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
+def found(layer: Layer, state: Mapping[str, Any], prefix: str) -> Found:
     """What `state` has of a layer under the name `prefix`, without changing anything.
 
     Raises:
@@ -119,9 +132,9 @@ def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
         with _numbered(layer, arrays):
             for tile, planes in zip(layer.tiles, memory, strict=True):
                 if events is None:
-                    tile.check_held(tile.part_of(weight))
+                    tile.contents.check_held(tile.part_of(weight))
                 else:
-                    tile.check_state(tile.part_of(weight), planes)
+                    tile.contents.check_state(tile.part_of(weight), planes)
     beside = {
         _tile_number(what, key, key[7:], number): plane
         for key, plane in own.items()
@@ -133,7 +146,7 @@ def found(layer: AnalogLayer, state: Mapping[str, Any], prefix: str) -> Found:
 
 
 @contextlib.contextmanager
-def _numbered(layer: AnalogLayer, arrays: Sequence[int] | None) -> Iterator[None]:
+def _numbered(layer: Layer, arrays: Sequence[int] | None) -> Iterator[None]:
     """The layer with the elements of other arrays, for a while."""
     before = [tile.key.array for tile in layer.tiles]
     try:
@@ -143,7 +156,7 @@ def _numbered(layer: AnalogLayer, arrays: Sequence[int] | None) -> Iterator[None
         layer.renumber(before)
 
 
-def restore(layer: AnalogLayer, state: Found) -> None:
+def restore(layer: Layer, state: Found) -> None:
     """Have the tiles take over what `found` gave, where the layer has its weights already."""
     if state.arrays is not None:
         layer.renumber(state.arrays)
@@ -158,13 +171,13 @@ def restore(layer: AnalogLayer, state: Found) -> None:
     each = list(zip(layer.tiles, state.memory, strict=True))
     # tiles with a memory come last: they note that the weights, as all tiles left them, go with it
     for tile, planes in sorted(each, key=lambda pair: bool(pair[1])):
-        tile.restore(planes)
+        tile.contents.restore(planes)
     for tile, events in zip(layer.tiles, state.events, strict=True):
-        tile.count_from(events)
+        tile.counters.load(events)
     _see_beside(layer, state.beside)
 
 
-def _see_beside(layer: AnalogLayer, beside: Mapping[int, Tensor]) -> None:
+def _see_beside(layer: Layer, beside: Mapping[int, Tensor]) -> None:
     """Have products see these planes beside the weights, until an optimizer puts its arrays there."""
     for i, tile in enumerate(layer.tiles):
         now = weighted_sum(torch.zeros(tile.shape), tile.companions)

@@ -8,27 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .moves import (
-    add_to_buffer,
-    check_buffer,
-    check_choppers,
-    check_transfer,
-    chopped,
-    fast_array,
-    next_columns,
-    next_transfer,
-    period,
-    plane,
-    read_columns,
-    to_flip,
-)
+from .buffers import add_to_buffer, check_buffer, check_choppers, chopped, flipped, period, plane
+from .transfer import check_transfer, fast_array, next_columns, next_transfer, read_columns
 
 __all__ = ["AGAD"]
 
@@ -56,8 +43,8 @@ class AGAD(AnalogOptimizer):
     H is dimensionless: with granularity 1 it counts pulses of W, and W moves by transfer_lr c_j (v - r) in
     weight units per transfer, cut to max_pulses dw_min.
 
-    P stays out of the network's weight (gamma = 0), as in the paper. No `road`, so that a Monitor predicts
-    nothing: P is no average of the gradient.
+    P stays out of the network's weight (gamma = 0), as in the paper. There is no `transfer_model`, so that a
+    Monitor predicts nothing: P is no average of the gradient.
 
     Args:
         params: parameters or groups of a converted model.
@@ -126,7 +113,7 @@ class AGAD(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         """P."""
         return fast_array(self, tile, state)
 
@@ -139,23 +126,23 @@ class AGAD(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = self.beside(tile, group, state)
+        fast = self.auxiliary(tile, group, state)
         x, chopper = chopped(x, tile, state)
         fast.pulse(x, d, -group["fast_lr"])
         transfer = next_transfer(group, state)
         if transfer is None:
             return
         if "known" not in state:  # whether a column has a reference
-            state["known"] = torch.zeros(tile.shape[1])  # 1 or 0: torch restores a state as floats
-        known = state["known"].numpy()
+            state["known"] = torch.zeros_like(chopper)  # 1 or 0: torch restores a state as floats
+        known = state["known"]
         reference, mean = plane(tile, state, "reference"), plane(tile, state, "mean")
         columns = next_columns(tile, group["columns"], transfer)
         values = read_columns(fast, columns, group["reads"])
-        signs = (known[columns] * chopper[columns])[:, None]
+        signs = (known[columns] * chopper[columns]).unsqueeze(1)
         add_to_buffer(tile, group, state, columns, signs * (values - reference[columns]))
-        mean[columns] += np.float32(min(group["tail"] / period(group), 1.0)) * (values - mean[columns])
-        flipped = to_flip(tile, group, columns, transfer)
-        if flipped:
-            chopper[flipped] *= -1
-            reference[flipped] = mean[flipped]
-            known[flipped] = 1.0
+        mean[columns] += min(group["tail"] / period(group), 1.0) * (values - mean[columns])
+        flips = flipped(tile, group, columns, transfer)
+        if flips is not None:
+            chopper[flips] *= -1
+            reference[flips] = mean[flips]
+            known[flips] = 1.0

@@ -1,4 +1,4 @@
-"""What analog optimizers share: who is analog, who is digital, and the arrays beside a tile."""
+"""What analog optimizers share: which parameters are analog, one step of all, and the state."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from torch.optim.sgd import sgd
 from torch.utils.hooks import RemovableHandle
 
 from ..crossbar import EVENTS, Tile, tiles_of
-from ..crossbar.card import card
 from ..crossbar.gradient import FactoredGradient
 from ..crossbar.gradient_parts import as_factors
 from ..eager import uncompiled
 from ..errors import InputError, check_number
+from .auxiliary import AuxiliaryArrays
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import refuse_process_group, watch_other_optimizers
 
-__all__ = ["AnalogOptimizer", "Road"]
+__all__ = ["AnalogOptimizer", "TransferModel"]
 
 
-class Road(NamedTuple):
+class TransferModel(NamedTuple):
     """How the gradient reaches the weights W of a tile, by pulses."""
 
-    #: the array that the gradient is written to: the tile itself, or a fast array P beside it
+    #: the array that the gradient is written to: the tile itself, or an auxiliary array P
     array: Tile
     #: learning rate of that write
     rate: float
@@ -55,11 +55,11 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     A process group of several ranks is refused, since the ranks' weights would drift apart.
 
-    Arrays beside the weights are in the optimizer's state. Where the network sees them (gamma > 0), the
-    model's state has what they add to the weights, so that it alone is the same function; to go on training,
-    save and restore both. The network sees the arrays of one
-    optimizer, the latest that was made, restored or stepped for its weights; they stay in sight when that one
-    is gone. A gamma that is changed in `param_groups` is seen from the next step, or restored state, on.
+    Auxiliary arrays are in the optimizer's state. Where the network sees them (gamma > 0), the model's state
+    has what they add to the weights, so that it alone is the same function; to go on training, save and
+    restore both. The network sees the arrays of one optimizer, the latest that was made, restored or stepped
+    for its weights; they stay in sight when that one is gone. A gamma that is changed in `param_groups` is
+    seen from the next step, or restored state, on.
 
     Args:
         params: parameters or groups, as for any torch optimizer.
@@ -89,7 +89,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             "weight_decay": weight_decay,
             "nesterov": nesterov,
         }
-        self._arrays: dict[tuple[int, str], Tile] = {}
+        self._arrays = AuxiliaryArrays()
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._made = False
@@ -105,7 +105,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             self._take_on(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; analog layers in it get their arrays beside."""
+        """Add a group; analog layers in it get their auxiliary arrays."""
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
@@ -126,10 +126,10 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             self._take_on(group)
 
     def _take_on(self, group: dict[str, Any]) -> None:
-        """Have the products of a group's tiles see the arrays beside them."""
+        """Have the products of a group's tiles see their auxiliary arrays."""
         for tile, state in self.tiles_in(group):
             tile.companions = []  # an earlier optimizer's
-            self.beside(tile, group, state)
+            self.auxiliary(tile, group, state)
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles are made from: torch's, and the tiles, which a copy of the model shares."""
@@ -138,13 +138,13 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         return {**super().__getstate__(), "tiles": tiles}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state, as `load_state_dict` and copies do; the arrays beside are made from it."""
+        """Take over a state, as `load_state_dict` and copies do; auxiliary arrays are made from it."""
         # tiles of a copy hold its weights already, also where the model is copied after its optimizer
         super().__setstate__({name: value for name, value in state.items() if name != "tiles"})
         for p, kept in list(self.state.items()):
             if isinstance(kept, AsItIs):
                 self.state[p] = kept.value
-        self._arrays, self._looked_up, self._made = {}, {}, True
+        self._arrays, self._looked_up, self._made = AuxiliaryArrays(), {}, True
         if not hasattr(self, "_update_hooks"):  # a copy has none
             self._update_hooks = OrderedDict()
         for group in self.param_groups:
@@ -159,12 +159,12 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """Take over a copy of what `state_dict` gave, of the same algorithm on layers of the same elements.
 
         Raises:
-            InputError: when a group lacks an option, or an array beside has another shape than its tile, or
-                is of other elements; nothing is changed then.
+            InputError: when a group lacks an option, or an auxiliary array has another shape than its tile,
+                or is of other elements; nothing is changed then.
         """
-        own = {*self.defaults} - {"differentiable"}  # which torch adds to a restored one's
+        options = {*self.defaults} - {"differentiable"}  # which torch adds to a restored one's
         for group in state_dict["param_groups"]:
-            if missing := sorted(own - {*group}):
+            if missing := sorted(options - {*group}):
                 raise InputError(
                     f"the state has no option {missing[0]!r}, which {type(self).__name__} has: load it into "
                     "the algorithm that saved it"
@@ -194,8 +194,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             state: this tile's part of `optimizer.state`: numbers, tensors and arrays from `array`.
         """
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Any:
-        """The arrays beside a tile, from `array`; those that products see are put into `tile.companions`.
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Any:
+        """The auxiliary arrays of a tile, from `array`; `tile.companions` gets those that products see.
 
         Called when a group is added or a state restored, so that arrays are there to calibrate and the next
         product sees them; and by `analog_step`, which uses them. An algorithm on W alone has none.
@@ -204,8 +204,10 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     def check(self, group: dict[str, Any]) -> None:
         """Raise InputError when an option of a parameter group is out of range."""
 
-    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road | None:
-        """How the gradient of a tile reaches its weights, for predictions; None if not as `Road` says."""
+    def transfer_model(
+        self, tile: Tile, group: dict[str, Any], state: dict[str, Any]
+    ) -> TransferModel | None:
+        """How the gradient of a tile reaches its weights, for predictions; None if otherwise."""
         return None
 
     def register_update_hook(self, hook: Callable[..., None]) -> RemovableHandle:
@@ -221,7 +223,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     @uncompiled
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update of all parameters; a closure is evaluated first, as in torch.
+        """One update of all parameters: `analog_step` of every tile, and torch's SGD of the digital ones.
+
+        A closure is evaluated first, as in torch.
 
         Returns:
             What the closure returned, or None.
@@ -233,54 +237,39 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            if any(not tiles and tiles_of(p) for p, tiles in self._places(group)):
+        refuse_process_group()
+        groups = [(group, self.tiles_by_parameter(group)) for group in self.param_groups]
+        for _, parameters in groups:  # before anything is changed
+            for p, tiles in parameters:
+                self._check_gradient(p, tiles)
+        for group, parameters in groups:
+            for p, tiles in parameters:
+                if tiles:
+                    self._step_tiles(p, tiles, group)
+        for group, parameters in groups:  # now that no analog step raised, and inputs may be among them
+            self._step_digital([p for p, tiles in parameters if not tiles and p.grad is not None], group)
+        for array in self.arrays():
+            array.wait()
+        return loss
+
+    def _check_gradient(self, p: Tensor, tiles: list[Tile]) -> None:
+        """Raise InputError unless `step` can use the gradient of a parameter, as it is now."""
+        if not tiles:
+            if tiles_of(p):
                 raise InputError(
                     "an analog layer got a new weight and was not called before this optimizer was made, "
                     "which takes it for digital: call the model once and make the optimizer anew"
                 )
-        refuse_process_group()
-        groups = [
-            (group, [(p, tiles) for p, tiles in self._places(group) if tiles]) for group in self.param_groups
-        ]
-        for _, analog in groups:
-            for p, tiles in analog:  # before anything is changed
-                self._check_gradient(p, tiles)
-        for group, analog in groups:
-            for p, tiles in analog:
-                self._analog_steps(p, tiles, group)
-        for group in self.param_groups:  # now that no analog step raised, and inputs may be among them
-            self._digital_step(group)
-        for array in self._arrays.values():
-            array.wait()
-        return loss
-
-    def _analog_steps(self, p: Tensor, tiles: list[Tile], group: dict[str, Any]) -> None:
-        """One update of every tile of a parameter, which uses its gradient up."""
-        factors, states = self._factors_of(p, tiles), self.state[p]
-        for i, tile in enumerate(tiles):
-            state = states.setdefault(i, {})
-            if factors is not None:
-                for hook in self._update_hooks.values():
-                    hook(tile, *factors[i], group, state)
-                self.analog_step(tile, *factors[i], group, state)
-            tile.wait()
-        p.grad = None  # what it keeps is as large as the activations
-
-    def _check_gradient(self, p: Tensor, tiles: list[Tile]) -> None:
-        """Raise InputError for a gradient without usable factors, unless the algorithm takes a matrix."""
+            return
         if tiles[0].owner is not p:
             raise InputError(
                 "an analog layer got a new weight after this optimizer was made, which trains the old one: "
                 "make the optimizer anew"
             )
         gradient = p.grad
-        if gradient is None:
-            return
         if isinstance(gradient, FactoredGradient) and gradient.is_factored:
             gradient.check_inputs()
-            return
-        if not self.takes_matrix:
+        elif gradient is not None and not self.takes_matrix:
             raise InputError(
                 f"the gradient of an analog weight, {tuple(p.shape)}, was changed as a matrix, and "
                 f"{type(self).__name__} pulses from its factors: scale it by numbers only, hold weights "
@@ -288,88 +277,20 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
                 "AnalogMomentum, which take a matrix"
             )
 
-    def _factors_of(self, p: Tensor, tiles: list[Tile]) -> list[tuple[Tensor, Tensor]] | None:
-        """x (samples, cols) and d (samples, rows) for every tile of a parameter; None without a gradient."""
-        gradient = p.grad
-        if gradient is None:
-            return None
-        if isinstance(gradient, FactoredGradient):
-            if gradient.is_factored:
-                return gradient.factors() or None
-            gradient = gradient.to_dense()
-        return [as_factors(tile.part_of(gradient.contiguous())) for tile in tiles]
+    def _step_tiles(self, p: Tensor, tiles: list[Tile], group: dict[str, Any]) -> None:
+        """The `analog_step` of every tile of a weight, which uses its gradient up."""
+        factors, states = _factors_of(p, tiles), self.state[p]
+        for i, tile in enumerate(tiles):
+            state = states.setdefault(i, {})
+            if factors:
+                for hook in self._update_hooks.values():
+                    hook(tile, *factors[i], group, state)
+                self.analog_step(tile, *factors[i], group, state)
+            tile.wait()
+        p.grad = None  # what it keeps is as large as the activations
 
-    def tiles_in(self, group: dict[str, Any]) -> list[tuple[Tile, dict[str, Any]]]:
-        """The tiles of a parameter group, each with its part of `optimizer.state`."""
-        return [
-            (tile, self.state[p].setdefault(i, {}))
-            for p, tiles in self._places(group)
-            for i, tile in enumerate(tiles)
-        ]
-
-    def _places(self, group: dict[str, Any]) -> list[tuple[Tensor, list[Tile]]]:
-        """Parameters of a group with their tiles (none for digital ones), looked up once."""
-        params = group["params"]
-        known = self._looked_up.get(id(params))
-        if known is None or len(known) != len(params):
-            known = [(p, tiles_of(p)) for p in params]
-            if any(tiles for _, tiles in known):  # a copy may be here before the copy of its model is
-                self._looked_up[id(params)] = known
-        return known
-
-    def array(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
-        """The array `name` beside a tile: made of zeros when first asked for, kept in `state`.
-
-        Its weights, event counts and what its elements hold beside the weights are in `state[name]`, so that
-        checkpoints hold them; its elements follow from the tile's seed.
-
-        Args:
-            role: 1 to 255, one for each array of an algorithm; addresses its elements.
-
-        Raises:
-            InputError: when the one in `state` has another shape than the tile.
-        """
-        kept = state.setdefault(name, {})
-        weight, events = kept.get("weight"), kept.get("events")
-        known = self._arrays.get((id(tile), name))
-        number = (tile.key.array + role) % 2**32
-        if (
-            known is None
-            or known.owner is not weight
-            or known.events is not events
-            or known.key.array != number
-        ):
-            if weight is not None:
-                check_kept(tile, {name: kept})
-                weight = weight.contiguous()
-            known = tile.sibling(role, weight, kept.get("memory"))
-            known.count_from(known.events if events is None else events)
-            kept.update(weight=known.owner, events=known.events, card=card([tile]))
-            self._arrays[id(tile), name] = known
-        kept["memory"] = known.memory  # others may have copied the dictionaries of the state
-        return known
-
-    def _put_back_memories(self) -> None:
-        """Have the state hold what arrays hold, where others have copied its dictionaries."""
-        for group in self.param_groups:
-            for tile, state in self.tiles_in(group):
-                for name, kept in state.items():
-                    array = self._arrays.get((id(tile), name))
-                    if array is not None and array.owner is kept["weight"]:
-                        kept["memory"] = array.memory
-
-    def arrays(self) -> list[Tile]:
-        """The arrays beside the tiles that `array` has made so far."""
-        return list(self._arrays.values())
-
-    def events(self) -> dict[str, int]:
-        """Events of all arrays, the tiles' own and those beside them, added up."""
-        own = [t for g in self.param_groups for _, tiles in self._places(g) for t in tiles]
-        every = torch.stack([tile.events for tile in (*own, *self._arrays.values())])
-        return dict(zip(EVENTS, every.sum(0).tolist(), strict=True))
-
-    def _digital_step(self, group: dict[str, Any]) -> None:
-        params = [p for p, tiles in self._places(group) if not tiles and p.grad is not None]
+    def _step_digital(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        """One step of torch's SGD."""
         if not params:
             return
         grads: list[Any] = [p.grad for p in params]
@@ -391,6 +312,63 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if group["momentum"]:
             for p, buffer in zip(params, buffers, strict=True):
                 self.state[p]["momentum_buffer"] = buffer
+
+    def tiles_in(self, group: dict[str, Any]) -> list[tuple[Tile, dict[str, Any]]]:
+        """The tiles of a parameter group, each with its part of `optimizer.state`."""
+        return [
+            (tile, self.state[p].setdefault(i, {}))
+            for p, tiles in self.tiles_by_parameter(group)
+            for i, tile in enumerate(tiles)
+        ]
+
+    def tiles_by_parameter(self, group: dict[str, Any]) -> list[tuple[Tensor, list[Tile]]]:
+        """Parameters of a group with their tiles (none for digital ones), looked up once."""
+        params = group["params"]
+        known = self._looked_up.get(id(params))
+        if known is None or len(known) != len(params):
+            known = [(p, tiles_of(p)) for p in params]
+            if any(tiles for _, tiles in known):  # a copy may be here before the copy of its model is
+                self._looked_up[id(params)] = known
+        return known
+
+    def array(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
+        """The auxiliary array `name` of a tile: made of zeros when first asked for, kept in `state`.
+
+        Args:
+            role: 1 to 255, one for each array of an algorithm; addresses its elements.
+
+        Raises:
+            InputError: when the one in `state` has another shape than the tile.
+        """
+        return self._arrays.get(tile, state, name, role)
+
+    def arrays(self) -> list[Tile]:
+        """The auxiliary arrays that `array` has made so far."""
+        return self._arrays.all()
+
+    def events(self) -> dict[str, int]:
+        """Events of all arrays, those of the weights and auxiliary ones, added up."""
+        tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]
+        total = torch.stack([tile.events for tile in (*tiles, *self.arrays())]).sum(0)
+        return dict(zip(EVENTS, total.tolist(), strict=True))
+
+    def _put_back_memories(self) -> None:
+        """Have the state hold what auxiliary arrays hold, before it is copied."""
+        for group in self.param_groups:
+            for tile, state in self.tiles_in(group):
+                self._arrays.put_back_memories(tile, state)
+
+
+def _factors_of(p: Tensor, tiles: list[Tile]) -> list[tuple[Tensor, Tensor]]:
+    """x (samples, cols) and d (samples, rows) for every tile of a weight; empty without a gradient."""
+    gradient = p.grad
+    if gradient is None:
+        return []
+    if isinstance(gradient, FactoredGradient):
+        if gradient.is_factored:
+            return gradient.factors()
+        gradient = gradient.to_dense()
+    return [as_factors(tile.part_of(gradient.contiguous())) for tile in tiles]
 
 
 def _number(value: Any) -> float:

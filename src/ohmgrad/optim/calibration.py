@@ -11,7 +11,7 @@ __all__ = ["calibrate_symmetric_points"]
 def calibrate_symmetric_points(
     optimizer: AnalogOptimizer, pairs: int, *, reads: int = 1, weights: bool = False
 ) -> None:
-    """Calibrate every array that an optimizer keeps beside the weights, such as Tiki-Taka's P.
+    """Calibrate every auxiliary array of an optimizer, such as Tiki-Taka's P.
 
     Each is zero-shifted and gets what is then read as its reference (`Tile.calibrate`; Kim et al. 2019,
     arXiv 1907.10228), so that it starts at 0, which is its symmetric point but for an error that shrinks
@@ -41,14 +41,14 @@ def calibrate_symmetric_points(
         >>> optimizer.events()["pulses_up"]
         1800
     """
-    beside = optimizer.arrays()
+    auxiliary = optimizer.arrays()
     tiles = [tile for group in optimizer.param_groups for tile, _ in optimizer.tiles_in(group)]
-    if not beside and not weights:
+    if not auxiliary and not weights:
         raise InputError(
-            f"{type(optimizer).__name__} keeps no array beside the weights: there is nothing to calibrate "
-            "but the weights' own arrays, with weights=True"
+            f"{type(optimizer).__name__} has no auxiliary array: there is nothing to calibrate but the "
+            "arrays of the weights, with weights=True"
         )
-    for array in beside:
+    for array in auxiliary:
         array.calibrate(pairs, reads=reads)
     for tile in tiles if weights else ():
         response = tile.device.response

@@ -12,18 +12,8 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from .base import AnalogOptimizer
-from .moves import (
-    add_to_buffer,
-    check_buffer,
-    check_choppers,
-    check_transfer,
-    chopped,
-    fast_array,
-    next_columns,
-    next_transfer,
-    read_columns,
-    to_flip,
-)
+from .buffers import add_to_buffer, check_buffer, check_choppers, chopped, flipped
+from .transfer import check_transfer, fast_array, next_columns, next_transfer, read_columns
 
 __all__ = ["ChoppedTTv2"]
 
@@ -52,8 +42,8 @@ class ChoppedTTv2(AnalogOptimizer):
     units per transfer, cut to max_pulses dw_min. After a flip P first unlearns: a phase, 1/chop_prob reads
     of a column, should be several times longer than P remembers, about tau/(fast_lr E|g|) updates.
 
-    P stays out of the network's weight (gamma = 0), as in the paper. No `road`, so that a Monitor predicts
-    nothing: P is no average of the gradient.
+    P stays out of the network's weight (gamma = 0), as in the paper. There is no `transfer_model`, so that a
+    Monitor predicts nothing: P is no average of the gradient.
 
     Args:
         params: parameters or groups of a converted model.
@@ -119,7 +109,7 @@ class ChoppedTTv2(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         """P."""
         return fast_array(self, tile, state)
 
@@ -131,7 +121,7 @@ class ChoppedTTv2(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = self.beside(tile, group, state)
+        fast = self.auxiliary(tile, group, state)
         x, chopper = chopped(x, tile, state)
         fast.pulse(x, d, -group["fast_lr"])
         transfer = next_transfer(group, state)
@@ -139,6 +129,7 @@ class ChoppedTTv2(AnalogOptimizer):
             return
         columns = next_columns(tile, group["columns"], transfer)
         values = read_columns(fast, columns, group["reads"])
-        add_to_buffer(tile, group, state, columns, chopper[columns, None] * values)
-        for j in to_flip(tile, group, columns, transfer):
-            chopper[j] = -chopper[j]
+        add_to_buffer(tile, group, state, columns, chopper[columns].unsqueeze(1) * values)
+        flips = flipped(tile, group, columns, transfer)
+        if flips is not None:
+            chopper[flips] *= -1

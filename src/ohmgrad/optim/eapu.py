@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
-from ..kernels.reference.digital import most_counts
 from ..rng import Purpose
 from .base import AnalogOptimizer
-from .moves import check_whole
-from .rounding import by_chance, check_momentum, digital_gradient
-from .states import check_plane
+from .buffers import by_chance, check_momentum, with_momentum
+from .transfer import check_whole, read_marked
 
 __all__ = ["EaPU"]
 
@@ -95,39 +92,17 @@ class EaPU(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        wanted = -float(group["lr"]) * _remembered(tile, digital_gradient(tile, x, d), group, state)
-        threshold = group["threshold"] or tile.device.dw_min
+        wanted = -float(group["lr"]) * with_momentum(tile, tile.digital_gradient(x, d), group, state)
+        dw_min, response = tile.device.dw_min, tile.device.response
+        threshold = group["threshold"] or dw_min
         sign = by_chance(tile, wanted / threshold, 1, Purpose.WRITE)
-        cells = sign.view(-1).nonzero().flatten()
-        change = (sign * wanted.abs().clamp(min=threshold)).view(-1)[cells]
-        if not len(cells) or not group["verify"]:
-            _send(tile, cells, change)
-            return
-        rows, of = cells // tile.shape[1], cells % tile.shape[1]
-        busy = torch.zeros(tile.shape[1], dtype=torch.int64)
-        busy[of] = 1
-        columns, places = busy.nonzero().flatten().tolist(), (busy.cumsum(0) - 1)[of]
-        low, high = tile.device.response.w_min, tile.device.response.w_max
-        target = (tile.read(columns)[rows, places] + change).clamp(low, high)
-        _send(tile, cells, change)
+        change = sign.float().mul_(wanted.abs_().clamp_(min=threshold))
+        written = sign != 0
+        some, columns, kept = written.any(), written.any(0), written.float()
+        target = change
+        if group["verify"]:
+            target = (read_marked(tile, columns) + change).clamp_(response.w_min, response.w_max)
+        tile.pulse_counts(by_chance(tile, change.div_(dw_min), marked=written))
         for _ in range(group["verify"]):
-            _send(tile, cells, target - tile.read(columns)[rows, places])
-
-
-def _remembered(tile: Tile, g: Tensor, group: dict[str, Any], state: dict[str, Any]) -> Tensor:
-    """m, the gradient with its momentum, whose buffer M is in the state."""
-    m = state.get("momentum_buffer")
-    if m is None:
-        m = g
-    else:
-        check_plane(tile, "the momentum", m)
-        m = group["momentum"] * m + (1 - group["dampening"]) * g
-    state["momentum_buffer"] = m
-    return g + group["momentum"] * m if group["nesterov"] else m
-
-
-def _send(tile: Tile, cells: Tensor, change: Tensor) -> None:
-    """Whole pulses, rounded by chance, for a wanted change (k,) of cells, flat indices."""
-    pulses, n = change / tile.device.dw_min, torch.zeros(tile.shape, dtype=torch.int64)
-    n.view(-1)[cells] = by_chance(tile, pulses.view(1, -1), most_counts(tile.elements))[0]
-    tile.pulse_counts(n)
+            missing = (target - read_marked(tile, columns)).mul_(kept)
+            tile.pulse_counts(by_chance(tile, missing.div_(dw_min), marked=written), counted=some)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from .base import AnalogOptimizer
-from .rounding import round_to_pulses
+from .buffers import by_chance
 
 __all__ = ["GradientCounts"]
 
@@ -53,4 +53,5 @@ class GradientCounts(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        round_to_pulses(tile, x, d, -float(group["lr"]))
+        pulses = -float(group["lr"]) / tile.device.dw_min
+        tile.pulse_counts(by_chance(tile, tile.digital_gradient(x, d).mul_(pulses)))

@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..errors import check_integer, check_number
+from ..errors import check_number
 from .base import AnalogOptimizer
-from .rounding import send_whole_pulses
+from .buffers import whole_pulses_
+from .states import check_plane
+from .transfer import check_whole, next_lines
 
 __all__ = ["MixedPrecision"]
 
 
 class MixedPrecision(AnalogOptimizer):
-    """A digital accumulator chi in weight units, of the size of the weights, beside every array.
+    """A digital accumulator chi in weight units, of the size of the weights, for every array.
 
         chi' = chi - lr g                                        g = d^T x
 
@@ -73,30 +75,30 @@ class MixedPrecision(AnalogOptimizer):
     def check(self, group: dict[str, Any]) -> None:
         if group["granularity"] is not None:
             check_number("granularity", group["granularity"], low=0, open_low=True)
-        for name in ("transfer_every", "rows"):
-            value = group[name]
-            if name != "rows" or value is not None:
-                group[name] = check_integer(name, value, 1)
+        check_whole(group, "transfer_every")
+        if group["rows"] is not None:
+            check_whole(group, "rows")
 
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        if "chi" not in state:
-            state["chi"] = torch.zeros(tile.shape)
+        chi = state.get("chi")
+        if chi is None:
+            chi = torch.zeros(tile.shape, device=tile.events.device)
+        check_plane(tile, "the accumulator", chi)
+        chi += tile.digital_gradient(x, d).mul_(-float(group["lr"]))
         updates = state.get("updates", 0) + 1
-        send_whole_pulses(
-            tile, state["chi"], x, d, -float(group["lr"]), group["granularity"] or tile.device.dw_min,
-            self._rows(tile, group, updates),
-        )  # fmt: skip
-        state["updates"] = updates  # not when it raised
-
-    @staticmethod
-    def _rows(tile: Tile, group: dict[str, Any], updates: int) -> list[int] | None:
-        """Rows that may send after so many updates; None for all."""
+        state.update(chi=chi, updates=updates)  # not when the gradient raised
         transfer, left = divmod(updates, group["transfer_every"])
         if left:
-            return []
-        total, some = tile.shape[0], group["rows"]
-        if some is None or some >= total:
-            return None
-        return [((transfer - 1) * some + i) % total for i in range(some)]
+            return
+        granularity, total = group["granularity"] or tile.device.dw_min, tile.shape[0]
+        k = min(group["rows"] or total, total)
+        rows = next_lines((transfer - 1) * k, k, total)
+        part = chi[rows]
+        n = whole_pulses_(part, granularity, tile.most_pulses)
+        if k < total:
+            chi[rows] = part  # which is a copy where rows wrap
+            some, n = n, torch.zeros(tile.shape, dtype=torch.int64, device=n.device)
+            n[rows] = some
+        tile.pulse_counts(n)

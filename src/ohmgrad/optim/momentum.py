@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..crossbar import Tile
 from .base import AnalogOptimizer
-from .rounding import check_momentum, round_to_pulses
+from .buffers import by_chance, check_momentum, with_momentum
 
 __all__ = ["AnalogMomentum"]
 
@@ -59,11 +58,5 @@ class AnalogMomentum(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        first = "momentum_buffer" not in state
-        m = torch.zeros(tile.shape) if first else state["momentum_buffer"]
-        round_to_pulses(
-            tile, x, d, -float(group["lr"]), m,
-            keep=group["momentum"], gain=1.0 if first else 1 - group["dampening"],
-            look_ahead=bool(group["nesterov"]),
-        )  # fmt: skip
-        state["momentum_buffer"] = m  # not when it raised: the next update is then the first
+        m = with_momentum(tile, tile.digital_gradient(x, d), group, state)
+        tile.pulse_counts(by_chance(tile, -float(group["lr"]) / tile.device.dw_min * m))

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import check_integer, check_number
 from .base import AnalogOptimizer
-from .moves import check_residual, check_whole, next_columns, read_columns, residual_rate, write_columns
+from .transfer import check_residual, check_whole, next_columns, read_columns, residual_rate, write_columns
 
 __all__ = ["MultiTile"]
 
@@ -100,8 +100,8 @@ class MultiTile(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> list[Tile]:
-        """W_1 ... W_N beside the tile, which is W_0."""
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> list[Tile]:
+        """W_1 ... W_N; the tile is W_0."""
         finer = [self.array(tile, state, f"tile_{n}", role=n) for n in range(1, group["tiles"])]
         tile.companions = [(group["gamma"] ** n, array) for n, array in enumerate(finer, 1)]
         return finer
@@ -134,7 +134,7 @@ class MultiTile(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        arrays = [tile, *self.beside(tile, group, state)]
+        arrays = [tile, *self.auxiliary(tile, group, state)]
         arrays[-1].pulse(x, d, -residual_rate(group))
         updates = state["updates"] = state.get("updates", 0) + 1
         last, warm, every = len(arrays) - 1, group["warm_start"], group["transfer_every"]

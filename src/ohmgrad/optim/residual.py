@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from ..crossbar import Tile
-from .base import AnalogOptimizer, Road
-from .moves import (
+from .base import AnalogOptimizer, TransferModel
+from .transfer import (
     check_residual,
     check_whole,
     fast_array,
@@ -96,7 +96,7 @@ class ResidualLearning(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         """P."""
         return fast_array(self, tile, state, group["gamma"])
 
@@ -107,15 +107,17 @@ class ResidualLearning(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = self.beside(tile, group, state)
+        fast = self.auxiliary(tile, group, state)
         fast.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
         if transfer is not None:
             columns = next_columns(tile, group["columns"], transfer)
             write_columns(tile, columns, read_columns(fast, columns, group["reads"]), group["beta"])
 
-    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
+    def transfer_model(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> TransferModel:
         cols = tile.shape[1]
         share = min((group["columns"] or cols) / cols, 1.0) / group["transfer_every"]
-        fast = self.beside(tile, group, state)
-        return Road(fast, residual_rate(group), share * group["beta"], read_noise(tile, group["reads"]))
+        fast = self.auxiliary(tile, group, state)
+        return TransferModel(
+            fast, residual_rate(group), share * group["beta"], read_noise(tile, group["reads"])
+        )

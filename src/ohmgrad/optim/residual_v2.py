@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .moves import (
+from .buffers import plane
+from .transfer import (
     check_residual,
     check_whole,
     fast_array,
     next_columns,
     next_transfer,
-    plane,
     read_columns,
     residual_rate,
     write_columns,
@@ -99,7 +99,7 @@ class ResidualLearningV2(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         """P."""
         return fast_array(self, tile, state, group["gamma"])
 
@@ -111,7 +111,7 @@ class ResidualLearningV2(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = self.beside(tile, group, state)
+        fast = self.auxiliary(tile, group, state)
         fast.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
         if transfer is None:
@@ -119,7 +119,6 @@ class ResidualLearningV2(AnalogOptimizer):
         columns = next_columns(tile, group["columns"], transfer)
         h, beta = plane(tile, state, "filtered"), group["beta"]
         filtered = h[columns]
-        filtered += beta * (read_columns(fast, columns, group["reads"]) - filtered)
+        filtered = filtered + beta * (read_columns(fast, columns, group["reads"]) - filtered)
         h[columns] = filtered
-        filtered[np.abs(filtered) <= tile.device.dw_min] = 0.0
-        write_columns(tile, columns, filtered, beta)
+        write_columns(tile, columns, torch.hardshrink(filtered, tile.device.dw_min), beta)

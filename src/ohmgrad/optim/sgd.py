@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..crossbar import Tile
-from .base import AnalogOptimizer, Road
+from .base import AnalogOptimizer, TransferModel
 
 __all__ = ["AnalogSGD"]
 
@@ -50,5 +50,5 @@ class AnalogSGD(AnalogOptimizer):
     ) -> None:
         tile.pulse(x, d, -float(group["lr"]))
 
-    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
-        return Road(tile, float(group["lr"]))
+    def transfer_model(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> TransferModel:
+        return TransferModel(tile, float(group["lr"]))

@@ -5,7 +5,6 @@ Quinonez, Sanchez & Rubi 2025 (arXiv 2511.03858).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +13,6 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import InputError, shown
 from .base import AnalogOptimizer
-from .rounding import round_to_pulses
 
 __all__ = ["SignRule"]
 
@@ -69,7 +67,7 @@ class SignRule(AnalogOptimizer):
     def __init__(self, params: Iterable[Any], lr: float, *, both: bool = False, **digital: Any) -> None:
         super().__init__(params, {"lr": lr, "both": both}, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile | None:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile | None:
         """The second device of every pair, M, if it is pulsed."""
         if not group["both"]:
             return None
@@ -84,8 +82,8 @@ class SignRule(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        rate = math.inf if float(group["lr"]) else 0.0
-        round_to_pulses(tile, x, d, -rate, most=1)
-        minus = self.beside(tile, group, state)
+        n = tile.digital_gradient(x, d).sign().long() * bool(group["lr"])
+        tile.pulse_counts(-n)
+        minus = self.auxiliary(tile, group, state)
         if minus is not None:
-            round_to_pulses(minus, x, d, rate, most=1)
+            minus.pulse_counts(n)

@@ -15,7 +15,7 @@ from ..crossbar import Tile
 from ..crossbar.effective_weight import Numbers
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .moves import (
+from .transfer import (
     check_residual,
     check_whole,
     next_columns,
@@ -103,12 +103,12 @@ class SPTracking(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tensor]:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> tuple[Tile, Tensor]:
         """P, and the digital Q (rows, cols)."""
         p = self.array(tile, state, "fast", role=1)
         q = state.get("q")
         if q is None:
-            q = state["q"] = torch.zeros(tile.shape)
+            q = state["q"] = torch.zeros(tile.shape, device=tile.events.device)
         tile.companions = [(group["gamma"], p), (-group["gamma"], Numbers(q))]
         return p, q
 
@@ -120,13 +120,13 @@ class SPTracking(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        p, q = self.beside(tile, group, state)
+        p, q = self.auxiliary(tile, group, state)
         p.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
         if transfer is None:
             return
         columns = next_columns(tile, group["columns"], transfer)
-        q = q.numpy().T
+        q = q.t()
         before = q[columns]
         moved = read_columns(p, columns, group["reads"]) - before
         write_columns(tile, columns, moved, group["beta"])

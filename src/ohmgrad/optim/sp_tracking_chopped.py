@@ -8,21 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_number
 from .base import AnalogOptimizer
-from .moves import (
+from .buffers import chopped, chopper, drawn_flips, plane
+from .transfer import (
     check_residual,
     check_whole,
-    chopped,
-    chopper,
-    drawn_flips,
     next_columns,
     next_transfer,
-    plane,
     program_columns,
     read_columns,
     residual_rate,
@@ -107,9 +103,9 @@ class ChoppedSPTracking(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(
+    def auxiliary(
         self, tile: Tile, group: dict[str, Any], state: dict[str, Any]
-    ) -> tuple[Tile, Tile, np.ndarray]:
+    ) -> tuple[Tile, Tile, Tensor]:
         """P, R and the digital Q (cols, rows)."""
         p = self.array(tile, state, "fast", role=1)
         r = self.array(tile, state, "reference", role=2)
@@ -129,7 +125,7 @@ class ChoppedSPTracking(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        p, r, q = self.beside(tile, group, state)
+        p, r, q = self.auxiliary(tile, group, state)
         x, chop = chopped(x, tile, state)
         p.pulse(x, d, -residual_rate(group))
         transfer = next_transfer(group, state)
@@ -137,13 +133,13 @@ class ChoppedSPTracking(AnalogOptimizer):
             return
         columns = next_columns(tile, group["columns"], transfer)
         read = read_columns(p, columns, group["reads"])
-        residual = (read - read_columns(r, columns, group["reads"])) * chop[columns, None]
+        residual = (read - read_columns(r, columns, group["reads"])) * chop[columns].unsqueeze(1)
         write_columns(tile, columns, residual, group["beta"])
         kept = q[columns]
         q[columns] = kept + group["eta"] * (read - kept)
         flips = drawn_flips(tile, columns, transfer, group["chop_prob"])
-        if flips:
+        if flips is not None:
             chop[flips] *= -1
             program_columns(r, flips, q[flips])
             state["seen"] = None
-            self.beside(tile, group, state)  # the next product sees the new choppers
+            self.auxiliary(tile, group, state)  # the next product sees the new choppers

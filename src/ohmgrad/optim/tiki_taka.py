@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from ..errors import check_choice, check_number
-from .base import AnalogOptimizer, Road
-from .moves import (
+from .base import AnalogOptimizer, TransferModel
+from .transfer import (
     check_transfer,
     fast_array,
     next_columns,
@@ -91,7 +91,7 @@ class TikiTaka(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         """P."""
         return fast_array(self, tile, state, group["gamma"])
 
@@ -103,7 +103,7 @@ class TikiTaka(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = self.beside(tile, group, state)
+        fast = self.auxiliary(tile, group, state)
         fast.pulse(x, d, -group["fast_lr"])
         transfer = next_transfer(group, state)
         if transfer is None:
@@ -111,8 +111,8 @@ class TikiTaka(AnalogOptimizer):
         columns = next_columns(tile, group["columns"], transfer, group["order"])
         write_columns(tile, columns, read_columns(fast, columns, group["reads"]), transfer_rate(group))
 
-    def road(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Road:
+    def transfer_model(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> TransferModel:
         share = min(group["columns"] / tile.shape[1], 1.0) / group["transfer_every"]
-        fast = self.beside(tile, group, state)
+        fast = self.auxiliary(tile, group, state)
         noise = read_noise(tile, group["reads"])
-        return Road(fast, float(group["fast_lr"]), share * transfer_rate(group), noise)
+        return TransferModel(fast, float(group["fast_lr"]), share * transfer_rate(group), noise)

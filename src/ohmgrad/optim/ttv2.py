@@ -13,15 +13,8 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import check_choice, check_number
 from .base import AnalogOptimizer
-from .moves import (
-    add_to_buffer,
-    check_buffer,
-    check_transfer,
-    fast_array,
-    next_columns,
-    next_transfer,
-    read_columns,
-)
+from .buffers import add_to_buffer, check_buffer
+from .transfer import check_transfer, fast_array, next_columns, next_transfer, read_columns
 
 __all__ = ["TTv2"]
 
@@ -46,7 +39,7 @@ class TTv2(AnalogOptimizer):
     In the last line "forget" is the first form: what H holds beyond its threshold 1 is lost, and W moves
     by somewhat less than asked. "keep" loses nothing.
 
-    No `road`, so that a Monitor predicts nothing: the buffer cancels reads of either sign, which
+    No `transfer_model`, so that a Monitor predicts nothing: the buffer cancels reads of either sign, which
     predictions from E|v| do not see.
 
     Args:
@@ -112,7 +105,7 @@ class TTv2(AnalogOptimizer):
         }
         super().__init__(params, options, **digital)
 
-    def beside(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
+    def auxiliary(self, tile: Tile, group: dict[str, Any], state: dict[str, Any]) -> Tile:
         """P."""
         return fast_array(self, tile, state, group["gamma"])
 
@@ -125,7 +118,7 @@ class TTv2(AnalogOptimizer):
     def analog_step(
         self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> None:
-        fast = self.beside(tile, group, state)
+        fast = self.auxiliary(tile, group, state)
         fast.pulse(x, d, -group["fast_lr"])
         transfer = next_transfer(group, state)
         if transfer is None:

@@ -11,8 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..crossbar import describe
-from ..devices import Device, draw
+from ..devices import Device, describe, draw
 from ..devices.presets import PRESETS
 from ..errors import InputError
 from ..rng import Key

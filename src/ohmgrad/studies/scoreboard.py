@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .. import __version__
 from ..errors import InputError
+from ..version import __version__
 from ..yaml_text import read_yaml
 from .study import Study, plain
 

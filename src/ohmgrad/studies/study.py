@@ -21,9 +21,9 @@ import numpy as np
 import torch
 import yaml
 
-from .. import __version__
 from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice, check_integer, shown
+from ..version import __version__
 from ..yaml_text import read_yaml
 from .parts import side_by_side
 from .settings import check_settings

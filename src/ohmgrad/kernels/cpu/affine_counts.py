@@ -59,7 +59,7 @@ def counts_rows(w, affine, by_pulse, counts, address, scratch):
         no_refcount(w), no_refcount(affine), no_refcount(counts), no_refcount(scratch),
     )  # fmt: skip
     coefficients, moments, kind = scratch.coefficients, scratch.moments, affine.noise_kind
-    mean, count = moments.mean, moments.count
+    mean, count = moments.mean, moments.pulses
     n = w.shape[1]
     for r in range(w.shape[0]):
         busy = list_busy(counts[r], scratch.columns)

@@ -45,7 +45,7 @@ class Moments(NamedTuple):
     mean_min: np.ndarray
     var_max: np.ndarray
     #: signed pulses of the present sample; after `finish_row` 1 where a cell needs pulse by pulse
-    count: np.ndarray
+    pulses: np.ndarray
 
 
 @kernel()
@@ -201,13 +201,13 @@ def _advance_noiseless(coefficients, mean, count):
 
 @kernel()
 def advance_row(noise_kind, coefficients, moments):
-    """Moments of a row after the pulses of one sample, `moments.count`."""
+    """Moments of a row after the pulses of one sample, `moments.pulses`."""
     if noise_kind == ADDITIVE:
         _advance_additive(coefficients, moments)
     elif noise_kind == MULTIPLICATIVE:
         _advance_multiplicative(coefficients, moments)
     else:
-        _advance_noiseless(coefficients, moments.mean, moments.count)
+        _advance_noiseless(coefficients, moments.mean, moments.pulses)
 
 
 @kernel(fastmath=CONTRACT)
@@ -240,10 +240,10 @@ def _flag_coarse(coefficients, flag):
 
 @kernel()
 def finish_row(noise_kind, coefficients, moments, z):
-    """New weights of a row, in `moments.mean`; flags in `moments.count` the cells that need pulse by pulse.
+    """New weights of a row, in `moments.mean`; flags in `moments.pulses` the cells that need pulse by pulse.
 
     Returns whether there are any; without noise only coarse cells are flagged.
     """
     if noise_kind == NOISELESS:
-        return _flag_coarse(coefficients, moments.count)
+        return _flag_coarse(coefficients, moments.pulses)
     return _add_noise(coefficients, moments, z)

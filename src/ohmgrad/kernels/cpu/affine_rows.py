@@ -152,7 +152,7 @@ def _sparse_row(r, w, affine, trains, samples, address, scratch):
 @kernel()
 def _dense_row(r, w, affine, trains, samples, address, scratch):
     coefficients, moments, kind = scratch.coefficients, scratch.moments, affine.noise_kind
-    mean, count = moments.mean, moments.count
+    mean, count = moments.mean, moments.pulses
     load_row(r, w[r], affine, coefficients, moments)
     for i in range(samples.shape[0]):
         count_row(r, samples[i], trains.xs, trains.ds, count)

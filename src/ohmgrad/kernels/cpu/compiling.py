@@ -119,7 +119,9 @@ def _without(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         view.meminfo = ir.Constant(view.meminfo.type, None)
         return view._getvalue()
     if isinstance(kind, types.BaseTuple):
-        parts = [_without(context, builder, t, builder.extract_value(value, i)) for i, t in enumerate(kind)]
+        parts = [
+            _without(context, builder, t, builder.extract_value(value, i)) for i, t in enumerate(kind.types)
+        ]
         return context.make_tuple(builder, kind, parts)
     return value
 

@@ -13,6 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from ...devices import Elements, Table
+from ...devices.elements import PLANES
+from ...rng import Key
 from ..cells import Cells
 from ..pulsing import Pulsing
 
@@ -29,7 +31,9 @@ __all__ = [
     "Tables",
     "address",
     "how_of",
+    "key_words",
     "noise_kind",
+    "number",
     "pack",
 ]
 
@@ -118,10 +122,19 @@ class How(NamedTuple):
 
 def address(cells: Cells, step: Tensor) -> tuple:
     """The parts of `Address`: the number of an update, int64 (0-d), and the key of the first array."""
-    if "address" not in cells.packed:
-        seed, array = cells.keys[0]
-        cells.packed["address"] = u32(seed & 0xFFFFFFFF), u32(array & 0xFFFFFFFF)
-    return u32(int(step.numpy()) & 0xFFFFFFFF), *cells.packed["address"]
+    if "key" not in cells.packed:
+        cells.packed["key"] = key_words(cells.keys[0])
+    return number(step), *cells.packed["key"]
+
+
+def key_words(key: Key) -> tuple[np.uint32, np.uint32]:
+    """The words of a key."""
+    return u32(key.seed & 0xFFFFFFFF), u32(key.array & 0xFFFFFFFF)
+
+
+def number(step: Tensor) -> np.uint32:
+    """The number of an update, int64 (0-d), as a word."""
+    return u32(int(step.numpy()) & 0xFFFFFFFF)
 
 
 def how_of(pulsing: Pulsing, lr: float, cells: Cells, chunks: int = 1) -> tuple:
@@ -144,30 +157,26 @@ def noise_kind(elements: Elements) -> int:
 def pack(elements: Elements) -> tuple:
     """The parts of `Affine` or `Tables`, kept with the elements."""
     if "numba" not in elements.packed:
-        planes: Any = tuple(getattr(elements, name).numpy() for name in ("up", "down", "lower", "upper"))
-        noise: Any = (noise_kind(elements), f32(elements.noise_std))
+        named: dict[str, Any] = {name: getattr(elements, name).numpy() for name in PLANES[:4]}
+        named |= {"noise_kind": noise_kind(elements), "noise_std": f32(elements.noise_std)}
         if elements.form == "table":
-            elements.packed["numba"] = tuple(_tables(elements, planes, noise))
+            elements.packed["numba"] = tuple(Tables(**named, **_of_table(elements)))
         else:
-            slopes: Any = (
-                f32(s if abs(s) >= FLAT else FLAT) for s in (elements.slope_up, elements.slope_down)
-            )
-            elements.packed["numba"] = tuple(Affine(*planes, *slopes, *noise))
+            slopes = {"slope_up": elements.slope_up, "slope_down": elements.slope_down}
+            named |= {name: f32(s if abs(s) >= FLAT else FLAT) for name, s in slopes.items()}
+            elements.packed["numba"] = tuple(Affine(**named))
     return elements.packed["numba"]
 
 
-def _tables(elements: Elements, planes: Any, noise: Any) -> Tables:
+def _of_table(elements: Elements) -> dict[str, Any]:
+    """The parts of `Tables` that affine elements do not have."""
     table, response = elements.table, elements.response
     assert table is not None
-    return Tables(
-        *planes,
-        elements.which.numpy() * np.int32(2 * (table.intervals + 1)),
+    return {
+        "which": elements.which.numpy() * np.int32(2 * (table.intervals + 1)),
+        "top": f32(response.w_max * table.per_weight), "bottom": f32(response.w_min * table.per_weight),
         **_shared(table, elements.unit_up, elements.unit_down),
-        top=f32(response.w_max * table.per_weight),
-        bottom=f32(response.w_min * table.per_weight),
-        noise_kind=noise[0],
-        noise_std=noise[1],
-    )
+    }  # fmt: skip
 
 
 def _array(t: Tensor) -> np.ndarray:

@@ -70,6 +70,27 @@ def _words(out, purpose, address):
             out[r, j] = np.int64(flat[j])
 
 
+@kernel()
+def _marked_words(out, marked, purpose, address):
+    step, k0, k1 = address
+    rows, cols = out.shape
+    k = np.int64(0)
+    for r in range(rows):
+        for j in range(cols):
+            k += np.int64(marked[r, j])
+    group, lane, at = (k + 3) // 4, 0, 0
+    for r in range(rows):
+        for j in range(cols):
+            out[r, j] = 0
+            if marked[r, j]:
+                a, b, c, d = philox(u32(at), u32(0), step, purpose, k0, k1)
+                low, high = (a, b) if lane < 2 else (c, d)
+                out[r, j] = np.int64(high if lane & 1 else low)
+                at += 1
+                if at == group:
+                    lane, at = lane + 1, 0
+
+
 def normals_(out: Tensor, cells: Cells, step: Tensor, purpose: int, std: float, where: Tensor | None) -> None:
     """As `ops.normals_`."""
     if where is None:
@@ -78,8 +99,11 @@ def normals_(out: Tensor, cells: Cells, step: Tensor, purpose: int, std: float, 
         _renew_normals(out.numpy(), where.numpy(), f32(std), u32(purpose), address(cells, step))
 
 
-def random_words(cells: Cells, step: Tensor, purpose: int) -> Tensor:
+def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None) -> Tensor:
     """As `ops.random_words`."""
     out = np.empty(cells.shape, np.int64)
-    _words(out, u32(purpose), address(cells, step))
+    if marked is None:
+        _words(out, u32(purpose), address(cells, step))
+    else:
+        _marked_words(out, marked.numpy(), u32(purpose), address(cells, step))
     return torch.from_numpy(out)

@@ -354,7 +354,7 @@ def _add_noise(s, z):
 
 @kernel()
 def finish_block(noise_kind, s, n, z):
-    """Add the noise; flag in row `COUNT` the cells that need pulse by pulse; returns whether there are any."""
+    """Add the noise; flag in row `COUNT` cells that need pulse by pulse; returns whether there are any."""
     if noise_kind == NOISELESS:
         return False
     some = _flag(s, n)

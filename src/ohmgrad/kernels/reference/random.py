@@ -18,7 +18,11 @@ def normals_(out: Tensor, cells: Cells, step: Tensor, purpose: int, std: float, 
     out.copy_(z * std if where is None else torch.where(where, z.mul_(std), out))
 
 
-def random_words(cells: Cells, step: Tensor, purpose: int) -> Tensor:
+def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None) -> Tensor:
     """As `ops.random_words`."""
     rows, cols = cells.shape
-    return words(cols, torch.arange(rows), int(step), purpose, cells.keys[0])
+    if marked is None:
+        return words(cols, torch.arange(rows), int(step), purpose, cells.keys[0])
+    out = torch.zeros(rows, cols, dtype=torch.int64)
+    out[marked] = words(int(marked.sum()), 0, int(step), purpose, cells.keys[0])
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 import ohmgrad
 from ohmgrad.crossbar import EVENTS, Tile
+from ohmgrad.crossbar.pair_state import PairState
+from ohmgrad.crossbar.sub_array import SubArray
 from ohmgrad.devices import ConstantStep, Device, Noise, OneSided, SoftBounds, Spread, Stuck
 from ohmgrad.kernels import Pulsing
 from tests.cases import SETTINGS, factors, start
@@ -26,17 +29,25 @@ def device(**parts: Any) -> Device:
     return Device(SoftBounds.symmetric(TAU), DW, **{"pair": NEVER, **parts})
 
 
-def sides(tile: Tile) -> tuple[torch.Tensor, torch.Tensor]:
+def pair_state(tile: Tile) -> PairState:
+    assert isinstance(tile.contents.state, PairState)
+    return tile.contents.state
+
+
+def arrays(tile: Tile) -> Sequence[SubArray]:
+    return pair_state(tile).arrays
+
+
+def planes(tile: Tile) -> tuple[torch.Tensor, torch.Tensor]:
     return tile.memory["plus"].clone(), tile.memory["minus"].clone()
 
 
 def test_weights_that_are_given_are_held_by_the_element_of_their_sign() -> None:
     tile = Tile(start((20, 30)), device(spread=SPREAD))
-    assert tile.hidden is not None
-    plus, minus = sides(tile)
+    plus, minus = planes(tile)
     assert not (plus * minus).any()
     assert torch.equal(tile.weight, plus - minus)
-    up, down = (side.elements.upper for side in tile.hidden.sides)
+    up, down = (array.elements.upper for array in arrays(tile))
     assert not torch.equal(up, down)  # the two of a pair are different elements
     assert torch.equal(tile.weight, torch.minimum(torch.maximum(start((20, 30)), -down), up))
 
@@ -44,14 +55,13 @@ def test_weights_that_are_given_are_held_by_the_element_of_their_sign() -> None:
 def test_each_element_goes_up_by_its_own_pulses_in_closed_form() -> None:
     """g_n = b + (g - b)(1 - step/b)^n of both, without noise."""
     tile = Tile(start((20, 30)), device(spread=SPREAD), seed=1)
-    assert tile.hidden is not None
     n = torch.randint(-40, 41, (20, 30), generator=torch.Generator().manual_seed(0))
     wanted = []
-    for side, g, k in zip(tile.hidden.sides, sides(tile), (n.clamp(min=0), (-n).clamp(min=0)), strict=True):
-        bound, step = side.elements.upper.double(), side.elements.up.double()
+    for array, g, k in zip(arrays(tile), planes(tile), (n.clamp(min=0), (-n).clamp(min=0)), strict=True):
+        bound, step = array.elements.upper.double(), array.elements.up.double()
         wanted.append((bound + (g - bound) * (1 - step / bound) ** k).float())
     tile.pulse_counts(n)
-    for g, w in zip(sides(tile), wanted, strict=True):
+    for g, w in zip(planes(tile), wanted, strict=True):
         torch.testing.assert_close(g, w, atol=1e-6, rtol=0)
     assert torch.equal(tile.weight, tile.memory["plus"] - tile.memory["minus"])
     assert tile.count("pulses_up") == int(n.clamp(min=0).sum())
@@ -78,7 +88,7 @@ def test_an_updates_pulses_go_to_both_elements_and_their_noise_adds(pulses: floa
     assert_mean(z, 0.0)
     assert_variance(z, 1.0)
     both = (up > 0) & (down > 0)
-    noise = [g.flatten() - 0.3 - DW * k for g, k in zip(sides(tile), (up, down), strict=True)]
+    noise = [g.flatten() - 0.3 - DW * k for g, k in zip(planes(tile), (up, down), strict=True)]
     assert_mean((noise[0] * noise[1])[both] / DW**2, 0.0)  # independent
 
 
@@ -99,9 +109,9 @@ def test_backends_agree_and_elements_never_go_down(fidelity: Any) -> None:
         torch.testing.assert_close(tiles[0].weight, tiles[1].weight, atol=2e-6, rtol=0)
         assert torch.equal(tiles[0].events, tiles[1].events)
     quiet = Tile(start((37, 53)), device(spread=SPREAD), seed=3, pulsing=Pulsing(fidelity))
-    before = sides(quiet)
+    before = planes(quiet)
     quiet.pulse(x, d, 0.05)
-    for g0, g1 in zip(before, sides(quiet), strict=True):
+    for g0, g1 in zip(before, planes(quiet), strict=True):
         assert bool((g1 >= g0).all())
         assert bool((g1 > g0).any())
 
@@ -127,7 +137,7 @@ def test_backends_refresh_alike() -> None:
 
 def test_fidelity_mean_follows_both_responses() -> None:
     tile = Tile(start((2, 3)), device(), pulsing=Pulsing("mean"))
-    plus, minus = (g.double() for g in sides(tile))
+    plus, minus = (g.double() for g in planes(tile))
     x, d = torch.tensor([[1.0, -2.0, 0.0], [3.0, 1.0, -1.0]]), torch.tensor([[1.0, 2.0], [-1.0, 1.0]])
     tile.pulse(x, d, 0.01)
     for xb, db in zip(x.double(), d.double(), strict=True):
@@ -140,20 +150,20 @@ def test_fidelity_mean_follows_both_responses() -> None:
 
 def test_a_refresh_keeps_the_difference_makes_room_and_is_counted() -> None:
     tile = Tile(start((20, 30)), device(spread=SPREAD, pair=OneSided(2, 0.5)), seed=4)
-    assert tile.hidden is not None
-    high = [0.7 * side.elements.upper for side in tile.hidden.sides]
+    high = [0.7 * array.elements.upper for array in arrays(tile)]
     cells = torch.zeros(20, 30, dtype=torch.bool)
     cells[3, 5] = cells[7, 5] = cells[9, 9] = True
     for name, top in zip(("plus", "minus"), high, strict=True):
         tile.memory[name][cells] = top[cells]
     tile.memory["minus"][9, 9] = 0.05
-    tile.hidden.show(tile)
+    pair_state(tile).refresh_weights(tile.weight)
+    tile.contents.mark_synced()
     none = torch.zeros(20, 30, dtype=torch.int64)
     tile.pulse_counts(none)
-    before, weight, events = sides(tile), tile.weight.clone(), tile.events.tolist()
+    before, weight, events = planes(tile), tile.weight.clone(), tile.events.tolist()
     tile.pulse_counts(none)  # the second update: a refresh
-    after = sides(tile)
-    step = max(float(side.elements.up.max()) for side in tile.hidden.sides)
+    after = planes(tile)
+    step = max(float(array.elements.up.max()) for array in arrays(tile))
     assert float((tile.weight - weight)[cells].abs().max()) <= 0.51 * step
     assert bool((after[0] * after[1])[cells].abs().max() <= 1e-9)  # one of them is at 0 again
     for old, new in zip(before, after, strict=True):
@@ -167,10 +177,10 @@ def test_a_refresh_keeps_the_difference_makes_room_and_is_counted() -> None:
     # a reset is a pulse on each of six elements; then as many as the differences need
     n = [
         (
-            (1 - g / side.elements.upper)[cells].log()
-            / (1 - side.elements.up / side.elements.upper)[cells].log()
+            (1 - g / array.elements.upper)[cells].log()
+            / (1 - array.elements.up / array.elements.upper)[cells].log()
         )
-        for g, side in zip(after, tile.hidden.sides, strict=True)
+        for g, array in zip(after, arrays(tile), strict=True)
     ]
     assert count["pulses_up"] == 3 + round(float(n[0].sum()))
     assert count["pulses_down"] == 3 + round(float(n[1].sum()))
@@ -206,12 +216,11 @@ def test_programming_resets_first_and_reaches_any_target() -> None:
     assert float(left.abs().max()) < 1.5 * DW
     assert torch.equal(left, target - tile.weight)
     stuck = Tile((20, 30), device(stuck=Stuck(0.2)), seed=6)
-    before = sides(stuck)
+    before = planes(stuck)
     stuck.program(target)
-    assert stuck.hidden is not None
-    for side, g0, g1 in zip(stuck.hidden.sides, before, sides(stuck), strict=True):
-        assert torch.equal(g0.flatten()[side.stuck], g1.flatten()[side.stuck])
-        assert bool((side.stands >= 0).all())
+    for array, g0, g1 in zip(arrays(stuck), before, planes(stuck), strict=True):
+        assert torch.equal(g0.flatten()[array.stuck], g1.flatten()[array.stuck])
+        assert bool((array.stuck_value >= 0).all())
 
 
 def test_a_monitor_refuses_pairs() -> None:

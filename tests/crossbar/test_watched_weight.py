@@ -16,7 +16,8 @@ from torch.optim.swa_utils import AveragedModel
 
 import ohmgrad
 from ohmgrad import AnalogSGD, Device, InputError, Noise, SoftBounds, Spread, TikiTaka
-from ohmgrad.kernels.cpu.fingerprint import fingerprint
+from ohmgrad.crossbar.memory_state import MemoryState
+from ohmgrad.kernels import ops
 from tests.cases import MEMORIES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -98,14 +99,11 @@ def within(m: Any, w: Tensor) -> list[Tensor]:
     """`w` as the elements of every tile can hold it; stuck ones where they are."""
     found = []
     for tile in m.tiles:
-        part = tile.part_of(w).clone()
-        if tile.hidden is None:
-            found.append(tile.elements.clip(part))
-            continue
-        part = tile.hidden.reach(tile, part)
-        if not tile.hidden.pair:
-            side, offset = tile.hidden.sides[0], tile.memory.get("reference", torch.zeros(tile.shape))
-            part.view(-1)[side.stuck] = side.stands - offset.view(-1)[side.stuck]
+        state = tile.contents.state
+        part = state.nearest(tile.part_of(w).clone())
+        if isinstance(state, MemoryState):
+            array, offset = state.array, tile.memory.get("reference", torch.zeros(tile.shape))
+            part.view(-1)[array.stuck] = array.stuck_value - offset.view(-1)[array.stuck]
         found.append(part)
     return found
 
@@ -180,6 +178,11 @@ def test_large_arrays_see_writes_of_all_cells_and_with_a_memory_of_one() -> None
         m.weight.data[cells] = 5.0
         with pytest.raises(InputError, match="weight 5 is outside"):
             m(torch.ones(1, 200))
+
+
+def fingerprint(bits: np.ndarray, every: int) -> int:
+    """Of weights with these bits, uint32 (rows, cols)."""
+    return ops.fingerprint(torch.from_numpy(bits.view(np.float32)), every)
 
 
 def test_a_fingerprint_sees_every_cell_every_bit_and_the_order() -> None:

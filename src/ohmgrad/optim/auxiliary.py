@@ -1,0 +1,56 @@
+"""Auxiliary arrays: those that an algorithm has besides the array of the weights, kept in its state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..crossbar import Tile
+from ..crossbar.card import card
+from .states import check_kept
+
+__all__ = ["AuxiliaryArrays"]
+
+
+class AuxiliaryArrays:
+    """The auxiliary arrays of an optimizer's tiles, made from the state that holds them.
+
+    A state has, under the name of an array, its weights, event counts, what its elements hold besides the
+    weights, and the card of its elements, so that checkpoints have them. Its elements follow from the tile's
+    seed.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[int, str], Tile] = {}
+
+    def all(self) -> list[Tile]:
+        """All that were made so far."""
+        return list(self._arrays.values())
+
+    def get(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
+        """The array `name` of a tile, see `AnalogOptimizer.array`."""
+        kept = state.setdefault(name, {})
+        weight, events = kept.get("weight"), kept.get("events")
+        array = self._arrays.get((id(tile), name))
+        number = (tile.key.array + role) % 2**32
+        if (
+            array is None
+            or array.owner is not weight
+            or array.events is not events
+            or array.key.array != number
+        ):
+            if weight is not None:
+                check_kept(tile, {name: kept})
+                weight = weight.contiguous()
+            array = tile.sibling(role, weight, kept.get("memory"))
+            array.counters.load(array.events if events is None else events)
+            kept.update(weight=array.owner, events=array.events, card=card([tile]))
+            self._arrays[id(tile), name] = array
+        kept["memory"] = array.memory  # others may have copied the dictionaries of the state
+        return array
+
+    def put_back_memories(self, tile: Tile, state: dict[str, Any]) -> None:
+        """Have the state hold what arrays hold, where others have copied its dictionaries."""
+        for name, kept in state.items():
+            array = self._arrays.get((id(tile), name))
+            if array is not None and array.owner is kept["weight"]:
+                kept["memory"] = array.memory
