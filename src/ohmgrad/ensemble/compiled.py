@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.cpu.math import CONTRACT, gauss2, kernel, philox
+from ..kernels.cpu.compiling import CONTRACT, kernel
+from ..kernels.cpu.math import gauss2, philox
 from ..kernels.pulsing import WHOLE
 from ..rng import Purpose
 
