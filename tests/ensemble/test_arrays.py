@@ -69,7 +69,7 @@ def test_an_array_is_a_tile(n: int, kind: str, pulsing: Pulsing) -> None:
         tile.zero_shift(1)
     assert torch.equal(arrays.w, torch.cat([tile.weight for tile in tiles]))
     assert arrays.events.tolist() == [tile.events[1:5].tolist() for tile in tiles]
-    assert arrays.updates == tiles[0].updates
+    assert arrays.updates == tiles[0].count("updates")
     for bound, name in zip(arrays.bounds, ("lower", "upper"), strict=True):
         for t, tile in enumerate(tiles):
             assert torch.equal(bound[t], getattr(tile.elements, name).expand(1, n)[0])
