@@ -47,7 +47,7 @@ DEVICE = Device(RESPONSES["soft_skewed"], 0.002, SPREADS["spread"], Noise(0.3))
 def test_an_update_is_the_reference(case: BackendCase) -> None:
     """Trains and events exactly; weights to one rounding of float32 per pulse.
 
-    The settings reach both roads of Numba's rows: "dense" has every line on and 12 samples, where
+    The settings reach both paths of Numba's rows: "dense" has every line on and 12 samples, where
     streaming whole rows is sensible; "sparse" has 3 % of the lines on; the others lie between.
     """
     s, dw_min = case.setting, case.device.dw_min
@@ -192,7 +192,7 @@ print(digest())
 
 
 def digest() -> str:
-    """Hash of updates on all roads, of products, and of a training step."""
+    """Hash of updates on all paths, of products, and of a training step."""
     found = hashlib.sha256()
     for setting in range(len(SETTINGS)):
         for shape in ((37, 53), (157, 131)):
