@@ -248,7 +248,7 @@ def test_a_bug_in_the_variance_of_the_reference_is_caught(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 @pytest.mark.parametrize("noise", [Noise(0.3), Noise(1.0, "multiplicative")])
 def test_elements_near_a_bound_are_replayed(backend: str, noise: Noise) -> None:
-    """At one address an element that is computed pulse by pulse is the pulse-by-pulse one, bit for bit; others are not."""
+    """At one address an element near a bound is the pulse-by-pulse one, bit for bit; others are not."""
     device = Device(LinearStep(-0.6, 0.6, 0.5, 0.5), 0.01, noise=noise)
     elements = draw(device, (1, 5), KEY)
     for n in (1, 4, 30, -1, -4, -30):

@@ -79,7 +79,7 @@ def test_long_runs_are_the_reference(rows: int) -> None:
 
 
 def test_steps_beyond_all_measure_end_inside_the_bounds() -> None:
-    """Measured steps several times as large as the range: moments overflow, and elements are computed pulse by pulse."""
+    """Measured steps several times as large as the range: moments overflow, pulse by pulse it goes on."""
     response = measured(1)
     elements = draw(Device(response, response.dw_min), (2, 40), KEY)
     huge = dataclasses.replace(elements, up=elements.up * 300, down=elements.down * 300)
