@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from ohmgrad import InputError, Pulsing
 from ohmgrad.devices import Custom, Device, SoftBounds, Spread
 from ohmgrad.ensemble import (
     AnalogSGD,
-    Arrays,
     Digital,
     ResidualLearning,
     TikiTaka,
@@ -26,7 +25,7 @@ from ohmgrad.ensemble import (
 )
 from ohmgrad.rng import Key, gaussians
 from ohmgrad.theory.problem import GradientNoise, Objective, Quadratic, UserObjective
-from tests.problems import MEAN, SKEWED, SOFT, Spy, quadratic
+from tests.problems import MEAN, SOFT, quadratic
 from tests.stats import Z, assert_mean, assert_share
 
 # --- closed forms --------------------------------------------------------------------------------
@@ -257,35 +256,6 @@ def test_unknown_quantities_are_refused() -> None:
     for name in ("tail_los", "saturation.P", "tail_weight", "loss"):
         with pytest.raises(InputError, match="unknown quantity"):
             found.table(name)
-
-
-def test_arrays_refuse_what_does_not_fit() -> None:
-    arrays = Arrays([SOFT, SKEWED], 3, [0, 1], pulsing=Pulsing(), start=torch.zeros(2, 3))
-    before = arrays.w.clone()
-    x = torch.ones(2, 3)
-    x[1, 2] = NAN
-    for lines, lr, message in (
-        (torch.ones(3, 2), 0.1, r"x is \(3, 2\), but these arrays need \(2, 3\)"),
-        (x, 0.1, "x has the value nan in array 1"),
-        (torch.ones(2, 3), math.inf, "lr has the value inf in array 0"),
-    ):
-        with pytest.raises(InputError, match=message):
-            arrays.pulse(lines, lr)
-    assert torch.equal(arrays.w, before)
-    assert (arrays.updates, int(arrays.events.sum())) == (0, 0)
-    for n in (-1, 1.5):
-        with pytest.raises(InputError, match=f"number of pulse pairs is {n}"):
-            arrays.zero_shift(n)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match="role is 300"):
-        simulate(quadratic(3), Spy(_WrongRole()), seeds=[0], steps=1, device=SOFT)
-
-
-class _WrongRole(AnalogSGD):
-    def __init__(self) -> None:
-        super().__init__(0.1)
-
-    def init(self, runs: Any) -> Mapping[str, Any]:
-        return {"W": runs.array(300)}
 
 
 @pytest.mark.usefixtures("threads")

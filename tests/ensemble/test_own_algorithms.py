@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ohmgrad import InputError, Pulsing
-from ohmgrad.ensemble import AnalogSGD, Arrays, Digital, Samples, grid, simulate, soft_bounds, summed
+from ohmgrad import InputError
+from ohmgrad.ensemble import AnalogSGD, Digital, grid, simulate, soft_bounds, summed
 from ohmgrad.theory.problem import GradientNoise, Objective, WeightNoise
-from tests.problems import MEAN, SKEWED, SOFT, Spy, quadratic, sampled
+from tests.problems import MEAN, SOFT, Spy, quadratic, sampled
 
 NAN = float("nan")
 
@@ -151,23 +151,3 @@ def test_errors_of_a_wrong_shape_are_told() -> None:
 
     with pytest.raises(InputError, match=r"gave errors of \(1, 3\) for weights of \(1, 3\), but 4 samples"):
         simulate(Wrong(torch.ones(4, 3)), Digital(0.1), seeds=[0], steps=1)
-
-
-@pytest.mark.parametrize("pulsing", [Pulsing(), MEAN], ids=["pulsed", "mean"])
-def test_arrays_refuse_samples_that_do_not_fit(pulsing: Pulsing) -> None:
-    arrays = Arrays([SOFT, SKEWED], 3, [0, 1], pulsing=pulsing, start=torch.zeros(2, 3))
-    good, bad = torch.ones(4, 3), torch.ones(4, 3)
-    bad[2, 1] = NAN
-    for lines, errors, message in (
-        (good[:, :2], torch.ones(2, 4), r"lines are \(4, 2\) and errors \(2, 4\), but these arrays need"),
-        (good, torch.ones(1, 4), r"lines are \(4, 3\) and errors \(1, 4\)"),
-        (good, torch.ones(2, 5), r"lines are \(4, 3\) and errors \(2, 5\)"),
-        (torch.ones(3, 4, 3), torch.ones(2, 4), r"lines are \(3, 4, 3\)"),
-        (bad, torch.ones(2, 4), "x has the value nan in the lines of all arrays"),
-        (torch.stack([good, bad]), torch.ones(2, 4), "x has the value nan in array 1"),
-        (good, torch.tensor([[1.0] * 4, [1, 1, 1, -torch.inf]]), "d has the value -inf in array 1"),
-    ):
-        with pytest.raises(InputError, match=message):
-            arrays.pulse(Samples(lines, errors), 0.1)
-    assert not arrays.w.any()
-    assert (arrays.updates, int(arrays.events.sum())) == (0, 0)

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from ohmgrad import Pulsing, Tile
-from ohmgrad.devices import ConstantStep, Device, LinearStep, SoftBounds, Spread
+from ohmgrad.devices import ConstantStep, Device, LinearStep, SoftBounds
 from ohmgrad.devices.table import ERROR
 from ohmgrad.ensemble import (
     AnalogSGD,
-    Arrays,
     Digital,
     ResidualLearning,
     TikiTaka,
@@ -28,63 +27,10 @@ from ohmgrad.ensemble import (
 )
 from ohmgrad.rng import Key, Purpose, gaussians, words
 from ohmgrad.theory.problem import GradientNoise, Logistic, Objective, Quadratic, UserObjective
-from tests.cases import CALLABLE_DEVICES, DEVICES
+from tests.cases import CALLABLE_DEVICES
 from tests.problems import MEAN, SKEWED, SOFT, Spy, quadratic
 
-ALL = [case.device for case in DEVICES]
-
-
 # --- a run is a tile -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n", [1, 13, 65])
-@pytest.mark.parametrize(
-    "pulsing",
-    [Pulsing(), Pulsing(max_bl=5000), Pulsing("pulsed", 33, False, False), Pulsing("pulse-by-pulse", 100)],
-    ids=["BL31", "BL5000", "unmanaged", "by-pulse"],
-)
-def test_a_run_is_a_tile(n: int, pulsing: Pulsing) -> None:
-    """To the bit, with every family, spread, noise and granularity in one batch; a share of the lines
-    silent, wanted changes from 0 to 60 pulses."""
-    g, size = torch.Generator().manual_seed(n), len(ALL)
-    seeds = [7 * t % 50 for t in range(size)]
-    start = 0.8 * torch.rand(size, n, generator=g) - 0.4
-    arrays = Arrays(ALL, n, seeds, array=3, pulsing=pulsing, start=start)
-    tiles = [
-        Tile(start[t : t + 1].clone(), device, pulsing=pulsing, seed=seeds[t], array=3, backend="numba")
-        for t, device in enumerate(ALL)
-    ]
-    for _ in range(4):
-        x = torch.randn(size, n, generator=g) * (torch.rand(size, n, generator=g) < 0.7)
-        lr = torch.tensor([d.dw_min for d in ALL]) * torch.randn(size, generator=g)
-        lr = (lr * 10 ** (2 * torch.rand(size, generator=g) - 1)).double()
-        arrays.pulse(x, lr)
-        for t, tile in enumerate(tiles):
-            tile.pulse(x[t : t + 1], torch.ones(1, 1), float(lr[t]))
-    arrays.zero_shift(1)
-    for tile in tiles:
-        tile.zero_shift(1)
-    assert torch.equal(arrays.w, torch.cat([tile.weight for tile in tiles]))
-    assert arrays.events.tolist() == [tile.events[1:5].tolist() for tile in tiles]
-    pulses = arrays.events[:, :2].sum(1)
-    assert int(pulses.max()) > 10 * n
-    assert int((pulses > 2 * n).sum()) > size / 2  # more than those of the zero-shift
-    assert arrays.updates == tiles[0].count("updates")
-
-
-@pytest.mark.parametrize("fidelity", ["pulsed", "pulse-by-pulse"])
-def test_callables_are_tiles_too(fidelity: Any) -> None:
-    devices = [case.device for case in CALLABLE_DEVICES] + [SKEWED]
-    arrays = Arrays(devices, 6, [1, 2, 3], pulsing=Pulsing(fidelity), start=torch.zeros(3, 6))
-    tiles = [Tile((1, 6), d, pulsing=Pulsing(fidelity), seed=s) for s, d in enumerate(devices, 1)]
-    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
-    arrays.pulse(x, 0.05)
-    arrays.zero_shift(2)
-    for t, tile in enumerate(tiles):
-        tile.pulse(x[t : t + 1], torch.ones(1, 1), 0.05)
-        tile.zero_shift(2)
-    assert torch.equal(arrays.w, torch.cat([tile.weight for tile in tiles]))
-    assert arrays.events.tolist() == [tile.events[1:5].tolist() for tile in tiles]
 
 
 @pytest.mark.filterwarnings("ignore:.*max_bl")  # as a tile clips, too
@@ -166,23 +112,6 @@ def test_mean_fidelity_is_the_recursion(gamma: float, mixed: bool, room: float) 
         torch.testing.assert_close(both.arrays["W"][t], slow, atol=room, rtol=0)
         torch.testing.assert_close(both.weight[t], slow + gamma * fast, atol=room, rtol=0)
     assert not found.events["W"].any()
-
-
-def test_mean_fidelity_is_the_tile_with_spread() -> None:
-    devices = [SKEWED, Device(SoftBounds.symmetric(0.6), 0.01, Spread(dw_min=0.3, w_max=0.3))]
-    start = torch.full((2, 11), 0.2)
-    arrays = Arrays(devices, 11, [5, 6], pulsing=MEAN, start=start)
-    x = torch.randn(2, 11, generator=torch.Generator().manual_seed(3))
-    arrays.pulse(x, torch.tensor([0.1, -0.2]))
-    arrays.zero_shift(3)
-    for t, lr in enumerate((0.1, -0.2)):
-        tile = Tile(start[t : t + 1].clone(), devices[t], pulsing=MEAN, seed=5 + t, backend="reference")
-        tile.pulse(x[t : t + 1], torch.ones(1, 1), lr)
-        tile.zero_shift(3)
-        torch.testing.assert_close(arrays.w[t].float(), tile.weight[0], atol=1e-6, rtol=0)
-        torch.testing.assert_close(
-            arrays.symmetric_point()[t].float(), tile.elements.symmetric_point()[0], atol=1e-6, rtol=0
-        )
 
 
 def test_a_constant_step_is_digital_sgd() -> None:

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from ohmgrad import Pulsing, Tile
-from ohmgrad.devices import ConstantStep, Device, LinearStep, PowStep, SoftBounds, Spread
+from ohmgrad.devices import ConstantStep, Device, LinearStep, SoftBounds
 from ohmgrad.devices.table import ERROR
 from ohmgrad.ensemble import (
     AnalogSGD,
-    Arrays,
     Digital,
     ResidualLearning,
     Samples,
@@ -30,11 +29,10 @@ from ohmgrad.ensemble import (
 from ohmgrad.rng import Key, Purpose, gaussians, words
 from ohmgrad.theory import Quadratic
 from ohmgrad.theory.problem import GradientNoise, WeightNoise
-from tests.cases import CALLABLE_DEVICES, DEVICES
+from tests.cases import CALLABLE_DEVICES
 from tests.problems import MEAN, SKEWED, SOFT, Spy, sampled
 from tests.stats import Z, assert_all_within, assert_mean, assert_normal
 
-ALL = [case.device for case in DEVICES]
 ONE = torch.ones(1, 1)
 
 
@@ -44,54 +42,6 @@ def noise_of(seed: int, step: int, samples: int, n: int) -> Tensor:
 
 
 # --- a run is a tile -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("n", "kind"), [(1, "own"), (13, "shared"), (65, "one-hot"), (65, "shared")])
-@pytest.mark.parametrize(
-    "pulsing",
-    [Pulsing(), Pulsing(max_bl=5000), Pulsing("pulsed", 33, False, False), Pulsing("pulse-by-pulse", 100)],
-    ids=["BL31", "BL5000", "unmanaged", "by-pulse"],
-)
-def test_a_batch_is_that_of_a_tile(n: int, kind: str, pulsing: Pulsing) -> None:
-    """To the bit, with every family, spread, noise and granularity in one stack; errors of zero, silent
-    lines, samples of one line, and wanted changes from 0 to 60 pulses."""
-    g, size, samples = torch.Generator().manual_seed(n), len(ALL), 7
-    seeds = [7 * t % 50 for t in range(size)]
-    start = 0.8 * torch.rand(size, n, generator=g) - 0.4
-    arrays = Arrays(ALL, n, seeds, array=3, pulsing=pulsing, start=start)
-    tiles = [
-        Tile(start[t : t + 1].clone(), device, pulsing=pulsing, seed=seeds[t], array=3, backend="numba")
-        for t, device in enumerate(ALL)
-    ]
-    for _ in range(3):
-        lines = torch.randn(size if kind == "own" else 1, samples, n, generator=g)
-        lines *= torch.rand(lines.shape, generator=g) < 0.7
-        if kind == "one-hot":
-            lines = torch.eye(n)[torch.randperm(n, generator=g)[:samples]].unsqueeze(0)
-        errors = torch.randn(size, samples, generator=g) * (torch.rand(size, samples, generator=g) < 0.8)
-        lr = torch.tensor([d.dw_min for d in ALL]) * torch.randn(size, generator=g)
-        lr = (lr * 10 ** (2 * torch.rand(size, generator=g) - 1)).double()
-        arrays.pulse(Samples(lines if kind == "own" else lines[0], errors), lr)
-        for t, tile in enumerate(tiles):
-            tile.pulse(lines[t if kind == "own" else 0], errors[t].unsqueeze(1), float(lr[t]))
-    assert torch.equal(arrays.w, torch.cat([tile.weight for tile in tiles]))
-    assert arrays.events.tolist() == [tile.events[1:5].tolist() for tile in tiles]
-    assert int((arrays.events[:, :2].sum(1) > 0).sum()) > size / 2
-    assert arrays.updates == tiles[0].count("updates")
-
-
-@pytest.mark.parametrize("fidelity", ["pulsed", "pulse-by-pulse"])
-def test_callables_are_tiles_too(fidelity: Any) -> None:
-    devices = [CALLABLE_DEVICES[0].device, Device(PowStep(-0.6, 0.6, 1.5, 1.5), 0.01), SKEWED]
-    g = torch.Generator().manual_seed(0)
-    lines, errors = torch.randn(5, 6, generator=g), torch.randn(3, 5, generator=g)
-    arrays = Arrays(devices, 6, [1, 2, 3], pulsing=Pulsing(fidelity), start=torch.zeros(3, 6))
-    arrays.pulse(Samples(lines, errors), 0.05)
-    for t, device in enumerate(devices):
-        tile = Tile((1, 6), device, pulsing=Pulsing(fidelity), seed=t + 1)
-        tile.pulse(lines, errors[t].unsqueeze(1), 0.05)
-        assert torch.equal(arrays.w[t], tile.weight[0])
-        assert arrays.events[t].tolist() == tile.events[1:5].tolist()
 
 
 @pytest.mark.filterwarnings("ignore:.*max_bl")  # as a tile clips, too
@@ -192,18 +142,6 @@ def test_mean_fidelity_is_the_recursion(mixed: bool, room: float, noise: Any, ba
         torch.testing.assert_close(both.arrays["P"][t], fast, atol=room, rtol=0)
         torch.testing.assert_close(both.arrays["W"][t], slow, atol=room, rtol=0)
         torch.testing.assert_close(digital.weight[t], plain, atol=1e-6, rtol=0)
-
-
-def test_mean_fidelity_is_the_tile_with_spread() -> None:
-    devices = [SKEWED, Device(SoftBounds.symmetric(0.6), 0.01, Spread(dw_min=0.3, w_max=0.3))]
-    start, g = torch.full((2, 11), 0.2), torch.Generator().manual_seed(3)
-    lines, errors = torch.randn(6, 11, generator=g), torch.randn(2, 6, generator=g)
-    arrays = Arrays(devices, 11, [5, 6], pulsing=MEAN, start=start)
-    arrays.pulse(Samples(lines, errors), torch.tensor([0.1, -0.2]))
-    for t, lr in enumerate((0.1, -0.2)):
-        tile = Tile(start[t : t + 1].clone(), devices[t], pulsing=MEAN, seed=5 + t, backend="reference")
-        tile.pulse(lines, errors[t].unsqueeze(1), lr)
-        torch.testing.assert_close(arrays.w[t].float(), tile.weight[0], atol=1e-6, rtol=0)
 
 
 def test_samples_drift_where_their_sum_does_not() -> None:

@@ -10,8 +10,8 @@ from ohmgrad import Device, Noise, Pulsing
 from ohmgrad.devices import draw
 from ohmgrad.kernels.cpu.affine_columns import MOST_COLUMNS, columns_chunk, single_columns
 from ohmgrad.kernels.cpu.affine_rows import rows_chunk
-from ohmgrad.kernels.cpu.packing import pack
-from ohmgrad.kernels.cpu.trains import trains_chunk
+from ohmgrad.kernels.cpu.packing import Address, Affine, How, pack
+from ohmgrad.kernels.cpu.trains import active_samples, empty_trains, trains_chunk
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key
@@ -76,22 +76,21 @@ def test_columns_are_written_as_by_the_reference(driven: str, pulsing: Pulsing, 
 @pytest.mark.parametrize("noise", [Noise(), Noise(0.3), Noise(0.5, "multiplicative")], ids=str)
 def test_a_column_has_the_bits_of_the_rows(noise: Noise, cols: int) -> None:
     """So that it does not matter whether several threads, which share rows, do the update."""
-    key, step = (np.uint32(3), np.uint32(4)), np.uint32(STEP)
     elements = draw(Device(RESPONSES["soft_skewed"], DW_MIN, SPREADS["spread"], noise), (300, cols), KEY)
     start = elements.clip(torch.rand(300, cols, generator=torch.Generator().manual_seed(1)) - 0.5).numpy()
     k = min(cols, 4)
     x, d = np.zeros((k, cols), np.float32), np.random.default_rng(0).normal(size=(k, 300)).astype(np.float32)
     x[np.arange(k), np.arange(k)] = 1
-    xs, ds = np.empty((1, k, cols), np.uint32), np.empty((1, k, 300), np.uint32)
-    lines, n_lines, on = np.empty((k, cols), np.int32), np.empty(k, np.int64), np.empty(k)
-    live, n_live, zero = np.arange(k), np.int64(k), np.int64(0)
-    events = np.zeros(5, np.int64)
-    trains_chunk(zero, k, x, d, 0.02, DW_MIN, 31, True, True, key, step, xs, ds, lines, n_lines, on, events)
-    rows, columns, packed = start.copy(), start.copy(), pack(elements)
-    rows_chunk(zero, 300, rows, *packed, False, xs, ds, lines, n_lines, on, live, n_live, step, key)
+    how, address = How(0.02, DW_MIN, 31, True, True, False, 1), Address(*map(np.uint32, (STEP, *KEY)))
+    drawn = empty_trains(1, k, 300, cols)
+    trains_chunk(0, k, x, d, how, address, drawn, np.zeros(5, np.int64))
+    trains, affine = active_samples(drawn), Affine(*pack(elements))
+    assert len(trains.active_samples) == k
+    rows, columns = start.copy(), start.copy()
+    rows_chunk(0, 300, rows, affine, trains, False, address)
     assert (rows != start).sum() > 200
-    alone = single_columns(cols, lines, n_lines, live, n_live)
+    alone = single_columns(cols, trains)
     assert alone == (cols > 2 and (cols > k or cols > 6))
     if alone:
-        columns_chunk(columns, *packed, xs, ds, lines, live, n_live, step, key)
+        columns_chunk(columns, affine, trains, address)
         assert (rows == columns).all()

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import ohmgrad
-from ohmgrad.kernels.cpu.math import cache_key, sources
+from ohmgrad.kernels.cpu.compiling import cache_key, sources
 
 PACKAGE = Path(ohmgrad.__file__).parent
 #: decorators of functions that are compiled
-COMPILING = {"njit", "kernel", "intrinsic"}
+COMPILING = {"njit", "kernel", "intrinsic", "serial_and_parallel"}
 
 
 def imports(path: Path) -> dict[str, Path]:

@@ -2,6 +2,9 @@
 
 Runs are computed one by one in a fixed order of operations, so that no run depends on which others are
 in the batch. They hold no lock, so that batches can go to threads.
+
+Arrays are pulsed by `ohmgrad.kernels.ops`. This file alone of the package imports from a back end, and only
+what its own kernels are compiled with, `kernels.cpu.math`.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -12,7 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..kernels.cpu.math import CONTRACT, gauss2, kernel, philox
+from ..kernels.cpu.compiling import CONTRACT, kernel
+from ..kernels.cpu.math import gauss2, philox
 from ..kernels.pulsing import WHOLE
 from ..rng import Purpose
 

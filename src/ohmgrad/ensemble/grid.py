@@ -155,7 +155,7 @@ def grid(
             than `max_bl` pulses; `values("clipped.W")` has their share.
 
     Raises:
-        InputError: when an axis has no place or no values, one that is needed is missing, or as
+        InputError: when an axis is unknown or has no values, one that is needed is missing, or as
             `simulate`.
 
     Example:

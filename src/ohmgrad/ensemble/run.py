@@ -58,7 +58,7 @@ def simulate(
     An objective with samples (`Objective.lines`) is pulsed sample by sample, with the errors at the weights
     before the step: a run then does what its tile does when it is pulsed with that batch.
 
-    Blocks of runs are spread over `torch.get_num_threads()` threads. A run depends on its own arguments
+    A batch is computed in blocks, on `torch.get_num_threads()` threads. A run depends on its own arguments
     only: on no other run in the batch and on no number of threads, to the bit for a `Quadratic`, else to
     the rounding of torch's products.
 
@@ -124,7 +124,7 @@ def simulate(
         return meter.result(algorithm.weight(state))
 
     blocks = [runs.block(first, count) for first in range(count)]
-    result = merge(_spread(run, blocks, threads, clock))
+    result = merge(_on_threads(run, blocks, threads, clock))
     if not bool(torch.isfinite(result.weight).all() & torch.isfinite(result.mean_squared_gradient).all()):
         raise InputError("a run has diverged: its weights are not finite (lower the learning rate)")
     _warn_of_clipping(result)
@@ -161,7 +161,9 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(s) for s in kept)
 
 
-def _spread(run: Callable[[Runs], Result], blocks: list[Runs], threads: int, clock: _Clock) -> list[Result]:
+def _on_threads(
+    run: Callable[[Runs], Result], blocks: list[Runs], threads: int, clock: _Clock
+) -> list[Result]:
     """The results of all blocks; a block has a thread to itself, torch's products included."""
     if threads == 1:
         return [run(block) for block in blocks]

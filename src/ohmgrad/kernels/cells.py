@@ -127,11 +127,11 @@ class Cells:
 
     def q_plus(self, w: Tensor) -> Tensor:
         """q+ of every element at `w` (T, rows, cols), in units of its array's dw_min; float64."""
-        return self._of_groups(lambda elements, t: elements.q_plus(w[t]))
+        return self._of_groups(lambda elements, at: elements.q_plus(w[at]))
 
     def q_minus(self, w: Tensor) -> Tensor:
         """q- of every element at `w` (T, rows, cols), in units of its array's dw_min; float64."""
-        return self._of_groups(lambda elements, t: elements.q_minus(w[t]))
+        return self._of_groups(lambda elements, at: elements.q_minus(w[at]))
 
     def symmetric_point(self) -> Tensor:
         """Symmetric point of every element, float64 (T, rows, cols)."""
@@ -157,8 +157,11 @@ class Cells:
             found.append((torch.tensor(numbers), one))
         return found
 
-    def _of_groups(self, function: Callable[[Elements, Tensor], Tensor]) -> Tensor:
-        out = torch.empty(len(self), *self.shape, dtype=torch.float64)
-        for numbers, elements in self._groups:
-            out[numbers] = function(elements, numbers).double().expand(len(numbers), *self.shape)
+    def _of_groups(self, function: Callable[[Elements, Tensor | slice], Tensor]) -> Tensor:
+        shape, groups = (len(self), *self.shape), self._groups
+        if len(groups) == 1:  # a copy less
+            return function(groups[0][1], slice(None)).double().expand(shape)
+        out = torch.empty(shape, dtype=torch.float64)
+        for at, elements in groups:
+            out[at] = function(elements, at).double()
         return out

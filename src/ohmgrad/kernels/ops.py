@@ -28,7 +28,7 @@ from .checks import check_counts, check_factors, plain, raise_not_finite, raise_
 from .counts import Counts, Pulses, listed
 from .periphery import Periphery
 from .pulsing import Pulsing
-from .stacks import check_pulsed, check_stack, check_stack_counts, raise_not_finite_in_stack
+from .stacks import check_finite, check_pulsed, check_stack, check_stack_counts
 
 __all__ = [
     "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "count_pulses", "digital_gradient",
@@ -124,7 +124,7 @@ def pulsed_update_(
     if w.dim() == 3:
         _update_stack(w, cells, x, d, lr, pulsing, step, events, touched)
         return
-    assert not isinstance(lr, Tensor)
+    lr = float(lr)
     x, d = check_factors(cells, x, d, lr)
     if len(x) == 0 or lr == 0:
         return
@@ -152,8 +152,7 @@ def _update_stack(
     if function is not None:
         _on_whole(function, w, cells, x, d, rates, pulsing, step, events)
         return
-    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-        raise_not_finite_in_stack(x, d)
+    check_finite(x, d, rates)
     own = {"x": x, "d": d, "lr": rates.tolist(), "events": events, "touched": touched}
     _one_by_one(pulsed_update_, w, cells, own, pulsing=pulsing, step=step)
 
@@ -166,15 +165,14 @@ def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float | Tenso
     """
     if w.dim() == 3:
         x, d, rates = check_stack(w, cells, x, d, lr)
-        if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-            raise_not_finite_in_stack(x, d)
         if w.dtype == torch.float64:
             function = _stacked("apply_mean_", cells) or _function("reference", "apply_mean_", "stack")
             _on_whole(function, w, cells, x, d, rates)
         else:
+            check_finite(x, d, rates)
             _one_by_one(apply_mean_, w, cells, {"x": x, "d": d, "lr": rates.tolist()})
         return
-    assert not isinstance(lr, Tensor)
+    lr = float(lr)
     x, d = check_factors(cells, x, d, lr)
     if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
         raise_not_finite(x, d)

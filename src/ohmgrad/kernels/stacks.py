@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import InputError
 from .cells import Cells
 
-__all__ = ["check_pulsed", "check_stack", "check_stack_counts", "raise_not_finite_in_stack"]
+__all__ = ["check_finite", "check_pulsed", "check_stack", "check_stack_counts"]
 
 
 def check_stack(
@@ -17,7 +17,7 @@ def check_stack(
     """x and d as the back ends take them, of the dtype of `w`, and lr of each array, float64 (T,).
 
     Raises:
-        InputError: when shapes do not match or a learning rate is not finite.
+        InputError: when shapes do not match.
     """
     arrays, (rows, cols) = _check_weights(w, cells), cells.shape
     samples = d.shape[1] if d.dim() == 3 else 0
@@ -32,10 +32,7 @@ def check_stack(
         rates = rates.expand(arrays)
     if rates.shape != (arrays,):
         raise InputError(f"lr is {tuple(rates.shape)}, but must be a number or of ({arrays},)")
-    rates = rates.contiguous()
-    if not bool(torch.isfinite(rates).all()):
-        _raise("lr", rates, arrays)
-    return x.detach().to(w.dtype).contiguous(), d.detach().to(w.dtype).contiguous(), rates
+    return _plain(x, w.dtype), _plain(d, w.dtype), rates.contiguous()
 
 
 def check_stack_counts(w: Tensor, cells: Cells, counts: Tensor) -> None:
@@ -55,24 +52,27 @@ def check_pulsed(w: Tensor) -> None:
         raise InputError(f"weights are {w.dtype}, but pulses change float32: use fidelity 'mean'")
 
 
-def raise_not_finite_in_stack(x: Tensor, d: Tensor) -> None:
-    """Raise InputError that names the value of x or d that is not finite."""
-    _raise("d", d, len(d))
-    _raise("x", x, len(d))
+def check_finite(x: Tensor, d: Tensor, lr: Tensor) -> None:
+    """Raise InputError, naming it, if a value of a learning rate, d or x is not finite."""
+    for name, t in (("lr", lr), ("d", d), ("x", x)):
+        finite = torch.isfinite(t)
+        if not bool(finite.all()):
+            at = tuple((~finite).nonzero()[0].tolist())
+            where = f"array {at[0]}" if len(t) == len(lr) else "the lines of all arrays"
+            raise InputError(
+                f"{name} has the value {float(t[at])} in {where}, but must be finite: the training has "
+                "diverged (lower the learning rate) or the data has gaps"
+            )
+
+
+def _plain(t: Tensor, dtype: torch.dtype) -> Tensor:
+    """A contiguous tensor without graph; the common case costs no call of torch."""
+    if t.dtype == dtype and not t.requires_grad and t.is_contiguous():
+        return t
+    return t.detach().to(dtype).contiguous()
 
 
 def _check_weights(w: Tensor, cells: Cells) -> int:
     if tuple(w.shape) != (len(cells), *cells.shape):
         raise InputError(f"weights are {tuple(w.shape)}, but the cells are {(len(cells), *cells.shape)}")
     return len(cells)
-
-
-def _raise(name: str, t: Tensor, arrays: int) -> None:
-    bad = (~torch.isfinite(t)).nonzero()
-    if len(bad):
-        at = tuple(bad[0].tolist())
-        where = f"array {at[0]}" if len(t) == arrays else "the lines of all arrays"
-        raise InputError(
-            f"{name} has the value {float(t[at])} in {where}, but must be finite: the training has diverged "
-            "(lower the learning rate) or the data has gaps"
-        )

@@ -1,4 +1,4 @@
-"""Given pulse counts on affine elements in Numba: rows full of them, and rows that are mostly silent."""
+"""Pulse counts on affine elements in Numba: rows full of them, and rows that are mostly silent."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportGeneralTypeIssues=false
@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .affine import (
-    QUIET,
-    Z,
-    collapse,
-    finish_row,
-    flag_coarse,
-    is_coarse,
-    prepare_row,
-    scratch_rows,
-    start_row,
-)
-from .affine_rows import AHEAD, event, moments, replay
-from .math import CONTRACT, UPDATE_NOISE, gauss_list, gauss_row, kernel
+from .affine import apply_count, apply_pulse_by_pulse, cell_at
+from .affine_dense import advance_row, finish_row, load_row
+from .affine_rows import scratch_of
+from .compiling import CONTRACT, kernel, no_refcount
+from .math import UPDATE_NOISE, gauss_list, gauss_row
+from .packing import NOISELESS, Address, Affine
 
-__all__ = ["FEW_COUNTS", "add_up", "counts_rows"]
+__all__ = ["FEW_COUNTS", "apply_counts", "counts_rows", "list_busy"]
 
 i32, f32 = np.int32, np.float32
 
@@ -30,82 +23,68 @@ i32, f32 = np.int32, np.float32
 FEW_COUNTS = 8
 
 
+@kernel()
+def list_busy(counts, columns):
+    """List the cells of a row that have counts, int64 (n,); returns how many."""
+    busy = 0
+    for j in range(counts.shape[0]):
+        if counts[j] != 0:
+            columns[busy] = j
+            busy += 1
+    return busy
+
+
 @kernel(fastmath=CONTRACT)
-def _few_counts(r, w, planes, slopes, kind, std, counts, busy, columns, step, k0, k1, z, ahead):
-    """Counts on the `busy` listed cells of row r, one after the other: a row that is mostly silent."""
-    uniform, one = planes[0].size == 1, np.int64(1)
-    up, down = f32(slopes[0]), f32(slopes[1])
-    if kind != QUIET:
-        gauss_list(r, busy, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
+def _few_counts(r, w, affine, counts, busy, address, scratch):
+    """Counts of the `busy` listed cells of row r, one cell after the other."""
+    columns, z = scratch.columns, scratch.z
+    if affine.noise_kind != NOISELESS:
+        gauss_list(r, busy, UPDATE_NOISE, address, columns, z)
     for i in range(busy):
         j = np.int64(columns[i])
-        row, c = (0, 0) if uniform else (r, j)
-        lower, upper, now, k = planes[2][row, c], planes[3][row, c], w[r, j], i32(counts[j])
-        if k < 0:
-            size, bound, slope, toward = planes[1][row, c], -lower, down, f32(-1)
-        else:
-            size, bound, slope, toward = planes[0][row, c], upper, up, f32(1)
-        mean, var = event(abs(k), size, bound, slope, toward, kind, std, now, f32(0))
-        again = is_coarse(planes[0][row, c], upper, up) or is_coarse(planes[1][row, c], -lower, down)
-        if kind == QUIET and not again:
-            w[r, j] = min(max(mean, lower), upper)
-            continue
-        room = Z * np.sqrt(var)
-        if again or max(mean, now) + room > upper or min(mean, now) - room < lower:
-            todo = counts[j : j + 1]
-            w[r, j] = replay(now, r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
-        else:
-            w[r, j] = min(max(mean + np.sqrt(var) * z[i], lower), upper)
+        k = i32(counts[r, j])
+        new, needs_pulse_by_pulse = apply_count(
+            abs(k), k < 0, cell_at(affine, r, j), affine, w[r, j], z[i]
+        )  # fmt: skip
+        if needs_pulse_by_pulse:
+            todo = counts[r, j : j + 1]
+            new = apply_pulse_by_pulse(w[r, j], r, j, todo, affine, address, scratch.pulse_z)
+        w[r, j] = new
 
 
 @kernel()
-def counts_rows(w, planes, slopes, kind, std, by_pulse, counts, step, key):
-    """Apply signed pulse counts (rows, cols), int64, to the weights."""
-    k0, k1 = key[0], key[1]
+def counts_rows(w, affine, by_pulse, counts, address, scratch):
+    """Apply signed pulse counts (rows, cols), int64, to the weights; scratch: for one sample."""
+    w, affine, counts, scratch = (
+        no_refcount(w), no_refcount(affine), no_refcount(counts), no_refcount(scratch),
+    )  # fmt: skip
+    coefficients, moments, kind = scratch.coefficients, scratch.moments, affine.noise_kind
+    mean, count = moments.mean, moments.pulses
     n = w.shape[1]
-    scratch = scratch_rows(n, 14)
-    coef, rows = scratch[:8], scratch[8:]
-    z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
-    m, v, high, low, peak, count = moments(rows, n)
-    columns = np.empty(n, np.int32)
     for r in range(w.shape[0]):
-        busy = 0
-        for j in range(n):
-            columns[busy] = j
-            busy += 1 if counts[r, j] != 0 else 0
+        busy = list_busy(counts[r], scratch.columns)
         if busy == 0:
             continue
         if not by_pulse and busy * FEW_COUNTS < n:
-            _few_counts(r, w, planes, slopes, kind, std, counts[r], busy, columns, step, k0, k1, z, ahead)
+            _few_counts(r, w, affine, counts, busy, address, scratch)
             continue
         if not by_pulse:
-            prepare_row(r, planes, slopes, kind, std, coef)
-            start_row(w[r], m, v, high, low, peak)
+            load_row(r, w[r], affine, coefficients, moments)
             for j in range(n):
                 count[j] = f32(counts[r, j])
-            collapse(count, coef, kind, m, v, high, low, peak)
-            if kind != QUIET:
-                gauss_row(r, step, UPDATE_NOISE, k0, k1, z)
-                finish_row(coef, m, v, high, low, peak, z, count)
-            else:
-                flag_coarse(coef, count)
+            advance_row(kind, coefficients, moments)
+            if kind != NOISELESS:
+                gauss_row(r, UPDATE_NOISE, address, scratch.z)
+            finish_row(kind, coefficients, moments, scratch.z)
         for j in range(n):
             if by_pulse or count[j] != f32(0):
                 todo = counts[r, j : j + 1]
-                one = np.int64(1)
-                w[r, j] = replay(w[r, j], r, j, todo, one, planes, slopes, kind, std, step, k0, k1, ahead)
+                w[r, j] = apply_pulse_by_pulse(w[r, j], r, j, todo, affine, address, scratch.pulse_z)
             else:
-                w[r, j] = m[j]
+                w[r, j] = mean[j]
 
 
 @kernel()
-def add_up(counts):
-    """Pulses up and down, and the lowest and the highest count, of int64 (rows, cols)."""
-    up, down, low, high = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
-    for r in range(counts.shape[0]):
-        for j in range(counts.shape[1]):
-            n = counts[r, j]
-            up += max(n, np.int64(0))
-            down -= min(n, np.int64(0))
-            low, high = min(low, n), max(high, n)
-    return up, down, low, high
+def apply_counts(w, elements, by_pulse, counts, address):
+    """As `counts_rows`, called from Python: `elements` are the parts of `Affine`."""
+    counts_rows(w, Affine(*elements), by_pulse, counts, Address(*address), scratch_of(w.shape[1], 1))

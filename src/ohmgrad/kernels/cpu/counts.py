@@ -12,16 +12,16 @@ from torch import Tensor
 
 from ..cells import Cells
 from ..counts import Counts, Pulses, dense
-from ..pulsing import Pulsing
-from .math import kernel, lent, popcount
-from .packing import key_words, number
-from .trains import trains_chunk
+from ..pulsing import SLOTS, Pulsing
+from .compiling import kernel, no_refcount
+from .math import popcount
+from .packing import Address, How, address, how_of
+from .trains import SLOT_BITS, Trains, active_samples, empty_trains, trains_chunk
 
 __all__ = ["count_pulses", "mark"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
-LOW31 = u32(0x7FFFFFFF)
 #: share of the lines of an average sample from which on whole rows are counted, as vectors
 DENSE_FROM = 0.2
 
@@ -30,7 +30,7 @@ DENSE_FROM = 0.2
 def _add_dense(first, word, up, down):
     """Coincidences of one d-line with all x-lines, added to a row's counts."""
     for j in range(up.shape[0]):
-        k = f32(i32(popcount(u32(u32(first[j] & word) & LOW31))))
+        k = f32(i32(popcount(u32(u32(first[j] & word) & SLOT_BITS))))
         falls = i32(first[j] ^ word) < i32(0)
         up[j] += f32(0) if falls else k
         down[j] += k if falls else f32(0)
@@ -48,52 +48,63 @@ def _list_row(first, count, cells, numbers, n):
 
 
 @kernel()
-def _count_row(r, xs, ds, lines, n_lines, up, down):
+def _count_row(r, trains, up, down):
     """Add the pulses of row r to its counts; whether any d-line of it fires."""
-    fires = False
-    for s in range(xs.shape[1]):
-        n = n_lines[s]
-        if n == 0:
-            continue
+    xs, ds, some = trains.xs, trains.ds, False
+    for i in range(trains.active_samples.shape[0]):
+        b = trains.active_samples[i]
+        n, lines = trains.n_lines[b], trains.lines[b]
         for q in range(ds.shape[0]):
-            word, line_words = ds[q, s, r], xs[q, s]
-            if u32(word & LOW31) == u32(0):
+            word, train = ds[q, b, r], xs[q, b]
+            if u32(word & SLOT_BITS) == u32(0):
                 continue
-            fires = True
+            some = True
             if n > DENSE_FROM * up.shape[0]:
-                _add_dense(line_words, word, up, down)
+                _add_dense(train, word, up, down)
                 continue
-            for i in range(n):
-                j = lines[s, i]
-                k = f32(i32(popcount(u32(u32(line_words[j] & word) & LOW31))))
-                falls = i32(line_words[j] ^ word) < i32(0)
-                up[j] += f32(0) if falls else k
-                down[j] += k if falls else f32(0)
-    return fires
+            for k in range(n):
+                j = lines[k]
+                both = f32(i32(popcount(u32(u32(train[j] & word) & SLOT_BITS))))
+                falls = i32(train[j] ^ word) < i32(0)
+                up[j] += f32(0) if falls else both
+                down[j] += both if falls else f32(0)
+    return some
 
 
 @kernel()
-def _count_cells(xs, ds, lines, n_lines, up_cells, up_numbers, down_cells, down_numbers):
+def _draw(x, d, how, address, events):
+    """The trains of an update, as a plain tuple, and pulses up and down; its events are added."""
+    settings, counted = How(*how), np.zeros(5, np.int64)
+    trains = empty_trains((settings.max_bl + SLOTS - 1) // SLOTS, x.shape[0], d.shape[1], x.shape[1])
+    trains_chunk(0, x.shape[0], x, d, settings, Address(*address), trains, counted)
+    for i in range(4):
+        events[i] += counted[i]
+    xs, ds, lines, n_lines, mean_active_lines, active = active_samples(trains)
+    return (xs, ds, lines, n_lines, mean_active_lines, active), counted[0], counted[1]
+
+
+@kernel()
+def _count_cells(trains, up_cells, up_numbers, down_cells, down_numbers):
     """Lists of the cells that are pulsed, up and down; returns their lengths."""
-    xs, ds, lines, n_lines = lent(xs), lent(ds), lent(lines), lent(n_lines)
-    rows, cols = ds.shape[2], xs.shape[2]
+    trains = no_refcount(Trains(*trains))
+    rows, cols = trains.ds.shape[2], trains.xs.shape[2]
     up, down = np.zeros(cols, np.float32), np.zeros(cols, np.float32)  # exact: whole, below 2^24
     a, b = np.int64(0), np.int64(0)
     for r in range(rows):
-        if _count_row(r, xs, ds, lines, n_lines, up, down):
+        if _count_row(r, trains, up, down):
             a = _list_row(r * cols, up, up_cells, up_numbers, a)
             b = _list_row(r * cols, down, down_cells, down_numbers, b)
     return a, b
 
 
 @kernel()
-def _count_planes(xs, ds, lines, n_lines, up_plane, down_plane):
+def _count_planes(trains, up_plane, down_plane):
     """Pulses of all cells, up and down, into int64 (rows, cols)."""
-    xs, ds, lines, n_lines = lent(xs), lent(ds), lent(lines), lent(n_lines)
+    trains = no_refcount(Trains(*trains))
     rows, cols = up_plane.shape
     up, down = np.zeros(cols, np.float32), np.zeros(cols, np.float32)
     for r in range(rows):
-        _count_row(r, xs, ds, lines, n_lines, up, down)
+        _count_row(r, trains, up, down)
         for j in range(cols):
             up_plane[r, j], down_plane[r, j] = np.int64(up[j]), np.int64(down[j])
             up[j], down[j] = f32(0), f32(0)
@@ -103,37 +114,27 @@ def count_pulses(
     cells: Cells, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, step: Tensor, events: Tensor
 ) -> Counts:
     """As `ops.count_pulses`."""
-    samples, cols = x.shape
-    rows, n_words = d.shape[1], pulsing.words
-    xs = np.empty((n_words, samples, cols), np.uint32)
-    ds = np.zeros((n_words, samples, rows), np.uint32)
-    lines, n_lines = np.empty((samples, cols), np.int32), np.empty(samples, np.int64)
-    seen = np.zeros(5, np.int64)
-    trains_chunk(
-        0, samples, x.numpy(), d.numpy(), float(lr), cells.elements[0].dw_min, pulsing.max_bl,
-        pulsing.update_management, pulsing.bl_management, key_words(cells.keys[0]), number(step), xs, ds,
-        lines, n_lines, np.empty(samples), seen,
-    )  # fmt: skip
-    events.numpy()[:] += seen[:4]
-    pulses = seen[:2].tolist()
-    if dense(sum(pulses), (rows, cols)):
-        up, down = (torch.empty(rows, cols, dtype=torch.int64) for _ in range(2))
-        _count_planes(xs, ds, lines, n_lines, up.numpy(), down.numpy())
+    shape = (d.shape[1], x.shape[1])
+    how, key = how_of(pulsing, lr, cells), address(cells, step)
+    trains, *pulses = _draw(x.numpy(), d.numpy(), how, key, events.numpy())
+    if dense(sum(pulses), shape):
+        up, down = (torch.empty(shape, dtype=torch.int64) for _ in range(2))
+        _count_planes(trains, up.numpy(), down.numpy())
         return Counts(Pulses(None, up), Pulses(None, down))
     # a list needs no more places than there are pulses, and one to write in vain
     lists = [torch.empty(pulses[i] + 1, dtype=torch.int64) for i in (0, 0, 1, 1)]
-    n_up, n_down = _count_cells(xs, ds, lines, n_lines, *(t.numpy() for t in lists))
+    n_up, n_down = _count_cells(trains, *(t.numpy() for t in lists))
     return Counts(Pulses(lists[0][:n_up], lists[1][:n_up]), Pulses(lists[2][:n_down], lists[3][:n_down]))
 
 
 @kernel()
-def mark(xs, ds, lines, n_lines, touched):
-    """Put True into touched (rows, cols) where trains coincide in any sample."""
-    xs, ds, lines, n_lines = lent(xs), lent(ds), lent(lines), lent(n_lines)
+def mark(trains, touched):
+    """Put True into touched (rows, cols) where trains coincide in any active sample."""
+    trains = no_refcount(trains)
     rows, cols = touched.shape
     seen = np.zeros(cols, np.uint32)  # slots of any sample in which a cell was pulsed
     for r in range(rows):
-        if _mark_row(r, xs, ds, lines, n_lines, seen):
+        if _mark_row(r, trains, seen):
             row = touched[r]
             for j in range(cols):
                 row[j] |= seen[j] != u32(0)
@@ -141,22 +142,21 @@ def mark(xs, ds, lines, n_lines, touched):
 
 
 @kernel()
-def _mark_row(r, xs, ds, lines, n_lines, seen):
-    fires = False
-    for s in range(xs.shape[1]):
-        n = n_lines[s]
-        if n == 0:
-            continue
-        for q in range(ds.shape[0]):
-            word, trains = u32(ds[q, s, r] & LOW31), xs[q, s]
+def _mark_row(r, trains, seen):
+    some = False
+    for i in range(trains.active_samples.shape[0]):
+        b = trains.active_samples[i]
+        n, lines = trains.n_lines[b], trains.lines[b]
+        for q in range(trains.ds.shape[0]):
+            word, train = u32(trains.ds[q, b, r] & SLOT_BITS), trains.xs[q, b]
             if word == u32(0):
                 continue
-            fires = True
+            some = True
             if n > DENSE_FROM * seen.shape[0]:
                 for j in range(seen.shape[0]):
-                    seen[j] |= trains[j] & word
+                    seen[j] |= train[j] & word
             else:
-                for i in range(n):
-                    j = lines[s, i]
-                    seen[j] |= trains[j] & word
-    return fires
+                for k in range(n):
+                    j = lines[k]
+                    seen[j] |= train[j] & word
+    return some

@@ -10,7 +10,7 @@ from numba import njit
 from torch import Tensor, from_numpy, isfinite
 
 from ..checks import raise_not_finite
-from .math import kernel
+from .compiling import kernel
 
 __all__ = ["digital_gradient"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from .math import kernel, lent
+from .compiling import kernel, no_refcount
 
 __all__ = ["fingerprint"]
 
@@ -37,7 +37,7 @@ def _fingerprint(bits, every):
     Args:
         every: 1 to look at all cells; n for one stretch of columns in n, other ones in every row.
     """
-    bits = lent(bits)
+    bits = no_refcount(bits)
     rows, cols, every = u64(bits.shape[0]), u64(bits.shape[1]), u64(every)
     found, first = u64(0), u64(0)
     for r in range(rows):

@@ -5,106 +5,38 @@ values are loaded before they are selected (a select between two loads becomes a
 integers are cast back after every operation (Numba widens them to 64 bits).
 """
 
-# pyright: reportUnreachable=false, reportCallIssue=false, reportArgumentType=false
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 # (Numba's types are callable and its intrinsics are typed by the compiler, not by pyright)
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import llvmlite.ir as ir
-import numba
 import numpy as np
-import platformdirs
-import torch
 from numba import njit, types
-from numba.core import config
 from numba.extending import intrinsic
 
+from ...rng import Purpose
+from .compiling import CONTRACT, kernel
+
 __all__ = [
-    "CONTRACT",
-    "SOURCES",
     "UPDATE_NOISE",
     "as_float",
     "as_int",
-    "cache_key",
     "exp2m1",
     "gauss2",
+    "gauss_cell",
     "gauss_list",
     "gauss_row",
-    "kernel",
-    "lent",
     "log2_1p",
     "philox",
     "popcount",
-    "sources",
 ]
-
-
-#: files below the package that kernels take code or numbers from, as patterns
-SOURCES = ("rng.py", "kernels/*.py", "kernels/reference/*.py", "kernels/cpu/*.py", "ensemble/*.py")
-CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
 
-UPDATE_NOISE = u32(3)  # ohmgrad.rng.Purpose
-
-
-def sources(package: Path) -> list[Path]:
-    """The files of `SOURCES`, in a fixed order."""
-    return sorted({path for pattern in SOURCES for path in package.glob(pattern)})
-
-
-def cache_key(package: Path) -> str:
-    """Short name of what is in all kernel sources.
-
-    Numba's own rule looks only at the file that holds a kernel, so that after an edit or an upgrade
-    further down the chain it would go on running the old code.
-    """
-    content = hashlib.sha256()
-    for path in sources(package):
-        text = path.read_bytes()
-        content.update(f"{path.relative_to(package).as_posix()} {len(text)}\n".encode() + text)
-    return content.hexdigest()[:16]
-
-
-def _cache_folder() -> str:
-    """Folder of the compiled kernels: one per content of their sources."""
-    root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
-    return str(Path(root) / f"kernels-{cache_key(Path(__file__).parents[2])}")
-
-
-_CACHE = _cache_folder()
-
-
-def kernel(**options: Any) -> Callable[[Callable], Callable]:
-    """Compile with the options of every kernel: cached, without the GIL, and with NumPy's error model
-    (a division that may raise never becomes a vector instruction)."""
-
-    def compile_later(function: Callable) -> Callable:
-        before, config.CACHE_DIR = config.CACHE_DIR, _CACHE
-        try:
-            return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        finally:
-            config.CACHE_DIR = before
-
-    return compile_later
-
-
-def threads() -> int:
-    """Threads that a kernel may take: as many as torch may. To be asked before every parallel kernel.
-
-    Numba's OpenMP threads are torch's, and starting them sets torch's number of threads to Numba's. So one
-    setting, torch's, rules both; and with one thread no parallel kernel may run.
-    """
-    number = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)
-    if number > 1 and number != numba.get_num_threads():
-        numba.set_num_threads(number)
-    return number
+UPDATE_NOISE = u32(Purpose.UPDATE_NOISE)
 
 
 @intrinsic
@@ -135,22 +67,6 @@ def as_int(typingctx: Any, value: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
 
     return types.int32(types.float32), codegen
-
-
-@intrinsic
-def lent(typingctx: Any, array: Any) -> Any:
-    """The same array without a count of its references, which slices otherwise change atomically.
-
-    In a loop over small rows this takes as long as the work. The array must be held by the caller of
-    the function that lends it.
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        view = context.make_array(array)(context, builder, value=args[0])
-        view.meminfo = ir.Constant(view.meminfo.type, None)
-        return view._getvalue()
-
-    return array(array), codegen
 
 
 @njit(inline="always")
@@ -237,23 +153,29 @@ def gauss2(a, b) -> Any:
 
 
 @kernel(fastmath=CONTRACT)
-def gauss_row(r, step, purpose, k0, k1, z):
+def gauss_row(r, purpose, address, z):
     """The standard normal numbers of `rng.gaussians` of all cells of row r; z is padded to fours."""
     group = z.shape[0] // 4
     za, zb, zc, zd = z[:group], z[group : 2 * group], z[2 * group : 3 * group], z[3 * group :]
     for g in range(group):
-        a, b, c, d = philox(u32(g), u32(r), step, purpose, k0, k1)
+        a, b, c, d = philox(u32(g), u32(r), address.step, purpose, address.k0, address.k1)
         za[g], zb[g] = gauss2(a, b)
         zc[g], zd[g] = gauss2(c, d)
 
 
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def gauss_cell(r, j, group, purpose, address):
+    """The number of `gauss_row` of cell j; group: a quarter of the padded row."""
+    lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
+    a, b, c, d = philox(u32(j - lane * group), u32(r), address.step, purpose, address.k0, address.k1)
+    late = lane >= i32(2)
+    one, two = gauss2(c if late else a, d if late else b)
+    return two if (lane & i32(1)) != i32(0) else one
+
+
 @kernel(fastmath=CONTRACT)
-def gauss_list(r, n, group, step, purpose, k0, k1, columns, z):
-    """The numbers of `gauss_row` of the first n listed cells of row r; group: a quarter of the padded row."""
+def gauss_list(r, n, purpose, address, columns, z):
+    """The numbers of `gauss_row` of the first n listed cells of row r; z has the length of that row's."""
+    group = z.shape[0] // 4
     for i in range(n):
-        j = columns[i]
-        lane = i32(j >= group) + i32(j >= 2 * group) + i32(j >= 3 * group)
-        a, b, c, d = philox(u32(j - lane * group), u32(r), step, purpose, k0, k1)
-        late = lane >= i32(2)
-        one, two = gauss2(c if late else a, d if late else b)
-        z[i] = two if (lane & i32(1)) != i32(0) else one
+        z[i] = gauss_cell(r, columns[i], group, purpose, address)

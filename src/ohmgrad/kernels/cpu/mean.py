@@ -1,6 +1,7 @@
 """The discrete-time dynamics in Numba: updates without pulses, row by row."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
+# pyright: reportAttributeAccessIssue=false
 # (inside kernels the types are Numba's)
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from torch import Tensor
 
 from ..cells import Cells
 from .affine import far_bound
-from .math import kernel, threads
-from .packing import pack
-from .pulses import PARALLEL_FROM
+from .compiling import chunks_for, kernel, no_refcount, serial_and_parallel
+from .packing import AFFINE, Affine, Tables, pack
+from .tables import interval
 
 __all__ = ["apply_mean_"]
 
@@ -21,51 +22,66 @@ f32 = np.float32
 
 
 @kernel()
-def _change(w, planes, slopes, x, d, lr, dw_min):
-    for r in range(w.shape[0]):
-        _change_row(r, w, planes, slopes, x, d, lr, dw_min)
-
-
-@kernel(parallel=True)
-def _change_parallel(w, planes, slopes, x, d, lr, dw_min):
-    for u in prange(w.shape[0]):
-        _change_row(np.int64(u), w, planes, slopes, x, d, lr, dw_min)
+def _affine_rows(begin, end, w, affine, x, d, lr, dw_min):
+    held = np.empty((6, w.shape[1]), np.float32)
+    w, affine, x, d = no_refcount(w), no_refcount(affine), no_refcount(x), no_refcount(d)
+    rows = no_refcount(held)
+    up, down, tilt_up, tilt_down, lower, upper = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+    uniform, s, t = affine.up.size == 1, affine.slope_up, affine.slope_down
+    for r in range(begin, end):
+        row = 0 if uniform else r
+        lower[:], upper[:] = affine.lower[row], affine.upper[row]
+        for j in range(w.shape[1]):
+            q = 0 if uniform else j
+            up[j], down[j] = affine.up[row, q] / f32(dw_min), affine.down[row, q] / f32(dw_min)
+            tilt_up[j] = -up[j] * s / far_bound(affine.up[row, q], upper[j], s)
+            tilt_down[j] = down[j] * t / far_bound(affine.down[row, q], -lower[j], t)
+        for b in range(x.shape[0]):
+            g = f32(lr) * d[b, r]
+            if g != f32(0):
+                for j in range(w.shape[1]):
+                    dw, wj = g * x[b, j], w[r, j]
+                    a, c = up[j] + tilt_up[j] * wj, down[j] + tilt_down[j] * wj
+                    w[r, j] = min(max(wj + dw * (a if dw >= f32(0) else c), lower[j]), upper[j])
 
 
 @kernel()
-def _change_row(r, w, planes, slopes, x, d, lr, dw_min):
-    n = w.shape[1]
-    uniform = planes[0].size == 1
-    up, down = np.empty(n, np.float32), np.empty(n, np.float32)
-    tilt_up, tilt_down = np.empty(n, np.float32), np.empty(n, np.float32)
-    lower, upper = np.empty(n, np.float32), np.empty(n, np.float32)
-    row = 0 if uniform else r
-    lower[:], upper[:] = planes[2][row], planes[3][row]
-    for j in range(n):
-        q = 0 if uniform else j
-        up[j], down[j] = planes[0][row, q] / f32(dw_min), planes[1][row, q] / f32(dw_min)
-        s, t = f32(slopes[0]), f32(slopes[1])
-        tilt_up[j] = -up[j] * s / far_bound(planes[0][row, q], upper[j], s)
-        tilt_down[j] = down[j] * t / far_bound(planes[1][row, q], -lower[j], t)
-    for b in range(x.shape[0]):
-        g = f32(lr) * d[b, r]
-        if g != f32(0):
-            for j in range(n):
-                dw, wj = g * x[b, j], w[r, j]
-                a, c = up[j] + tilt_up[j] * wj, down[j] + tilt_down[j] * wj
-                w[r, j] = min(max(wj + dw * (a if dw >= f32(0) else c), lower[j]), upper[j])
+def _tables_rows(begin, end, w, tables, x, d, lr, dw_min):
+    w, tables, x, d = no_refcount(w), no_refcount(tables), no_refcount(x), no_refcount(d)
+    uniform, nodes = tables.up.size == 1, tables.n + np.int32(1)
+    for r in range(begin, end):
+        row = 0 if uniform else r
+        for b in range(x.shape[0]):
+            g = f32(lr) * d[b, r]
+            if g != f32(0):
+                for j in range(w.shape[1]):
+                    q = 0 if uniform else j
+                    dw, wj = g * x[b, j], w[r, j]
+                    lower, upper = tables.lower[row, q], tables.upper[row, q]
+                    i, t = interval(wj, tables.top / upper, tables.bottom / lower, tables)
+                    down = dw < f32(0)
+                    at = tables.which[row, q] + i + (nodes if down else np.int32(0))
+                    size = (tables.down[row, q] if down else tables.up[row, q]) / f32(dw_min)
+                    move = size * (tables.value[at] + t * tables.rise[at])
+                    w[r, j] = min(max(wj + dw * move, lower), upper)
+
+
+@serial_and_parallel
+def _mean(w, elements, x, d, lr, dw_min, chunks):
+    """elements: parts of `Affine` or `Tables`."""
+    rows = w.shape[0]
+    for u in prange(chunks):
+        c = np.int64(u)
+        begin, end = c * rows // chunks, (c + 1) * rows // chunks
+        if len(elements) == AFFINE:
+            _affine_rows(begin, end, w, Affine(*elements), x, d, lr, dw_min)
+        else:
+            _tables_rows(begin, end, w, Tables(*elements), x, d, lr, dw_min)
 
 
 def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float) -> None:
     """As `ops.apply_mean_`."""
     elements = cells.elements[0]
-    spread = x.numel() * w.shape[0] >= PARALLEL_FROM and threads() > 1
-    if elements.form == "table":
-        from . import tables_update as tables  # compiled only where a table is met
-
-        change_table = tables.change_parallel if spread else tables.change
-        change_table(w.numpy(), tables.pack(elements)[0], x.numpy(), d.numpy(), float(lr), elements.dw_min)
-        return
-    planes, slopes, _, _ = pack(elements)
-    change_rows = _change_parallel if spread else _change
-    change_rows(w.numpy(), planes, slopes, x.numpy(), d.numpy(), float(lr), elements.dw_min)
+    chunks = chunks_for(x.numel() * w.shape[0])
+    mean = _mean.serial if chunks == 1 else _mean.parallel
+    mean(w.numpy(), pack(elements), x.numpy(), d.numpy(), float(lr), elements.dw_min, chunks)

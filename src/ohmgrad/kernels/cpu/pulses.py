@@ -1,13 +1,9 @@
 """The pulsed update in Numba: same trains and counts as the reference, same weights to rounding.
 
-One update has two phases. *Trains* (`cpu_trains`): samples in parallel; d-lines first, and x-lines
-only where a d-line fires at all. *Rows* (`cpu_rows`): rows of the array in parallel, the samples of a
-minibatch in order. Each row takes one of two roads with the same result: the dense road streams whole
-rows, the sparse road walks the x-lines that fire, so that its cost follows the coincidences. Noise is
-one Gaussian per element that was touched; elements near a bound are replayed pulse by pulse.
-
-Affine elements are served here; tabulated ones share the trains and have rows of their own
-(`cpu_table_update`).
+An update has two phases. *Trains* (`trains`): samples in parallel; d-lines first, and x-lines only where a
+d-line fires at all. *Rows* (`affine_rows`, `tables_rows`): rows of the array in parallel, the samples of a
+minibatch in order. Noise is one Gaussian for each element that got pulses; elements near a bound are
+computed pulse by pulse.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -21,64 +17,76 @@ from torch import Tensor
 
 from ..cells import Cells
 from ..checks import raise_not_finite, raise_too_many
-from ..pulsing import Pulsing
+from ..pulsing import SLOTS, Pulsing
 from ..reference.mean import mean_counts
 from .affine_columns import columns_chunk, single_columns
-from .affine_counts import add_up, counts_rows
-from .affine_rows import rows_chunk
-from .math import kernel, threads
-from .packing import key_words, number, pack
-from .trains import list_live, trains_chunk
+from .affine_counts import apply_counts as apply_counts_affine
+from .affine_rows import rows_chunk as affine_chunk
+from .compiling import PARALLEL_FROM, chunks_for, kernel, serial_and_parallel
+from .counts import mark
+from .packing import AFFINE, Address, Affine, How, Tables, address, how_of, pack
+from .tables_counts import apply_counts as apply_counts_tables
+from .tables_rows import rows_chunk as tables_chunk
+from .trains import Trains, active_samples, empty_trains, trains_chunk
 
-__all__ = ["PARALLEL_FROM", "apply_counts_", "pulsed_update_"]
+__all__ = ["apply_counts_", "pulsed_update_"]
 
-#: cell-samples from which an update is spread over threads; up to so many samples only those on x-lines
-#: that are not zero count
-PARALLEL_FROM, FEW_SAMPLES = 100_000, 4
+#: samples up to which only the cells on x-lines that are not zero count as work
+FEW_SAMPLES = 4
+NOWHERE = np.empty((0, 0), np.bool_)
 
 
 @kernel()
-def _update(
-    w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
-    xs, ds, lines, n_lines, on, live, events, chunks,
-):  # fmt: skip
-    trains_chunk(
-        np.int64(0), x.shape[0], x, d, lr, dw_min, max_bl, manage, manage_bl, key, step, xs, ds, lines,
-        n_lines, on, events[0],
-    )  # fmt: skip
-    if events[0, 4]:
-        return
-    n_live = list_live(n_lines, live)
-    if not by_pulse and single_columns(w.shape[1], lines, n_lines, live, n_live):
-        columns_chunk(w, planes, slopes, kind, std, xs, ds, lines, live, n_live, step, key)
-        return
-    rows_chunk(
-        np.int64(0), w.shape[0], w, planes, slopes, kind, std, by_pulse, xs, ds, lines, n_lines, on, live,
-        n_live, step, key,
-    )  # fmt: skip
+def _no_events(chunks):
+    return np.zeros((chunks, 5), np.int64)
 
 
-@kernel(parallel=True)
-def _update_parallel(
-    w, planes, slopes, kind, std, by_pulse, x, d, lr, dw_min, max_bl, manage, manage_bl, step, key,
-    xs, ds, lines, n_lines, on, live, events, chunks,
-):  # fmt: skip
-    samples, rows = x.shape[0], w.shape[0]
+@kernel()
+def _add_events(counted, events):
+    """Add up the events of all chunks; whether all values were finite."""
+    for c in range(counted.shape[0]):
+        if counted[c, 4]:
+            return False
+    for c in range(counted.shape[0]):
+        for i in range(4):
+            events[i] += counted[c, i]
+    return True
+
+
+@serial_and_parallel
+def _update(w, elements, x, d, how, address, events, touched):
+    """One update; returns whether all values are finite, without which it changes nothing.
+
+    Args:
+        elements: parts of `Affine` or `Tables`; how, address: parts of `How` and `Address`.
+        events: int64 (4,), to which those of this update are added.
+        touched: bool (rows, cols), where elements that get pulses are marked; empty for no marks.
+    """
+    settings, key = How(*how), Address(*address)  # threads take named tuples that are made here
+    chunks, samples, rows = settings.chunks, x.shape[0], w.shape[0]
+    all_trains = Trains(*empty_trains((settings.max_bl + SLOTS - 1) // SLOTS, samples, rows, x.shape[1]))
+    counted = _no_events(chunks)
     for u in prange(chunks):
         c = np.int64(u)  # prange counts in uint64, and a product with int64 would be a float
-        trains_chunk(
-            c * samples // chunks, (c + 1) * samples // chunks, x, d, lr, dw_min, max_bl, manage,
-            manage_bl, key, step, xs, ds, lines, n_lines, on, events[c],
-        )  # fmt: skip
-    if events[:, 4].any():
-        return
-    n_live = list_live(n_lines, live)
+        begin, end = c * samples // chunks, (c + 1) * samples // chunks
+        trains_chunk(begin, end, x, d, settings, key, all_trains, counted[c])
+    if not _add_events(counted, events):
+        return False
+    trains = Trains(*active_samples(all_trains))
+    if touched.shape[0] > 0:
+        mark(trains, touched)
+    if len(elements) == AFFINE:  # noqa: SIM102 (Numba sees the condition only if it stands alone)
+        if chunks == 1 and not settings.by_pulse and single_columns(w.shape[1], trains):
+            columns_chunk(w, Affine(*elements), trains, key)
+            return True
     for u in prange(chunks):
         c = np.int64(u)
-        rows_chunk(
-            c * rows // chunks, (c + 1) * rows // chunks, w, planes, slopes, kind, std, by_pulse, xs,
-            ds, lines, n_lines, on, live, n_live, step, key,
-        )  # fmt: skip
+        begin, end = c * rows // chunks, (c + 1) * rows // chunks
+        if len(elements) == AFFINE:
+            affine_chunk(begin, end, w, Affine(*elements), trains, settings.by_pulse, key)
+        else:
+            tables_chunk(begin, end, w, Tables(*elements), trains, settings.by_pulse, key)
+    return True
 
 
 def pulsed_update_(
@@ -86,41 +94,31 @@ def pulsed_update_(
     touched: Tensor | None,
 ) -> None:  # fmt: skip
     """As `ops.pulsed_update_`."""
-    elements = cells.elements[0]
-    samples, cols = x.shape
-    rows = w.shape[0]
-    n_words = pulsing.words
-    xs = np.empty((n_words, samples, cols), np.uint32)
-    ds = np.empty((n_words, samples, rows), np.uint32)
-    lines = np.empty((samples, cols), np.int32)
-    n_lines, live = np.empty(samples, np.int64), np.empty(samples, np.int64)
-    on = np.empty(samples, np.float64)
-    # a transfer between arrays drives one line in a sample: the cells on it are all that there is to do
-    workers = 1
-    if samples * cols * rows >= PARALLEL_FROM and (workers := threads()) > 1 and samples <= FEW_SAMPLES:
-        workers = workers if np.count_nonzero(x.numpy()) * rows >= PARALLEL_FROM else 1
-    chunks = 1 if workers == 1 else 4 * workers
-    counted = np.zeros((chunks, 5), np.int64)
-    if elements.form == "table":
-        from . import tables_update as tables  # compiled only where a table is met
-
-        kernel = tables.update if workers == 1 else tables.update_parallel
-        packed = tables.pack(elements)
-    else:
-        kernel, packed = _update if workers == 1 else _update_parallel, pack(elements)
-    kernel(
-        w.numpy(), *packed, pulsing.fidelity == "pulse-by-pulse", x.numpy(), d.numpy(),
-        float(lr), elements.dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
-        number(step), key_words(cells.keys[0]), xs, ds, lines, n_lines, on, live, counted, chunks,
+    weights, lines, work = w.numpy(), x.numpy(), x.numel() * w.shape[0]
+    if work >= PARALLEL_FROM and x.shape[0] <= FEW_SAMPLES:
+        # a transfer between arrays drives one line in a sample: the cells on it are all that there is to do
+        work = np.count_nonzero(lines) * w.shape[0]
+    chunks = chunks_for(work)
+    update = _update.serial if chunks == 1 else _update.parallel
+    finite = update(
+        weights, pack(cells.elements[0]), lines, d.numpy(), how_of(pulsing, lr, cells, chunks),
+        address(cells, step), events.numpy(), NOWHERE if touched is None else touched.numpy(),
     )  # fmt: skip
-    total = counted[0] if chunks == 1 else counted.sum(0)
-    if total[4]:
+    if not finite:
         raise_not_finite(x, d)
-    events.numpy()[:] += total[:4]
-    if touched is not None:
-        from .counts import mark
 
-        mark(xs, ds, lines, n_lines, touched.numpy())
+
+@kernel()
+def _add_up(counts):
+    """Pulses up and down, and the lowest and the highest count, of int64 (rows, cols)."""
+    up, down, low, high = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+    for r in range(counts.shape[0]):
+        for j in range(counts.shape[1]):
+            n = counts[r, j]
+            up += max(n, np.int64(0))
+            down -= min(n, np.int64(0))
+            low, high = min(low, n), max(high, n)
+    return up, down, low, high
 
 
 def apply_counts_(
@@ -128,21 +126,14 @@ def apply_counts_(
 ) -> None:
     """As `ops.apply_counts_`."""
     elements, given = cells.elements[0], counts.contiguous().numpy()
-    up, down, low, high = add_up(given)
+    up, down, low, high = _add_up(given)
     if low < -most or high > most:
         raise_too_many(low, high, most)
     if fidelity == "mean":
         w.copy_(mean_counts(w, elements, counts))
     else:
-        apply, packed = counts_rows, None
-        if elements.form == "table":
-            from . import tables_update as tables
-
-            apply, packed = tables.counts_rows, tables.pack(elements)
-        apply(
-            w.numpy(), *(packed or pack(elements)), fidelity == "pulse-by-pulse", given, number(step),
-            key_words(cells.keys[0]),
-        )  # fmt: skip
+        apply = apply_counts_tables if elements.form == "table" else apply_counts_affine
+        apply(w.numpy(), pack(elements), fidelity == "pulse-by-pulse", given, address(cells, step))
     if events is not None:
         both = events.numpy()
         both[0] += up

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..cells import Cells
-from .math import gauss_list, gauss_row, kernel, philox
-from .packing import key_words, number
+from .compiling import kernel
+from .math import gauss_list, gauss_row, philox
+from .packing import Address, address
 
 __all__ = ["normals_", "random_words"]
 
@@ -23,37 +24,39 @@ WHOLE_FROM = 0.3
 
 
 @kernel()
-def _normals(out, std, step, purpose, k0, k1):
+def _normals(out, std, purpose, address):
+    key = Address(*address)
     rows, cols = out.shape
     z = np.empty(4 * ((cols + 3) // 4), np.float32)
     for r in range(rows):
-        gauss_row(r, step, purpose, k0, k1, z)
+        gauss_row(r, purpose, key, z)
         for j in range(cols):
             out[r, j] = std * z[j]
 
 
 @kernel()
-def _renew_normals(out, touched, std, step, purpose, k0, k1):
+def _renew_normals(out, where, std, purpose, address):
+    key = Address(*address)
     rows, cols = out.shape
-    group = (cols + 3) // 4
-    z, columns = np.empty(4 * group, np.float32), np.empty(cols + 1, np.int32)
+    z, columns = np.empty(4 * ((cols + 3) // 4), np.float32), np.empty(cols + 1, np.int32)
     for r in range(rows):
-        row, hit, n = out[r], touched[r], 0
+        row, hit, n = out[r], where[r], 0
         for j in range(cols):
             columns[n] = j
             n += np.int64(hit[j])
         if n > WHOLE_FROM * cols:
-            gauss_row(r, step, purpose, k0, k1, z)
+            gauss_row(r, purpose, key, z)
             for j in range(cols):
                 row[j] = std * z[j] if hit[j] else row[j]
         elif n > 0:
-            gauss_list(r, n, group, step, purpose, k0, k1, columns, z)
+            gauss_list(r, n, purpose, key, columns, z)
             for i in range(n):
                 row[columns[i]] = std * z[i]
 
 
 @kernel()
-def _words(out, step, purpose, k0, k1):
+def _words(out, purpose, address):
+    step, k0, k1 = address
     rows, cols = out.shape
     group = (cols + 3) // 4
     padded = np.empty((4, group), np.uint32)
@@ -68,7 +71,8 @@ def _words(out, step, purpose, k0, k1):
 
 
 @kernel()
-def _marked_words(out, marked, step, purpose, k0, k1):
+def _marked_words(out, marked, purpose, address):
+    step, k0, k1 = address
     rows, cols = out.shape
     k = np.int64(0)
     for r in range(rows):
@@ -89,19 +93,17 @@ def _marked_words(out, marked, step, purpose, k0, k1):
 
 def normals_(out: Tensor, cells: Cells, step: Tensor, purpose: int, std: float, where: Tensor | None) -> None:
     """As `ops.normals_`."""
-    address = (f32(std), number(step), u32(purpose), *key_words(cells.keys[0]))
     if where is None:
-        _normals(out.numpy(), *address)
+        _normals(out.numpy(), f32(std), u32(purpose), address(cells, step))
     else:
-        _renew_normals(out.numpy(), where.numpy(), *address)
+        _renew_normals(out.numpy(), where.numpy(), f32(std), u32(purpose), address(cells, step))
 
 
 def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None) -> Tensor:
     """As `ops.random_words`."""
     out = np.empty(cells.shape, np.int64)
-    address = (number(step), u32(purpose), *key_words(cells.keys[0]))
     if marked is None:
-        _words(out, *address)
+        _words(out, u32(purpose), address(cells, step))
     else:
-        _marked_words(out, marked.numpy(), *address)
+        _marked_words(out, marked.numpy(), u32(purpose), address(cells, step))
     return torch.from_numpy(out)

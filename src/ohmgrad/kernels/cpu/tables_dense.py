@@ -1,6 +1,6 @@
-"""Blocks of tabulated elements in Numba: a run of every cell as vectors, and the noise.
+"""Blocks of tabulated elements in Numba: a segment of every cell as vectors, and the noise.
 
-A block is one array, a row of `STRIDE` floats for each of the values that `cpu_table` numbers. The compiler
+A block is one array, a row of `STRIDE` floats for each of the values that `tables` numbers. The compiler
 then knows that rows are apart, and makes vectors without testing for it, which takes as long as the work.
 """
 
@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .affine import ADDITIVE, MULTIPLICATIVE, QUIET, Z
-from .math import CONTRACT, kernel, lent
+from .affine import SAFE
+from .compiling import CONTRACT, kernel, no_refcount
+from .packing import ADDITIVE, MEASURED, MULTIPLICATIVE, NOISELESS
 from .tables import (
     A_DOWN,
     A_UP,
@@ -26,29 +27,31 @@ from .tables import (
     C_UP,
     CENTRE,
     DOWN,
-    HIGH,
     LIMIT,
-    LOST,
-    LOW,
     LOWER,
-    MEASURED,
-    N_DOWN,
-    N_UP,
-    O_DOWN,
-    O_UP,
-    P_DOWN,
-    P_UP,
-    PEAK,
-    REACH,
+    MEAN,
+    MEAN_MAX,
+    MEAN_MIN,
+    NEEDS,
+    SD_A_DOWN,
+    SD_A_UP,
+    SD_B_DOWN,
+    SD_B_UP,
+    SD_C_DOWN,
+    SD_C_UP,
     SIGMAS,
     TOP,
     UP,
     UPPER,
+    VALID_RADIUS,
     VALUES,
-    M,
-    V,
+    VAR,
+    VAR_MAX,
+    Parabola,
+    Stretch,
     advance,
     interval,
+    offset,
 )
 
 __all__ = [
@@ -56,14 +59,14 @@ __all__ = [
     "CHUNK",
     "COUNT",
     "STRIDE",
-    "bad_cell",
-    "begin",
+    "advance_block",
     "block",
-    "collapse",
-    "end",
-    "finish",
+    "checkpoint",
+    "finish_block",
+    "load_block",
+    "put_back",
     "row",
-    "start",
+    "validate",
 ]
 
 i32, u32, u64, f32 = np.int32, np.uint32, np.uint64, np.float32
@@ -74,10 +77,12 @@ BLOCK, STRIDE = 256, 256 + 64
 LANES = 16
 #: samples that are taken before a block is looked at
 CHUNK = 4
-#: rows of a block besides the values of `cpu_table`: signed pulses of the present sample; of a chunk the
-#: mean, variance and largest variance before it, highest and lowest mean and largest bend, and whether some
-#: run does not hold; square of `WIDE` times the steepest stretch
-COUNT, OLD_M, OLD_V, OLD_PEAK, CREST, TROUGH, WORST, BAD, WIDTH = range(VALUES, VALUES + 9)
+#: rows of a block besides the values of `tables`: signed pulses of the present sample; of a chunk of samples
+#: the mean, variance and largest variance before it, highest and lowest mean and largest error, and whether
+#: some segment does not hold; square of `SIGMAS` times the steepest stretch
+COUNT, OLD_MEAN, OLD_VAR, OLD_VAR_MAX, CHUNK_MAX, CHUNK_MIN, CHUNK_ERROR, INVALID, WIDTH = range(
+    VALUES, VALUES + 9
+)
 ROWS = VALUES + 9
 #: place of each row
 AT = tuple(u64(STRIDE * q) for q in range(ROWS))
@@ -98,38 +103,38 @@ def row(s, q, n):
 
 
 @kernel(fastmath=CONTRACT)
-def _places(s, n, origin, last, places):
-    """Where the cells start in the table; the middle of their interval."""
+def _find_intervals(s, n, tables, intervals):
+    """The intervals where the cells start; the middle of each."""
     for jj in range(n):
         j = u64(jj)
-        i, _, _ = interval(s[j + AT[M]], s[j + AT[TOP]], s[j + AT[BOTTOM]], origin, last)
-        places[jj] = i32(i32(i32(s[j + AT[BASE]]) >> i32(1)) + i)
-        s[j + AT[CENTRE]] = f32(i) + f32(0.5) - origin
+        i, _ = interval(s[j + AT[MEAN]], s[j + AT[TOP]], s[j + AT[BOTTOM]], tables)
+        intervals[jj] = i32(i32(i32(s[j + AT[BASE]]) >> i32(1)) + i)
+        s[j + AT[CENTRE]] = f32(i) + f32(0.5) - tables.origin
 
 
 @kernel()
-def _gather(s, n, places, curve):
+def _gather(s, n, intervals, curve):
     for jj in range(n):
-        j, at = u64(jj), u32(places[jj])
+        j, at = u64(jj), u32(intervals[jj])
         s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]] = curve[at, 0], curve[at, 1], curve[at, 2]
         s[j + AT[A_DOWN]] = curve[at, 3]
         s[j + AT[B_DOWN]] = curve[at, 4]
         s[j + AT[C_DOWN]] = curve[at, 5]
-        s[j + AT[REACH]] = curve[at, 6]
+        s[j + AT[VALID_RADIUS]] = curve[at, 6]
 
 
 @kernel()
-def _gather_sd(s, n, places, curve):
+def _gather_sd(s, n, intervals, curve):
     for jj in range(n):
-        j, at = u64(jj), u32(places[jj])
-        s[j + AT[N_UP]], s[j + AT[O_UP]], s[j + AT[P_UP]] = curve[at, 8], curve[at, 9], curve[at, 10]
-        s[j + AT[N_DOWN]] = curve[at, 11]
-        s[j + AT[O_DOWN]] = curve[at, 12]
-        s[j + AT[P_DOWN]] = curve[at, 13]
+        j, at = u64(jj), u32(intervals[jj])
+        s[j + AT[SD_A_UP]], s[j + AT[SD_B_UP]], s[j + AT[SD_C_UP]] = curve[at, 8], curve[at, 9], curve[at, 10]
+        s[j + AT[SD_A_DOWN]] = curve[at, 11]
+        s[j + AT[SD_B_DOWN]] = curve[at, 12]
+        s[j + AT[SD_C_DOWN]] = curve[at, 13]
 
 
 @kernel(fastmath=CONTRACT)
-def _scale(s, n, kind, std):
+def _scale(s, n, noise_kind, noise_std):
     for jj in range(n):
         j = u64(jj)
         up, down, wide = s[j + AT[UP]], s[j + AT[DOWN]], SIGMAS * max(s[j + AT[TOP]], s[j + AT[BOTTOM]])
@@ -140,8 +145,8 @@ def _scale(s, n, kind, std):
         s[j + AT[A_DOWN]] *= down
         s[j + AT[B_DOWN]] *= down
         s[j + AT[C_DOWN]] *= down
-        if kind != MEASURED:
-            s[j + AT[N_UP]], s[j + AT[N_DOWN]] = std * up, std * down
+        if noise_kind != MEASURED:
+            s[j + AT[SD_A_UP]], s[j + AT[SD_A_DOWN]] = noise_std * up, noise_std * down
 
 
 @kernel(fastmath=CONTRACT)
@@ -149,16 +154,18 @@ def _scale_sd(s, n):
     for jj in range(n):
         j = u64(jj)
         up, down = s[j + AT[UP]], s[j + AT[DOWN]]
-        s[j + AT[N_UP]] *= up
-        s[j + AT[O_UP]] *= up
-        s[j + AT[P_UP]] *= up
-        s[j + AT[N_DOWN]] *= down
-        s[j + AT[O_DOWN]] *= down
-        s[j + AT[P_DOWN]] *= down
+        s[j + AT[SD_A_UP]] *= up
+        s[j + AT[SD_B_UP]] *= up
+        s[j + AT[SD_C_UP]] *= up
+        s[j + AT[SD_A_DOWN]] *= down
+        s[j + AT[SD_B_DOWN]] *= down
+        s[j + AT[SD_C_DOWN]] *= down
 
 
 @kernel(fastmath=CONTRACT)
-def _parameters(up, down, lower, upper, which, top, bottom, s):
+def _parameters(planes, tables, s):
+    up, down, lower, upper, which = planes
+    top, bottom = tables.top, tables.bottom
     for jj in range(up.shape[0]):
         j = u64(jj)
         s[j + AT[UP]], s[j + AT[DOWN]], s[j + AT[LOWER]], s[j + AT[UPPER]] = (
@@ -172,179 +179,184 @@ def _parameters(up, down, lower, upper, which, top, bottom, s):
 def _state(weights, s):
     for jj in range(weights.shape[0]):
         j, now = u64(jj), weights[jj]
-        s[j + AT[M]], s[j + AT[HIGH]], s[j + AT[LOW]] = now, now, now
-        s[j + AT[V]], s[j + AT[PEAK]], s[j + AT[LOST]] = f32(0), f32(0), f32(0)
+        s[j + AT[MEAN]], s[j + AT[MEAN_MAX]], s[j + AT[MEAN_MIN]] = now, now, now
+        s[j + AT[VAR]], s[j + AT[VAR_MAX]], s[j + AT[NEEDS]] = f32(0), f32(0), f32(0)
 
 
 @njit(inline="always")
-def start(r, first, weights, e, kind, std, s, places):
-    """Parameters and state of the cells of row r from `first` on, with these weights; places: scratch."""
-    uniform, n = e.up.size == 1, weights.shape[0]
+def load_block(r, first, weights, tables, s, intervals):
+    """Parameters and state of the cells of row r from `first` on, with these weights; intervals: scratch."""
+    uniform, n = tables.up.size == 1, weights.shape[0]
     i, begin, end = (0, 0, 1) if uniform else (r, first, first + n)
-    _parameters(
-        e.up[i, begin:end], e.down[i, begin:end], e.lower[i, begin:end], e.upper[i, begin:end],
-        e.which[i, begin:end], e.top, e.bottom, s,
+    planes = (
+        tables.up[i, begin:end], tables.down[i, begin:end], tables.lower[i, begin:end],
+        tables.upper[i, begin:end], tables.which[i, begin:end],
     )  # fmt: skip
+    _parameters(planes, tables, s)
     if uniform:
         for q in (UP, DOWN, LOWER, UPPER, TOP, BOTTOM, BASE):
             row(s, q, n)[:] = s[q * STRIDE]
     _state(weights, s)
-    _expand(s, n, kind, std, e.curve, e.origin, e.n, places)
+    _expand(s, n, tables, intervals)
 
 
 @kernel()
-def _expand(s, n, kind, std, curve, origin, last, places):
+def _expand(s, n, tables, intervals):
     """The parabolas of the intervals where the cells are."""
-    curve, s, places = lent(curve), lent(s), lent(places)
-    _places(s, n, origin, last, places)
-    _gather(s, n, places, curve)
-    if kind == MEASURED:
-        _gather_sd(s, n, places, curve)
+    tables, s, intervals = no_refcount(tables), no_refcount(s), no_refcount(intervals)
+    _find_intervals(s, n, tables, intervals)
+    _gather(s, n, intervals, tables.curve)
+    if tables.noise_kind == MEASURED:
+        _gather_sd(s, n, intervals, tables.curve)
         _scale_sd(s, n)
-    _scale(s, n, kind, std)
+    _scale(s, n, tables.noise_kind, tables.noise_std)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _way(kind, s, j, down):
-    """Parabola of the step in one direction, with its sign, and of its standard deviation. Values are negated
-    as they are selected: two loads and nothing else would become a gather."""
-    a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]], s[j + AT[N_UP]]
-    a1, b1, c1, n1 = s[j + AT[A_DOWN]], s[j + AT[B_DOWN]], s[j + AT[C_DOWN]], s[j + AT[N_DOWN]]
+def _parabola(kind, s, j, down):
+    """As `tables_segments.parabola_of`. Values are negated as they are selected: two loads and nothing else
+    would become a gather."""
+    a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]], s[j + AT[SD_A_UP]]
+    a1, b1, c1, n1 = s[j + AT[A_DOWN]], s[j + AT[B_DOWN]], s[j + AT[C_DOWN]], s[j + AT[SD_A_DOWN]]
     a, b, c = -a1 if down else a0, -b1 if down else b0, -c1 if down else c0
     n, o, p = f32(0), f32(0), f32(0)
     if kind == ADDITIVE:
         n = -n1 if down else n0
     elif kind == MEASURED:
-        o0, p0, o1, p1 = s[j + AT[O_UP]], s[j + AT[P_UP]], s[j + AT[O_DOWN]], s[j + AT[P_DOWN]]
+        o0, p0 = s[j + AT[SD_B_UP]], s[j + AT[SD_C_UP]]
+        o1, p1 = s[j + AT[SD_B_DOWN]], s[j + AT[SD_C_DOWN]]
         n, o, p = -n1 if down else n0, -o1 if down else o0, -p1 if down else p0
-    return a, b, c, n, o, p
+    return Parabola(a, b, c, n, o, p)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _loop(kind, std, s, n):
-    """A run of every cell."""
+def _advance_each(kind, std, s, n):
+    """A segment of every cell."""
     for jj in range(n):
         j = u64(jj)
         count = s[j + AT[COUNT]]
-        a, b, c, sd, o, p = _way(kind, s, j, count < f32(0))
-        top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
-        m, v, bend = advance(
-            kind, std, abs(count), s[j + AT[M]], s[j + AT[V]], a, b, c, sd, o, p, top, bottom, centre
-        )
-        if kind == QUIET:
-            m = min(max(m, s[j + AT[LOWER]]), s[j + AT[UPPER]])
+        stretch = Stretch(s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]])
+        mean, var, error = advance(
+            kind, std, abs(count), s[j + AT[MEAN]], s[j + AT[VAR]], _parabola(kind, s, j, count < f32(0)),
+            stretch,
+        )  # fmt: skip
+        if kind == NOISELESS:
+            mean = min(max(mean, s[j + AT[LOWER]]), s[j + AT[UPPER]])
         else:
-            s[j + AT[V]], s[j + AT[PEAK]] = v, max(s[j + AT[PEAK]], v)
-        s[j + AT[M]], s[j + AT[CREST]] = m, max(s[j + AT[CREST]], m)
-        s[j + AT[TROUGH]], s[j + AT[WORST]] = min(s[j + AT[TROUGH]], m), max(s[j + AT[WORST]], bend)
+            s[j + AT[VAR]], s[j + AT[VAR_MAX]] = var, max(s[j + AT[VAR_MAX]], var)
+        s[j + AT[MEAN]], s[j + AT[CHUNK_MAX]] = mean, max(s[j + AT[CHUNK_MAX]], mean)
+        s[j + AT[CHUNK_MIN]] = min(s[j + AT[CHUNK_MIN]], mean)
+        s[j + AT[CHUNK_ERROR]] = max(s[j + AT[CHUNK_ERROR]], error)
 
 
 @kernel(fastmath=CONTRACT)
 def _additive(std, s, n):
-    _loop(ADDITIVE, std, s, n)
+    _advance_each(ADDITIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _multiplicative(std, s, n):
-    _loop(MULTIPLICATIVE, std, s, n)
+    _advance_each(MULTIPLICATIVE, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
-def _quiet(std, s, n):
-    _loop(QUIET, std, s, n)
+def _noiseless(std, s, n):
+    _advance_each(NOISELESS, std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
 def _measured(std, s, n):
-    _loop(MEASURED, std, s, n)
+    _advance_each(MEASURED, std, s, n)
 
 
 @njit(inline="always")
-def collapse(kind, std, s, n):
+def advance_block(noise_kind, noise_std, s, n):
     """One sample of a block of n cells, its signed counts in row `COUNT`."""
     full = n + (-n) % LANES
     for j in range(n, full):
         s[COUNT * STRIDE + j] = f32(0)
-    if kind == ADDITIVE:
-        _additive(std, s, full)
-    elif kind == MULTIPLICATIVE:
-        _multiplicative(std, s, full)
-    elif kind == QUIET:
-        _quiet(std, s, full)
+    if noise_kind == ADDITIVE:
+        _additive(noise_std, s, full)
+    elif noise_kind == MULTIPLICATIVE:
+        _multiplicative(noise_std, s, full)
+    elif noise_kind == NOISELESS:
+        _noiseless(noise_std, s, full)
     else:
-        _measured(std, s, full)
+        _measured(noise_std, s, full)
 
 
 @kernel()
-def begin(s, n):
+def checkpoint(s, n):
     """Before a chunk of samples."""
     for jj in range(n):
         j = u64(jj)
-        m = s[j + AT[M]]
-        s[j + AT[OLD_M]], s[j + AT[OLD_V]], s[j + AT[OLD_PEAK]] = m, s[j + AT[V]], s[j + AT[PEAK]]
-        s[j + AT[CREST]], s[j + AT[TROUGH]], s[j + AT[WORST]] = m, m, f32(0)
+        mean = s[j + AT[MEAN]]
+        s[j + AT[OLD_MEAN]], s[j + AT[OLD_VAR]], s[j + AT[OLD_VAR_MAX]] = (
+            mean, s[j + AT[VAR]], s[j + AT[VAR_MAX]],
+        )  # fmt: skip
+        s[j + AT[CHUNK_MAX]], s[j + AT[CHUNK_MIN]], s[j + AT[CHUNK_ERROR]] = mean, mean, f32(0)
 
 
 @kernel(fastmath=CONTRACT)
-def end(s, n):
-    """After a chunk of samples: mark in row `BAD` the cells of which some run did not hold; whether there are
-    any."""
+def validate(s, n):
+    """After a chunk of samples: marks in row `INVALID` the cells of which some segment did not hold; returns
+    whether there are any."""
     some = i32(0)
     for jj in range(n):
         j = u64(jj)
         top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
-        crest, trough, high, low = s[j + AT[CREST]], s[j + AT[TROUGH]], s[j + AT[HIGH]], s[j + AT[LOW]]
-        right = crest * (top if crest >= f32(0) else bottom) - centre
-        left = centre - trough * (top if trough >= f32(0) else bottom)
-        slack = s[j + AT[REACH]] - max(right, left)
+        highest, lowest = s[j + AT[CHUNK_MAX]], s[j + AT[CHUNK_MIN]]
+        mean_max, mean_min = s[j + AT[MEAN_MAX]], s[j + AT[MEAN_MIN]]
+        right = offset(highest, top, bottom, centre)
+        left = -offset(lowest, top, bottom, centre)
+        slack = s[j + AT[VALID_RADIUS]] - max(right, left)
         fits = slack >= f32(0)
-        fits &= s[j + AT[WIDTH]] * s[j + AT[PEAK]] <= slack * slack
-        fits &= s[j + AT[WORST]] <= LIMIT  # all written so that what is no number does not fit
-        s[j + AT[BAD]] = f32(0) if fits else f32(1)
-        s[j + AT[HIGH]] = max(high, crest) if fits else high
-        s[j + AT[LOW]] = min(low, trough) if fits else low
+        fits &= s[j + AT[WIDTH]] * s[j + AT[VAR_MAX]] <= slack * slack
+        fits &= s[j + AT[CHUNK_ERROR]] <= LIMIT  # all written so that what is no number does not fit
+        s[j + AT[INVALID]] = f32(0) if fits else f32(1)
+        s[j + AT[MEAN_MAX]] = max(mean_max, highest) if fits else mean_max
+        s[j + AT[MEAN_MIN]] = min(mean_min, lowest) if fits else mean_min
         some = i32(some | i32(not fits))
     return some != i32(0)
 
 
 @njit(inline="always")
-def bad_cell(s, j):
-    """Whether cell j is marked; if so it is put back to before the chunk."""
-    if s[BAD * STRIDE + j] == f32(0):
+def put_back(s, j):
+    """Whether cell j is invalid; if so it is put back to before the chunk."""
+    if s[INVALID * STRIDE + j] == f32(0):
         return False
-    s[M * STRIDE + j], s[V * STRIDE + j] = s[OLD_M * STRIDE + j], s[OLD_V * STRIDE + j]
-    s[PEAK * STRIDE + j] = s[OLD_PEAK * STRIDE + j]
+    s[MEAN * STRIDE + j], s[VAR * STRIDE + j] = s[OLD_MEAN * STRIDE + j], s[OLD_VAR * STRIDE + j]
+    s[VAR_MAX * STRIDE + j] = s[OLD_VAR_MAX * STRIDE + j]
     return True
 
 
 @kernel(fastmath=CONTRACT)
-def _check(s, n):
-    """Flag in row `COUNT` the cells that must be replayed; whether there are any."""
+def _flag(s, n):
     some = i32(0)
     for jj in range(n):
         j = u64(jj)
-        spread, lost = Z * np.sqrt(s[j + AT[PEAK]]), s[j + AT[LOST]]
-        inside = s[j + AT[HIGH]] + spread <= s[j + AT[UPPER]]
-        inside &= s[j + AT[LOW]] - spread >= s[j + AT[LOWER]]
-        flag = lost if inside else f32(1)
+        room, needs = SAFE * np.sqrt(s[j + AT[VAR_MAX]]), s[j + AT[NEEDS]]
+        inside = s[j + AT[MEAN_MAX]] + room <= s[j + AT[UPPER]]
+        inside &= s[j + AT[MEAN_MIN]] - room >= s[j + AT[LOWER]]
+        flag = needs if inside else f32(1)
         s[j + AT[COUNT]] = flag
         some = i32(some | i32(flag != f32(0)))
     return some != i32(0)
 
 
 @kernel(fastmath=CONTRACT)
-def _noise(s, z):
+def _add_noise(s, z):
     for jj in range(z.shape[0]):
         j = u64(jj)
-        new = s[j + AT[M]] + np.sqrt(s[j + AT[V]]) * z[jj]
-        s[j + AT[M]] = min(max(new, s[j + AT[LOWER]]), s[j + AT[UPPER]])
+        new = s[j + AT[MEAN]] + np.sqrt(s[j + AT[VAR]]) * z[jj]
+        s[j + AT[MEAN]] = min(max(new, s[j + AT[LOWER]]), s[j + AT[UPPER]])
 
 
 @kernel()
-def finish(kind, s, n, z):
-    """Flag the cells to be replayed, in row `COUNT`, and add the noise; returns whether there are any."""
-    if kind == QUIET:
+def finish_block(noise_kind, s, n, z):
+    """Add the noise; flag in row `COUNT` cells that need pulse by pulse; returns whether there are any."""
+    if noise_kind == NOISELESS:
         return False
-    some = _check(s, n)
-    _noise(s, z[:n])
+    some = _flag(s, n)
+    _add_noise(s, z[:n])
     return some

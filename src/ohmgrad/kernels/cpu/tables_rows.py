@@ -1,4 +1,4 @@
-"""Rows of tabulated elements in Numba: the sparse and the dense road, pulse counts."""
+"""Rows of tabulated elements in Numba: the sparse and the dense path."""
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
 # pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
@@ -6,74 +6,97 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
-from .affine import LOW31, QUIET
-from .affine_counts import FEW_COUNTS
-from .affine_rows import AHEAD, sparse_cost, train_count
-from .math import CONTRACT, UPDATE_NOISE, gauss_list, gauss_row, kernel, lent, popcount
-from .tables import BASE, BOTTOM, MEASURED, TOP, VALUES, M, U
-from .tables_cells import (
-    DRAWN,
-    TOUCHED,
-    draw,
-    enter,
-    few_pulses,
-    first_draws,
-    leave,
-    lend,
-    replay,
-    visit,
-)
+from .affine import NOISES
+from .affine_rows import counts_of, samples_of_row
+from .compiling import CONTRACT, kernel, no_refcount
+from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
+from .packing import MEASURED, NOISELESS
+from .tables import BASE, BOTTOM, MEAN, TOP, UNIFORM, VALUES
+from .tables_cells import apply_pulse_by_pulse, draw, few_pulses, finish, first_draws, load, update
 from .tables_dense import (
     BLOCK,
     CHUNK,
     COUNT,
     STRIDE,
-    bad_cell,
-    begin,
+    advance_block,
     block,
-    collapse,
-    end,
-    finish,
+    checkpoint,
+    finish_block,
+    load_block,
+    put_back,
     row,
-    start,
+    validate,
 )
-from .tables_segments import expand, take_runs
+from .tables_segments import apply_segments, expand
+from .trains import SLOT_BITS, train_count
 
-__all__ = ["counts_rows", "rows_chunk"]
+__all__ = ["Scratch", "rows_chunk", "scratch_of"]
 
 i32, u32, f32 = np.int32, np.uint32, np.float32
 
-#: measured costs in ns, as in `cpu_rows`; how much dearer an event of the sparse road is here than there;
-#: and how much dearer the dense road is for measured elements
-DENSE_SAMPLE, DENSE_ROW, DEARER, DEARER_MEASURED = 1.0, 6.0, 1.3, 4.5
+#: measured costs in ns, as in `affine_rows`; how much more an event of the sparse path costs here than there;
+#: and how much more the dense path costs for measured elements
+DENSE_SAMPLE, DENSE_ROW, COST_FACTOR, COST_FACTOR_MEASURED = 1.0, 6.0, 1.3, 4.5
+#: marks of a cell on the sparse path: it got a pulse; its pulses are drawn
+TOUCHED, DRAWN = 1, 2
 
 
-@njit(inline="always")
-def _lent_own(own):
-    return (
-        lent(own[0]), lent(own[1]), lent(own[2]), lent(own[3]), lent(own[4]), lent(own[5]), lent(own[6]),
-        lent(own[7]), lent(own[8]), lent(own[9]), lent(own[10]),
+class Scratch(NamedTuple):
+    """Scratch of a row of n cells, and of so many samples."""
+
+    #: values of single cells, float32 (n, VALUES), and of a block
+    cells: np.ndarray
+    block: np.ndarray
+    #: standard normal numbers of a row, padded to fours, and numbers for the pulses of a cell
+    z: np.ndarray
+    pulse_z: np.ndarray
+    #: uint8 (n,), marks, 0 between rows; int32 (n,): the cells that got a pulse, and intervals or drawn cells
+    seen: np.ndarray
+    columns: np.ndarray
+    intervals: np.ndarray
+    #: int64 (samples,): those in which the row's d-line fires, and counts of a cell in them
+    row_samples: np.ndarray
+    counts: np.ndarray
+    #: of measured elements: counts of a block, float32 (samples, BLOCK); cell and count of a row's events
+    block_counts: np.ndarray
+    event_cell: np.ndarray
+    event_count: np.ndarray
+
+
+@kernel()
+def scratch_of(n, samples, noise_kind):
+    """Scratch for rows of n cells."""
+    measured = samples if noise_kind == MEASURED else 0
+    return Scratch(
+        np.empty((n, VALUES), np.float32), block(),
+        np.empty(4 * ((n + 3) // 4), np.float32), np.empty(NOISES, np.float32),
+        np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32),
+        np.empty(samples, np.int64), np.empty(samples, np.int64),
+        np.empty((measured, min(n, BLOCK)), np.float32),
+        np.empty(n * measured, np.int32), np.empty(n * measured, np.int32),
     )  # fmt: skip
 
 
 @kernel(fastmath=CONTRACT)
-def _sparse_row(
-    r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, cells, own
-):  # fmt: skip
-    """The sparse road: visit the x-lines that fire, then finish the cells that were touched."""
-    w, xs, ds, lines, e, cells = lent(w), lent(xs), lent(ds), lent(lines), lend(e), lent(cells)
-    z, ahead, seen, columns, drawn, _, todo, _, event_cell, event_count, s = _lent_own(own)
-    one_word = xs.shape[0] == 1
+def _sparse_row(r, w, tables, trains, samples, address, scratch):
+    """Visit the x-lines that fire, then finish the cells that got pulses."""
+    w, tables, trains, samples, scratch = (
+        no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(scratch),
+    )  # fmt: skip
+    xs, ds, cells, seen, columns = trains.xs, trains.ds, scratch.cells, scratch.seen, scratch.columns
+    kind, z, one_word = tables.noise_kind, scratch.z, xs.shape[0] == 1
     touched, events = 0, 0
-    for i in range(n_mine):
-        b = mine[i]
-        word, train, active = ds[0, b, r], xs[0, b], lines[b]
-        for q in range(n_lines[b]):
-            j = active[q]
-            n = i32(popcount(u32(u32(train[j] & word) & LOW31)))
+    for i in range(samples.shape[0]):
+        b = samples[i]
+        word, train, lines = ds[0, b, r], xs[0, b], trains.lines[b]
+        for q in range(trains.n_lines[b]):
+            j = lines[q]
+            n = i32(popcount(u32(u32(train[j] & word) & SLOT_BITS)))
             down = i32(train[j] ^ word) < i32(0)
             if not one_word:
                 k = train_count(xs, ds, b, r, j)
@@ -83,295 +106,208 @@ def _sparse_row(
                     seen[j] = TOUCHED
                     columns[touched] = j
                     touched += 1
-                    enter(r, j, w, e, cells[j])
+                    load(r, j, w, tables, cells[j])
                     if kind != MEASURED:
-                        expand(cells[j], 0, 1, kind, std, e.curve, e.origin, e.n)
+                        expand(cells[j], 0, 1, tables)
                 if kind == MEASURED:  # how they are made depends on how many they are
-                    event_cell[events], event_count[events] = j, -n if down else n
-                    cells[j, U] += f32(n)
+                    scratch.event_cell[events], scratch.event_count[events] = j, -n if down else n
+                    cells[j, UNIFORM] += f32(n)
                     events += 1
                 else:
-                    visit(cells[j], f32(n), down, kind, std, e)
+                    update(cells[j], f32(n), down, tables)
     if kind == MEASURED:
-        few = 0
-        for i in range(touched):
-            j = columns[i]
-            cell = cells[j]
-            if few_pulses(cell[U], cell[M], cell[TOP], cell[BOTTOM], cell[BASE], e):
-                drawn[few] = j
-                few += 1
-                seen[j] = DRAWN
-            else:
-                expand(cell, 0, 1, kind, std, e.curve, e.origin, e.n)
-        for i in range(0, few, STRIDE):
-            first_draws(r, step, k0, k1, drawn[i : min(i + STRIDE, few)], s[U * STRIDE :], cells)
-        for i in range(events):
-            j, k = event_cell[i], event_count[i]
-            if seen[j] == DRAWN:
-                draw(cells[j], r, j, k, e, step, k0, k1)
-            else:
-                visit(cells[j], f32(abs(k)), k < 0, kind, std, e)
-        for i in range(few):
-            w[r, drawn[i]], seen[drawn[i]] = cells[drawn[i], M], 0
-        rest = 0
-        for i in range(touched):
-            j = columns[i]
-            columns[rest] = j
-            rest += 1 if seen[j] != 0 else 0
-        touched = rest
-    if kind != QUIET:
-        gauss_list(r, touched, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
+        touched = _measured_events(r, w, tables, address, scratch, touched, events)
+    if kind != NOISELESS:
+        gauss_list(r, touched, UPDATE_NOISE, address, columns, z)
     for i in range(touched):
-        j = columns[i]
+        j = np.int64(columns[i])
         seen[j] = 0
-        new, again = leave(cells[j], z[i], kind)
-        if again:
-            for q in range(n_mine):
-                todo[q] = train_count(xs, ds, mine[q], r, j)
-            new = replay(w[r, j], r, np.int64(j), todo, n_mine, e, kind, std, step, k0, k1, ahead)
+        new, needs_pulse_by_pulse = finish(cells[j], z[i], kind)
+        if needs_pulse_by_pulse:
+            counts = counts_of(r, j, trains, samples, scratch.counts)
+            new = apply_pulse_by_pulse(w[r, j], r, j, counts, tables, address, scratch.pulse_z)
         w[r, j] = new
 
 
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def _measured_events(r, w, tables, address, scratch, touched, events):
+    """Pulses of measured cells: cells with few get their new weight here; the others stay listed.
+
+    Returns how many stay.
+    """
+    cells, seen, columns, drawn = scratch.cells, scratch.seen, scratch.columns, scratch.intervals
+    few = 0
+    for i in range(touched):
+        j = columns[i]
+        cell = cells[j]
+        if few_pulses(cell[UNIFORM], cell[MEAN], cell[TOP], cell[BOTTOM], cell[BASE], tables):
+            drawn[few] = j
+            few += 1
+            seen[j] = DRAWN
+        else:
+            expand(cell, 0, 1, tables)
+    for i in range(0, few, STRIDE):
+        first_draws(r, address, drawn[i : min(i + STRIDE, few)], scratch.block[UNIFORM * STRIDE :], cells)
+    for i in range(events):
+        j, k = scratch.event_cell[i], scratch.event_count[i]
+        if seen[j] == DRAWN:
+            draw(cells[j], r, j, k, tables, address)
+        else:
+            update(cells[j], f32(abs(k)), k < 0, tables)
+    for i in range(few):
+        w[r, drawn[i]], seen[drawn[i]] = cells[drawn[i], MEAN], 0
+    rest = 0
+    for i in range(touched):
+        j = columns[i]
+        columns[rest] = j
+        rest += 1 if seen[j] != 0 else 0
+    return rest
+
+
 @kernel()
-def _totals(counts, n_mine, totals):
-    """Pulses of every cell of a row over its samples."""
+def _totals(counts, totals):
+    """Pulses of every cell of a block over its samples."""
     totals[:] = f32(0)
-    for i in range(n_mine):
+    for i in range(counts.shape[0]):
         one = counts[i, : totals.shape[0]]
         for j in range(totals.shape[0]):
             totals[j] += abs(one[j])
 
 
 @kernel()
-def _count_block(xs, ds, b, r, first, count):
-    """As `cpu_dense.count_row`, of the cells from `first` on."""
+def _count_block(r, b, first, trains, count):
+    """As `affine_dense.count_row`, of the cells from `first` on."""
+    xs, ds = trains.xs, trains.ds
     n = count.shape[0]
     count[:] = f32(0)
     for q in range(xs.shape[0]):
         word, line = ds[q, b, r], xs[q, b, first : first + n]
         for j in range(n):
-            k = f32(i32(popcount(u32(u32(line[j] & word) & LOW31))))
+            k = f32(i32(popcount(u32(u32(line[j] & word) & SLOT_BITS))))
             count[j] += -k if i32(line[j] ^ word) < i32(0) else k
 
 
 @njit(inline="always")
-def _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own):
-    """The dense road: stream the row for every sample, so many cells at a time as the cache holds."""
-    z = own[0]
-    if kind != QUIET:
-        gauss_row(r, step, UPDATE_NOISE, k0, k1, z)
+def _dense_row(r, w, tables, trains, samples, address, scratch):
+    """Stream the row for every sample, so many cells at a time as the cache holds."""
+    if tables.noise_kind != NOISELESS:
+        gauss_row(r, UPDATE_NOISE, address, scratch.z)
     for first in range(0, w.shape[1], BLOCK):
-        n = min(BLOCK, w.shape[1] - first)
-        _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own)
+        _dense_block(r, first, w, tables, trains, samples, address, scratch)
 
 
 @kernel()
-def _dense_block(r, first, n, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own):
-    w, xs, ds, mine, e, cells = lent(w), lent(xs), lent(ds), lent(mine), lend(e), lent(cells)
-    z, ahead, _, columns, places, _, todo, counts, _, _, s = _lent_own(own)
+def _dense_block(r, first, w, tables, trains, samples, address, scratch):
+    w, tables, trains, samples, scratch = (
+        no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(scratch),
+    )  # fmt: skip
+    n, s, kind, cells, columns = (
+        min(BLOCK, w.shape[1] - first), scratch.block, tables.noise_kind, scratch.cells, scratch.columns,
+    )  # fmt: skip
+    weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, MEAN, n)
     few, many = 0, 0
-    weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, M, n)
-    start(r, first, weights, e, kind, std, s, places)
+    load_block(r, first, weights, tables, s, scratch.intervals)
     if kind == MEASURED:
-        totals, top, bottom, base = count, row(s, TOP, n), row(s, BOTTOM, n), row(s, BASE, n)
-        for i in range(n_mine):
-            _count_block(xs, ds, mine[i], r, first, counts[i, :n])
-        _totals(counts, n_mine, totals)
+        counts, top, bottom, base = scratch.block_counts, row(s, TOP, n), row(s, BOTTOM, n), row(s, BASE, n)
+        for i in range(samples.shape[0]):
+            _count_block(r, samples[i], first, trains, counts[i, :n])
+        _totals(counts[: samples.shape[0]], count)
         for j in range(n):
-            if totals[j] != f32(0):
+            if count[j] != f32(0):
                 columns[few] = first + j
-                one = few_pulses(totals[j], mean[j], top[j], bottom[j], base[j], e)
+                one = few_pulses(count[j], mean[j], top[j], bottom[j], base[j], tables)
                 few += 1 if one else 0
                 many += 0 if one else 1
-        _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, columns[:few], s[U * STRIDE :], cells)
+        _draw_cells(r, first, w, tables, columns[:few], address, scratch, samples.shape[0])
     if kind != MEASURED or many > 0:
-        chunk = 1 if kind == MEASURED else CHUNK  # whose reach is short
-        for i in range(n_mine):
-            if kind == MEASURED:
-                one = counts[i]
-                for j in range(n):
-                    count[j] = one[j]
-            else:
-                _count_block(xs, ds, mine[i], r, first, count)
-            if i % chunk == 0:
-                begin(s, n)
-            collapse(kind, std, s, n)
-            if (i % chunk == chunk - 1 or i == n_mine - 1) and end(s, n):
-                done = i - i % chunk
-                _mend(r, first, n, e, kind, std, xs, ds, mine[done : i + 1], s)
-    some = finish(kind, s, n, z[first:])
+        _advance_samples(r, first, tables, trains, samples, scratch, n)
+    some = finish_block(kind, s, n, scratch.z[first:])
     for i in range(few):
         j = columns[i] - first
-        mean[j], count[j] = cells[columns[i], M], f32(0)
+        mean[j], count[j] = cells[columns[i], MEAN], f32(0)
     if some:
         for j in range(n):
             if count[j] != f32(0):
-                for q in range(n_mine):
-                    todo[q] = train_count(xs, ds, mine[q], r, first + j)
-                mean[j] = replay(
-                    weights[j], r, first + j, todo, n_mine, e, kind, std, step, k0, k1, ahead
-                )  # fmt: skip
+                todo, at = counts_of(r, first + j, trains, samples, scratch.counts), first + j
+                mean[j] = apply_pulse_by_pulse(weights[j], r, at, todo, tables, address, scratch.pulse_z)
     for j in range(n):
         weights[j] = mean[j]
 
 
+@njit(inline="always")
+def _advance_samples(r, first, tables, trains, samples, scratch, n):
+    """The samples on a block of n cells, a chunk at a time."""
+    s, kind = scratch.block, tables.noise_kind
+    count, last = row(s, COUNT, n), samples.shape[0] - 1
+    chunk = 1 if kind == MEASURED else CHUNK  # parabolas of measured cells hold on short ways only
+    for i in range(samples.shape[0]):
+        if kind == MEASURED:
+            one = scratch.block_counts[i]
+            for j in range(n):
+                count[j] = one[j]
+        else:
+            _count_block(r, samples[i], first, trains, count)
+        if i % chunk == 0:
+            checkpoint(s, n)
+        advance_block(kind, tables.noise_std, s, n)
+        if (i % chunk == chunk - 1 or i == last) and validate(s, n):
+            _recompute(r, first, n, tables, trains, samples[i - i % chunk : i + 1], s)
+
+
 @kernel()
-def _mend(r, first, n, e, kind, std, xs, ds, mine, s):
-    """Take anew, run by run, the chunk `mine` of samples on the cells of a block that need it."""
-    xs, ds, mine, e, s = lent(xs), lent(ds), lent(mine), lend(e), lent(s)
+def _recompute(r, first, n, tables, trains, samples, s):
+    """Take the samples of a chunk anew, segment by segment, on the cells of a block that are invalid."""
+    tables, trains, samples, s = (
+        no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(s),
+    )  # fmt: skip
     for j in range(n):
-        if bad_cell(s, j):
-            for q in range(mine.shape[0]):
-                k = f32(train_count(xs, ds, mine[q], r, first + j))
-                take_runs(kind, std, k, s, j, STRIDE, e.curve, e.origin, e.n)
+        if put_back(s, j):
+            for q in range(samples.shape[0]):
+                k = f32(train_count(trains.xs, trains.ds, samples[q], r, first + j))
+                apply_segments(k, s, j, STRIDE, tables)
 
 
 @kernel()
-def _drawn_cells(r, first, w, e, counts, n_mine, step, k0, k1, columns, s, cells):
+def _draw_cells(r, first, w, tables, columns, address, scratch, n_samples):
     """All pulses of the listed cells, each drawn; the samples in the outer loop, so that cells overlap."""
-    w, e, counts, columns, cells = lent(w), lend(e), lent(counts), lent(columns), lent(cells)
-    few = columns.shape[0]
+    w, tables, columns, scratch = (
+        no_refcount(w), no_refcount(tables), no_refcount(columns), no_refcount(scratch),
+    )  # fmt: skip
+    cells, few = scratch.cells, columns.shape[0]
     for i in range(few):
-        enter(r, columns[i], w, e, cells[columns[i]])
-    first_draws(r, step, k0, k1, columns, s, cells)
-    for b in range(n_mine):
+        load(r, columns[i], w, tables, cells[columns[i]])
+    first_draws(r, address, columns, scratch.block[UNIFORM * STRIDE :], cells)
+    for b in range(n_samples):
         for i in range(few):
             j = columns[i]
-            k = i32(counts[b, j - first])
+            k = i32(scratch.block_counts[b, j - first])
             if k != i32(0):
-                draw(cells[j], r, j, k, e, step, k0, k1)
+                draw(cells[j], r, j, k, tables, address)
 
 
 @kernel()
-def _scratch(n, samples, kind):
-    z, ahead = np.empty(4 * ((n + 3) // 4), np.float32), np.empty(AHEAD, np.float32)
-    seen, columns, places = np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
-    mine, todo = np.empty(samples, np.int64), np.empty(samples, np.int64)
-    most = n * samples if kind == MEASURED else 0
-    counts = np.empty((most // n, min(n, BLOCK)), np.float32)
-    event_cell, event_count = np.empty(most, np.int32), np.empty(most, np.int32)
-    own = (z, ahead, seen, columns, places, mine, todo, counts, event_cell, event_count, block())
-    return np.empty((n, VALUES), np.float32), own
+def rows_chunk(begin, end, w, tables, trains, by_pulse, address):
+    """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
+    scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1), tables.noise_kind)
+    _rows(begin, end, w, tables, trains, by_pulse, address, scratch)
 
 
 @kernel()
-def rows_chunk(begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, key):
-    """Apply the trains of the live samples to rows begin ... end-1 of the weights."""
-    cells, own = _scratch(w.shape[1], max(n_live, 1), kind)
-    _rows(
-        begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, key[0],
-        key[1], cells, own,
+def _rows(begin, end, w, tables, trains, by_pulse, address, scratch):
+    w, tables, trains, scratch = (
+        no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(scratch),
     )  # fmt: skip
-
-
-@kernel()
-def _rows(
-    begin, end, w, e, kind, std, by_pulse, xs, ds, lines, n_lines, on, live, n_live, step, k0, k1, cells, own
-):  # fmt: skip
-    w, xs, ds, lines, n_lines = lent(w), lent(xs), lent(ds), lent(lines), lent(n_lines)
-    on, live, e, cells = lent(on), lent(live), lend(e), lent(cells)
-    own = _lent_own(own)
-    ahead, mine, todo = own[1], own[5], own[6]
-    n = w.shape[1]
-    dearer = DEARER_MEASURED if kind == MEASURED else 1.0
+    dense_sample = DENSE_SAMPLE * (COST_FACTOR_MEASURED if tables.noise_kind == MEASURED else 1.0)
     for r in range(begin, end):
-        n_mine, sparse = np.int64(0), 0.0
-        for i in range(n_live):
-            b, fires = live[i], np.int64(0)
-            for q in range(ds.shape[0]):
-                fires += np.int64(popcount(u32(ds[q, b, r] & LOW31)))
-            if fires > 0:
-                mine[n_mine] = b
-                n_mine += 1
-                sparse += DEARER * sparse_cost(b, fires, n_lines, on)
-        if n_mine == 0:
+        n, cost = samples_of_row(r, trains, COST_FACTOR, scratch.row_samples)
+        samples = scratch.row_samples[:n]
+        if n == 0:
             continue
         if by_pulse:
-            for j in range(n):
-                for q in range(n_mine):
-                    todo[q] = train_count(xs, ds, mine[q], r, j)
-                w[r, j] = replay(w[r, j], r, j, todo, n_mine, e, kind, std, step, k0, k1, ahead)
-        elif sparse < n * (n_mine * (dearer * DENSE_SAMPLE) + DENSE_ROW):
-            _sparse_row(r, w, e, kind, std, xs, ds, lines, n_lines, mine, n_mine, step, k0, k1, cells, own)
+            for j in range(w.shape[1]):
+                counts = counts_of(r, j, trains, samples, scratch.counts)
+                w[r, j] = apply_pulse_by_pulse(w[r, j], r, j, counts, tables, address, scratch.pulse_z)
+        elif cost < w.shape[1] * (n * dense_sample + DENSE_ROW):
+            _sparse_row(r, w, tables, trains, samples, address, scratch)
         else:
-            _dense_row(r, w, e, kind, std, xs, ds, mine, n_mine, step, k0, k1, cells, own)
-
-
-@kernel()
-def counts_rows(w, e, kind, std, by_pulse, counts, step, key):
-    """Apply signed pulse counts (rows, cols), int64, to the weights."""
-    cells, own = _scratch(w.shape[1], 1, kind)
-    _counts(w, e, kind, std, by_pulse, counts, step, key[0], key[1], cells, own)
-
-
-@kernel()
-def _counts(w, e, kind, std, by_pulse, counts, step, k0, k1, cells, own):
-    w, counts, e, cells, one = lent(w), lent(counts), lend(e), lent(cells), np.int64(1)
-    z, ahead, _, columns, _, _, _, _, _, _, _ = _lent_own(own)
-    n = w.shape[1]
-    for r in range(w.shape[0]):
-        busy = 0
-        for j in range(n):
-            if counts[r, j] != 0:
-                columns[busy] = j
-                busy += 1
-        if busy == 0:
-            continue
-        if by_pulse:
-            for j in range(n):
-                w[r, j] = replay(w[r, j], r, j, counts[r, j : j + 1], one, e, kind, std, step, k0, k1, ahead)
-        elif busy * FEW_COUNTS < n:
-            if kind != QUIET:
-                gauss_list(r, busy, z.shape[0] // 4, step, UPDATE_NOISE, k0, k1, columns, z)
-            for i in range(busy):
-                j = np.int64(columns[i])
-                cell, k = cells[j], counts[r, j]
-                enter(r, j, w, e, cell)
-                drawn = kind == MEASURED and few_pulses(
-                    abs(k), cell[M], cell[TOP], cell[BOTTOM], cell[BASE], e
-                )  # fmt: skip
-                if not drawn:
-                    expand(cell, 0, 1, kind, std, e.curve, e.origin, e.n)
-                    visit(cell, f32(abs(k)), k < 0, kind, std, e)
-                    new, drawn = leave(cell, z[i], kind)
-                if drawn:
-                    new = replay(
-                        w[r, j], r, j, counts[r, j : j + 1], one, e, kind, std, step, k0, k1, ahead
-                    )  # fmt: skip
-                w[r, j] = new
-        else:
-            if kind != QUIET:
-                gauss_row(r, step, UPDATE_NOISE, k0, k1, z)
-            for first in range(0, n, BLOCK):
-                n_block = min(BLOCK, n - first)
-                _counts_block(r, first, n_block, w, e, kind, std, counts, step, k0, k1, own)
-
-
-@kernel()
-def _counts_block(r, first, n, w, e, kind, std, counts, step, k0, k1, own):
-    w, counts, e, one = lent(w), lent(counts), lend(e), np.int64(1)
-    z, ahead, _, _, places, _, _, _, _, _, s = _lent_own(own)
-    weights, count, mean, base = w[r, first : first + n], row(s, COUNT, n), row(s, M, n), row(s, BASE, n)
-    top, bottom = row(s, TOP, n), row(s, BOTTOM, n)
-    start(r, first, weights, e, kind, std, s, places)
-    for j in range(n):
-        count[j] = f32(counts[r, first + j])
-    begin(s, n)
-    collapse(kind, std, s, n)
-    if end(s, n):
-        for j in range(n):
-            if bad_cell(s, j):
-                k = f32(counts[r, first + j])
-                take_runs(kind, std, k, s, j, STRIDE, e.curve, e.origin, e.n)
-    some = finish(kind, s, n, z[first:])
-    for j in range(n):
-        at = first + j
-        drawn = kind == MEASURED and few_pulses(
-            abs(counts[r, at]), weights[j], top[j], bottom[j], base[j], e
-        )  # fmt: skip
-        if drawn or (some and count[j] != f32(0)):
-            mean[j] = replay(
-                weights[j], r, at, counts[r, at : at + 1], one, e, kind, std, step, k0, k1, ahead
-            )  # fmt: skip
-    for j in range(n):
-        weights[j] = mean[j]
+            _dense_row(r, w, tables, trains, samples, address, scratch)

@@ -1,0 +1,141 @@
+"""How kernels are compiled: options, cache, threads, and arrays whose references are not counted."""
+
+# pyright: reportAttributeAccessIssue=false
+# (Numba's settings are made when it is imported)
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import llvmlite.ir as ir
+import numba
+import platformdirs
+import torch
+from numba import njit, types
+from numba.core import config
+from numba.extending import intrinsic
+
+__all__ = [
+    "CONTRACT",
+    "PARALLEL_FROM",
+    "SOURCES",
+    "Twice",
+    "cache_key",
+    "chunks_for",
+    "kernel",
+    "no_refcount",
+    "serial_and_parallel",
+    "sources",
+    "threads",
+]
+
+#: files below the package that kernels take code or numbers from, as patterns
+SOURCES = ("rng.py", "kernels/*.py", "kernels/reference/*.py", "kernels/cpu/*.py", "ensemble/*.py")
+CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
+#: cell-samples from which an update is shared by threads
+PARALLEL_FROM = 100_000
+
+
+def sources(package: Path) -> list[Path]:
+    """The files of `SOURCES`, in a fixed order."""
+    return sorted({path for pattern in SOURCES for path in package.glob(pattern)})
+
+
+def cache_key(package: Path) -> str:
+    """Short name of what is in all kernel sources.
+
+    Numba's own rule looks only at the file that holds a kernel, so that after an edit or an upgrade
+    further down the chain it would go on running the old code.
+    """
+    content = hashlib.sha256()
+    for path in sources(package):
+        text = path.read_bytes()
+        content.update(f"{path.relative_to(package).as_posix()} {len(text)}\n".encode() + text)
+    return content.hexdigest()[:16]
+
+
+def _cache_folder() -> str:
+    """Folder of the compiled kernels: one per content of their sources."""
+    root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
+    return str(Path(root) / f"kernels-{cache_key(Path(__file__).parents[2])}")
+
+
+_CACHE = _cache_folder()
+
+
+def kernel(**options: Any) -> Callable[[Callable], Callable]:
+    """Compile with the options of every kernel: cached, without the GIL, and with NumPy's error model
+    (a division that may raise never becomes a vector instruction)."""
+
+    def compile_later(function: Callable) -> Callable:
+        before, config.CACHE_DIR = config.CACHE_DIR, _CACHE
+        try:
+            return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        finally:
+            config.CACHE_DIR = before
+
+    return compile_later
+
+
+class Twice(NamedTuple):
+    """One function compiled in two ways, that run its `prange` on one thread and on several."""
+
+    serial: Callable
+    parallel: Callable
+
+
+def serial_and_parallel(function: FunctionType) -> Twice:
+    """Compile a function as a kernel for one thread, and for several."""
+    other = FunctionType(function.__code__, function.__globals__, function.__name__)
+    other.__qualname__ = f"{function.__qualname__}_parallel"  # Numba's cache goes by names
+    return Twice(kernel()(function), kernel(parallel=True)(other))
+
+
+def threads() -> int:
+    """Threads that a kernel may take: as many as torch may. To be asked before every parallel kernel.
+
+    Numba's OpenMP threads are torch's, and starting them sets torch's number of threads to Numba's. So one
+    setting, torch's, rules both; and with one thread no parallel kernel may run.
+    """
+    number = min(torch.get_num_threads(), config.NUMBA_NUM_THREADS)
+    if number > 1 and number != numba.get_num_threads():
+        numba.set_num_threads(number)
+    return number
+
+
+def chunks_for(cell_samples: int) -> int:
+    """Pieces for threads to share, for so much work; 1 where it stays on one thread."""
+    workers = threads() if cell_samples >= PARALLEL_FROM else 1
+    return 1 if workers == 1 else 4 * workers
+
+
+def _without(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.Array):
+        view = context.make_array(kind)(context, builder, value=value)
+        view.meminfo = ir.Constant(view.meminfo.type, None)
+        return view._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        parts = [
+            _without(context, builder, t, builder.extract_value(value, i)) for i, t in enumerate(kind.types)
+        ]
+        return context.make_tuple(builder, kind, parts)
+    return value
+
+
+@intrinsic
+def no_refcount(typingctx: Any, given: Any) -> Any:
+    """The same array, or tuple of arrays and others, without a count of the arrays' references.
+
+    Slices and calls that are not inlined otherwise change the counts of all arrays in them, atomically: in a
+    loop over small rows this takes as long as the work. The arrays must be held by the caller of the function
+    that asks for this.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _without(context, builder, signature.args[0], args[0])
+
+    return given(given), codegen
