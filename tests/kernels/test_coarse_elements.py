@@ -1,4 +1,4 @@
-"""Elements of which one pulse crosses a good part of the range: replayed, the same on both backends."""
+"""Elements of which one pulse crosses a good part of the range: pulse by pulse, on both back ends alike."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.stats import assert_mean, assert_variance
 from tests.updates import apply_counts_, pulsed_update_
 
 KEY, SHAPE, STEP = Key(5, 6), (37, 53), 11
-#: as the table of settings has them, for both roads of a row
-ROADS = [s for s in SETTINGS if s.name in ("BL31", "dense", "sparse", "one-sample", "BL100")]
+#: as the table of settings has them, for both paths of a row
+PATHS = [s for s in SETTINGS if s.name in ("BL31", "dense", "sparse", "one-sample", "BL100")]
 
 
 def _steepest(e: Elements) -> Tensor:
@@ -36,7 +36,7 @@ def _close(a: Tensor, b: Tensor) -> None:
     assert float(((a - b).abs() > 1e-5).double().mean()) <= 0.002
 
 
-@pytest.mark.parametrize("setting", ROADS, ids=lambda s: s.name)
+@pytest.mark.parametrize("setting", PATHS, ids=lambda s: s.name)
 @pytest.mark.parametrize("case", COARSE, ids=lambda c: c.name)
 def test_an_update_is_the_reference(case: DeviceCase, setting: Setting) -> None:
     elements = draw(case.device, SHAPE, KEY)
@@ -75,8 +75,10 @@ def test_the_mean_dynamics_are_the_reference(case: DeviceCase) -> None:
 
 @pytest.mark.parametrize("backend", ["numba", "reference"])
 @pytest.mark.parametrize("case", [c for c in COARSE if "constant" not in c.name], ids=lambda c: c.name)
-def test_coarse_elements_are_replayed_and_others_are_not(case: DeviceCase, backend: Any) -> None:
-    """A replay has the noise of every pulse: what "pulse-by-pulse" gives, to the bit."""
+def test_coarse_elements_are_computed_pulse_by_pulse_and_others_are_not(
+    case: DeviceCase, backend: Any
+) -> None:
+    """They have the noise of every pulse: what "pulse-by-pulse" gives, to the bit."""
     elements = draw(case.device, SHAPE, KEY)
     coarse = _steepest(elements) > 0.51
     assert 0.1 < float(coarse.double().mean()) < 0.9

@@ -188,7 +188,7 @@ def run_trains(
     """Samples of +-bl pulses each through the whole update: trains that fire in every slot.
 
     With lr = 4 BL dw_min and both managements off, A = B = 2, so that lines at 1 always fire. The
-    first `on` x-lines do: with few of them the sparse road is the sensible one, with all the dense.
+    first `on` x-lines do: with few of them the sparse path is the sensible one, with all the dense.
     """
     elements = draw(device, shape, KEY)
     x, d = torch.zeros(len(signs), shape[1]), torch.ones(len(signs), shape[0])
@@ -247,8 +247,8 @@ def test_a_bug_in_the_variance_of_the_reference_is_caught(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 @pytest.mark.parametrize("noise", [Noise(0.3), Noise(1.0, "multiplicative")])
-def test_elements_near_a_bound_are_replayed(backend: str, noise: Noise) -> None:
-    """At one address a replayed element is the pulse-by-pulse one, bit for bit; others are not."""
+def test_elements_near_a_bound_are_computed_pulse_by_pulse(backend: str, noise: Noise) -> None:
+    """At one address they are what fidelity "pulse-by-pulse" gives, bit for bit; others are not."""
     device = Device(LinearStep(-0.6, 0.6, 0.5, 0.5), 0.01, noise=noise)
     elements = draw(device, (1, 5), KEY)
     for n in (1, 4, 30, -1, -4, -30):
@@ -264,7 +264,7 @@ def test_elements_near_a_bound_are_replayed(backend: str, noise: Noise) -> None:
         assert same[4], "starts at the bound behind, where the noise of a pulse is clipped"
 
 
-def test_without_the_replay_the_law_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pulse_by_pulse_the_law_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: the collapse is used at a bound too."""
     monkeypatch.setattr(affine, "SAFETY", -1e6)
     device = Device(SoftBounds.symmetric(0.6), 0.01, noise=Noise(1.0))
@@ -279,17 +279,17 @@ UNEQUAL = {
     for low in (-0.1, -0.2, -0.4)
     for noise in (Noise(1.0), Noise(3.0, "multiplicative"))
 }
-ROADS = {"dense": ((1000, 100), 100), "sparse": ((4000, 500), 25)}
+PATHS = {"dense": ((1000, 100), 100), "sparse": ((4000, 500), 25)}
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", UNEQUAL)
-def test_clipping_in_the_middle_of_a_minibatch_by_numba(name: str, road: str) -> None:
+def test_clipping_in_the_middle_of_a_minibatch_by_numba(name: str, path: str) -> None:
     """[40, -40], [160, -40] and [40, -80], with starts at which the final variance alone looks safe."""
     z = []
     for signs in ([1, -1], [1, 1, 1, 1, -1], [1, -1, -1]):
         for start in (1.46, 1.7, 1.83):
-            collapsed, by_pulse = both(run_trains(UNEQUAL[name], *ROADS[road], start, signs, 40))
+            collapsed, by_pulse = both(run_trains(UNEQUAL[name], *PATHS[path], start, signs, 40))
             z.append(comparisons(UNEQUAL[name], collapsed, by_pulse, [start], [40 * s for s in signs]))
     assert_all_within(np.concatenate(z), 1e-3 / 12)
 

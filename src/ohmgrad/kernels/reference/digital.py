@@ -20,7 +20,7 @@ AT_LEAST, CROSSINGS = 10_000, 10
 def most_counts(elements: Elements) -> int:
     """Largest number of pulses that a digital unit sends to one element in an update.
 
-    More would change nothing: elements are at their bounds, where each pulse must be replayed.
+    More would change nothing: elements are at their bounds, where each pulse counts by itself.
     """
     response = elements.response
     return int(min(max(CROSSINGS * (response.w_max - response.w_min) / elements.dw_min, AT_LEAST), MOST))
