@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -30,10 +31,22 @@ from ohmgrad import (
 )
 from ohmgrad.devices import draw
 from ohmgrad.kernels import FIDELITIES
+from ohmgrad.kernels.cpu.affine_rows import is_sparse, samples_of_row
+from ohmgrad.kernels.cpu.packing import Address, How
+from ohmgrad.kernels.cpu.trains import active_samples, empty_trains, trains_chunk
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key
-from tests.cases import CALLABLE_DEVICES, RESPONSES, SETTINGS, SPREADS, BackendCase, backend_cases, factors
+from tests.cases import (
+    CALLABLE_DEVICES,
+    RESPONSES,
+    SETTINGS,
+    SPREADS,
+    BackendCase,
+    Setting,
+    backend_cases,
+    factors,
+)
 from tests.cases import start as start_weights
 from tests.updates import apply_counts_, draw_trains, pulsed_update_
 
@@ -57,9 +70,9 @@ def test_an_update_is_the_reference(case: BackendCase) -> None:
     lr = -s.pulses * dw_min
     xs, ds, bl = update_trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
     fast_xs, fast_ds = draw_trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)
-    lit = (ds != 0).any(2).any(0)  # without a firing d-line the x-lines are not driven
+    driven = (ds != 0).any(2).any(0)  # without a firing d-line the x-lines are not driven
     assert torch.equal(fast_ds, ds)
-    assert torch.equal(fast_xs[:, lit], xs[:, lit])
+    assert torch.equal(fast_xs[:, driven], xs[:, driven])
     expected, events = reference.pulsed_update(w, elements, x, d, lr, s.pulsing, KEY, STEP)
     got = w.clone()
     assert pulsed_update_(got, elements, x, d, lr, s.pulsing, KEY, STEP, "numba") == events
@@ -69,22 +82,26 @@ def test_an_update_is_the_reference(case: BackendCase) -> None:
     untouched = (counts == 0).all(0)
     assert torch.equal(got[untouched], w[untouched])
     # the events, counted again from the trains themselves
-    fires = [((t >> slot) & 1).sum() for t in (xs[:, lit], ds) for slot in range(31)]
+    fires = [((t >> slot) & 1).sum() for t in (xs[:, driven], ds) for slot in range(31)]
     up, down = int(counts[counts > 0].sum()), -int(counts[counts < 0].sum())
     assert events == [up, down, int(torch.stack(fires).sum()), int(bl.sum())]
 
 
-def test_the_table_reaches_both_roads() -> None:
-    """Coincidences per cell and sample, from less than 10^-3 to more than one."""
-    rates = {}
-    for s in SETTINGS:
-        if s.name not in ("sparse", "dense"):
-            continue
-        x, d = factors((63, 65), s)
-        counts = coincidences(*update_trains(x, d, s.pulses * 0.001, 0.001, s.pulsing, KEY, STEP)[:2])
-        rates[s.name] = float(counts.abs().double().mean())
-    assert rates["sparse"] < 1e-3
-    assert rates["dense"] > 1
+def paths(setting: Setting, shape: tuple[int, int]) -> set[bool]:
+    """Whether the rows of an update take the sparse path."""
+    x, d = (t.numpy() for t in factors(shape, setting))
+    p, (samples, cols) = setting.pulsing, x.shape
+    how = How(setting.pulses * 0.001, 0.001, p.max_bl, p.update_management, p.bl_management, False, 1)
+    drawn = empty_trains(p.words, samples, *shape)
+    trains_chunk(0, samples, x, d, how, Address(*map(np.uint32, (STEP, *KEY))), drawn, np.zeros(5, np.int64))
+    trains, listed = active_samples(drawn), np.empty(samples, np.int64)
+    rows = [samples_of_row(r, trains, 1.0, listed) for r in range(shape[0])]
+    return {is_sparse(cols, n, cost) for n, cost in rows if n > 0}
+
+
+def test_the_settings_reach_both_paths() -> None:
+    found = {s.name: paths(s, (63, 65)) for s in SETTINGS if s.name in ("sparse", "dense")}
+    assert found == {"sparse": {True}, "dense": {False}}
 
 
 @pytest.mark.parametrize("fidelity", ["pulsed", "pulse-by-pulse"])
@@ -128,7 +145,7 @@ def _updated(w: Tensor, shape: tuple[int, int], setting: int, fidelity: Any) -> 
 @pytest.mark.parametrize("fidelity", FIDELITIES)
 @pytest.mark.parametrize("setting", [1, 7, 8], ids=lambda i: SETTINGS[i].name)
 def test_threads_change_no_bit(setting: int, fidelity: str) -> None:
-    shape = (157, 131)  # with 10 samples and more, above the size that is spread over threads
+    shape = (157, 131)  # with 10 samples and more, above the size that threads share
     w = start_weights(shape)
     torch.set_num_threads(1)
     one = _updated(w, shape, setting, fidelity)

@@ -1,4 +1,4 @@
-"""Elements of which one pulse crosses a good part of the range: pulse by pulse, the same on both backends."""
+"""Elements of which one pulse crosses a good part of the range: pulse by pulse, on both back ends alike."""
 
 from __future__ import annotations
 
@@ -75,8 +75,10 @@ def test_the_mean_dynamics_are_the_reference(case: DeviceCase) -> None:
 
 @pytest.mark.parametrize("backend", ["numba", "reference"])
 @pytest.mark.parametrize("case", [c for c in COARSE if "constant" not in c.name], ids=lambda c: c.name)
-def test_coarse_elements_are_replayed_and_others_are_not(case: DeviceCase, backend: Any) -> None:
-    """Computed pulse by pulse, it has the noise of every pulse: what "pulse-by-pulse" gives, to the bit."""
+def test_coarse_elements_are_computed_pulse_by_pulse_and_others_are_not(
+    case: DeviceCase, backend: Any
+) -> None:
+    """They have the noise of every pulse: what "pulse-by-pulse" gives, to the bit."""
     elements = draw(case.device, SHAPE, KEY)
     coarse = _steepest(elements) > 0.51
     assert 0.1 < float(coarse.double().mean()) < 0.9

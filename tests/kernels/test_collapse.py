@@ -247,8 +247,8 @@ def test_a_bug_in_the_variance_of_the_reference_is_caught(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
 @pytest.mark.parametrize("noise", [Noise(0.3), Noise(1.0, "multiplicative")])
-def test_elements_near_a_bound_are_replayed(backend: str, noise: Noise) -> None:
-    """At one address an element near a bound is the pulse-by-pulse one, bit for bit; others are not."""
+def test_elements_near_a_bound_are_computed_pulse_by_pulse(backend: str, noise: Noise) -> None:
+    """At one address they are what fidelity "pulse-by-pulse" gives, bit for bit; others are not."""
     device = Device(LinearStep(-0.6, 0.6, 0.5, 0.5), 0.01, noise=noise)
     elements = draw(device, (1, 5), KEY)
     for n in (1, 4, 30, -1, -4, -30):
@@ -264,7 +264,7 @@ def test_elements_near_a_bound_are_replayed(backend: str, noise: Noise) -> None:
         assert same[4], "starts at the bound behind, where the noise of a pulse is clipped"
 
 
-def test_without_the_replay_the_law_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pulse_by_pulse_the_law_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: the collapse is used at a bound too."""
     monkeypatch.setattr(affine, "SAFETY", -1e6)
     device = Device(SoftBounds.symmetric(0.6), 0.01, noise=Noise(1.0))

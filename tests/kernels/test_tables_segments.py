@@ -1,4 +1,4 @@
-"""Runs of pulses on parabolas of a table: the kink at w = 0, long runs, and steps that are far too large."""
+"""Segments of pulses on parabolas of a table: the kink at w = 0, long ones, and steps far too large."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def test_a_kink_that_is_left_out_is_caught(part: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("rows", [1, 300])
-def test_long_runs_are_the_reference(rows: int) -> None:
-    """31 pulses of a tenth of the range or more: the row is cut into runs, in vectors and cell by cell."""
+def test_long_segments_are_the_reference(rows: int) -> None:
+    """31 pulses of a tenth of the range or more: the row is cut into segments, as vectors and by cell."""
     shape = (3, rows)
     for noise in (Noise(), Noise(0.3), Noise(0.3, "multiplicative")):
         elements = draw(Device(PowStep(-0.6, 0.6, 2.0, 2.0), 0.003, noise=noise), shape, KEY)
@@ -79,7 +79,7 @@ def test_long_runs_are_the_reference(rows: int) -> None:
 
 
 def test_steps_beyond_all_measure_end_inside_the_bounds() -> None:
-    """Measured steps several times as large as the range: moments overflow, pulse by pulse it goes on."""
+    """Measured steps several times as large as the range: moments overflow, and every pulse counts by itself."""
     response = measured(1)
     elements = draw(Device(response, response.dw_min), (2, 40), KEY)
     huge = dataclasses.replace(elements, up=elements.up * 300, down=elements.down * 300)

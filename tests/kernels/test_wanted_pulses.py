@@ -149,7 +149,7 @@ SENDERS = ("whole", "gradient", "momentum")
 @pytest.mark.parametrize("name", SENDERS)
 @pytest.mark.parametrize("quiet", [True, False])
 def test_digital_units_send_at_most_what_takes_any_element_to_its_bound(name: str, quiet: bool) -> None:
-    """In both backends alike; with noise all pulses near a bound are computed pulse by pulse one by one."""
+    """In both backends alike; with noise all pulses near a bound count one by one."""
     device = replace(SOFT, noise=Noise()) if quiet else SOFT
     limit = most_counts(Tile((1, 1), device).elements)
     assert limit == 12_000  # ten times 1200 states

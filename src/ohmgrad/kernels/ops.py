@@ -1,7 +1,7 @@
 """The door to the kernels: every operation is checked here, and a back end is chosen here and nowhere else.
 
 A back end is a package beside this file: `reference` (plain PyTorch, the specification) or `cpu` (Numba). Its
-files hold the operations that `OPERATIONS` names. What no back end serves raises with the reason.
+files hold the operations that `OPERATIONS` names. What no back end serves raises InputError, which says why.
 
 Operations change weights in place. Counters are int64 tensors on the weights' device: `step` (0-d) addresses
 the random numbers of an update, and `events` (4,) gets pulses up, pulses down, line toggles and slots added.

@@ -88,27 +88,27 @@ def _is_coarse(pulse_size, bound, slope):
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
 def _one_way(n, pulse_size, bound, slope, toward, affine, mean, var):
     """Mean and variance of one cell after n pulses in one direction; a few go one by one."""
-    kind, std = affine.noise_kind, affine.noise_std
+    noise_kind, noise_std = affine.noise_kind, affine.noise_std
     bound = far_bound(pulse_size, bound, slope)
     e = slope * pulse_size / bound
     if n <= 4:
         decay = (f32(1) - e) * (f32(1) - e)
         for _ in range(n):
             dw = toward * pulse_size - e * mean
-            if kind == ADDITIVE:
-                var = var * decay + std * std * pulse_size * pulse_size
-            elif kind == MULTIPLICATIVE:
-                var = var * (decay + std * std * e * e) + std * std * dw * dw
+            if noise_kind == ADDITIVE:
+                var = var * decay + noise_std * noise_std * pulse_size * pulse_size
+            elif noise_kind == MULTIPLICATIVE:
+                var = var * (decay + noise_std * noise_std * e * e) + noise_std * noise_std * dw * dw
             mean += dw
     else:
         decay_minus_one = exp2m1(f32(n) * log2_1p(-e))
         gap = toward * bound / slope - mean
-        if kind == ADDITIVE:
+        if noise_kind == ADDITIVE:
             change = decay_minus_one * (f32(2) + decay_minus_one)
-            var -= (stationary(e, pulse_size, std) - var) * change
-        elif kind == MULTIPLICATIVE:
+            var -= (stationary(e, pulse_size, noise_std) - var) * change
+        elif noise_kind == MULTIPLICATIVE:
             decay = (f32(1) + decay_minus_one) * (f32(1) + decay_minus_one)
-            var = decay * (var + exp2m1(f32(n) * growth(e, std)) * (var + gap * gap))
+            var = decay * (var + exp2m1(f32(n) * growth(e, noise_std)) * (var + gap * gap))
         mean -= gap * decay_minus_one
     return mean, var
 
@@ -163,7 +163,7 @@ def apply_pulse_by_pulse(weight, r, j, counts, affine, address, z):
 
     counts: signed, of its samples in order; z: scratch for `NOISES` numbers.
     """
-    w, kind, std, cell = weight, affine.noise_kind, affine.noise_std, cell_at(affine, r, j)
+    w, noise_kind, noise_std, cell = weight, affine.noise_kind, affine.noise_std, cell_at(affine, r, j)
     slope_up, slope_down = affine.slope_up, affine.slope_down
     e_up = slope_up * cell.up / far_bound(cell.up, cell.upper, slope_up)
     e_down = slope_down * cell.down / far_bound(cell.down, -cell.lower, slope_down)
@@ -173,16 +173,16 @@ def apply_pulse_by_pulse(weight, r, j, counts, affine, address, z):
     index = 0
     for i in range(counts.shape[0]):
         e, move = (e_up, cell.up) if counts[i] > 0 else (e_down, -cell.down)
-        decay, noise = f32(1) - e, std * abs(move)
+        decay, noise = f32(1) - e, noise_std * abs(move)
         for _ in range(abs(counts[i])):
             at = index % NOISES
-            if at == 0 and kind != NOISELESS:
+            if at == 0 and noise_kind != NOISELESS:
                 blocks = min(NOISES, left - index + 3) // 4
                 pulse_normals(r, j, index // 4, blocks, address, z)
-            if kind == ADDITIVE:
+            if noise_kind == ADDITIVE:
                 w = w * decay + (move + noise * z[at])
-            elif kind == MULTIPLICATIVE:
-                factor = f32(1) + std * z[at]
+            elif noise_kind == MULTIPLICATIVE:
+                factor = f32(1) + noise_std * z[at]
                 w = w * (f32(1) - e * factor) + move * factor
             else:
                 w = w * decay + move

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from .affine import NOISES, apply_count, apply_pulse_by_pulse, cell_at
-from .affine_rows import DENSE_ROW, DENSE_SAMPLE, SPARSE_EVENT, SPARSE_LINE
+from .affine_rows import SPARSE_EVENT, SPARSE_LINE, is_sparse
 from .compiling import CONTRACT, kernel
 from .math import UPDATE_NOISE, gauss_cell
 from .packing import NOISELESS
@@ -34,8 +34,7 @@ def single_columns(n, trains):
     """
     active, lines = trains.active_samples, trains.lines
     samples = active.shape[0]
-    sparse = samples * (SPARSE_LINE + SPARSE_EVENT) < n * (samples * DENSE_SAMPLE + DENSE_ROW)
-    if samples > MOST_COLUMNS or not sparse:
+    if samples > MOST_COLUMNS or not is_sparse(n, samples, samples * (SPARSE_LINE + SPARSE_EVENT)):
         return False
     for i in range(samples):
         if trains.n_lines[active[i]] != 1:

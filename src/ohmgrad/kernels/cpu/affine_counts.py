@@ -58,7 +58,7 @@ def counts_rows(w, affine, by_pulse, counts, address, scratch):
     w, affine, counts, scratch = (
         no_refcount(w), no_refcount(affine), no_refcount(counts), no_refcount(scratch),
     )  # fmt: skip
-    coefficients, moments, kind = scratch.coefficients, scratch.moments, affine.noise_kind
+    coefficients, moments, noise_kind = scratch.coefficients, scratch.moments, affine.noise_kind
     mean, count = moments.mean, moments.pulses
     n = w.shape[1]
     for r in range(w.shape[0]):
@@ -72,10 +72,10 @@ def counts_rows(w, affine, by_pulse, counts, address, scratch):
             load_row(r, w[r], affine, coefficients, moments)
             for j in range(n):
                 count[j] = f32(counts[r, j])
-            advance_row(kind, coefficients, moments)
-            if kind != NOISELESS:
+            advance_row(noise_kind, coefficients, moments)
+            if noise_kind != NOISELESS:
                 gauss_row(r, UPDATE_NOISE, address, scratch.z)
-            finish_row(kind, coefficients, moments, scratch.z)
+            finish_row(noise_kind, coefficients, moments, scratch.z)
         for j in range(n):
             if by_pulse or count[j] != f32(0):
                 todo = counts[r, j : j + 1]

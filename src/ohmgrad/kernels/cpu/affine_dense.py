@@ -73,23 +73,23 @@ def _load_way(sizes, bounds, slope, inverse, affine, way, coefficients):
 
     inverse: 1/slope, with the sign of the direction.
     """
-    kind, std = affine.noise_kind, affine.noise_std
+    noise_kind, noise_std = affine.noise_kind, affine.noise_std
     log, fixed, term = coefficients[LOG_UP + way], coefficients[FIXED_UP + way], coefficients[TERM_UP + way]
     least = f32(1) if abs(slope) <= f32(FLAT) else f32(0)
-    if kind == MULTIPLICATIVE:
+    if noise_kind == MULTIPLICATIVE:
         for j in range(sizes.shape[0]):
             bound = max(abs(bounds[j]), least * sizes[j])
             e = slope * sizes[j] / bound
             log[j] = COARSE_MARK if abs(e) > MAX_E else log2_1p(-e)
             fixed[j] = bound * inverse
-            term[j] = growth(e, std)
+            term[j] = growth(e, noise_std)
     else:
         for j in range(sizes.shape[0]):
             bound = max(abs(bounds[j]), least * sizes[j])
             e = slope * sizes[j] / bound
             log[j] = COARSE_MARK if abs(e) > MAX_E else log2_1p(-e)
             fixed[j] = bound * inverse
-            term[j] = stationary(e, sizes[j], std)
+            term[j] = stationary(e, sizes[j], noise_std)
 
 
 @kernel()

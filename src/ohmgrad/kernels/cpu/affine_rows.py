@@ -32,13 +32,12 @@ from .packing import NOISELESS
 from .trains import SLOT_BITS, fires, train_count
 
 __all__ = [
-    "DENSE_ROW",
-    "DENSE_SAMPLE",
     "SPARSE_EVENT",
     "SPARSE_LINE",
     "Scratch",
     "apply_row",
     "counts_of",
+    "is_sparse",
     "rows_chunk",
     "samples_of_row",
     "scratch_of",
@@ -99,6 +98,12 @@ def samples_of_row(r, trains, cost_factor, listed):
 
 
 @njit(inline="always")
+def is_sparse(cols, samples, cost):
+    """Whether the sparse path is the cheaper one for a row, at a cost that `samples_of_row` found."""
+    return cost < cols * (samples * DENSE_SAMPLE + DENSE_ROW)
+
+
+@njit(inline="always")
 def counts_of(r, j, trains, samples, counts):
     """Signed pulses of one cell in the listed samples."""
     for q in range(samples.shape[0]):
@@ -151,15 +156,15 @@ def _sparse_row(r, w, affine, trains, samples, address, scratch):
 
 @kernel()
 def _dense_row(r, w, affine, trains, samples, address, scratch):
-    coefficients, moments, kind = scratch.coefficients, scratch.moments, affine.noise_kind
+    coefficients, moments, noise_kind = scratch.coefficients, scratch.moments, affine.noise_kind
     mean, count = moments.mean, moments.pulses
     load_row(r, w[r], affine, coefficients, moments)
     for i in range(samples.shape[0]):
         count_row(r, samples[i], trains.xs, trains.ds, count)
-        advance_row(kind, coefficients, moments)
-    if kind != NOISELESS:
+        advance_row(noise_kind, coefficients, moments)
+    if noise_kind != NOISELESS:
         gauss_row(r, UPDATE_NOISE, address, scratch.z)
-    if finish_row(kind, coefficients, moments, scratch.z):
+    if finish_row(noise_kind, coefficients, moments, scratch.z):
         for j in range(w.shape[1]):
             if count[j] != f32(0):
                 counts = counts_of(r, j, trains, samples, scratch.counts)
@@ -179,7 +184,7 @@ def apply_row(r, w, affine, trains, by_pulse, address, scratch):
         for j in range(w.shape[1]):
             counts = counts_of(r, j, trains, samples, scratch.counts)
             w[r, j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
-    elif cost < w.shape[1] * (n * DENSE_SAMPLE + DENSE_ROW):
+    elif is_sparse(w.shape[1], n, cost):
         _sparse_row(r, w, affine, trains, samples, address, scratch)
     else:
         _dense_row(r, w, affine, trains, samples, address, scratch)

@@ -113,16 +113,17 @@ def chunks_for(cell_samples: int) -> int:
     return 1 if workers == 1 else 4 * workers
 
 
-def _without(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-    if isinstance(kind, types.Array):
-        view = context.make_array(kind)(context, builder, value=value)
+def _without(context: Any, builder: Any, numba_type: Any, value: Any) -> Any:
+    if isinstance(numba_type, types.Array):
+        view = context.make_array(numba_type)(context, builder, value=value)
         view.meminfo = ir.Constant(view.meminfo.type, None)
         return view._getvalue()
-    if isinstance(kind, types.BaseTuple):
+    if isinstance(numba_type, types.BaseTuple):
         parts = [
-            _without(context, builder, t, builder.extract_value(value, i)) for i, t in enumerate(kind.types)
+            _without(context, builder, t, builder.extract_value(value, i))
+            for i, t in enumerate(numba_type.types)
         ]
-        return context.make_tuple(builder, kind, parts)
+        return context.make_tuple(builder, numba_type, parts)
     return value
 
 

@@ -196,7 +196,7 @@ def analog_product(
     into, outof, address = _settings(periphery, key, purpose)
     given = x.detach().contiguous().numpy()
     out = torch.empty(0)
-    todo, again, start = _ALL, 0, int(first.numpy())
+    todo, driven_again, start = _ALL, 0, int(first.numpy())
     for doubling in range(MAX_DOUBLINGS + 1):
         n = len(todo) or len(given)
         sent, factor = np.empty((n, given.shape[1]), np.float32), np.empty(n, np.float32)
@@ -213,5 +213,5 @@ def analog_product(
         if periphery.bound_management == "none" or not hit.any() or doubling == MAX_DOUBLINGS:
             break
         todo = np.flatnonzero(hit) if doubling == 0 else todo[hit != 0]
-        again += len(todo)
-    return out, again
+        driven_again += len(todo)
+    return out, driven_again

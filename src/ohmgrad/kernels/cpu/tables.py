@@ -147,10 +147,10 @@ def _kink(middle, variance):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def advance(kind, std, k, mean, var, parabola, stretch):
+def advance(noise_kind, noise_std, k, mean, var, parabola, stretch):
     """Mean and variance of a cell after a segment of k pulses, and the error of the segment's line.
 
-    kind, std: of the noise.
+    noise_kind, noise_std: of the noise.
     """
     a, b, c, n, o, p = parabola
     top, bottom, centre = stretch
@@ -165,11 +165,11 @@ def advance(kind, std, k, mean, var, parabola, stretch):
     d = middle * here - centre
     at, rise = a + d * (b + c * d), b + c * (d + d)
     noise = f32(0)
-    if kind == ADDITIVE:
+    if noise_kind == ADDITIVE:
         noise = n * n
-    elif kind == MULTIPLICATIVE:
-        noise = (std * at) * (std * at)
-    elif kind == MEASURED:
+    elif noise_kind == MULTIPLICATIVE:
+        noise = (noise_std * at) * (noise_std * at)
+    elif noise_kind == MEASURED:
         sd = n + d * (o + p * d)
         noise = sd * sd
     variance = var + half * half * f32(1 / 3) + before * noise
@@ -183,13 +183,13 @@ def advance(kind, std, k, mean, var, parabola, stretch):
     terms = _terms(k, e)
     one_minus_decay = e * terms
     decay = f32(1) - one_minus_decay
-    if kind in (ADDITIVE, MEASURED):
+    if noise_kind in (ADDITIVE, MEASURED):
         h = f32(0.5) * e  # 2/(2 - e) = 1 + h + h^2 + ..., good to 3 10^-5 for |e| <= LINEAR/2
         more = f32(1) + h * (f32(1) + h * (f32(1) + h))
         sums = terms * (f32(1) - f32(0.5) * one_minus_decay) * more
         var = var * (decay * decay) + noise * (sums if k > f32(1) else terms)  # one may bend beyond LINEAR
-    elif kind == MULTIPLICATIVE:
-        r = std / (f32(1) - e)
+    elif noise_kind == MULTIPLICATIVE:
+        r = noise_std / (f32(1) - e)
         r, square = r * r, e * e
         grows = r * square
         error = max(error, grows * f32(1 / LINEAR))
@@ -197,13 +197,13 @@ def advance(kind, std, k, mean, var, parabola, stretch):
         grown = (r * k) * (f32(1) + (y - grows) * f32(1 / 2) * (f32(1) + (y - f32(2) * grows) * f32(1 / 3)))
         squares = square * var + move * move
         many = (decay * decay) * (var + grown * squares)
-        once = var * (decay * decay) + (std * std * terms) * squares
+        once = var * (decay * decay) + (noise_std * noise_std * terms) * squares
         var = many if k > f32(1) else once
     return mean + move * terms, var, error * k if k > f32(1) else f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def advance_by_one(kind, std, mean, var, parabola, stretch):
+def advance_by_one(noise_kind, noise_std, mean, var, parabola, stretch):
     """`advance` by one pulse, of one cell by itself."""
     a, b, c, n, o, p = parabola
     top, bottom, centre = stretch
@@ -211,10 +211,10 @@ def advance_by_one(kind, std, mean, var, parabola, stretch):
     here = top if above else bottom
     d = mean * here - centre
     at, rise = a + d * (b + c * d), b + c * (d + d)
-    if kind == NOISELESS:
+    if noise_kind == NOISELESS:
         return mean + at, var
     noise = n * n
-    if kind == MEASURED:
+    if noise_kind == MEASURED:
         noise = n + d * (o + p * d)
         noise *= noise
     slope = rise * here
@@ -226,8 +226,11 @@ def advance_by_one(kind, std, mean, var, parabola, stretch):
         jump *= share
         slope += -jump if above else jump
     decay = f32(1) + slope
-    if kind == MULTIPLICATIVE:
-        var = var * (decay * decay + std * std * slope * slope) + std * std * move * move
+    if noise_kind == MULTIPLICATIVE:
+        var = (
+            var * (decay * decay + noise_std * noise_std * slope * slope)
+            + noise_std * noise_std * move * move
+        )
     else:
         var = var * (decay * decay) + noise
     return mean + move, var

@@ -103,7 +103,7 @@ def apply_pulse_by_pulse(weight, r, j, counts, tables, address, z):
     counts: signed, of its samples in order; z: scratch for `NOISES` numbers.
     """
     w, e, z = weight, no_refcount(tables), no_refcount(z)
-    kind, std = e.noise_kind, e.noise_std
+    noise_kind, noise_std = e.noise_kind, e.noise_std
     row, col = (0, 0) if e.up.size == 1 else (r, j)
     up, down, lower, upper, base = (
         e.up[row, col], e.down[row, col], e.lower[row, col], e.upper[row, col], e.which[row, col],
@@ -122,21 +122,21 @@ def apply_pulse_by_pulse(weight, r, j, counts, tables, address, z):
         first_steps = i32(first * levels)
         for _ in range(abs(counts[i])):
             at = index % NOISES
-            if at == 0 and kind != NOISELESS:
+            if at == 0 and noise_kind != NOISELESS:
                 blocks = min(NOISES, left - index + 3) // 4
-                if kind == MEASURED:
+                if noise_kind == MEASURED:
                     _pulse_uniforms(r, j, index // 4, blocks, address, z)
                 else:
                     pulse_normals(r, j, index // 4, blocks, address, z)
             place, t = interval(w, top, bottom, e)
-            if kind == MEASURED:
+            if noise_kind == MEASURED:
                 dw = size * _drawn(e, first_steps, place, t, z[at])
             else:
                 dw = size * (e.value[first + place] + t * e.rise[first + place])
-                if kind == ADDITIVE:
-                    dw += std * abs(size) * z[at]
-                elif kind == MULTIPLICATIVE:
-                    dw += std * dw * z[at]
+                if noise_kind == ADDITIVE:
+                    dw += noise_std * abs(size) * z[at]
+                elif noise_kind == MULTIPLICATIVE:
+                    dw += noise_std * dw * z[at]
             w = min(max(w + dw, lower), upper)
             index += 1
     return w
@@ -157,14 +157,14 @@ def load(r, j, w, tables, cell):
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def update(cell, k, down, tables):
     """k pulses in one direction on one cell."""
-    kind, std = tables.noise_kind, tables.noise_std
+    noise_kind, noise_std = tables.noise_kind, tables.noise_std
     top, bottom, centre, error = cell[TOP], cell[BOTTOM], cell[CENTRE], f32(0)
-    parabola, stretch = parabola_of(kind, cell, 0, 1, down), Stretch(top, bottom, centre)
+    parabola, stretch = parabola_of(noise_kind, cell, 0, 1, down), Stretch(top, bottom, centre)
     if k == f32(1):
-        mean, var = advance_by_one(kind, std, cell[MEAN], cell[VAR], parabola, stretch)
+        mean, var = advance_by_one(noise_kind, noise_std, cell[MEAN], cell[VAR], parabola, stretch)
     else:
-        mean, var, error = advance(kind, std, k, cell[MEAN], cell[VAR], parabola, stretch)
-    if kind == NOISELESS:
+        mean, var, error = advance(noise_kind, noise_std, k, cell[MEAN], cell[VAR], parabola, stretch)
+    if noise_kind == NOISELESS:
         mean, var = min(max(mean, cell[LOWER]), cell[UPPER]), f32(0)
     var_max = max(cell[VAR_MAX], var)
     slack = cell[VALID_RADIUS] - abs(offset(mean, top, bottom, centre))

@@ -71,20 +71,20 @@ def _few_counts(r, w, tables, counts, busy, address, scratch):
     w, tables, counts, scratch = (
         no_refcount(w), no_refcount(tables), no_refcount(counts), no_refcount(scratch),
     )  # fmt: skip
-    columns, z, kind = scratch.columns, scratch.z, tables.noise_kind
-    if kind != NOISELESS:
+    columns, z, noise_kind = scratch.columns, scratch.z, tables.noise_kind
+    if noise_kind != NOISELESS:
         gauss_list(r, busy, UPDATE_NOISE, address, columns, z)
     for i in range(busy):
         j = np.int64(columns[i])
         cell, k, new = scratch.cells[j], counts[r, j], f32(0)
         load(r, j, w, tables, cell)
-        needs_pulse_by_pulse = kind == MEASURED and few_pulses(
+        needs_pulse_by_pulse = noise_kind == MEASURED and few_pulses(
             abs(k), cell[MEAN], cell[TOP], cell[BOTTOM], cell[BASE], tables
         )
         if not needs_pulse_by_pulse:
             expand(cell, 0, 1, tables)
             update(cell, f32(abs(k)), k < 0, tables)
-            new, needs_pulse_by_pulse = finish(cell, z[i], kind)
+            new, needs_pulse_by_pulse = finish(cell, z[i], noise_kind)
         if needs_pulse_by_pulse:
             todo = counts[r, j : j + 1]
             new = apply_pulse_by_pulse(w[r, j], r, j, todo, tables, address, scratch.pulse_z)
@@ -97,22 +97,22 @@ def _block(r, first, w, tables, counts, address, scratch):
     w, tables, counts, scratch = (
         no_refcount(w), no_refcount(tables), no_refcount(counts), no_refcount(scratch),
     )  # fmt: skip
-    n, s, kind = min(BLOCK, w.shape[1] - first), scratch.block, tables.noise_kind
+    n, s, noise_kind = min(BLOCK, w.shape[1] - first), scratch.block, tables.noise_kind
     weights, count, mean, base = w[r, first : first + n], row(s, COUNT, n), row(s, MEAN, n), row(s, BASE, n)
     top, bottom = row(s, TOP, n), row(s, BOTTOM, n)
     load_block(r, first, weights, tables, s, scratch.intervals)
     for j in range(n):
         count[j] = f32(counts[r, first + j])
     checkpoint(s, n)
-    advance_block(kind, tables.noise_std, s, n)
+    advance_block(noise_kind, tables.noise_std, s, n)
     if validate(s, n):
         for j in range(n):
             if put_back(s, j):
                 apply_segments(f32(counts[r, first + j]), s, j, STRIDE, tables)
-    some = finish_block(kind, s, n, scratch.z[first:])
+    some = finish_block(noise_kind, s, n, scratch.z[first:])
     for j in range(n):
         at = first + j
-        drawn = kind == MEASURED and few_pulses(
+        drawn = noise_kind == MEASURED and few_pulses(
             abs(counts[r, at]), weights[j], top[j], bottom[j], base[j], tables
         )  # fmt: skip
         if drawn or (some and count[j] != f32(0)):

@@ -213,16 +213,16 @@ def _expand(s, n, tables, intervals):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _parabola(kind, s, j, down):
+def _parabola(noise_kind, s, j, down):
     """As `tables_segments.parabola_of`. Values are negated as they are selected: two loads and nothing else
     would become a gather."""
     a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]], s[j + AT[SD_A_UP]]
     a1, b1, c1, n1 = s[j + AT[A_DOWN]], s[j + AT[B_DOWN]], s[j + AT[C_DOWN]], s[j + AT[SD_A_DOWN]]
     a, b, c = -a1 if down else a0, -b1 if down else b0, -c1 if down else c0
     n, o, p = f32(0), f32(0), f32(0)
-    if kind == ADDITIVE:
+    if noise_kind == ADDITIVE:
         n = -n1 if down else n0
-    elif kind == MEASURED:
+    elif noise_kind == MEASURED:
         o0, p0 = s[j + AT[SD_B_UP]], s[j + AT[SD_C_UP]]
         o1, p1 = s[j + AT[SD_B_DOWN]], s[j + AT[SD_C_DOWN]]
         n, o, p = -n1 if down else n0, -o1 if down else o0, -p1 if down else p0
@@ -230,17 +230,17 @@ def _parabola(kind, s, j, down):
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _advance_each(kind, std, s, n):
+def _advance_each(noise_kind, noise_std, s, n):
     """A segment of every cell."""
     for jj in range(n):
         j = u64(jj)
         count = s[j + AT[COUNT]]
         stretch = Stretch(s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]])
         mean, var, error = advance(
-            kind, std, abs(count), s[j + AT[MEAN]], s[j + AT[VAR]], _parabola(kind, s, j, count < f32(0)),
-            stretch,
+            noise_kind, noise_std, abs(count), s[j + AT[MEAN]], s[j + AT[VAR]],
+            _parabola(noise_kind, s, j, count < f32(0)), stretch,
         )  # fmt: skip
-        if kind == NOISELESS:
+        if noise_kind == NOISELESS:
             mean = min(max(mean, s[j + AT[LOWER]]), s[j + AT[UPPER]])
         else:
             s[j + AT[VAR]], s[j + AT[VAR_MAX]] = var, max(s[j + AT[VAR_MAX]], var)
@@ -250,23 +250,23 @@ def _advance_each(kind, std, s, n):
 
 
 @kernel(fastmath=CONTRACT)
-def _additive(std, s, n):
-    _advance_each(ADDITIVE, std, s, n)
+def _additive(noise_std, s, n):
+    _advance_each(ADDITIVE, noise_std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
-def _multiplicative(std, s, n):
-    _advance_each(MULTIPLICATIVE, std, s, n)
+def _multiplicative(noise_std, s, n):
+    _advance_each(MULTIPLICATIVE, noise_std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
-def _noiseless(std, s, n):
-    _advance_each(NOISELESS, std, s, n)
+def _noiseless(noise_std, s, n):
+    _advance_each(NOISELESS, noise_std, s, n)
 
 
 @kernel(fastmath=CONTRACT)
-def _measured(std, s, n):
-    _advance_each(MEASURED, std, s, n)
+def _measured(noise_std, s, n):
+    _advance_each(MEASURED, noise_std, s, n)
 
 
 @njit(inline="always")

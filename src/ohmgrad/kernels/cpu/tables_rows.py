@@ -89,7 +89,7 @@ def _sparse_row(r, w, tables, trains, samples, address, scratch):
         no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(scratch),
     )  # fmt: skip
     xs, ds, cells, seen, columns = trains.xs, trains.ds, scratch.cells, scratch.seen, scratch.columns
-    kind, z, one_word = tables.noise_kind, scratch.z, xs.shape[0] == 1
+    noise_kind, z, one_word = tables.noise_kind, scratch.z, xs.shape[0] == 1
     touched, events = 0, 0
     for i in range(samples.shape[0]):
         b = samples[i]
@@ -107,22 +107,22 @@ def _sparse_row(r, w, tables, trains, samples, address, scratch):
                     columns[touched] = j
                     touched += 1
                     load(r, j, w, tables, cells[j])
-                    if kind != MEASURED:
+                    if noise_kind != MEASURED:
                         expand(cells[j], 0, 1, tables)
-                if kind == MEASURED:  # how they are made depends on how many they are
+                if noise_kind == MEASURED:  # how they are made depends on how many they are
                     scratch.event_cell[events], scratch.event_count[events] = j, -n if down else n
                     cells[j, UNIFORM] += f32(n)
                     events += 1
                 else:
                     update(cells[j], f32(n), down, tables)
-    if kind == MEASURED:
+    if noise_kind == MEASURED:
         touched = _measured_events(r, w, tables, address, scratch, touched, events)
-    if kind != NOISELESS:
+    if noise_kind != NOISELESS:
         gauss_list(r, touched, UPDATE_NOISE, address, columns, z)
     for i in range(touched):
         j = np.int64(columns[i])
         seen[j] = 0
-        new, needs_pulse_by_pulse = finish(cells[j], z[i], kind)
+        new, needs_pulse_by_pulse = finish(cells[j], z[i], noise_kind)
         if needs_pulse_by_pulse:
             counts = counts_of(r, j, trains, samples, scratch.counts)
             new = apply_pulse_by_pulse(w[r, j], r, j, counts, tables, address, scratch.pulse_z)
@@ -201,13 +201,13 @@ def _dense_block(r, first, w, tables, trains, samples, address, scratch):
     w, tables, trains, samples, scratch = (
         no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(scratch),
     )  # fmt: skip
-    n, s, kind, cells, columns = (
+    n, s, noise_kind, cells, columns = (
         min(BLOCK, w.shape[1] - first), scratch.block, tables.noise_kind, scratch.cells, scratch.columns,
     )  # fmt: skip
     weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, MEAN, n)
     few, many = 0, 0
     load_block(r, first, weights, tables, s, scratch.intervals)
-    if kind == MEASURED:
+    if noise_kind == MEASURED:
         counts, top, bottom, base = scratch.block_counts, row(s, TOP, n), row(s, BOTTOM, n), row(s, BASE, n)
         for i in range(samples.shape[0]):
             _count_block(r, samples[i], first, trains, counts[i, :n])
@@ -219,9 +219,9 @@ def _dense_block(r, first, w, tables, trains, samples, address, scratch):
                 few += 1 if one else 0
                 many += 0 if one else 1
         _draw_cells(r, first, w, tables, columns[:few], address, scratch, samples.shape[0])
-    if kind != MEASURED or many > 0:
+    if noise_kind != MEASURED or many > 0:
         _advance_samples(r, first, tables, trains, samples, scratch, n)
-    some = finish_block(kind, s, n, scratch.z[first:])
+    some = finish_block(noise_kind, s, n, scratch.z[first:])
     for i in range(few):
         j = columns[i] - first
         mean[j], count[j] = cells[columns[i], MEAN], f32(0)
@@ -237,11 +237,11 @@ def _dense_block(r, first, w, tables, trains, samples, address, scratch):
 @njit(inline="always")
 def _advance_samples(r, first, tables, trains, samples, scratch, n):
     """The samples on a block of n cells, a chunk at a time."""
-    s, kind = scratch.block, tables.noise_kind
+    s, noise_kind = scratch.block, tables.noise_kind
     count, last = row(s, COUNT, n), samples.shape[0] - 1
-    chunk = 1 if kind == MEASURED else CHUNK  # parabolas of measured cells hold on short ways only
+    chunk = 1 if noise_kind == MEASURED else CHUNK  # parabolas of measured cells hold on short ways only
     for i in range(samples.shape[0]):
-        if kind == MEASURED:
+        if noise_kind == MEASURED:
             one = scratch.block_counts[i]
             for j in range(n):
                 count[j] = one[j]
@@ -249,7 +249,7 @@ def _advance_samples(r, first, tables, trains, samples, scratch, n):
             _count_block(r, samples[i], first, trains, count)
         if i % chunk == 0:
             checkpoint(s, n)
-        advance_block(kind, tables.noise_std, s, n)
+        advance_block(noise_kind, tables.noise_std, s, n)
         if (i % chunk == chunk - 1 or i == last) and validate(s, n):
             _recompute(r, first, n, tables, trains, samples[i - i % chunk : i + 1], s)
 

@@ -52,7 +52,7 @@ i32, u32, f32 = np.int32, np.uint32, np.float32
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def expand(s, at, stride, tables):
     """Take the parabola of the interval where a cell is."""
-    curve, kind, std = tables.curve, tables.noise_kind, tables.noise_std
+    curve, noise_kind, noise_std = tables.curve, tables.noise_kind, tables.noise_std
     i, _ = interval(s[at + MEAN * stride], s[at + TOP * stride], s[at + BOTTOM * stride], tables)
     row = u32(i32(i32(s[at + BASE * stride]) >> i32(1)) + i)
     up, down = s[at + UP * stride], s[at + DOWN * stride]
@@ -61,19 +61,19 @@ def expand(s, at, stride, tables):
     for q in range(3):
         s[at + (A_UP + q) * stride] = up * curve[row, q]
         s[at + (A_DOWN + q) * stride] = down * curve[row, 3 + q]
-        if kind == MEASURED:
+        if noise_kind == MEASURED:
             s[at + (SD_A_UP + q) * stride] = up * curve[row, 8 + q]
             s[at + (SD_A_DOWN + q) * stride] = down * curve[row, 11 + q]
-    if kind != MEASURED:
-        s[at + SD_A_UP * stride], s[at + SD_A_DOWN * stride] = up * std, down * std
+    if noise_kind != MEASURED:
+        s[at + SD_A_UP * stride], s[at + SD_A_DOWN * stride] = up * noise_std, down * noise_std
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def parabola_of(kind, s, at, stride, down):
+def parabola_of(noise_kind, s, at, stride, down):
     """Parabola of a pulse in one direction, with its sign."""
     q = at + (A_DOWN if down else A_UP) * stride
     a, b, c, n = s[q], s[q + stride], s[q + 2 * stride], s[q + 3 * stride]
-    o, p = (s[q + 4 * stride], s[q + 5 * stride]) if kind == MEASURED else (f32(0), f32(0))
+    o, p = (s[q + 4 * stride], s[q + 5 * stride]) if noise_kind == MEASURED else (f32(0), f32(0))
     return Parabola(-a, -b, -c, n, o, p) if down else Parabola(a, b, c, n, o, p)
 
 
@@ -84,7 +84,7 @@ def apply_segments(k, s, at, stride, tables):
     A cell that needs pulse by pulse is marked in `NEEDS`, and moves no more.
     """
     s, tables = no_refcount(s), no_refcount(tables)
-    kind, std = tables.noise_kind, tables.noise_std
+    noise_kind, noise_std = tables.noise_kind, tables.noise_std
     left, down = np.float64(abs(k)), k < f32(0)  # float32 would lose single pulses of 2^24 and more
     top, bottom = s[at + TOP * stride], s[at + BOTTOM * stride]
     lower, upper = s[at + LOWER * stride], s[at + UPPER * stride]
@@ -92,9 +92,9 @@ def apply_segments(k, s, at, stride, tables):
     while left > 0.0:
         mean, var, var_max = s[at + MEAN * stride], s[at + VAR * stride], s[at + VAR_MAX * stride]
         centre, valid_radius = s[at + CENTRE * stride], s[at + VALID_RADIUS * stride]
-        parabola, stretch = parabola_of(kind, s, at, stride, down), Stretch(top, bottom, centre)
-        new, var, error = advance(kind, std, k, mean, var, parabola, stretch)
-        if kind == NOISELESS:
+        parabola, stretch = parabola_of(noise_kind, s, at, stride, down), Stretch(top, bottom, centre)
+        new, var, error = advance(noise_kind, noise_std, k, mean, var, parabola, stretch)
+        if noise_kind == NOISELESS:
             new, var = min(max(new, lower), upper), f32(0)
         var_max = max(var_max, var)
         deviation = np.sqrt(var_max)
@@ -111,9 +111,9 @@ def apply_segments(k, s, at, stride, tables):
             s[at + MEAN_MIN * stride] = min(s[at + MEAN_MIN * stride], new)
             left -= k
             k = f32(min(left, np.float64(k + k)))
-            if kind == NOISELESS and new == mean and not lower < new < upper:
+            if noise_kind == NOISELESS and new == mean and not lower < new < upper:
                 break  # at a bound, where all further pulses leave it
-            if kind != NOISELESS and needs:
+            if noise_kind != NOISELESS and needs:
                 s[at + NEEDS * stride], s[at + VALID_RADIUS * stride] = f32(1), f32(np.inf)
                 for q in range(3):
                     s[at + (A_UP + q) * stride] = f32(0)

@@ -16,7 +16,7 @@ def analog_product(
 ) -> tuple[Tensor, int]:
     """As `ops.analog_product`."""
     out = torch.empty(len(x), matrix.shape[1], dtype=x.dtype)
-    todo, again = torch.arange(len(x)), 0
+    todo, driven_again = torch.arange(len(x)), 0
     for doubling in range(MAX_DOUBLINGS + 1):
         sent, factor = _inputs(x[todo], periphery, purpose, key, first + todo, doubling)
         y = sent @ matrix
@@ -25,8 +25,8 @@ def analog_product(
         todo = todo[hit]
         if periphery.bound_management == "none" or not len(todo) or doubling == MAX_DOUBLINGS:
             break
-        again += len(todo)
-    return out, again
+        driven_again += len(todo)
+    return out, driven_again
 
 
 def _inputs(
@@ -57,8 +57,8 @@ def _outputs(
 ) -> tuple[Tensor, Tensor]:
     """Noisy and converted outputs, and which vectors (samples,) hit the bound."""
     if p.out_noise or p.weight_noise:
-        spread = (p.out_noise**2 + (p.weight_noise * sent.norm(dim=1, keepdim=True)) ** 2).sqrt()
-        y = y + spread * gaussians(y.shape[1], number, 2 * doubling, purpose, key).to(y.dtype)
+        std = (p.out_noise**2 + (p.weight_noise * sent.norm(dim=1, keepdim=True)) ** 2).sqrt()
+        y = y + std * gaussians(y.shape[1], number, 2 * doubling, purpose, key).to(y.dtype)
     y = _convert(y, p.out_bound, p.out_step)
     hit = torch.zeros(len(y), dtype=torch.bool)
     if p.out_bound is not None:
