@@ -182,7 +182,7 @@ def test_large_arrays_see_writes_of_all_cells_and_with_a_memory_of_one() -> None
 
 def fingerprint(bits: np.ndarray, every: int) -> int:
     """Of weights with these bits, uint32 (rows, cols)."""
-    return ops.fingerprint(torch.from_numpy(bits.view(np.float32)), every)
+    return ops.fingerprint_of(torch.from_numpy(bits.view(np.float32)), every)()
 
 
 def test_a_fingerprint_sees_every_cell_every_bit_and_the_order() -> None:

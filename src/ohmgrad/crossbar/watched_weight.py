@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,15 +41,14 @@ class WatchedWeight:
         #: what `signature` gave when elements held the weights; None before
         self.synced: tuple[int, int, int] | None = None
         self._address: int | None = None
-        self._bits: Tensor | None = None
-        self._every = 1
+        self._fingerprint: Callable[[], int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         try:
             in_sync = self.synced == self.signature()
         except InputError:
             in_sync = False
-        return {**vars(self), "synced": in_sync, "_address": None, "_bits": None}
+        return {**vars(self), "synced": in_sync, "_address": None, "_fingerprint": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -88,15 +88,16 @@ class WatchedWeight:
             InputError: when the weights have a place, type or layout that kernels cannot take.
         """
         owner = self.owner
-        if self._address is not None and self._bits is None:
+        if self._address is not None and self._fingerprint is None:
             return owner._version, self._address, 0
         address = owner.data_ptr()
         if address != self._address:
             self.check_layout(owner)
             self._address = address
-            self._bits = self.view if isinstance(owner, nn.Parameter) else None
             cells = self.shape[0] * self.shape[1]
             whole = self._every_cell or cells <= MANY_CELLS
-            self._every = 1 if whole else 1 + cells // (2 * FEW_CELLS) * 2
-        seen = 0 if self._bits is None else ops.fingerprint(self._bits, self._every)
+            every = 1 if whole else 1 + cells // (2 * FEW_CELLS) * 2
+            watched = isinstance(owner, nn.Parameter)
+            self._fingerprint = ops.fingerprint_of(self.view, every) if watched else None
+        seen = 0 if self._fingerprint is None else self._fingerprint()
         return owner._version, address, seen

@@ -32,7 +32,7 @@ from .stacks import check_finite, check_pulsed, check_stack, check_stack_counts
 
 __all__ = [
     "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "count_pulses", "digital_gradient",
-    "draw_trains", "fingerprint", "normals_", "pulsed_update_", "random_words",
+    "draw_trains", "fingerprint_of", "normals_", "pulsed_update_", "random_words",
 ]  # fmt: skip
 
 #: operation -> file of a back end that holds it
@@ -306,18 +306,14 @@ def digital_gradient(x: Tensor, d: Tensor, backend: str) -> Tensor:
     return _function(backend, "digital_gradient")(plain(x), plain(d))
 
 
-@cache
-def _fingerprint() -> Callable[[Tensor, int], int]:
-    return import_module(".cpu.fingerprint", __package__).fingerprint
-
-
-def fingerprint(w: Tensor, every: int) -> int:
-    """A number that changes when weights (rows, cols) do: how a tile sees what nobody told torch of.
+def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:
+    """What gives a number that changes when weights do: how a tile sees writes that nobody told torch of.
 
     Args:
+        w: weights (rows, cols), whose memory is looked at whenever the function is called.
         every: 1 to look at all cells; n for one stretch of columns in n, other ones in every row.
     """
-    return _fingerprint()(w, every)
+    return import_module(".cpu.fingerprint", __package__).fingerprint_of(w, every)
 
 
 def _asked_for(x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from torch import Tensor
 
 from .compiling import kernel, no_refcount
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint_of"]
 
 u32, u64 = np.uint32, np.uint64
 
@@ -55,6 +58,6 @@ def _fingerprint(bits, every):
     return found
 
 
-def fingerprint(w: Tensor, every: int) -> int:
-    """As `ops.fingerprint`."""
-    return _fingerprint(w.numpy().view(np.uint32), every)
+def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:
+    """As `ops.fingerprint_of`."""
+    return partial(_fingerprint, w.numpy().view(np.uint32), every)
