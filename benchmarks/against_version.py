@@ -125,9 +125,7 @@ CASES: dict[str, Callable[[], Work]] = {
         for algorithm in ("AnalogSGD", "TikiTaka")
         for noisy in (False, True)
     },
-    "step lone layer 10 x 10 AnalogSGD": lambda: _training(
-        lambda: nn.Linear(784, 10), "AnalogSGD", False, 40
-    ),
+    "step one layer AnalogSGD": lambda: _training(lambda: nn.Linear(784, 10), "AnalogSGD", False, 40),
     "step fcn MixedPrecision": lambda: _training(_fcn, "MixedPrecision", False, 4),
     "step fcn TTv2": lambda: _training(_fcn, "TTv2", False, 8),
     "step fcn AGAD": lambda: _training(_fcn, "AGAD", False, 8),
