@@ -99,7 +99,7 @@ def _ensemble(n: int, runs: int, steps: int, spread: bool) -> Work:
     from ohmgrad.theory.problem import GradientNoise, least_squares
 
     g = torch.Generator().manual_seed(0)
-    f = least_squares(torch.randn(20, n, generator=g) / 2, 0.3 * torch.randn(n, generator=g))
+    f = least_squares(torch.randn(2 * n, n, generator=g) / 2, 0.3 * torch.randn(n, generator=g))
     device = og.Device(og.SoftBounds.symmetric(1.5), 0.005, noise=og.Noise(0.3))
     if spread:
         device = og.Device(og.SoftBounds.symmetric(1.5), 0.005, og.Spread(dw_min=0.3), og.Noise(0.3))
