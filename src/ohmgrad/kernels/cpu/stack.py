@@ -25,7 +25,6 @@ from .compiling import kernel, no_refcount
 from .packing import FLAT, Address, Affine, How, how_of, key_words, noise_kind, number
 from .trains import (
     Trains,
-    active_samples,
     bit_length,
     empty_trains,
     sample_trains,
@@ -138,17 +137,29 @@ def _pulse_arrays(w, stack, x, d, of_arrays, how, step, events, trains, scratch)
             lr[t], stack.dw_min[t], how.max_bl, how.update_management, how.bl_management, how.by_pulse, 1
         )
         address = Address(step, stack.keys[t, 0], stack.keys[t, 1])
+        n = np.int64(0)
         for b in range(dt.shape[0]):
             up, down, toggles, bl = sample_trains(b, xt, dt, settings, address, all_trains, of_trains)
             events[t, 0] += up
             events[t, 1] += down
             events[t, 2] += toggles
             events[t, 3] += bl
-        own = active_samples(all_trains)
-        if own.active_samples.shape[0] > 0:
-            affine = _array(stack, t, wt.shape[0], wt.shape[1])
-            for row in range(wt.shape[0]):
-                apply_row(np.int64(row), wt, affine, own, how.by_pulse, address, of_row)
+            if held.n_lines[b] > 0:  # listed here, as arrays that a call returns count references
+                held.active_samples[n] = b
+                n += 1
+        if n == 0:
+            continue
+        own = Trains(
+            held.xs[:q],
+            held.ds[:q],
+            held.lines,
+            held.n_lines,
+            held.mean_active_lines,
+            held.active_samples[:n],
+        )
+        affine = no_refcount(_array(stack, t, wt.shape[0], wt.shape[1]))
+        for row in range(wt.shape[0]):
+            apply_row(np.int64(row), wt, affine, own, how.by_pulse, address, of_row)
 
 
 @kernel()

@@ -142,6 +142,7 @@ def sample_trains(b, x, d, how, address, trains, scratch):
     Returns:
         Events of the sample: pulses up (-1 if a value is not finite), pulses down, line toggles, slots.
     """
+    x, d, trains, scratch = no_refcount(x), no_refcount(d), no_refcount(trains), no_refcount(scratch)
     lines, n_lines, fires = trains.lines, trains.n_lines, scratch.fires
     top_x, top_d = top(x[b]), top(d[b])
     n_lines[b] = 0
