@@ -61,7 +61,7 @@ class FactoredGradient(MatrixOnDemand):
         if func is _DETACH:  # what torch's accumulation does first, in every backward pass
             return _wrap(args[0], args[0]._store)
         kwargs = kwargs or {}
-        result = NotImplemented
+        result = NotImplemented  # what a handler gives back when factors do not serve: the matrix does
         if (handler := _HANDLERS.get(func)) is not None:
             result = handler(*args, **kwargs)
         elif func._schema.name.startswith("aten::_foreach_"):

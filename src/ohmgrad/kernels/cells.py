@@ -52,10 +52,10 @@ class Cells:
         Raises:
             InputError: when the back end does not exist or cannot run the response.
         """
-        if isinstance(elements, Elements):
-            elements, keys = (elements,), (keys,)  # type: ignore[assignment]
+        arrays = (elements,) if isinstance(elements, Elements) else tuple(elements)
+        addresses = (keys,) if isinstance(keys, Key) else tuple(keys)
         check_choice("backend", backend, BACKENDS)
-        callables = [e for e in elements if e.form == "callable"]
+        callables = [e for e in arrays if e.form == "callable"]
         if callables and backend == "numba":
             first = callables[0]
             raise InputError(
@@ -63,7 +63,7 @@ class Cells:
                 "backend 'reference'"
             )
         served = "reference" if callables or backend == "reference" else "numba"
-        return Cells(tuple(elements), tuple(keys), served, asked=backend)  # pyright: ignore[reportArgumentType]
+        return Cells(arrays, addresses, served, asked=backend)
 
     @staticmethod
     def draw(
