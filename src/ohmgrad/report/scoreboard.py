@@ -106,8 +106,7 @@ def _table_lines(source: str, group: Sequence[Cell]) -> list[str]:
     run = [cell for cell in group if cell.ours is not None]
     if run:
         hours = f"{min(c.seconds for c in run) / 3600:.2g} to {max(c.seconds for c in run) / 3600:.2g} hours"
-        settings = run[0].settings or "the study's own"
-        lines += [f"Study {run[0].study}; settings: {settings}. A training took {hours}.", ""]
+        lines += [f"Study {run[0].study}; {run[0].settings}. A training took {hours}.", ""]
     else:
         lines += [f"Not run: needs {group[0].note}.", ""]
     lines += [

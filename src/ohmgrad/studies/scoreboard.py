@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import InputError
-from ..version import __version__
 from ..yaml_text import read_yaml
 from .study import Study, plain
 
@@ -54,7 +53,7 @@ class Cell:
             axes: what rows and columns are.
         published: what is printed, in `unit`.
         ours: mean and the ends of its 95 % interval, in `unit`; None when it was not run.
-        settings: in which ours differ from the study's own, in words; and the version, where it is another.
+        settings: in which ours differ from the study's own, in words; and the version that measured it.
         seconds: that a training of ours took, mean over seeds.
         status: reproduced, differs, run with other settings than the study's, or not run.
         note: why it differs, or what a run needs.
@@ -142,7 +141,7 @@ def _cell(
 
 @dataclass(frozen=True)
 class _Ours:
-    """What a study's folder holds: the rows of its table, and other settings and version in words.
+    """What a study's folder holds: the rows of its table, and in words its other settings and version.
 
     `other` says whether there are other settings.
     """
@@ -158,7 +157,7 @@ class _Ours:
         with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         settings = _other_settings(folder, study)
-        return cls(rows, "; ".join([*settings, *_other_version(folder)]), bool(settings))
+        return cls(rows, "; ".join([*settings, _version(folder)]), bool(settings))
 
     def row(self, wanted: Mapping[str, Any]) -> dict[str, str] | None:
         """The one row with these values; none, if the table lacks one of these columns."""
@@ -178,10 +177,9 @@ def _other_settings(folder: Path, study: Study) -> list[str]:
     ]
 
 
-def _other_version(folder: Path) -> list[str]:
-    """In words, the version of a study's folder, if it is another one."""
-    version = read_yaml(folder / "spec.yaml")["ohmgrad"]
-    return [] if version == __version__ else [f"ohmgrad {version} instead of {__version__}"]
+def _version(folder: Path) -> str:
+    """In words, the version that filled a study's folder: named always, so that a page lasts to the next run."""
+    return f"measured with ohmgrad {read_yaml(folder / 'spec.yaml')['ohmgrad']}"
 
 
 def _same(text: str, value: Any) -> bool:
@@ -198,13 +196,12 @@ def _words(value: Any) -> str:
 
 
 def study_claims(home: Path, studies: Mapping[str, Study]) -> list[tuple[str, dict[str, str]]]:
-    """The rows of every claims.csv in `home`, each with the study's name and its other settings in words."""
+    """The rows of every claims.csv in `home`, each with the study's name, its other settings and version in words."""
     found = []
     for name, study in studies.items():
         file = home / name / "claims.csv"
         if file.is_file():
             with file.open(newline="", encoding="utf-8") as opened:
-                settings = "; ".join([*_other_settings(home / name, study), *_other_version(home / name)])
-                heading = f"{name} ({settings})" if settings else name
-                found += [(heading, row) for row in csv.DictReader(opened)]
+                settings = "; ".join([*_other_settings(home / name, study), _version(home / name)])
+                found += [(f"{name} ({settings})", row) for row in csv.DictReader(opened)]
     return found
