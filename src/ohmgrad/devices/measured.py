@@ -25,7 +25,7 @@ __all__ = ["MeanSteps", "Measured"]
 
 #: largest distance between the law of a sum of steps and the Gaussian that replaces it
 GAUSSIAN_ERROR = 0.01
-#: pulses below which an element is replayed in any case: so few terms say nothing of so few pulses
+#: pulses below which an element goes pulse by pulse in any case: so few terms say nothing of so few pulses
 FEWEST = 4
 #: kernels keep an element's place in the tables, two for each conductance, as float32
 MOST_PLACES = 2**24
@@ -53,7 +53,7 @@ class Measured(AbstractResponse):
 
     with Hermite polynomials He and the Gaussian density phi. The N for which this is `GAUSSIAN_ERROR`, and
     at least `FEWEST`, is `gaussian_from`, at every conductance. Elements with fewer pulses in an update
-    are replayed.
+    are computed pulse by pulse.
 
     Args:
         conductance: G, (nodes,) or (devices, nodes), rising along the last axis.

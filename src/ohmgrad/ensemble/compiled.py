@@ -4,7 +4,7 @@ Runs are computed one by one in a fixed order of operations, so that no run depe
 in the batch. They hold no lock, so that batches can go to threads.
 
 Arrays are pulsed by `ohmgrad.kernels.ops`. This file alone of the package imports from a back end, and only
-what its own kernels are compiled with, `kernels.cpu.math`.
+what its own kernels are compiled with, `kernels.cpu.compiling` and `kernels.cpu.math`.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
