@@ -243,7 +243,7 @@ SETTINGS = [
 ]
 
 
-#: every algorithm, with the options that change its road; each takes parameters and digital options
+#: every algorithm, with the options that change its path; each takes parameters and digital options
 ALGORITHMS: dict[str, Callable[..., AnalogOptimizer]] = {
     "analog-sgd": partial(AnalogSGD, lr=0.05),
     "tiki-taka": partial(TikiTaka, lr=0.05, fast_lr=0.05),

@@ -29,8 +29,7 @@ def test_bytes_per_cell(spread: Any, most: float) -> None:
     others = [v for part in (tile, tile.contents, tile.contents.state) for v in vars(part).values()]
     assert not any(isinstance(v, Tensor) for v in others)
     assert tile.events.numel() == len(EVENTS)
-    packed = [a for v in e.packed.values() for part in v if isinstance(part, tuple) for a in part]
-    arrays = [a for a in packed if isinstance(a, np.ndarray)]
+    arrays = [a for a in e.packed["numba"] if isinstance(a, np.ndarray)]
     assert len(arrays) == 4
     assert all(any(np.shares_memory(a, t.numpy()) for t in planes) for a in arrays)
 

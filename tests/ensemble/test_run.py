@@ -217,7 +217,7 @@ def test_a_run_does_not_depend_on_the_others(fidelity: Any, monkeypatch: pytest.
 
 
 def test_the_kernel_is_the_objective() -> None:
-    """The one fast road around `Objective`: gradient and loss, for sizes that four divides and not."""
+    """The one fast path around `Objective`: gradient and loss, for sizes that four divides and not."""
     for n in (1, 3, 4, 7, 40):
         f = quadratic(n, n)
         w = torch.randn(6, n, generator=torch.Generator().manual_seed(n), dtype=torch.float64)

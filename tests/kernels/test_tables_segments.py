@@ -79,7 +79,7 @@ def test_long_segments_are_the_reference(rows: int) -> None:
 
 
 def test_steps_beyond_all_measure_end_inside_the_bounds() -> None:
-    """Measured steps several times as large as the range: moments overflow, and pulses count one by one."""
+    """Measured steps several times as large as the range: moments overflow; every pulse counts by itself."""
     response = measured(1)
     elements = draw(Device(response, response.dw_min), (2, 40), KEY)
     huge = dataclasses.replace(elements, up=elements.up * 300, down=elements.down * 300)

@@ -97,7 +97,7 @@ def test_a_wrong_largest_size_is_refused(wrong: Any) -> None:
 def whole(layer: AnalogLayer) -> Tensor:
     """The digital weight that a layer stands for, each block times its scales."""
     weight = layer.weight.detach().clone()
-    for tile, block in layer.placed():
+    for tile, block in layer.tiles_with_blocks():
         scale = layer.out_scale.detach().view(layer.bands, -1)[block.band, block.rows]
         tile.part_of(weight).mul_(scale.unsqueeze(1))
     return weight
@@ -118,12 +118,12 @@ def test_a_split_layer_is_torchs(name: str, size: str, omega: Any, periphery: st
     close(twin_grad_x, grad_x)
     if "bias" in grads:
         close(twin_grads["bias"], grads["bias"])
-    for tile, block in twin.placed():  # W = scale * W_analog, block by block
+    for tile, block in twin.tiles_with_blocks():  # W = scale * W_analog, block by block
         scale = twin.out_scale.detach().view(twin.bands, -1)[block.band, block.rows]
         gradient = tile.part_of(grads["weight"])
         close(tile.part_of(twin_grads["weight"].to_dense()), gradient * scale.unsqueeze(1))
     wanted = torch.zeros(twin.bands, len(twin.weight))
-    for tile, block in twin.placed():
+    for tile, block in twin.tiles_with_blocks():
         wanted[block.band, block.rows] += (tile.part_of(grads["weight"]) * tile.weight).sum(1)
     close(twin_grads["out_scale"], wanted.view_as(twin.out_scale))
     dense = twin_grads["weight"].to_dense()  # pyright: ignore
@@ -196,7 +196,7 @@ def test_products_go_through_each_tiles_own_converters() -> None:
     x = torch.randn(8, 10, generator=torch.Generator().manual_seed(3)).requires_grad_()
     y = layer(x)
     wanted = torch.zeros(8, 6)
-    for tile, block in layer.placed():
+    for tile, block in layer.tiles_with_blocks():
         part, _ = product(x.detach()[:, block.lines], tile.weight.t(), NOISY_PERIPHERY, Purpose.READ_FORWARD,
                           tile.key, 0)  # fmt: skip
         wanted[:, block.rows] += part

@@ -1,4 +1,4 @@
-"""The algorithms: their digital twins where G = 0, torch's habits, exact resume."""
+"""The algorithms: their digital twins where G = 0, torch's contract, exact resume."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def test_gamma_shows_p_to_the_network() -> None:
     )
 
 
-# --- torch's habits ------------------------------------------------------------------------------
+# --- torch's contract ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -83,7 +83,7 @@ def test_threads_change_nothing() -> None:
 def rounded(v: Tensor, number: int = 0, backend: str = "numba", **how: Any) -> Tensor:
     """`by_chance` in the update with this number."""
     tile = Tile((v.shape[0], v.shape[1]), FINE, seed=3, backend=backend)
-    tile.updates.fill_(number)
+    tile.counters.updates.fill_(number)
     return by_chance(tile, v, **how)
 
 

@@ -25,7 +25,7 @@ __all__ = ["MeanSteps", "Measured"]
 
 #: largest distance between the law of a sum of steps and the Gaussian that replaces it
 GAUSSIAN_ERROR = 0.01
-#: pulses below which an element goes pulse by pulse in any case: so few terms say nothing of so few pulses
+#: pulses below which an element is computed pulse by pulse in any case
 FEWEST = 4
 #: kernels keep an element's place in the tables, two for each conductance, as float32
 MOST_PLACES = 2**24

@@ -124,8 +124,8 @@ class _Convolving(AnalogLayer):
     def vectors(self, x: Tensor, group: int) -> Tensor:
         """The patches that group number `group` sees, (patches, cols)."""
         channels = self.in_channels // self.groups
-        mine = self.patches(x).narrow(1 + self.dims, group * channels, channels)
-        return mine.reshape(-1, self.lines // self.groups)
+        patches = self.patches(x).narrow(1 + self.dims, group * channels, channels)
+        return patches.reshape(-1, self.lines // self.groups)
 
     def patch_parts(self, x: Tensor, d: Tensor) -> list[Part]:
         """What the tiles take of a gradient: of a padded input, and d (N, out_channels, *places)."""

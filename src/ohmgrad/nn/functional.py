@@ -146,7 +146,7 @@ class _SplitProduct(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, layer: AnalogLayer
     ) -> Tensor:
         y = x.new_empty(layer.bands, len(x), len(weight))
-        for tile, block in layer.placed():
+        for tile, block in layer.tiles_with_blocks():
             y[block.band, :, block.rows] = tile.forward(x[:, block.lines])
         ctx.save_for_backward(x, y if ctx.needs_input_grad[2] else None, scale)
         ctx.layer, ctx.weight = layer, weight
@@ -163,7 +163,7 @@ class _SplitProduct(torch.autograd.Function):
         d = g * scale.view(layer.bands, 1, -1)
         grad_x = torch.zeros_like(x) if need_x else None
         if grad_x is not None:
-            for tile, block in layer.placed():
+            for tile, block in layer.tiles_with_blocks():
                 grad_x[:, block.lines] += tile.backward(d[block.band, :, block.rows])
         return (
             grad_x,
@@ -252,7 +252,7 @@ class AnalogLayer(nn.Module):
         weight = weight.t() if self.came_transposed else weight
         return self._mapped(weight.detach().float(), self.tiles[0].device)
 
-    def placed(self) -> Iterator[tuple[Tile, Block]]:
+    def tiles_with_blocks(self) -> Iterator[tuple[Tile, Block]]:
         """Every tile and where it lies."""
         return zip(self.tiles, self.blocks, strict=True)
 

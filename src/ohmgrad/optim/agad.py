@@ -140,7 +140,8 @@ class AGAD(AnalogOptimizer):
         values = read_columns(fast, columns, group["reads"])
         signs = (known[columns] * chopper[columns]).unsqueeze(1)
         add_to_buffer(tile, group, state, columns, signs * (values - reference[columns]))
-        mean[columns] += min(group["tail"] / period(group), 1.0) * (values - mean[columns])
+        before = mean[columns]
+        mean[columns] = (values - before).mul_(min(group["tail"] / period(group), 1.0)).add_(before)
         flips = flipped(tile, group, columns, transfer)
         if flips is not None:
             chopper[flips] *= -1

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
+from ..crossbar.events import known_to_be_none
 from ..errors import InputError, check_choice, check_number, shown
 from ..rng import Purpose, word, words
 from .states import check_plane
@@ -74,17 +75,20 @@ def add_to_buffer(
 
     Args:
         columns: k different columns.
-        change: (k, rows), in weight units.
+        change: (k, rows), in weight units; used up.
     """
     h, most = plane(tile, state, "buffer"), group["max_pulses"]
-    now = h[columns] + change * (transfer_rate(group) / (group["granularity"] * tile.elements.dw_min))
+    rate = transfer_rate(group) / (group["granularity"] * tile.elements.dw_min)
+    now = change.mul_(rate).add_(h[columns])
     n = now.trunc().clamp_(-most, most)
-    now.clamp_(-LARGEST, LARGEST)
-    if group["rest"] == "forget":
-        now = torch.where(n != 0, now * group["buffer_momentum"], now)
-    else:
-        now -= (1 - torch.tensor(group["buffer_momentum"])) * n
-    write_pulses(tile, columns, n, most)
+    due = n.any()
+    if not known_to_be_none(due):
+        now.clamp_(-LARGEST, LARGEST)
+        if group["rest"] == "forget":
+            now = torch.where(n != 0, now * group["buffer_momentum"], now)
+        else:
+            now -= (1 - torch.tensor(group["buffer_momentum"])) * n
+        write_pulses(tile, columns, n, most, due)
     h[columns] = now
 
 

@@ -198,7 +198,7 @@ def _certain(pulsing: Pulsing) -> Pulsing:
     return replace(pulsing, max_bl=1, update_management=False, bl_management=False)
 
 
-def write_pulses(tile: Tile, columns: Lines, n: Tensor, most: int) -> None:
+def write_pulses(tile: Tile, columns: Lines, n: Tensor, most: int, due: Tensor | None = None) -> None:
     """Send signed whole numbers of pulses to columns of W; no update is counted where all are 0.
 
     In each slot one column's line fires, and the d-lines of its elements that are still owed a pulse.
@@ -207,8 +207,9 @@ def write_pulses(tile: Tile, columns: Lines, n: Tensor, most: int) -> None:
     Args:
         columns: k different columns; n: (k, rows) float32 of whole numbers.
         most: what no |n| exceeds.
+        due: whether any n is not 0, if that is known.
     """
-    lines, due = _one_hot(tile, columns), n.any()
+    lines, due = _one_hot(tile, columns), n.any() if due is None else due
     if most > 1 and tile.pulsing.fidelity != "mean":
         if most * len(n) > EMPTY_SLOTS:
             most = max(int(n.abs().max()), 1)

@@ -1,6 +1,6 @@
 """Scalar building blocks of the Numba kernels, written so that LLVM turns their loops into vectors.
 
-Everything here is inlined into loops over lines or cells. Two habits keep those loops vectorised:
+Everything here is inlined into loops over lines or cells. Two rules keep those loops vectorised:
 values are loaded before they are selected (a select between two loads becomes a gather), and 32-bit
 integers are cast back after every operation (Numba widens them to 64 bits).
 """
