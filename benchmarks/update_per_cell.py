@@ -107,7 +107,7 @@ def other_forms(x: torch.Tensor, d: torch.Tensor) -> None:
         measured = og.Measured.from_npz(tables)
         devices["measured"] = og.Device(measured, measured.dw_min)
     ladder(x, d, devices)
-    print("target: at most 2x. Cells beyond a table's reach or with too few measured pulses are replayed")
+    print("target: at most 2x. Cells beyond a valid radius or with few measured pulses go pulse by pulse")
 
 
 def memories(x: torch.Tensor, d: torch.Tensor) -> None:

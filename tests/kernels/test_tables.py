@@ -85,28 +85,28 @@ def test_the_stated_error_is_met(name: str) -> None:
 
 
 def test_a_parabola_predicts_within_its_reach() -> None:
-    """From random places, as far as the reach says, the step is known to TOLERANCE of q(0), and what the
+    """From random places, up to the valid radius, the step is known to TOLERANCE of q(0), and what the
     curvature adds to the tangent is at most CURVED of it."""
     for response in TABULATED.values():
         table = table_of(response)
         g = torch.Generator().manual_seed(1)
         w = (torch.rand(4000, generator=g, dtype=torch.float64) * 0.98 + 0.01) * 1.1 - 0.6
         none = torch.zeros(4000, dtype=torch.int64)
-        place, _ = table.place(w)
-        middle = w - table.away(place, w) / table.per_weight
-        reach = table.reach[0, place] / table.per_weight
-        assert float(reach.min()) >= 0.5 / table.per_weight
+        interval, _ = table.interval(w)
+        middle = w - table.offset(interval, w) / table.per_weight
+        radius = table.valid_radius[0, interval] / table.per_weight
+        assert float(radius.min()) >= 0.5 / table.per_weight
         for side, down in itertools.product((-1, 1), (0, 1)):
-            away = reach.clamp(max=2.0) * torch.rand(4000, generator=g, dtype=torch.float64)
+            away = radius.clamp(max=2.0) * torch.rand(4000, generator=g, dtype=torch.float64)
             to = middle + side * away
             inside = (to > response.w_min) & (to < response.w_max)
-            value, _, half = table.parabola(table.curve, none, none + down, place, to)
+            value, _, half = table.parabola(table.curve, none, none + down, interval, to)
             there, _ = table.tangent(table.q, none, none + down, to)
             unit = float((response.q_minus if down else response.q_plus)(torch.zeros(1)))
             assert float(((there - value).abs() / unit)[inside].max()) <= 1.0001 * TOLERANCE
             assert float((half.abs() * away**2 / unit).max()) <= 1.0001 * CURVED
     flat = table_of(Custom(lambda w: 1 - w, lambda w: 1 + w))
-    assert bool(torch.isinf(flat.reach).all())
+    assert bool(torch.isinf(flat.valid_radius).all())
 
 
 def test_what_has_no_table_says_why() -> None:

@@ -138,14 +138,14 @@ class Elements:
         e = torch.where(down, self.slope_down, self.slope_up) * size / bound
         return size - e * w, e
 
-    def parabola(self, w: Tensor, down: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def parabola(self, w: Tensor, down: Tensor, interval: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean step of one pulse of tabulated elements, as the parabola of an interval has it.
 
         step(w + x) = one - e x + g x^2 around w, on its side of zero.
 
         Args:
             w: of the planes' shape; down: bool, true where the pulse goes down.
-            place: interval of the table, int64 of the same shape.
+            interval: of the table, int64 of the same shape.
 
         Returns:
             one (weight units), e (dimensionless) and g (1/weight units), float64.
@@ -153,26 +153,26 @@ class Elements:
         assert self.table is not None
         size = torch.where(down, -self.down / self.unit_down, self.up / self.unit_up).double()
         value, slope, half = self.table.parabola(
-            self.table.curve, self.which.long(), down.long(), place, self.nominal(w)
+            self.table.curve, self.which.long(), down.long(), interval, self.nominal(w)
         )
         stretch = self.stretch(w)
         return size * value, -size * slope * stretch, size * half * stretch**2
 
-    def pulse_std(self, w: Tensor, down: Tensor, place: Tensor | None = None) -> Tensor:
+    def pulse_std(self, w: Tensor, down: Tensor, interval: Tensor | None = None) -> Tensor:
         """Standard deviation of one pulse at `w` that does not scale with its step, float64.
 
         Arguments as for `parabola`; of additive noise, and of measured steps: the table's own, or as the
-        parabola of the interval `place` has it.
+        parabola of the interval has it.
         """
         size = torch.where(down, self.down, self.up).double()
         table, which = self.table, self.which.long()
         if table is None or table.sd is None:
             return self.noise_std * size
         size = size / torch.where(down, self.unit_down, self.unit_up)
-        if place is None:
+        if interval is None:
             return size * table.tangent(table.sd, which, down.long(), self.nominal(w))[0]
         assert table.sd_curve is not None
-        return size * table.parabola(table.sd_curve, which, down.long(), place, self.nominal(w))[0]
+        return size * table.parabola(table.sd_curve, which, down.long(), interval, self.nominal(w))[0]
 
     def nominal(self, w: Tensor) -> Tensor:
         """`w` scaled to the nominal range: each side of zero by its bound."""

@@ -1,8 +1,8 @@
 """Parabolas on the values of a table, and how far each can be trusted.
 
 The collapse replaces a table around an interval by a parabola in t, the distance from the middle of the
-interval in intervals: a + b t + c t^2. Its **reach** is the largest |t| up to which it is within a tolerance
-of the values at all nodes, and c t^2 no more than `CURVED`.
+interval in intervals: a + b t + c t^2. Its **valid radius** is the largest |t| up to which it is within a
+tolerance of the values at all nodes, and c t^2 no more than `CURVED`.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ def parabolas(values: Tensor, tolerance: Tensor, scatter: bool) -> tuple[Tensor,
         scatter: whether values are measured ones, that scatter from node to node.
 
     Returns:
-        Coefficients a, b, c, (..., 3, n), and reach (..., n), at least 1/2; infinite where nothing ends it.
+        Coefficients a, b, c, (..., 3, n), and valid radius (..., n), at least 1/2; infinite where nothing
+        ends it.
     """
     n = values.shape[-1] - 1
     tried = [_through(values, second) for second in _seconds(values)]
     if scatter:
         tried += [_fitted(values, half) for half in _HALVES if 2 * half <= n + 1]
-    best, reach = tried[0], _reach(values, tried[0], tolerance).clamp(min=0.5)
+    best, valid_radius = tried[0], _valid_radius(values, tried[0], tolerance).clamp(min=0.5)
     for other in tried[1:]:
-        far = _reach(values, other, tolerance)
-        better = far > reach
+        far = _valid_radius(values, other, tolerance)
+        better = far > valid_radius
         best = torch.where(better.unsqueeze(-2), other, best)
-        reach = torch.where(better, far, reach)
-    return best, reach
+        valid_radius = torch.where(better, far, valid_radius)
+    return best, valid_radius
 
 
 def _seconds(values: Tensor) -> list[Tensor]:
@@ -74,12 +75,12 @@ def _fitted(values: Tensor, half: int) -> Tensor:
     return (torch.linalg.pinv(powers) @ values[..., nodes].unsqueeze(-1)).squeeze(-1).transpose(-1, -2)
 
 
-def _reach(values: Tensor, parabola: Tensor, tolerance: Tensor) -> Tensor:
+def _valid_radius(values: Tensor, parabola: Tensor, tolerance: Tensor) -> Tensor:
     """Reach of parabolas, 0 where not even the nodes of the interval are met."""
     n = values.shape[-1] - 1
     a, b, c = parabola.unbind(-2)
     bound = tolerance.unsqueeze(-1)
-    reach = torch.zeros_like(a)
+    valid_radius = torch.zeros_like(a)
     going = torch.ones_like(a, dtype=torch.bool)
     i = torch.arange(n)
     k = 0
@@ -90,8 +91,8 @@ def _reach(values: Tensor, parabola: Tensor, tolerance: Tensor) -> Tensor:
             there = values[..., node.clamp(0, n)]
             off = (a + side * t * b + t * t * c - there).abs()
             going &= (off <= bound) | (node < 0) | (node > n)
-        reach = torch.where(going, t, reach)
+        valid_radius = torch.where(going, t, valid_radius)
         k = k + 1 if k < _ALL else min(math.ceil(k * _FACTOR), max(n - 1, k + 1))
-    reach = torch.where(going, math.inf, reach)
+    valid_radius = torch.where(going, math.inf, valid_radius)
     curved = (CURVED / c.abs().clamp(min=1e-30)).sqrt()
-    return torch.where(c == 0, reach, torch.minimum(reach, curved))
+    return torch.where(c == 0, valid_radius, torch.minimum(valid_radius, curved))

@@ -8,8 +8,8 @@ is infinite at a bound, as that of a root is, the finest has up to `ERROR_AT_BOU
 range before it: an element passes there in few pulses. A response that no grid meets, because it jumps or has
 an infinite slope elsewhere, has no table and stays a callable.
 
-**Reach.** The collapse replaces the table by a parabola around the interval of the mean (see `parabolas`).
-For every interval `reach` is the distance from its middle, to either side, within which the parabola
+**Valid radius.** The collapse replaces the table by a parabola around the interval of the mean (`parabolas`).
+For every interval `valid_radius` is the distance from its middle, to either side, within which the parabola
 predicts both steps to within `TOLERANCE` of the step at w = 0. For a smooth response it is about
 (6 TOLERANCE q(0)/|q'''|)^(1/3), but at most (2 `CURVED` q(0)/|q''|)^(1/2); a linear one has no limit.
 """
@@ -57,7 +57,7 @@ class Table:
     - `error`: largest error between nodes, as a part of the step at w = 0 (0 for a measured table, which
       is its own meaning);
     - `curve`: (devices, 2, 3, n), a parabola around every interval: a, b, c of `parabolas`, in the units of
-      q; `reach`: (devices, n), how far from the middle of the interval it serves, in intervals.
+      q; `valid_radius`: (devices, n), how far from the middle of the interval it serves, in intervals.
 
     A measured table has the distribution of the step too:
 
@@ -71,7 +71,7 @@ class Table:
     q: Tensor
     error: float
     curve: Tensor
-    reach: Tensor
+    valid_radius: Tensor
     sd: Tensor | None = None
     sd_curve: Tensor | None = None
     steps: Tensor | None = None
@@ -93,7 +93,7 @@ class Table:
         """Intervals per unit of weight."""
         return self.intervals / (self.high - self.low)
 
-    def place(self, w: Tensor) -> tuple[Tensor, Tensor]:
+    def interval(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Interval of `w` (any shape), int64, and the part of it left of `w`, in [0, 1]; ends are kept.
 
         What is no number, as moments that overflowed, is taken as the lower end.
@@ -108,7 +108,7 @@ class Table:
         Args:
             which: number of the device, int64; down: 1 for pulses down, int64; w: all of one shape.
         """
-        i, t = self.place(w)
+        i, t = self.interval(w)
         which, down = which.expand(i.shape), down.expand(i.shape)
         left, right = values[which, down, i], values[which, down, i + 1]
         return left + t * (right - left), (right - left) * self.per_weight
@@ -120,27 +120,27 @@ class Table:
         return w, up, down
 
     def parabola(
-        self, curve: Tensor, which: Tensor, down: Tensor, place: Tensor, w: Tensor
+        self, curve: Tensor, which: Tensor, down: Tensor, interval: Tensor, w: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the parabolas `curve` (as `curve` or `sd_curve`) of the intervals `place` say of `w`.
+        """What the parabolas `curve` (as `curve` or `sd_curve`) of these intervals say of `w`.
 
         Returns:
             Value, slope per unit of weight, and half the second derivative.
         """
-        which, down = which.expand(place.shape), down.expand(place.shape)
-        a, b, c = curve[which, down, :, place].unbind(-1)
-        t, rate = self.away(place, w), self.per_weight
+        which, down = which.expand(interval.shape), down.expand(interval.shape)
+        a, b, c = curve[which, down, :, interval].unbind(-1)
+        t, rate = self.offset(interval, w), self.per_weight
         return a + t * (b + t * c), rate * (b + 2 * c * t), rate**2 * c
 
-    def away(self, place: Tensor, w: Tensor) -> Tensor:
-        """Distance of `w` from the middle of the interval `place`, in intervals, to the right positive."""
-        return (w.double() - self.low) * self.per_weight - place - 0.5
+    def offset(self, interval: Tensor, w: Tensor) -> Tensor:
+        """Distance of `w` from the middle of an interval, in intervals, to the right positive."""
+        return (w.double() - self.low) * self.per_weight - interval - 0.5
 
     def draw(self, which: Tensor, down: Tensor, w: Tensor, u: Tensor) -> Tensor:
         """Step of one pulse by its probability `u` in (0, 1): bilinear between levels and nodes."""
         assert self.steps is not None
         assert self.cdf is not None
-        i, t = self.place(w)
+        i, t = self.interval(w)
         level = torch.searchsorted(self.cdf, u, right=True).clamp(1, len(self.cdf) - 1) - 1
         a, b = self.cdf[level], self.cdf[level + 1]
         s = ((u - a) / (b - a)).clamp(0, 1)
@@ -186,8 +186,8 @@ def _make(response: AbstractResponse) -> Table | str:
             f"w = 0, more than {ERROR:g} (they jump, or their slope is infinite somewhere)"
         )
     q = q.unsqueeze(0)
-    curve, reach = _trust(q, unit.view(1, 2), torch.tensor([TOLERANCE], dtype=torch.float64), False)
-    return Table(low, high, q, error, curve, reach)
+    curve, valid_radius = _trust(q, unit.view(1, 2), torch.tensor([TOLERANCE], dtype=torch.float64), False)
+    return Table(low, high, q, error, curve, valid_radius)
 
 
 _kept = functools.lru_cache(maxsize=64)(_make)
@@ -209,13 +209,13 @@ def _errors(response: AbstractResponse, grid: Tensor, q: Tensor, unit: Tensor) -
 
 def _measured(response: Measured) -> Table:
     q, sd, unit = response.mean, response.sd, response.unit.view(1, 2)
-    curve, reach = _trust(q, unit, _rough(q / unit.unsqueeze(-1), TOLERANCE), True)
+    curve, valid_radius = _trust(q, unit, _rough(q / unit.unsqueeze(-1), TOLERANCE), True)
     scale = sd.mean(-1).clamp(min=1e-6)
-    sd_curve, sd_reach = _trust(sd, scale, _rough(sd / scale.unsqueeze(-1), _SD_TOLERANCE), True)
+    sd_curve, sd_radius = _trust(sd, scale, _rough(sd / scale.unsqueeze(-1), _SD_TOLERANCE), True)
     need = torch.maximum(response.gaussian_from[..., 1:], response.gaussian_from[..., :-1]).amax(1)
     return Table(
-        -1.0, 1.0, q, 0.0, curve, torch.minimum(reach, sd_reach), sd, sd_curve, response.steps, response.cdf,
-        need,
+        -1.0, 1.0, q, 0.0, curve, torch.minimum(valid_radius, sd_radius), sd, sd_curve, response.steps,
+        response.cdf, need,
     )  # fmt: skip
 
 
@@ -228,6 +228,6 @@ def _rough(part: Tensor, least: float) -> Tensor:
 
 
 def _trust(q: Tensor, unit: Tensor, tolerance: Tensor, scatter: bool) -> tuple[Tensor, Tensor]:
-    """`curve` and `reach` of values (devices, 2, n + 1); tolerance: (devices,), in units of `unit` (., 2)."""
-    curve, reach = parabolas(q / unit.unsqueeze(-1), tolerance.unsqueeze(-1).expand(-1, 2), scatter)
-    return curve * unit.unsqueeze(-1).unsqueeze(-1), reach.amin(1)
+    """Parabolas and valid radii of values (devices, 2, n + 1); tolerance: (devices,), in units of `unit`."""
+    curve, valid_radius = parabolas(q / unit.unsqueeze(-1), tolerance.unsqueeze(-1).expand(-1, 2), scatter)
+    return curve * unit.unsqueeze(-1).unsqueeze(-1), valid_radius.amin(1)

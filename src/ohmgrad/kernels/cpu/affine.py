@@ -21,20 +21,9 @@ from .math import exp2m1, gauss2, log2_1p, philox
 from .packing import ADDITIVE, FLAT, MULTIPLICATIVE, NOISELESS
 
 __all__ = [
-    "MAX_E",
-    "NOISES",
-    "SAFE",
-    "Cell",
-    "advance",
-    "apply_count",
-    "apply_pulse_by_pulse",
-    "cell_at",
-    "far_bound",
-    "finish_cell",
-    "growth",
-    "pulse_normals",
-    "stationary",
-]
+    "MAX_E", "NOISES", "SAFE", "Cell", "advance", "apply_count", "apply_pulse_by_pulse", "cell_at",
+    "far_bound", "finish_cell", "growth", "pulse_normals", "stationary",
+]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 

@@ -55,9 +55,7 @@ def _few_counts(r, w, affine, counts, busy, address, scratch):
 @kernel()
 def counts_rows(w, affine, by_pulse, counts, address, scratch):
     """Apply signed pulse counts (rows, cols), int64, to the weights; scratch: for one sample."""
-    w, affine, counts, scratch = (
-        no_refcount(w), no_refcount(affine), no_refcount(counts), no_refcount(scratch),
-    )  # fmt: skip
+    w, affine, counts, scratch = no_refcount((w, affine, counts, scratch))
     coefficients, moments, noise_kind = scratch.coefficients, scratch.moments, affine.noise_kind
     mean, count = moments.mean, moments.pulses
     n = w.shape[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from .affine import MAX_E, SAFE, growth, stationary
 from .compiling import CONTRACT, kernel
@@ -17,15 +18,9 @@ from .packing import ADDITIVE, FLAT, MULTIPLICATIVE, NOISELESS
 from .trains import SLOT_BITS
 
 __all__ = [
-    "COEFFICIENTS",
-    "Moments",
-    "advance_row",
-    "count_row",
-    "finish_row",
-    "load_row",
-    "moments_of",
+    "COEFFICIENTS", "Moments", "advance_row", "count_row", "finish_row", "load_row", "moments_of",
     "scratch_rows",
-]
+]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -134,60 +129,12 @@ def count_row(r, b, xs, ds, count):
             count[j] += -k if i32(other[j] ^ word) < i32(0) else k
 
 
-@kernel(fastmath=CONTRACT)
-def _advance_additive(coefficients, moments):
-    """Mean and variance of a row after its counts, additive noise."""
+@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
+def _advance_each(noise_kind, coefficients, moments):
     mean, var, mean_max, mean_min, var_max, count = moments
     log_up, log_down = coefficients[LOG_UP], coefficients[LOG_DOWN]
     fixed_up, fixed_down = coefficients[FIXED_UP], coefficients[FIXED_DOWN]
     term_up, term_down = coefficients[TERM_UP], coefficients[TERM_DOWN]
-    for j in range(count.shape[0]):
-        k = count[j]
-        down = k < f32(0)
-        la, lb, fa, fb, ta, tb = log_up[j], log_down[j], fixed_up[j], fixed_down[j], term_up[j], term_down[j]
-        log = lb if down else la
-        fixed = fb if down else fa
-        stationary = tb if down else ta
-        decay_minus_one = exp2m1(abs(k) * log)
-        new = mean[j] - (fixed - mean[j]) * decay_minus_one
-        v = var[j] - (stationary - var[j]) * (decay_minus_one * (f32(2) + decay_minus_one))
-        mean[j], var[j] = new, v
-        mean_max[j] = max(mean_max[j], new)
-        mean_min[j] = min(mean_min[j], new)
-        var_max[j] = max(var_max[j], v)
-
-
-@kernel(fastmath=CONTRACT)
-def _advance_multiplicative(coefficients, moments):
-    """Mean and variance of a row after its counts, multiplicative noise."""
-    mean, var, mean_max, mean_min, var_max, count = moments
-    log_up, log_down = coefficients[LOG_UP], coefficients[LOG_DOWN]
-    fixed_up, fixed_down = coefficients[FIXED_UP], coefficients[FIXED_DOWN]
-    term_up, term_down = coefficients[TERM_UP], coefficients[TERM_DOWN]
-    for j in range(count.shape[0]):
-        k = count[j]
-        down = k < f32(0)
-        la, lb, fa, fb, ta, tb = log_up[j], log_down[j], fixed_up[j], fixed_down[j], term_up[j], term_down[j]
-        log = lb if down else la
-        fixed = fb if down else fa
-        more = tb if down else ta
-        decay_minus_one = exp2m1(abs(k) * log)
-        growth = exp2m1(abs(k) * more)
-        gap = fixed - mean[j]
-        decay = (f32(1) + decay_minus_one) * (f32(1) + decay_minus_one)
-        new = mean[j] - gap * decay_minus_one
-        v = decay * (var[j] + growth * (var[j] + gap * gap))
-        mean[j], var[j] = new, v
-        mean_max[j] = max(mean_max[j], new)
-        mean_min[j] = min(mean_min[j], new)
-        var_max[j] = max(var_max[j], v)
-
-
-@kernel(fastmath=CONTRACT)
-def _advance_noiseless(coefficients, mean, count):
-    """Weights of a row after its counts, clipped."""
-    log_up, log_down = coefficients[LOG_UP], coefficients[LOG_DOWN]
-    fixed_up, fixed_down = coefficients[FIXED_UP], coefficients[FIXED_DOWN]
     lower, upper = coefficients[LOWER], coefficients[UPPER]
     for j in range(count.shape[0]):
         k = count[j]
@@ -195,19 +142,50 @@ def _advance_noiseless(coefficients, mean, count):
         la, lb, fa, fb = log_up[j], log_down[j], fixed_up[j], fixed_down[j]
         log = lb if down else la
         fixed = fb if down else fa
-        new = mean[j] - (fixed - mean[j]) * exp2m1(abs(k) * log)
-        mean[j] = min(max(new, lower[j]), upper[j])
+        decay_minus_one = exp2m1(abs(k) * log)
+        gap = fixed - mean[j]
+        new = mean[j] - gap * decay_minus_one
+        if noise_kind == NOISELESS:
+            mean[j] = min(max(new, lower[j]), upper[j])
+            continue
+        ta, tb = term_up[j], term_down[j]
+        term = tb if down else ta
+        if noise_kind == ADDITIVE:
+            v = var[j] - (term - var[j]) * (decay_minus_one * (f32(2) + decay_minus_one))
+        else:
+            growth = exp2m1(abs(k) * term)
+            decay = (f32(1) + decay_minus_one) * (f32(1) + decay_minus_one)
+            v = decay * (var[j] + growth * (var[j] + gap * gap))
+        mean[j], var[j] = new, v
+        mean_max[j] = max(mean_max[j], new)
+        mean_min[j] = min(mean_min[j], new)
+        var_max[j] = max(var_max[j], v)
+
+
+@kernel(fastmath=CONTRACT)
+def _additive(coefficients, moments):
+    _advance_each(ADDITIVE, coefficients, moments)
+
+
+@kernel(fastmath=CONTRACT)
+def _multiplicative(coefficients, moments):
+    _advance_each(MULTIPLICATIVE, coefficients, moments)
+
+
+@kernel(fastmath=CONTRACT)
+def _noiseless(coefficients, moments):
+    _advance_each(NOISELESS, coefficients, moments)
 
 
 @kernel()
 def advance_row(noise_kind, coefficients, moments):
     """Moments of a row after the pulses of one sample, `moments.pulses`."""
     if noise_kind == ADDITIVE:
-        _advance_additive(coefficients, moments)
+        _additive(coefficients, moments)
     elif noise_kind == MULTIPLICATIVE:
-        _advance_multiplicative(coefficients, moments)
+        _multiplicative(coefficients, moments)
     else:
-        _advance_noiseless(coefficients, moments.mean, moments.pulses)
+        _noiseless(coefficients, moments)
 
 
 @kernel(fastmath=CONTRACT)

@@ -32,16 +32,9 @@ from .packing import NOISELESS
 from .trains import SLOT_BITS, fires, train_count
 
 __all__ = [
-    "SPARSE_EVENT",
-    "SPARSE_LINE",
-    "Scratch",
-    "apply_row",
-    "counts_of",
-    "is_sparse",
-    "rows_chunk",
-    "samples_of_row",
-    "scratch_of",
-]
+    "SPARSE_EVENT", "SPARSE_LINE", "Scratch", "apply_row", "counts_of", "is_sparse", "rows_chunk",
+    "samples_of_row", "scratch_of",
+]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -199,8 +192,6 @@ def rows_chunk(begin, end, w, affine, trains, by_pulse, address):
 
 @kernel()
 def _rows(begin, end, w, affine, trains, by_pulse, address, scratch):
-    w, affine, trains, scratch = (
-        no_refcount(w), no_refcount(affine), no_refcount(trains), no_refcount(scratch),
-    )  # fmt: skip
+    w, affine, trains, scratch = no_refcount((w, affine, trains, scratch))
     for r in range(begin, end):
         apply_row(r, w, affine, trains, by_pulse, address, scratch)

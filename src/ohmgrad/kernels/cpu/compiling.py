@@ -20,18 +20,9 @@ from numba.core import config
 from numba.extending import intrinsic
 
 __all__ = [
-    "CONTRACT",
-    "PARALLEL_FROM",
-    "SOURCES",
-    "Twice",
-    "cache_key",
-    "chunks_for",
-    "kernel",
-    "no_refcount",
-    "serial_and_parallel",
-    "sources",
-    "threads",
-]
+    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_key", "chunks_for", "kernel", "no_refcount",
+    "serial_and_parallel", "sources", "threads",
+]  # fmt: skip
 
 #: files below the package that kernels take code or numbers from, as patterns
 SOURCES = ("rng.py", "kernels/*.py", "kernels/reference/*.py", "kernels/cpu/*.py", "ensemble/*.py")

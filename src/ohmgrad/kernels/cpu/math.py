@@ -21,18 +21,9 @@ from ...rng import Purpose
 from .compiling import CONTRACT, kernel
 
 __all__ = [
-    "UPDATE_NOISE",
-    "as_float",
-    "as_int",
-    "exp2m1",
-    "gauss2",
-    "gauss_cell",
-    "gauss_list",
-    "gauss_row",
-    "log2_1p",
-    "philox",
-    "popcount",
-]
+    "UPDATE_NOISE", "as_float", "as_int", "exp2m1", "gauss2", "gauss_cell", "gauss_list", "gauss_row",
+    "log2_1p", "philox", "popcount",
+]  # fmt: skip
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
 

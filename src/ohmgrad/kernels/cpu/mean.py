@@ -24,7 +24,7 @@ f32 = np.float32
 @kernel()
 def _affine_rows(begin, end, w, affine, x, d, lr, dw_min):
     held = np.empty((6, w.shape[1]), np.float32)
-    w, affine, x, d = no_refcount(w), no_refcount(affine), no_refcount(x), no_refcount(d)
+    w, affine, x, d = no_refcount((w, affine, x, d))
     rows = no_refcount(held)
     up, down, tilt_up, tilt_down, lower, upper = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
     uniform, s, t = affine.up.size == 1, affine.slope_up, affine.slope_down
@@ -47,7 +47,7 @@ def _affine_rows(begin, end, w, affine, x, d, lr, dw_min):
 
 @kernel()
 def _tables_rows(begin, end, w, tables, x, d, lr, dw_min):
-    w, tables, x, d = no_refcount(w), no_refcount(tables), no_refcount(x), no_refcount(d)
+    w, tables, x, d = no_refcount((w, tables, x, d))
     uniform, nodes = tables.up.size == 1, tables.n + np.int32(1)
     for r in range(begin, end):
         row = 0 if uniform else r

@@ -19,23 +19,9 @@ from ..cells import Cells
 from ..pulsing import Pulsing
 
 __all__ = [
-    "ADDITIVE",
-    "AFFINE",
-    "FLAT",
-    "MEASURED",
-    "MULTIPLICATIVE",
-    "NOISELESS",
-    "Address",
-    "Affine",
-    "How",
-    "Tables",
-    "address",
-    "how_of",
-    "key_words",
-    "noise_kind",
-    "number",
-    "pack",
-]
+    "ADDITIVE", "AFFINE", "FLAT", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "Address", "Affine", "How",
+    "Tables", "address", "how_of", "key_words", "noise_kind", "number", "pack",
+]  # fmt: skip
 
 u32, f32 = np.uint32, np.float32
 
@@ -210,7 +196,7 @@ def _curve(table: Table, unit: np.ndarray) -> np.ndarray:
     devices, _, _, n = table.curve.shape
     rows = np.zeros((devices, n + 1, 8 if table.sd_curve is None else 16), np.float32)
     rows[:, :n, :6] = (table.curve.numpy() / unit).reshape(devices, 6, n).transpose(0, 2, 1)
-    rows[:, :n, 6] = table.reach.numpy()
+    rows[:, :n, 6] = table.valid_radius.numpy()
     if table.sd_curve is not None:
         rows[:, :n, 8:14] = (table.sd_curve.numpy() / unit).reshape(devices, 6, n).transpose(0, 2, 1)
     return rows.reshape(-1, rows.shape[-1])

@@ -114,16 +114,15 @@ def _pulse(w, elements, x, d, lr, how, step, events):
         longest = max(longest, slots[t])
     trains = empty_trains((longest + SLOTS - 1) // SLOTS, samples, rows, cols)
     scratch = (train_scratch(max(rows, cols), longest), scratch_of(cols, samples))
-    _pulse_arrays(w, stack, x, d, (lr, slots), settings, step, events, trains, scratch)
+    _pulse_arrays(w, stack, (x, d, lr, slots), settings, step, events, trains, scratch)
     return True
 
 
 @kernel()
-def _pulse_arrays(w, stack, x, d, of_arrays, how, step, events, trains, scratch):
-    """of_arrays: learning rate and slots of each."""
-    w, stack, x, d = no_refcount(w), no_refcount(stack), no_refcount(x), no_refcount(d)
-    (lr, slots), held = no_refcount(of_arrays), no_refcount(trains)
-    of_trains, of_row = no_refcount(scratch)
+def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
+    """given: x, d, learning rate and slots of each array; scratch: of trains, and of a row."""
+    w, stack, held = no_refcount((w, stack, trains))
+    (x, d, lr, slots), (of_trains, of_row) = no_refcount((given, scratch))
     for t in range(w.shape[0]):
         if slots[t] == 0:
             continue

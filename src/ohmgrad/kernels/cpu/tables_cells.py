@@ -10,46 +10,15 @@ import numpy as np
 from numba import njit
 
 from ...rng import Purpose
+from . import tables_values as v
 from .affine import NOISES, SAFE, pulse_normals
 from .compiling import CONTRACT, kernel, no_refcount
 from .math import philox
 from .packing import ADDITIVE, MEASURED, MULTIPLICATIVE, NOISELESS
-from .tables import (
-    BASE,
-    BOTTOM,
-    CENTRE,
-    DOWN,
-    LIMIT,
-    LOWER,
-    MEAN,
-    MEAN_MAX,
-    MEAN_MIN,
-    NEEDS,
-    SIGMAS,
-    TOP,
-    UNIFORM,
-    UP,
-    UPPER,
-    VALID_RADIUS,
-    VAR,
-    VAR_MAX,
-    Stretch,
-    advance,
-    advance_by_one,
-    interval,
-    offset,
-)
+from .tables import LIMIT, SIGMAS, Stretch, advance, advance_by_one, interval, offset
 from .tables_segments import apply_segments, parabola_of
 
-__all__ = [
-    "apply_pulse_by_pulse",
-    "draw",
-    "few_pulses",
-    "finish",
-    "first_draws",
-    "load",
-    "update",
-]
+__all__ = ["apply_pulse_by_pulse", "draw", "few_pulses", "finish", "first_draws", "load", "update"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -147,31 +116,32 @@ def load(r, j, w, tables, cell):
     """Parameters and state of cell j of row r before its first pulse, but for the parabola."""
     row, col = (0, 0) if tables.up.size == 1 else (r, j)
     lower, upper, now = tables.lower[row, col], tables.upper[row, col], w[r, j]
-    cell[UP], cell[DOWN], cell[LOWER], cell[UPPER] = tables.up[row, col], tables.down[row, col], lower, upper
-    cell[TOP], cell[BOTTOM] = tables.top / upper, tables.bottom / lower
-    cell[BASE] = f32(tables.which[row, col])
-    cell[MEAN], cell[MEAN_MAX], cell[MEAN_MIN] = now, now, now
-    cell[VAR], cell[VAR_MAX], cell[NEEDS], cell[UNIFORM] = f32(0), f32(0), f32(0), f32(0)
+    cell[v.UP], cell[v.DOWN] = tables.up[row, col], tables.down[row, col]
+    cell[v.LOWER], cell[v.UPPER] = lower, upper
+    cell[v.TOP], cell[v.BOTTOM] = tables.top / upper, tables.bottom / lower
+    cell[v.BASE] = f32(tables.which[row, col])
+    cell[v.MEAN], cell[v.MEAN_MAX], cell[v.MEAN_MIN] = now, now, now
+    cell[v.VAR], cell[v.VAR_MAX], cell[v.NEEDS], cell[v.UNIFORM] = f32(0), f32(0), f32(0), f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def update(cell, k, down, tables):
     """k pulses in one direction on one cell."""
     noise_kind, noise_std = tables.noise_kind, tables.noise_std
-    top, bottom, centre, error = cell[TOP], cell[BOTTOM], cell[CENTRE], f32(0)
+    top, bottom, centre, error = cell[v.TOP], cell[v.BOTTOM], cell[v.CENTRE], f32(0)
     parabola, stretch = parabola_of(noise_kind, cell, 0, 1, down), Stretch(top, bottom, centre)
     if k == f32(1):
-        mean, var = advance_by_one(noise_kind, noise_std, cell[MEAN], cell[VAR], parabola, stretch)
+        mean, var = advance_by_one(noise_kind, noise_std, cell[v.MEAN], cell[v.VAR], parabola, stretch)
     else:
-        mean, var, error = advance(noise_kind, noise_std, k, cell[MEAN], cell[VAR], parabola, stretch)
+        mean, var, error = advance(noise_kind, noise_std, k, cell[v.MEAN], cell[v.VAR], parabola, stretch)
     if noise_kind == NOISELESS:
-        mean, var = min(max(mean, cell[LOWER]), cell[UPPER]), f32(0)
-    var_max = max(cell[VAR_MAX], var)
-    slack = cell[VALID_RADIUS] - abs(offset(mean, top, bottom, centre))
+        mean, var = min(max(mean, cell[v.LOWER]), cell[v.UPPER]), f32(0)
+    var_max = max(cell[v.VAR_MAX], var)
+    slack = cell[v.VALID_RADIUS] - abs(offset(mean, top, bottom, centre))
     wide = SIGMAS * max(top, bottom)
     if slack >= f32(0) and slack * slack >= (wide * wide) * var_max and error <= LIMIT:
-        cell[VAR], cell[VAR_MAX], cell[MEAN] = var, var_max, mean
-        cell[MEAN_MAX], cell[MEAN_MIN] = max(cell[MEAN_MAX], mean), min(cell[MEAN_MIN], mean)
+        cell[v.VAR], cell[v.VAR_MAX], cell[v.MEAN] = var, var_max, mean
+        cell[v.MEAN_MAX], cell[v.MEAN_MIN] = max(cell[v.MEAN_MAX], mean), min(cell[v.MEAN_MIN], mean)
     else:
         apply_segments(-k if down else k, cell, 0, 1, tables)
 
@@ -180,11 +150,11 @@ def update(cell, k, down, tables):
 def finish(cell, z, noise_kind):
     """New weight of a cell, with its noise, and whether it needs pulse by pulse instead."""
     if noise_kind == NOISELESS:
-        return cell[MEAN], False
-    std = np.sqrt(cell[VAR_MAX])
-    near = not (cell[MEAN_MAX] + SAFE * std <= cell[UPPER] and cell[MEAN_MIN] - SAFE * std >= cell[LOWER])
-    new = min(max(cell[MEAN] + np.sqrt(cell[VAR]) * z, cell[LOWER]), cell[UPPER])
-    return new, near or cell[NEEDS] != f32(0)
+        return cell[v.MEAN], False
+    room = SAFE * np.sqrt(cell[v.VAR_MAX])
+    near = not (cell[v.MEAN_MAX] + room <= cell[v.UPPER] and cell[v.MEAN_MIN] - room >= cell[v.LOWER])
+    new = min(max(cell[v.MEAN] + np.sqrt(cell[v.VAR]) * z, cell[v.LOWER]), cell[v.UPPER])
+    return new, near or cell[v.NEEDS] != f32(0)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -212,23 +182,23 @@ def first_draws(r, address, columns, s, cells):
     _list_uniforms(r, columns, address, a, b, c, d)
     for i in range(n):
         cell = cells[columns[i]]
-        cell[VAR] = f32(0)
-        cell[UNIFORM], cell[UNIFORM + 1], cell[UNIFORM + 2], cell[UNIFORM + 3] = a[i], b[i], c[i], d[i]
+        cell[v.VAR], cell[v.UNIFORM], cell[v.UNIFORM + 1] = f32(0), a[i], b[i]
+        cell[v.UNIFORM + 2], cell[v.UNIFORM + 3] = c[i], d[i]
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def draw(cell, r, j, k, tables, address):
     """k signed pulses of a measured cell, each drawn."""
     down, nodes = k < 0, i32(tables.n + i32(1))
-    size = -cell[DOWN] if down else cell[UP]
-    w, index = cell[MEAN], i32(cell[VAR])
-    first = i32(i32(i32(cell[BASE]) + (nodes if down else i32(0))) * i32(tables.cdf.shape[0]))
+    size = -cell[v.DOWN] if down else cell[v.UP]
+    w, index = cell[v.MEAN], i32(cell[v.VAR])
+    first = i32(i32(i32(cell[v.BASE]) + (nodes if down else i32(0))) * i32(tables.cdf.shape[0]))
     for _ in range(abs(k)):
         at = index & i32(3)
         if at == 0 and index != 0:
-            _pulse_uniforms(r, j, index // 4, 1, address, cell[UNIFORM : UNIFORM + 4])
-        i, t = interval(w, cell[TOP], cell[BOTTOM], tables)
-        w += size * _drawn(tables, first, i, t, cell[UNIFORM + at])
-        w = min(max(w, cell[LOWER]), cell[UPPER])
+            _pulse_uniforms(r, j, index // 4, 1, address, cell[v.UNIFORM : v.UNIFORM + 4])
+        i, t = interval(w, cell[v.TOP], cell[v.BOTTOM], tables)
+        w += size * _drawn(tables, first, i, t, cell[v.UNIFORM + at])
+        w = min(max(w, cell[v.LOWER]), cell[v.UPPER])
         index += i32(1)
-    cell[MEAN], cell[VAR] = w, f32(index)
+    cell[v.MEAN], cell[v.VAR] = w, f32(index)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import tables_values as v
 from .affine_counts import FEW_COUNTS, list_busy
 from .compiling import kernel, no_refcount
 from .math import UPDATE_NOISE, gauss_list, gauss_row
 from .packing import MEASURED, NOISELESS, Address, Tables
-from .tables import BASE, BOTTOM, MEAN, TOP
 from .tables_cells import apply_pulse_by_pulse, few_pulses, finish, load, update
 from .tables_dense import (
     BLOCK,
@@ -44,9 +44,7 @@ def apply_counts(w, elements, by_pulse, counts, address):
 
 @kernel()
 def _rows(w, tables, by_pulse, counts, address, scratch):
-    w, tables, counts, scratch = (
-        no_refcount(w), no_refcount(tables), no_refcount(counts), no_refcount(scratch),
-    )  # fmt: skip
+    w, tables, counts, scratch = no_refcount((w, tables, counts, scratch))
     n = w.shape[1]
     for r in range(w.shape[0]):
         busy = list_busy(counts[r], scratch.columns)
@@ -68,9 +66,7 @@ def _rows(w, tables, by_pulse, counts, address, scratch):
 @kernel()
 def _few_counts(r, w, tables, counts, busy, address, scratch):
     """Counts of the `busy` listed cells of row r, one cell after the other."""
-    w, tables, counts, scratch = (
-        no_refcount(w), no_refcount(tables), no_refcount(counts), no_refcount(scratch),
-    )  # fmt: skip
+    w, tables, counts, scratch = no_refcount((w, tables, counts, scratch))
     columns, z, noise_kind = scratch.columns, scratch.z, tables.noise_kind
     if noise_kind != NOISELESS:
         gauss_list(r, busy, UPDATE_NOISE, address, columns, z)
@@ -79,7 +75,7 @@ def _few_counts(r, w, tables, counts, busy, address, scratch):
         cell, k, new = scratch.cells[j], counts[r, j], f32(0)
         load(r, j, w, tables, cell)
         needs_pulse_by_pulse = noise_kind == MEASURED and few_pulses(
-            abs(k), cell[MEAN], cell[TOP], cell[BOTTOM], cell[BASE], tables
+            abs(k), cell[v.MEAN], cell[v.TOP], cell[v.BOTTOM], cell[v.BASE], tables
         )
         if not needs_pulse_by_pulse:
             expand(cell, 0, 1, tables)
@@ -94,12 +90,10 @@ def _few_counts(r, w, tables, counts, busy, address, scratch):
 @kernel()
 def _block(r, first, w, tables, counts, address, scratch):
     """Counts of a block of cells of row r, as vectors."""
-    w, tables, counts, scratch = (
-        no_refcount(w), no_refcount(tables), no_refcount(counts), no_refcount(scratch),
-    )  # fmt: skip
+    w, tables, counts, scratch = no_refcount((w, tables, counts, scratch))
     n, s, noise_kind = min(BLOCK, w.shape[1] - first), scratch.block, tables.noise_kind
-    weights, count, mean, base = w[r, first : first + n], row(s, COUNT, n), row(s, MEAN, n), row(s, BASE, n)
-    top, bottom = row(s, TOP, n), row(s, BOTTOM, n)
+    weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, v.MEAN, n)
+    top, bottom, base = row(s, v.TOP, n), row(s, v.BOTTOM, n), row(s, v.BASE, n)
     load_block(r, first, weights, tables, s, scratch.intervals)
     for j in range(n):
         count[j] = f32(counts[r, first + j])

@@ -13,61 +13,16 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from . import tables_values as v
 from .affine import SAFE
 from .compiling import CONTRACT, kernel, no_refcount
 from .packing import ADDITIVE, MEASURED, MULTIPLICATIVE, NOISELESS
-from .tables import (
-    A_DOWN,
-    A_UP,
-    B_DOWN,
-    B_UP,
-    BASE,
-    BOTTOM,
-    C_DOWN,
-    C_UP,
-    CENTRE,
-    DOWN,
-    LIMIT,
-    LOWER,
-    MEAN,
-    MEAN_MAX,
-    MEAN_MIN,
-    NEEDS,
-    SD_A_DOWN,
-    SD_A_UP,
-    SD_B_DOWN,
-    SD_B_UP,
-    SD_C_DOWN,
-    SD_C_UP,
-    SIGMAS,
-    TOP,
-    UP,
-    UPPER,
-    VALID_RADIUS,
-    VALUES,
-    VAR,
-    VAR_MAX,
-    Parabola,
-    Stretch,
-    advance,
-    interval,
-    offset,
-)
+from .tables import LIMIT, SIGMAS, Parabola, Stretch, advance, interval, offset
 
 __all__ = [
-    "BLOCK",
-    "CHUNK",
-    "COUNT",
-    "STRIDE",
-    "advance_block",
-    "block",
-    "checkpoint",
-    "finish_block",
-    "load_block",
-    "put_back",
-    "row",
-    "validate",
-]
+    "BLOCK", "CHUNK", "COUNT", "STRIDE", "advance_block", "block", "checkpoint", "finish_block",
+    "load_block", "put_back", "row", "validate",
+]  # fmt: skip
 
 i32, u32, u64, f32 = np.int32, np.uint32, np.uint64, np.float32
 
@@ -81,9 +36,9 @@ CHUNK = 4
 #: the mean, variance and largest variance before it, highest and lowest mean and largest error, and whether
 #: some segment does not hold; square of `SIGMAS` times the steepest stretch
 COUNT, OLD_MEAN, OLD_VAR, OLD_VAR_MAX, CHUNK_MAX, CHUNK_MIN, CHUNK_ERROR, INVALID, WIDTH = range(
-    VALUES, VALUES + 9
+    v.VALUES, v.VALUES + 9
 )
-ROWS = VALUES + 9
+ROWS = v.VALUES + 9
 #: place of each row
 AT = tuple(u64(STRIDE * q) for q in range(ROWS))
 
@@ -107,59 +62,64 @@ def _find_intervals(s, n, tables, intervals):
     """The intervals where the cells start; the middle of each."""
     for jj in range(n):
         j = u64(jj)
-        i, _ = interval(s[j + AT[MEAN]], s[j + AT[TOP]], s[j + AT[BOTTOM]], tables)
-        intervals[jj] = i32(i32(i32(s[j + AT[BASE]]) >> i32(1)) + i)
-        s[j + AT[CENTRE]] = f32(i) + f32(0.5) - tables.origin
+        i, _ = interval(s[j + AT[v.MEAN]], s[j + AT[v.TOP]], s[j + AT[v.BOTTOM]], tables)
+        intervals[jj] = i32(i32(i32(s[j + AT[v.BASE]]) >> i32(1)) + i)
+        s[j + AT[v.CENTRE]] = f32(i) + f32(0.5) - tables.origin
 
 
 @kernel()
 def _gather(s, n, intervals, curve):
     for jj in range(n):
         j, at = u64(jj), u32(intervals[jj])
-        s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]] = curve[at, 0], curve[at, 1], curve[at, 2]
-        s[j + AT[A_DOWN]] = curve[at, 3]
-        s[j + AT[B_DOWN]] = curve[at, 4]
-        s[j + AT[C_DOWN]] = curve[at, 5]
-        s[j + AT[VALID_RADIUS]] = curve[at, 6]
+        s[j + AT[v.A_UP]] = curve[at, 0]
+        s[j + AT[v.B_UP]] = curve[at, 1]
+        s[j + AT[v.C_UP]] = curve[at, 2]
+        s[j + AT[v.A_DOWN]] = curve[at, 3]
+        s[j + AT[v.B_DOWN]] = curve[at, 4]
+        s[j + AT[v.C_DOWN]] = curve[at, 5]
+        s[j + AT[v.VALID_RADIUS]] = curve[at, 6]
 
 
 @kernel()
 def _gather_sd(s, n, intervals, curve):
     for jj in range(n):
         j, at = u64(jj), u32(intervals[jj])
-        s[j + AT[SD_A_UP]], s[j + AT[SD_B_UP]], s[j + AT[SD_C_UP]] = curve[at, 8], curve[at, 9], curve[at, 10]
-        s[j + AT[SD_A_DOWN]] = curve[at, 11]
-        s[j + AT[SD_B_DOWN]] = curve[at, 12]
-        s[j + AT[SD_C_DOWN]] = curve[at, 13]
+        s[j + AT[v.SD_A_UP]] = curve[at, 8]
+        s[j + AT[v.SD_B_UP]] = curve[at, 9]
+        s[j + AT[v.SD_C_UP]] = curve[at, 10]
+        s[j + AT[v.SD_A_DOWN]] = curve[at, 11]
+        s[j + AT[v.SD_B_DOWN]] = curve[at, 12]
+        s[j + AT[v.SD_C_DOWN]] = curve[at, 13]
 
 
 @kernel(fastmath=CONTRACT)
 def _scale(s, n, noise_kind, noise_std):
     for jj in range(n):
         j = u64(jj)
-        up, down, wide = s[j + AT[UP]], s[j + AT[DOWN]], SIGMAS * max(s[j + AT[TOP]], s[j + AT[BOTTOM]])
+        up, down = s[j + AT[v.UP]], s[j + AT[v.DOWN]]
+        wide = SIGMAS * max(s[j + AT[v.TOP]], s[j + AT[v.BOTTOM]])
         s[j + AT[WIDTH]] = wide * wide
-        s[j + AT[A_UP]] *= up
-        s[j + AT[B_UP]] *= up
-        s[j + AT[C_UP]] *= up
-        s[j + AT[A_DOWN]] *= down
-        s[j + AT[B_DOWN]] *= down
-        s[j + AT[C_DOWN]] *= down
+        s[j + AT[v.A_UP]] *= up
+        s[j + AT[v.B_UP]] *= up
+        s[j + AT[v.C_UP]] *= up
+        s[j + AT[v.A_DOWN]] *= down
+        s[j + AT[v.B_DOWN]] *= down
+        s[j + AT[v.C_DOWN]] *= down
         if noise_kind != MEASURED:
-            s[j + AT[SD_A_UP]], s[j + AT[SD_A_DOWN]] = noise_std * up, noise_std * down
+            s[j + AT[v.SD_A_UP]], s[j + AT[v.SD_A_DOWN]] = noise_std * up, noise_std * down
 
 
 @kernel(fastmath=CONTRACT)
 def _scale_sd(s, n):
     for jj in range(n):
         j = u64(jj)
-        up, down = s[j + AT[UP]], s[j + AT[DOWN]]
-        s[j + AT[SD_A_UP]] *= up
-        s[j + AT[SD_B_UP]] *= up
-        s[j + AT[SD_C_UP]] *= up
-        s[j + AT[SD_A_DOWN]] *= down
-        s[j + AT[SD_B_DOWN]] *= down
-        s[j + AT[SD_C_DOWN]] *= down
+        up, down = s[j + AT[v.UP]], s[j + AT[v.DOWN]]
+        s[j + AT[v.SD_A_UP]] *= up
+        s[j + AT[v.SD_B_UP]] *= up
+        s[j + AT[v.SD_C_UP]] *= up
+        s[j + AT[v.SD_A_DOWN]] *= down
+        s[j + AT[v.SD_B_DOWN]] *= down
+        s[j + AT[v.SD_C_DOWN]] *= down
 
 
 @kernel(fastmath=CONTRACT)
@@ -168,19 +128,19 @@ def _parameters(planes, tables, s):
     top, bottom = tables.top, tables.bottom
     for jj in range(up.shape[0]):
         j = u64(jj)
-        s[j + AT[UP]], s[j + AT[DOWN]], s[j + AT[LOWER]], s[j + AT[UPPER]] = (
+        s[j + AT[v.UP]], s[j + AT[v.DOWN]], s[j + AT[v.LOWER]], s[j + AT[v.UPPER]] = (
             up[jj], down[jj], lower[jj], upper[jj],
         )  # fmt: skip
-        s[j + AT[TOP]], s[j + AT[BOTTOM]] = top / upper[jj], bottom / lower[jj]
-        s[j + AT[BASE]] = f32(which[jj])
+        s[j + AT[v.TOP]], s[j + AT[v.BOTTOM]] = top / upper[jj], bottom / lower[jj]
+        s[j + AT[v.BASE]] = f32(which[jj])
 
 
 @kernel()
 def _state(weights, s):
     for jj in range(weights.shape[0]):
         j, now = u64(jj), weights[jj]
-        s[j + AT[MEAN]], s[j + AT[MEAN_MAX]], s[j + AT[MEAN_MIN]] = now, now, now
-        s[j + AT[VAR]], s[j + AT[VAR_MAX]], s[j + AT[NEEDS]] = f32(0), f32(0), f32(0)
+        s[j + AT[v.MEAN]], s[j + AT[v.MEAN_MAX]], s[j + AT[v.MEAN_MIN]] = now, now, now
+        s[j + AT[v.VAR]], s[j + AT[v.VAR_MAX]], s[j + AT[v.NEEDS]] = f32(0), f32(0), f32(0)
 
 
 @njit(inline="always")
@@ -194,7 +154,7 @@ def load_block(r, first, weights, tables, s, intervals):
     )  # fmt: skip
     _parameters(planes, tables, s)
     if uniform:
-        for q in (UP, DOWN, LOWER, UPPER, TOP, BOTTOM, BASE):
+        for q in (v.UP, v.DOWN, v.LOWER, v.UPPER, v.TOP, v.BOTTOM, v.BASE):
             row(s, q, n)[:] = s[q * STRIDE]
     _state(weights, s)
     _expand(s, n, tables, intervals)
@@ -203,7 +163,7 @@ def load_block(r, first, weights, tables, s, intervals):
 @kernel()
 def _expand(s, n, tables, intervals):
     """The parabolas of the intervals where the cells are."""
-    tables, s, intervals = no_refcount(tables), no_refcount(s), no_refcount(intervals)
+    tables, s, intervals = no_refcount((tables, s, intervals))
     _find_intervals(s, n, tables, intervals)
     _gather(s, n, intervals, tables.curve)
     if tables.noise_kind == MEASURED:
@@ -216,15 +176,15 @@ def _expand(s, n, tables, intervals):
 def _parabola(noise_kind, s, j, down):
     """As `tables_segments.parabola_of`. Values are negated as they are selected: two loads and nothing else
     would become a gather."""
-    a0, b0, c0, n0 = s[j + AT[A_UP]], s[j + AT[B_UP]], s[j + AT[C_UP]], s[j + AT[SD_A_UP]]
-    a1, b1, c1, n1 = s[j + AT[A_DOWN]], s[j + AT[B_DOWN]], s[j + AT[C_DOWN]], s[j + AT[SD_A_DOWN]]
+    a0, b0, c0, n0 = s[j + AT[v.A_UP]], s[j + AT[v.B_UP]], s[j + AT[v.C_UP]], s[j + AT[v.SD_A_UP]]
+    a1, b1, c1, n1 = s[j + AT[v.A_DOWN]], s[j + AT[v.B_DOWN]], s[j + AT[v.C_DOWN]], s[j + AT[v.SD_A_DOWN]]
     a, b, c = -a1 if down else a0, -b1 if down else b0, -c1 if down else c0
     n, o, p = f32(0), f32(0), f32(0)
     if noise_kind == ADDITIVE:
         n = -n1 if down else n0
     elif noise_kind == MEASURED:
-        o0, p0 = s[j + AT[SD_B_UP]], s[j + AT[SD_C_UP]]
-        o1, p1 = s[j + AT[SD_B_DOWN]], s[j + AT[SD_C_DOWN]]
+        o0, p0 = s[j + AT[v.SD_B_UP]], s[j + AT[v.SD_C_UP]]
+        o1, p1 = s[j + AT[v.SD_B_DOWN]], s[j + AT[v.SD_C_DOWN]]
         n, o, p = -n1 if down else n0, -o1 if down else o0, -p1 if down else p0
     return Parabola(a, b, c, n, o, p)
 
@@ -235,16 +195,16 @@ def _advance_each(noise_kind, noise_std, s, n):
     for jj in range(n):
         j = u64(jj)
         count = s[j + AT[COUNT]]
-        stretch = Stretch(s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]])
+        stretch = Stretch(s[j + AT[v.TOP]], s[j + AT[v.BOTTOM]], s[j + AT[v.CENTRE]])
         mean, var, error = advance(
-            noise_kind, noise_std, abs(count), s[j + AT[MEAN]], s[j + AT[VAR]],
+            noise_kind, noise_std, abs(count), s[j + AT[v.MEAN]], s[j + AT[v.VAR]],
             _parabola(noise_kind, s, j, count < f32(0)), stretch,
         )  # fmt: skip
         if noise_kind == NOISELESS:
-            mean = min(max(mean, s[j + AT[LOWER]]), s[j + AT[UPPER]])
+            mean = min(max(mean, s[j + AT[v.LOWER]]), s[j + AT[v.UPPER]])
         else:
-            s[j + AT[VAR]], s[j + AT[VAR_MAX]] = var, max(s[j + AT[VAR_MAX]], var)
-        s[j + AT[MEAN]], s[j + AT[CHUNK_MAX]] = mean, max(s[j + AT[CHUNK_MAX]], mean)
+            s[j + AT[v.VAR]], s[j + AT[v.VAR_MAX]] = var, max(s[j + AT[v.VAR_MAX]], var)
+        s[j + AT[v.MEAN]], s[j + AT[CHUNK_MAX]] = mean, max(s[j + AT[CHUNK_MAX]], mean)
         s[j + AT[CHUNK_MIN]] = min(s[j + AT[CHUNK_MIN]], mean)
         s[j + AT[CHUNK_ERROR]] = max(s[j + AT[CHUNK_ERROR]], error)
 
@@ -290,9 +250,9 @@ def checkpoint(s, n):
     """Before a chunk of samples."""
     for jj in range(n):
         j = u64(jj)
-        mean = s[j + AT[MEAN]]
+        mean = s[j + AT[v.MEAN]]
         s[j + AT[OLD_MEAN]], s[j + AT[OLD_VAR]], s[j + AT[OLD_VAR_MAX]] = (
-            mean, s[j + AT[VAR]], s[j + AT[VAR_MAX]],
+            mean, s[j + AT[v.VAR]], s[j + AT[v.VAR_MAX]],
         )  # fmt: skip
         s[j + AT[CHUNK_MAX]], s[j + AT[CHUNK_MIN]], s[j + AT[CHUNK_ERROR]] = mean, mean, f32(0)
 
@@ -304,18 +264,18 @@ def validate(s, n):
     some = i32(0)
     for jj in range(n):
         j = u64(jj)
-        top, bottom, centre = s[j + AT[TOP]], s[j + AT[BOTTOM]], s[j + AT[CENTRE]]
+        top, bottom, centre = s[j + AT[v.TOP]], s[j + AT[v.BOTTOM]], s[j + AT[v.CENTRE]]
         highest, lowest = s[j + AT[CHUNK_MAX]], s[j + AT[CHUNK_MIN]]
-        mean_max, mean_min = s[j + AT[MEAN_MAX]], s[j + AT[MEAN_MIN]]
+        mean_max, mean_min = s[j + AT[v.MEAN_MAX]], s[j + AT[v.MEAN_MIN]]
         right = offset(highest, top, bottom, centre)
         left = -offset(lowest, top, bottom, centre)
-        slack = s[j + AT[VALID_RADIUS]] - max(right, left)
+        slack = s[j + AT[v.VALID_RADIUS]] - max(right, left)
         fits = slack >= f32(0)
-        fits &= s[j + AT[WIDTH]] * s[j + AT[VAR_MAX]] <= slack * slack
+        fits &= s[j + AT[WIDTH]] * s[j + AT[v.VAR_MAX]] <= slack * slack
         fits &= s[j + AT[CHUNK_ERROR]] <= LIMIT  # all written so that what is no number does not fit
         s[j + AT[INVALID]] = f32(0) if fits else f32(1)
-        s[j + AT[MEAN_MAX]] = max(mean_max, highest) if fits else mean_max
-        s[j + AT[MEAN_MIN]] = min(mean_min, lowest) if fits else mean_min
+        s[j + AT[v.MEAN_MAX]] = max(mean_max, highest) if fits else mean_max
+        s[j + AT[v.MEAN_MIN]] = min(mean_min, lowest) if fits else mean_min
         some = i32(some | i32(not fits))
     return some != i32(0)
 
@@ -325,8 +285,8 @@ def put_back(s, j):
     """Whether cell j is invalid; if so it is put back to before the chunk."""
     if s[INVALID * STRIDE + j] == f32(0):
         return False
-    s[MEAN * STRIDE + j], s[VAR * STRIDE + j] = s[OLD_MEAN * STRIDE + j], s[OLD_VAR * STRIDE + j]
-    s[VAR_MAX * STRIDE + j] = s[OLD_VAR_MAX * STRIDE + j]
+    s[v.MEAN * STRIDE + j], s[v.VAR * STRIDE + j] = s[OLD_MEAN * STRIDE + j], s[OLD_VAR * STRIDE + j]
+    s[v.VAR_MAX * STRIDE + j] = s[OLD_VAR_MAX * STRIDE + j]
     return True
 
 
@@ -335,9 +295,9 @@ def _flag(s, n):
     some = i32(0)
     for jj in range(n):
         j = u64(jj)
-        room, needs = SAFE * np.sqrt(s[j + AT[VAR_MAX]]), s[j + AT[NEEDS]]
-        inside = s[j + AT[MEAN_MAX]] + room <= s[j + AT[UPPER]]
-        inside &= s[j + AT[MEAN_MIN]] - room >= s[j + AT[LOWER]]
+        room, needs = SAFE * np.sqrt(s[j + AT[v.VAR_MAX]]), s[j + AT[v.NEEDS]]
+        inside = s[j + AT[v.MEAN_MAX]] + room <= s[j + AT[v.UPPER]]
+        inside &= s[j + AT[v.MEAN_MIN]] - room >= s[j + AT[v.LOWER]]
         flag = needs if inside else f32(1)
         s[j + AT[COUNT]] = flag
         some = i32(some | i32(flag != f32(0)))
@@ -348,8 +308,8 @@ def _flag(s, n):
 def _add_noise(s, z):
     for jj in range(z.shape[0]):
         j = u64(jj)
-        new = s[j + AT[MEAN]] + np.sqrt(s[j + AT[VAR]]) * z[jj]
-        s[j + AT[MEAN]] = min(max(new, s[j + AT[LOWER]]), s[j + AT[UPPER]])
+        new = s[j + AT[v.MEAN]] + np.sqrt(s[j + AT[v.VAR]]) * z[jj]
+        s[j + AT[v.MEAN]] = min(max(new, s[j + AT[v.LOWER]]), s[j + AT[v.UPPER]])
 
 
 @kernel()

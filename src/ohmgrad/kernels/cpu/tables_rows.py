@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from . import tables_values as v
 from .affine import NOISES
 from .affine_rows import counts_of, samples_of_row
 from .compiling import CONTRACT, kernel, no_refcount
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import MEASURED, NOISELESS
-from .tables import BASE, BOTTOM, MEAN, TOP, UNIFORM, VALUES
 from .tables_cells import apply_pulse_by_pulse, draw, few_pulses, finish, first_draws, load, update
 from .tables_dense import (
     BLOCK,
@@ -49,7 +49,7 @@ TOUCHED, DRAWN = 1, 2
 class Scratch(NamedTuple):
     """Scratch of a row of n cells, and of so many samples."""
 
-    #: values of single cells, float32 (n, VALUES), and of a block
+    #: values of single cells, float32 (n, v.VALUES), and of a block
     cells: np.ndarray
     block: np.ndarray
     #: standard normal numbers of a row, padded to fours, and numbers for the pulses of a cell
@@ -73,7 +73,7 @@ def scratch_of(n, samples, noise_kind):
     """Scratch for rows of n cells."""
     measured = samples if noise_kind == MEASURED else 0
     return Scratch(
-        np.empty((n, VALUES), np.float32), block(),
+        np.empty((n, v.VALUES), np.float32), block(),
         np.empty(4 * ((n + 3) // 4), np.float32), np.empty(NOISES, np.float32),
         np.zeros(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32),
         np.empty(samples, np.int64), np.empty(samples, np.int64),
@@ -85,9 +85,7 @@ def scratch_of(n, samples, noise_kind):
 @kernel(fastmath=CONTRACT)
 def _sparse_row(r, w, tables, trains, samples, address, scratch):
     """Visit the x-lines that fire, then finish the cells that got pulses."""
-    w, tables, trains, samples, scratch = (
-        no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(scratch),
-    )  # fmt: skip
+    w, tables, trains, samples, scratch = no_refcount((w, tables, trains, samples, scratch))
     xs, ds, cells, seen, columns = trains.xs, trains.ds, scratch.cells, scratch.seen, scratch.columns
     noise_kind, z, one_word = tables.noise_kind, scratch.z, xs.shape[0] == 1
     touched, events = 0, 0
@@ -111,7 +109,7 @@ def _sparse_row(r, w, tables, trains, samples, address, scratch):
                         expand(cells[j], 0, 1, tables)
                 if noise_kind == MEASURED:  # how they are made depends on how many they are
                     scratch.event_cell[events], scratch.event_count[events] = j, -n if down else n
-                    cells[j, UNIFORM] += f32(n)
+                    cells[j, v.UNIFORM] += f32(n)
                     events += 1
                 else:
                     update(cells[j], f32(n), down, tables)
@@ -140,14 +138,14 @@ def _measured_events(r, w, tables, address, scratch, touched, events):
     for i in range(touched):
         j = columns[i]
         cell = cells[j]
-        if few_pulses(cell[UNIFORM], cell[MEAN], cell[TOP], cell[BOTTOM], cell[BASE], tables):
+        if few_pulses(cell[v.UNIFORM], cell[v.MEAN], cell[v.TOP], cell[v.BOTTOM], cell[v.BASE], tables):
             drawn[few] = j
             few += 1
             seen[j] = DRAWN
         else:
             expand(cell, 0, 1, tables)
     for i in range(0, few, STRIDE):
-        first_draws(r, address, drawn[i : min(i + STRIDE, few)], scratch.block[UNIFORM * STRIDE :], cells)
+        first_draws(r, address, drawn[i : min(i + STRIDE, few)], scratch.block[v.UNIFORM * STRIDE :], cells)
     for i in range(events):
         j, k = scratch.event_cell[i], scratch.event_count[i]
         if seen[j] == DRAWN:
@@ -155,7 +153,7 @@ def _measured_events(r, w, tables, address, scratch, touched, events):
         else:
             update(cells[j], f32(abs(k)), k < 0, tables)
     for i in range(few):
-        w[r, drawn[i]], seen[drawn[i]] = cells[drawn[i], MEAN], 0
+        w[r, drawn[i]], seen[drawn[i]] = cells[drawn[i], v.MEAN], 0
     rest = 0
     for i in range(touched):
         j = columns[i]
@@ -198,17 +196,16 @@ def _dense_row(r, w, tables, trains, samples, address, scratch):
 
 @kernel()
 def _dense_block(r, first, w, tables, trains, samples, address, scratch):
-    w, tables, trains, samples, scratch = (
-        no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(scratch),
-    )  # fmt: skip
+    w, tables, trains, samples, scratch = no_refcount((w, tables, trains, samples, scratch))
     n, s, noise_kind, cells, columns = (
         min(BLOCK, w.shape[1] - first), scratch.block, tables.noise_kind, scratch.cells, scratch.columns,
     )  # fmt: skip
-    weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, MEAN, n)
+    weights, count, mean = w[r, first : first + n], row(s, COUNT, n), row(s, v.MEAN, n)
     few, many = 0, 0
     load_block(r, first, weights, tables, s, scratch.intervals)
     if noise_kind == MEASURED:
-        counts, top, bottom, base = scratch.block_counts, row(s, TOP, n), row(s, BOTTOM, n), row(s, BASE, n)
+        counts = scratch.block_counts
+        top, bottom, base = row(s, v.TOP, n), row(s, v.BOTTOM, n), row(s, v.BASE, n)
         for i in range(samples.shape[0]):
             _count_block(r, samples[i], first, trains, counts[i, :n])
         _totals(counts[: samples.shape[0]], count)
@@ -224,7 +221,7 @@ def _dense_block(r, first, w, tables, trains, samples, address, scratch):
     some = finish_block(noise_kind, s, n, scratch.z[first:])
     for i in range(few):
         j = columns[i] - first
-        mean[j], count[j] = cells[columns[i], MEAN], f32(0)
+        mean[j], count[j] = cells[columns[i], v.MEAN], f32(0)
     if some:
         for j in range(n):
             if count[j] != f32(0):
@@ -257,9 +254,7 @@ def _advance_samples(r, first, tables, trains, samples, scratch, n):
 @kernel()
 def _recompute(r, first, n, tables, trains, samples, s):
     """Take the samples of a chunk anew, segment by segment, on the cells of a block that are invalid."""
-    tables, trains, samples, s = (
-        no_refcount(tables), no_refcount(trains), no_refcount(samples), no_refcount(s),
-    )  # fmt: skip
+    tables, trains, samples, s = no_refcount((tables, trains, samples, s))
     for j in range(n):
         if put_back(s, j):
             for q in range(samples.shape[0]):
@@ -270,13 +265,11 @@ def _recompute(r, first, n, tables, trains, samples, s):
 @kernel()
 def _draw_cells(r, first, w, tables, columns, address, scratch, n_samples):
     """All pulses of the listed cells, each drawn; the samples in the outer loop, so that cells overlap."""
-    w, tables, columns, scratch = (
-        no_refcount(w), no_refcount(tables), no_refcount(columns), no_refcount(scratch),
-    )  # fmt: skip
+    w, tables, columns, scratch = no_refcount((w, tables, columns, scratch))
     cells, few = scratch.cells, columns.shape[0]
     for i in range(few):
         load(r, columns[i], w, tables, cells[columns[i]])
-    first_draws(r, address, columns, scratch.block[UNIFORM * STRIDE :], cells)
+    first_draws(r, address, columns, scratch.block[v.UNIFORM * STRIDE :], cells)
     for b in range(n_samples):
         for i in range(few):
             j = columns[i]
@@ -294,9 +287,7 @@ def rows_chunk(begin, end, w, tables, trains, by_pulse, address):
 
 @kernel()
 def _rows(begin, end, w, tables, trains, by_pulse, address, scratch):
-    w, tables, trains, scratch = (
-        no_refcount(w), no_refcount(tables), no_refcount(trains), no_refcount(scratch),
-    )  # fmt: skip
+    w, tables, trains, scratch = no_refcount((w, tables, trains, scratch))
     dense_sample = DENSE_SAMPLE * (COST_FACTOR_MEASURED if tables.noise_kind == MEASURED else 1.0)
     for r in range(begin, end):
         n, cost = samples_of_row(r, trains, COST_FACTOR, scratch.row_samples)

@@ -12,37 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from . import tables_values as v
 from .affine import SAFE
 from .compiling import CONTRACT, kernel, no_refcount
 from .packing import MEASURED, NOISELESS
-from .tables import (
-    A_DOWN,
-    A_UP,
-    BASE,
-    BOTTOM,
-    CENTRE,
-    DOWN,
-    LIMIT,
-    LOWER,
-    MEAN,
-    MEAN_MAX,
-    MEAN_MIN,
-    NEEDS,
-    SD_A_DOWN,
-    SD_A_UP,
-    SIGMAS,
-    TOP,
-    UP,
-    UPPER,
-    VALID_RADIUS,
-    VAR,
-    VAR_MAX,
-    Parabola,
-    Stretch,
-    advance,
-    interval,
-    offset,
-)
+from .tables import LIMIT, SIGMAS, Parabola, Stretch, advance, interval, offset
 
 __all__ = ["apply_segments", "expand", "parabola_of"]
 
@@ -53,25 +27,25 @@ i32, u32, f32 = np.int32, np.uint32, np.float32
 def expand(s, at, stride, tables):
     """Take the parabola of the interval where a cell is."""
     curve, noise_kind, noise_std = tables.curve, tables.noise_kind, tables.noise_std
-    i, _ = interval(s[at + MEAN * stride], s[at + TOP * stride], s[at + BOTTOM * stride], tables)
-    row = u32(i32(i32(s[at + BASE * stride]) >> i32(1)) + i)
-    up, down = s[at + UP * stride], s[at + DOWN * stride]
-    s[at + CENTRE * stride] = f32(i) + f32(0.5) - tables.origin
-    s[at + VALID_RADIUS * stride] = curve[row, 6]
+    i, _ = interval(s[at + v.MEAN * stride], s[at + v.TOP * stride], s[at + v.BOTTOM * stride], tables)
+    row = u32(i32(i32(s[at + v.BASE * stride]) >> i32(1)) + i)
+    up, down = s[at + v.UP * stride], s[at + v.DOWN * stride]
+    s[at + v.CENTRE * stride] = f32(i) + f32(0.5) - tables.origin
+    s[at + v.VALID_RADIUS * stride] = curve[row, 6]
     for q in range(3):
-        s[at + (A_UP + q) * stride] = up * curve[row, q]
-        s[at + (A_DOWN + q) * stride] = down * curve[row, 3 + q]
+        s[at + (v.A_UP + q) * stride] = up * curve[row, q]
+        s[at + (v.A_DOWN + q) * stride] = down * curve[row, 3 + q]
         if noise_kind == MEASURED:
-            s[at + (SD_A_UP + q) * stride] = up * curve[row, 8 + q]
-            s[at + (SD_A_DOWN + q) * stride] = down * curve[row, 11 + q]
+            s[at + (v.SD_A_UP + q) * stride] = up * curve[row, 8 + q]
+            s[at + (v.SD_A_DOWN + q) * stride] = down * curve[row, 11 + q]
     if noise_kind != MEASURED:
-        s[at + SD_A_UP * stride], s[at + SD_A_DOWN * stride] = up * noise_std, down * noise_std
+        s[at + v.SD_A_UP * stride], s[at + v.SD_A_DOWN * stride] = up * noise_std, down * noise_std
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def parabola_of(noise_kind, s, at, stride, down):
     """Parabola of a pulse in one direction, with its sign."""
-    q = at + (A_DOWN if down else A_UP) * stride
+    q = at + (v.A_DOWN if down else v.A_UP) * stride
     a, b, c, n = s[q], s[q + stride], s[q + 2 * stride], s[q + 3 * stride]
     o, p = (s[q + 4 * stride], s[q + 5 * stride]) if noise_kind == MEASURED else (f32(0), f32(0))
     return Parabola(-a, -b, -c, n, o, p) if down else Parabola(a, b, c, n, o, p)
@@ -83,15 +57,15 @@ def apply_segments(k, s, at, stride, tables):
 
     A cell that needs pulse by pulse is marked in `NEEDS`, and moves no more.
     """
-    s, tables = no_refcount(s), no_refcount(tables)
+    s, tables = no_refcount((s, tables))
     noise_kind, noise_std = tables.noise_kind, tables.noise_std
     left, down = np.float64(abs(k)), k < f32(0)  # float32 would lose single pulses of 2^24 and more
-    top, bottom = s[at + TOP * stride], s[at + BOTTOM * stride]
-    lower, upper = s[at + LOWER * stride], s[at + UPPER * stride]
+    top, bottom = s[at + v.TOP * stride], s[at + v.BOTTOM * stride]
+    lower, upper = s[at + v.LOWER * stride], s[at + v.UPPER * stride]
     k, steepest, fresh = f32(left), SIGMAS * max(top, bottom), False
     while left > 0.0:
-        mean, var, var_max = s[at + MEAN * stride], s[at + VAR * stride], s[at + VAR_MAX * stride]
-        centre, valid_radius = s[at + CENTRE * stride], s[at + VALID_RADIUS * stride]
+        mean, var, var_max = s[at + v.MEAN * stride], s[at + v.VAR * stride], s[at + v.VAR_MAX * stride]
+        centre, valid_radius = s[at + v.CENTRE * stride], s[at + v.VALID_RADIUS * stride]
         parabola, stretch = parabola_of(noise_kind, s, at, stride, down), Stretch(top, bottom, centre)
         new, var, error = advance(noise_kind, noise_std, k, mean, var, parabola, stretch)
         if noise_kind == NOISELESS:
@@ -106,18 +80,18 @@ def apply_segments(k, s, at, stride, tables):
         if holds or (k <= f32(1) and own):
             needs = not (holds or abs(offset(mean, top, bottom, centre)) + noise <= valid_radius)
             needs |= not (new + SAFE * deviation <= upper and new - SAFE * deviation >= lower)
-            s[at + MEAN * stride], s[at + VAR * stride], s[at + VAR_MAX * stride] = new, var, var_max
-            s[at + MEAN_MAX * stride] = max(s[at + MEAN_MAX * stride], new)
-            s[at + MEAN_MIN * stride] = min(s[at + MEAN_MIN * stride], new)
+            s[at + v.MEAN * stride], s[at + v.VAR * stride], s[at + v.VAR_MAX * stride] = new, var, var_max
+            s[at + v.MEAN_MAX * stride] = max(s[at + v.MEAN_MAX * stride], new)
+            s[at + v.MEAN_MIN * stride] = min(s[at + v.MEAN_MIN * stride], new)
             left -= k
             k = f32(min(left, np.float64(k + k)))
             if noise_kind == NOISELESS and new == mean and not lower < new < upper:
                 break  # at a bound, where all further pulses leave it
             if noise_kind != NOISELESS and needs:
-                s[at + NEEDS * stride], s[at + VALID_RADIUS * stride] = f32(1), f32(np.inf)
+                s[at + v.NEEDS * stride], s[at + v.VALID_RADIUS * stride] = f32(1), f32(np.inf)
                 for q in range(3):
-                    s[at + (A_UP + q) * stride] = f32(0)
-                    s[at + (A_DOWN + q) * stride] = f32(0)
+                    s[at + (v.A_UP + q) * stride] = f32(0)
+                    s[at + (v.A_DOWN + q) * stride] = f32(0)
                 break
             if not holds:
                 expand(s, at, stride, tables)

@@ -22,20 +22,9 @@ from .math import as_float, as_int, popcount
 from .packing import Address, How, address, how_of
 
 __all__ = [
-    "SLOT_BITS",
-    "TrainScratch",
-    "Trains",
-    "active_samples",
-    "bit_length",
-    "draw_trains",
-    "empty_trains",
-    "fires",
-    "sample_trains",
-    "top",
-    "train_count",
-    "train_scratch",
-    "trains_chunk",
-]
+    "SLOT_BITS", "TrainScratch", "Trains", "active_samples", "bit_length", "draw_trains", "empty_trains",
+    "fires", "sample_trains", "top", "train_count", "train_scratch", "trains_chunk",
+]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -186,7 +175,7 @@ def trains_chunk(begin, end, x, d, how, address, trains, events):
     events: int64 (5,), to which pulses up and down, toggles and slots are added; its last becomes 1 where a
     value is not finite, and nothing must be applied then.
     """
-    x, d, trains = no_refcount(x), no_refcount(d), no_refcount(trains)
+    x, d, trains = no_refcount((x, d, trains))
     held = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl)
     scratch = no_refcount(held)
     for b in range(begin, end):

@@ -64,7 +64,7 @@ def collapse(start: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor,
     pulsed, which = elements.at(row, col), elements.which.long().expand(start.shape)[row, col]
     m, zero = start[row, col], torch.zeros(len(row), dtype=torch.float64)
     state = torch.stack([m, zero, m, m, zero])  # mean, variance, mean_max, mean_min, var_max
-    interval, _ = table.place(pulsed.nominal(state[0]))
+    interval, _ = table.interval(pulsed.nominal(state[0]))
     beyond, has_noise = torch.zeros_like(interval, dtype=torch.bool), noisy(elements)
     for n in counts[:, row, col]:
         left = n.abs().double()
@@ -75,21 +75,21 @@ def collapse(start: Tensor, elements: Elements, counts: Tensor) -> tuple[Tensor,
                 break
             cells = pulsed.map(lambda plane, at=at: plane[at])
             m, v, mean_max, mean_min, var_max = state[:, at]
-            here, valid_radius, segment = interval[at], table.reach[which[at], interval[at]], k[at]
+            here, valid_radius, segment = interval[at], table.valid_radius[which[at], interval[at]], k[at]
             move, e, std, error = _line(m, v, segment, n[at] < 0, here, cells)
             new, var = advance(m, v, segment, move, e, std, cells)
             var_max = torch.maximum(var_max, var)
             noise = RADIUS_STD * _steepest(cells) * table.per_weight * var_max.sqrt()
-            holds = table.away(here, cells.nominal(new)).abs() + noise <= valid_radius
+            holds = table.offset(here, cells.nominal(new)).abs() + noise <= valid_radius
             holds &= (error <= LINEAR) | (segment <= 1)
-            (now, _), (ahead, _) = (table.place(cells.nominal(w)) for w in (m, new))
+            (now, _), (ahead, _) = (table.interval(cells.nominal(w)) for w in (m, new))
             take = holds | ((segment <= 1) & (here == now))  # a single pulse there has no other way
             after = torch.stack(
                 [new, var, torch.maximum(mean_max, new), torch.minimum(mean_min, new), var_max]
             )
             state[:, at] = torch.where(take, after, state[:, at])
             if has_noise:  # the collapse of what needs pulse by pulse ends here
-                fine = holds | (table.away(here, cells.nominal(m)).abs() + noise <= valid_radius)
+                fine = holds | (table.offset(here, cells.nominal(m)).abs() + noise <= valid_radius)
                 room = SAFETY * var_max.sqrt()
                 fine &= (new + room <= cells.upper) & (new - room >= cells.lower)
                 beyond[at] = take & ~fine
@@ -152,5 +152,5 @@ def few_pulses(w: Tensor, elements: Elements, counts: Tensor) -> Tensor:
     assert table is not None
     if table.gaussian is None:
         return torch.zeros_like(w, dtype=torch.bool)
-    interval, _ = table.place(elements.nominal(w))
+    interval, _ = table.interval(elements.nominal(w))
     return counts.abs().sum(0) < table.gaussian[elements.which.long().expand(interval.shape), interval]
