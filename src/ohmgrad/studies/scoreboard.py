@@ -178,7 +178,7 @@ def _other_settings(folder: Path, study: Study) -> list[str]:
 
 
 def _version(folder: Path) -> str:
-    """In words, the version that filled a study's folder: named always, so that a page lasts to the next run."""
+    """In words, the version that filled a study's folder; always, so that a page outlasts versions."""
     return f"measured with ohmgrad {read_yaml(folder / 'spec.yaml')['ohmgrad']}"
 
 
@@ -196,7 +196,7 @@ def _words(value: Any) -> str:
 
 
 def study_claims(home: Path, studies: Mapping[str, Study]) -> list[tuple[str, dict[str, str]]]:
-    """The rows of every claims.csv in `home`, each with the study's name, its other settings and version in words."""
+    """The rows of every claims.csv in `home`, each with its study's name, other settings and version."""
     found = []
     for name, study in studies.items():
         file = home / name / "claims.csv"
