@@ -81,7 +81,7 @@ def test_a_column_has_the_bits_of_the_rows(noise: Noise, cols: int) -> None:
     k = min(cols, 4)
     x, d = np.zeros((k, cols), np.float32), np.random.default_rng(0).normal(size=(k, 300)).astype(np.float32)
     x[np.arange(k), np.arange(k)] = 1
-    how, address = How(0.02, DW_MIN, 31, True, True, False, 1), Address(*map(np.uint32, (STEP, *KEY)))
+    how, address = How(0.02, DW_MIN, 31, True, True, False, False, 1), Address(*map(np.uint32, (STEP, *KEY)))
     drawn = empty_trains(1, k, 300, cols)
     trains_chunk(0, k, x, d, how, address, drawn, np.zeros(5, np.int64))
     trains, affine = active_samples(drawn), Affine(*pack(elements))

@@ -44,6 +44,10 @@ class Trains(NamedTuple):
     n_lines: np.ndarray
     #: x-lines that fire in an average slot, float64 (samples,)
     mean_active_lines: np.ndarray
+    #: bit lengths, int64 (samples,); of a pair of slots in a sample, how many pulses of one cell fires lead
+    #: one to expect in both, summed over the cells and pairs (`reference.groups`), float64 (samples,)
+    slots: np.ndarray
+    pairs: np.ndarray
     #: the samples in which lines on both sides fire, int64 (n,); see `active_samples`
     active_samples: np.ndarray
 
@@ -63,7 +67,7 @@ def empty_trains(words, samples, rows, cols):
     return Trains(
         np.empty((words, samples, cols), np.uint32), np.empty((words, samples, rows), np.uint32),
         np.empty((samples, cols), np.int32), np.empty(samples, np.int64), np.empty(samples, np.float64),
-        np.empty(samples, np.int64),
+        np.zeros(samples, np.int64), np.zeros(samples, np.float64), np.empty(samples, np.int64),
     )  # fmt: skip
 
 
@@ -81,7 +85,8 @@ def active_samples(trains):
         listed[n] = b
         n += 1 if trains.n_lines[b] > 0 else 0
     return Trains(
-        trains.xs, trains.ds, trains.lines, trains.n_lines, trains.mean_active_lines, listed[:n]
+        trains.xs, trains.ds, trains.lines, trains.n_lines, trains.mean_active_lines, trains.slots, trains.pairs,
+        listed[:n],
     )  # fmt: skip
 
 
@@ -92,6 +97,23 @@ def fires(ds, b, r):
     for q in range(ds.shape[0]):
         n += np.int64(popcount(u32(ds[q, b, r] & SLOT_BITS)))
     return n
+
+
+@kernel()
+def _pairs(trains):
+    """Sum over lines of k (k - 1), k the fires of a line, (words, lines)."""
+    total = np.int64(0)
+    if trains.shape[0] == 1:
+        for j in range(trains.shape[1]):
+            k = i32(popcount(u32(trains[0, j] & SLOT_BITS)))
+            total += np.int64(i32(k * i32(k - i32(1))))
+        return total
+    for j in range(trains.shape[1]):
+        k = np.int64(0)
+        for q in range(trains.shape[0]):
+            k += np.int64(popcount(u32(trains[q, j] & SLOT_BITS)))
+        total += k * (k - 1)
+    return total
 
 
 @kernel()
@@ -160,7 +182,9 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         n = list_firing(xs, lines[b]) if x_fires else 0
     if x_fires == 0:
         return 0, 0, d_fires, bl
-    n_lines[b], trains.mean_active_lines[b] = n, x_fires / bl
+    n_lines[b], trains.mean_active_lines[b], trains.slots[b], trains.pairs[b] = n, x_fires / bl, bl, 0.0
+    if bl > 1 and n_lines.shape[0] > 1:
+        trains.pairs[b] = np.float64(_pairs(trains.ds[:, b]) * _pairs(xs)) / (bl * (bl - 1.0))
     up, down = 0, 0
     for t in range(bl):
         up += fires[0, t] * fires[2, t] + fires[1, t] * fires[3, t]
