@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ..pulsing import SLOTS
 from ..reference.groups import SMALLEST
 from . import affine_groups as g
 from .affine import NOISES, advance, apply_pulse_by_pulse, cell_at, finish_cell
@@ -123,8 +124,15 @@ def _is_sparse_in_groups(cols, samples, lines, meets, all_samples, groups):
 @njit(inline="always")
 def counts_of(r, j, trains, samples, counts):
     """Signed pulses of one cell in the listed samples."""
-    for q in range(samples.shape[0]):
-        counts[q] = train_count(trains.xs, trains.ds, samples[q], r, j)
+    xs, ds = trains.xs, trains.ds
+    if xs.shape[0] > 1:
+        for q in range(samples.shape[0]):
+            counts[q] = train_count(xs, ds, samples[q], r, j)
+    else:
+        for q in range(samples.shape[0]):
+            a, c = xs[0, samples[q], j], ds[0, samples[q], r]
+            n = i32(popcount(u32(u32(a & c) & SLOT_BITS)))
+            counts[q] = -n if i32(a ^ c) < i32(0) else n
     return counts[: samples.shape[0]]
 
 
@@ -266,14 +274,16 @@ def _sparse_groups(r, w, affine, trains, groups, samples, address, scratch):
     """The cells of a row that get pulses, in groups of samples; False where the row has to go in order."""
     columns, place, blocks, z = scratch.columns, scratch.place, scratch.blocks, scratch.z
     all_samples, size = trains.n_lines.shape[0], groups.size
-    begin, at, touched, loaded = 0, 0, 0, 0
+    begin, at, touched, loaded, sums = 0, 0, 0, 0, (0.0, 0.0, 0.0)
     while begin < all_samples and size >= min(SMALLEST, all_samples):
         stop = _in_group(samples, at, begin + size)
         if stop > at:
             _clear(blocks, touched)
             touched = _count_events(r, trains, samples[at:stop], touched, scratch)
-            if not g.holds(blocks, touched, groups):
-                size //= 2
+            own = g.measure(blocks, touched, g.SMALL + 1, groups)
+            new, sums = g.next_size(size, own, sums, affine.noise_kind, groups)
+            if new < size:
+                size = new
                 continue
             if loaded < touched:
                 _gather(r, w, affine, columns, loaded, touched, scratch)
@@ -308,7 +318,7 @@ def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
             w[r, first:last], affine.up[row, some], affine.down[row, some], affine.lower[row, some],
             affine.upper[row, some], affine, blocks[first // g.BLOCK], 0,
         )  # fmt: skip
-    begin, at = 0, 0
+    begin, at, sums = 0, 0, (0.0, 0.0, 0.0)
     while begin < all_samples and size >= min(SMALLEST, all_samples):
         stop = _in_group(samples, at, begin + size)
         if stop > at:
@@ -321,8 +331,13 @@ def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
                 else:
                     for i in range(at, stop):
                         g.add_sample(r, samples[i], first, trains.xs, trains.ds, up, down)
-            if not g.holds(blocks, n, groups):
-                size //= 2
+            most = (stop - at) * SLOTS * trains.xs.shape[0]
+            if by_words:
+                most = min(size, all_samples) * (groups.xs.shape[1] - 1)
+            own = g.measure(blocks, n, most, groups)
+            new, sums = g.next_size(size, own, sums, affine.noise_kind, groups)
+            if new < size:
+                size = new
                 continue
             g.advance(affine.noise_kind, blocks, n)
         begin, at = begin + size, stop
@@ -336,7 +351,10 @@ def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
             for q in range(m):
                 if block[g.FLAG, q] != f32(0):
                     j = first + q
-                    counts = counts_of(r, j, trains, samples, scratch.counts)
+                    if by_words:
+                        counts = g.counts_in_words(r, j, groups, scratch.counts)
+                    else:
+                        counts = counts_of(r, j, trains, samples, scratch.counts)
                     block[g.MEAN, q] = apply_pulse_by_pulse(
                         w[r, j], r, j, counts, affine, address, scratch.pulse_z
                     )

@@ -32,12 +32,13 @@ UPDATE_NOISE = u32(Purpose.UPDATE_NOISE)
 
 @intrinsic
 def popcount(typingctx: Any, value: Any) -> Any:
-    """Number of set bits of a uint32."""
+    """Number of set bits of a uint32, or of a uint16 as such."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
 
-    return types.uint32(types.uint32), codegen
+    word = types.uint16 if value == types.uint16 else types.uint32
+    return word(word), codegen
 
 
 @intrinsic

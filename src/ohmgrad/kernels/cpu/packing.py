@@ -17,7 +17,7 @@ from ...devices.elements import PLANES
 from ...rng import Key
 from ..cells import Cells
 from ..pulsing import Pulsing
-from ..reference.groups import limit
+from ..reference.groups import bound_of
 
 __all__ = [
     "ADDITIVE", "AFFINE", "FLAT", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "Address", "Affine", "How",
@@ -45,8 +45,9 @@ class Affine(NamedTuple):
     noise_kind: int
     #: standard deviation
     noise_std: np.float32
-    #: of groups of samples, see `reference.groups`
+    #: of groups of samples, see `reference.groups.Bound`
     limit: np.float64
+    steep: np.float32
 
 
 #: number of parts: of `if len(elements) == AFFINE`, with an argument `elements`, Numba compiles one branch
@@ -154,7 +155,8 @@ def pack(elements: Elements) -> tuple:
         else:
             slopes = {"slope_up": elements.slope_up, "slope_down": elements.slope_down}
             named |= {name: f32(s if abs(s) >= FLAT else FLAT) for name, s in slopes.items()}
-            elements.packed["numba"] = tuple(Affine(**named, limit=limit(elements)))
+            bound = bound_of(elements)
+            elements.packed["numba"] = tuple(Affine(**named, limit=bound.limit, steep=f32(bound.steep)))
     return elements.packed["numba"]
 
 

@@ -76,15 +76,15 @@ def _update(w, elements, x, d, how, address, events, touched):
     trains = Trains(*active_samples(all_trains))
     if touched.shape[0] > 0:
         mark(trains, touched)
-    groups = Groups(*plan(trains, np.int64(0), rows, 0.0, True))
+    limit = 0.0
     if len(elements) == AFFINE:
         columns = not settings.by_pulse and single_columns(w.shape[1], trains)
         if columns and chunks == 1:
             columns_chunk(w, Affine(*elements), trains, key)
             return True
-        pulses = counted[:, 0].sum() + counted[:, 1].sum()
-        in_order = columns or settings.by_pulse or settings.strict
-        groups = Groups(*plan(trains, pulses, rows, Affine(*elements).limit, in_order))
+        limit = 0.0 if columns or settings.by_pulse or settings.strict else Affine(*elements).limit
+    pulses = counted[:, 0].sum() + counted[:, 1].sum()
+    groups = Groups(*plan(trains, pulses, rows, limit))
     blocks = groups.xs.shape[0]
     if blocks > 0:
         for u in prange(chunks):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..cells import Cells
 from ..pulsing import SLOTS, Pulsing
-from ..reference.groups import limit
+from ..reference.groups import bound_of
 from ..stacks import check_finite
 from .affine import far_bound
 from .affine_columns import single_columns
@@ -52,8 +52,8 @@ class Stack(NamedTuple):
     noise_kind: np.ndarray
     noise_std: np.ndarray
     dw_min: np.ndarray
-    #: float64 (T,), as in `Affine`
-    limit: np.ndarray
+    #: float64 (T, 2): limit and steepness, as in `Affine`
+    bound: np.ndarray
     keys: np.ndarray
 
 
@@ -61,7 +61,7 @@ def _pack(cells: Cells) -> tuple:
     """The parts of `Stack`, kept with the cells."""
     if "numba" not in cells.packed:
         elements = cells.elements
-        limits = {id(e): limit(e) for e in {id(e): e for e in elements}.values()}
+        bounds = {id(e): bound_of(e) for e in {id(e): e for e in elements}.values()}
         cells.packed["numba"] = tuple(
             Stack(
                 planes=cells.planes.flatten(2).numpy(),
@@ -70,7 +70,7 @@ def _pack(cells: Cells) -> tuple:
                 noise_kind=np.array([noise_kind(e) for e in elements], np.int64),
                 noise_std=np.array([e.noise_std for e in elements], np.float32),
                 dw_min=cells.dw_min.numpy(),
-                limit=np.array([limits[id(e)] for e in elements], np.float64),
+                bound=np.array([bounds[id(e)] for e in elements], np.float64),
                 keys=np.array([key_words(key) for key in cells.keys], np.uint32),
             )
         )
@@ -92,7 +92,7 @@ def _array(stack, t, rows, cols):
         stack.planes[0, t, :size].reshape(shape), stack.planes[1, t, :size].reshape(shape),
         stack.planes[2, t, :size].reshape(shape), stack.planes[3, t, :size].reshape(shape),
         _slope(stack.slopes[t, 0]), _slope(stack.slopes[t, 1]), stack.noise_kind[t], stack.noise_std[t],
-        stack.limit[t],
+        stack.bound[t, 0], f32(stack.bound[t, 1]),
     )  # fmt: skip
 
 
@@ -165,7 +165,7 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
         )  # fmt: skip
         affine = no_refcount(_array(stack, t, wt.shape[0], wt.shape[1]))
         in_order = how.by_pulse or how.strict or single_columns(wt.shape[1], own)
-        groups = Groups(*plan(own, pulses, wt.shape[0], affine.limit, in_order))
+        groups = Groups(*plan(own, pulses, wt.shape[0], 0.0 if in_order else affine.limit))
         if groups.xs.shape[0] > 0:
             pack_words(0, groups.xs.shape[0], own, groups)
         for row in range(wt.shape[0]):

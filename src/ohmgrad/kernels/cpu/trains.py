@@ -100,18 +100,19 @@ def fires(ds, b, r):
 
 
 @kernel()
-def _pairs(trains):
-    """Sum over lines of k (k - 1), k the fires of a line, (words, lines)."""
+def _pairs(trains, b):
+    """Sum over the lines of sample b of k (k - 1), k the fires of a line."""
     total = np.int64(0)
     if trains.shape[0] == 1:
-        for j in range(trains.shape[1]):
-            k = i32(popcount(u32(trains[0, j] & SLOT_BITS)))
-            total += np.int64(i32(k * i32(k - i32(1))))
-        return total
-    for j in range(trains.shape[1]):
+        line, few = trains[0, b], u32(0)  # below 2^32 for four million lines
+        for j in range(line.shape[0]):
+            k = u32(popcount(u32(line[j] & SLOT_BITS)))
+            few = u32(few + u32(k * k) - k)
+        return np.int64(few)
+    for j in range(trains.shape[2]):
         k = np.int64(0)
         for q in range(trains.shape[0]):
-            k += np.int64(popcount(u32(trains[q, j] & SLOT_BITS)))
+            k += np.int64(popcount(u32(trains[q, b, j] & SLOT_BITS)))
         total += k * (k - 1)
     return total
 
@@ -169,22 +170,22 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
     site = Site(u32(b), address.step, D_TRAIN, address.k0, address.k1)
     d_fires = draw_lines(
-        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds[:, b], fires[:2]
+        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds, b, fires[:2]
     )
     if d_fires == 0:
         return 0, 0, 0, bl
     site = Site(u32(b), address.step, X_TRAIN, address.k0, address.k1)
-    n, gain_x, xs = driven(x[b], lines[b]), f32(gain * ratio), trains.xs[:, b]
+    n, gain_x, xs = driven(x[b], lines[b]), f32(gain * ratio), trains.xs
     if n >= 0:
-        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, fires[2:])
+        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, b, fires[2:])
     else:
-        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, fires[2:])
-        n = list_firing(xs, lines[b]) if x_fires else 0
+        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, b, fires[2:])
+        n = list_firing(xs, b, lines[b]) if x_fires else 0
     if x_fires == 0:
         return 0, 0, d_fires, bl
     n_lines[b], trains.mean_active_lines[b], trains.slots[b], trains.pairs[b] = n, x_fires / bl, bl, 0.0
     if bl > 1 and n_lines.shape[0] > 1:
-        trains.pairs[b] = np.float64(_pairs(trains.ds[:, b]) * _pairs(xs)) / (bl * (bl - 1.0))
+        trains.pairs[b] = np.float64(_pairs(trains.ds, b) * _pairs(xs, b)) / (bl * (bl - 1.0))
     up, down = 0, 0
     for t in range(bl):
         up += fires[0, t] * fires[2, t] + fires[1, t] * fires[3, t]

@@ -44,8 +44,9 @@ class Passed(NamedTuple):
     mean_max: Tensor
     mean_min: Tensor
     var_max: Tensor
-    #: where noise reached beyond the parabola of a table, or near a bound, bool; the collapse of that
-    #: tabulated element ends there
+    #: where pulse by pulse is needed, whatever the rest says, bool: noise reached beyond the parabola of a
+    #: table, or near a bound, and the collapse of that tabulated element ended there; an element is too steep
+    #: for groups
     beyond: Tensor
 
 

@@ -24,20 +24,25 @@ with D_b (X_b) the sum over d-lines (x-lines) of k (k - 1), k a line's fires in 
 the update: slots are alike, so that this is the number that fires lead one to expect. A minibatch is taken to be
 in no particular order; one sorted so that all pulses up of an element come first would differ by n_u n_d/2.
 
-**The bound.** The noise of the pulses is n_u s_u^2 + n_d s_d^2. It is at least
+**The bound.** Let N_u and N_d be the pulses up and down of all elements of a row in its groups so far. Additive noise
+has the variance s^2 (n_u up^2 + n_d down^2), at least n times that of the smaller step. Multiplicative noise has at
+least, wherever the elements are,
 
-    s^2 c^2 n_u n_d/(n_u e_u^2 + n_d e_d^2)  >=  s^2 c^2 min(n_u, n_d)/(2 e^2),     e = max(|e_u|, |e_d|),
+    s^2 c^2 N_u N_d/(N_u e_u^2 + N_d e_d^2)  >=  s^2 c^2 min(N_u, N_d)/(2 e^2),     e = max(|e_u|, |e_d|),
 
-wherever the element is: with multiplicative noise this is the least value over w, and with additive noise it
-follows from c = e_d up + e_u down by the inequality of Cauchy and Schwarz. Hence, in the sum over the elements of a
-row, the error of the order is at most the part `PART` of the standard deviation of the noise if
+its least value over w, if the elements with more pulses up are not just those near their upper bound. Hence, in the
+sum over a row, the error of the order is at most the part `PART` of the standard deviation of the noise if
 
-    C sum n_u n_d (n + C)  <=  6 PART^2 s^2/e^2 sum min(n_u, n_d).
+    additive:        C sum n_u n_d (n + C)  <=  12 PART^2 s^2 (min(up, down)/c)^2 (N_u + N_d)
+    multiplicative:  C sum n_u n_d (n + C)  <=  3 PART^2 s^2/e^2 2 min(N_u, N_d).
 
-1/e^2 is averaged over the array (`limit`). Both sums are of whole numbers, so that all back ends decide alike.
+What stands before the pulses on the right is averaged over the array (`bound_of`), in units of c^2, without its
+steepest elements: those with more than `STEEP` times the median of e are computed pulse by pulse (with a spread of
+30 % in steps and bounds one in 800). The sums are of whole numbers, so that all back ends decide alike.
 
-**The rule.** Every row starts with the groups of `first_size` samples; where the bound does not hold, its groups
-become half as long from there on. A row that would need groups shorter than `SMALLEST` goes in the order of its
+**The rule.** Every row starts with groups of `first_size` samples. Where the bound would not hold with the next
+group, groups become shorter from there on: half as long, or as short as they must be if half the pulses are a
+quarter of the sum on the left. A row that would need groups shorter than `SMALLEST` goes in the order of its
 samples from the start. So do elements without noise, with which nothing can be compared, tabulated ones, and a
 single sample. Elements near a bound or coarse ones are computed pulse by pulse, in order, as in `affine`; on its
 way a group may reach all its pulses up first, or all those down.
@@ -52,9 +57,11 @@ from torch import Tensor
 
 from ...devices import Elements
 from ..pulsing import SLOTS, Pulsing
-from .affine import Passed, measured, noisy
+from .affine import Passed, noisy
 
-__all__ = ["PART", "SMALLEST", "Groups", "collapse", "first_size", "groups_of", "limit"]
+__all__ = [
+    "PART", "SMALLEST", "STEEP", "Bound", "Groups", "bound_of", "collapse", "first_size", "groups_of", "steep",
+]  # fmt: skip
 
 #: largest error of the order, in standard deviations of the cycle-to-cycle noise
 PART = 0.02
@@ -62,8 +69,19 @@ PART = 0.02
 SMALLEST = 4
 #: of elements whose pulses commute; infinity times no pulses would be no number
 NO_LIMIT = 1e300
+#: e beyond which elements are not taken in groups, over the median of the array
+STEEP = 16.0
 #: instead of an exponent of zero, by which the mean could not be divided
 TINY = 1e-20
+
+
+class Bound(NamedTuple):
+    """What the elements of an array say of the order of their pulses."""
+
+    #: what stands before the pulses on the right
+    limit: float
+    #: largest |e| of an element that is taken in groups
+    steep: float
 
 
 class Groups(NamedTuple):
@@ -73,33 +91,50 @@ class Groups(NamedTuple):
     size: int
     #: pulses in the sample of a pulse, in the mean: C
     clump: float
-    #: of the elements, see `limit`
-    limit: float
+    #: of the elements
+    bound: Bound
 
 
-def limit(elements: Elements) -> float:
-    """6 PART^2 s^2/e^2, over the array: 0 where order is kept, `NO_LIMIT` where it changes nothing."""
+def bound_of(elements: Elements) -> Bound:
+    """The bound of an array. Its limit is 0 where order is kept, `NO_LIMIT` where it changes nothing."""
     if elements.form != "affine" or not noisy(elements):
-        return 0.0
-    up, down = elements.up.double(), elements.down.double()
-    e_up, e_down = elements.slope_up * up / elements.upper, elements.slope_down * down / -elements.lower
-    swap = (e_down * up + e_up * down).square()
-    e = torch.maximum(e_up.abs(), e_down.abs()).square()
-    alike = swap > 0
-    reach = float((swap[alike] / e[alike]).sum())
-    return 6 * (PART * elements.noise_std) ** 2 * reach / float(swap.sum()) if reach else NO_LIMIT
+        return Bound(0.0, float("inf"))
+    e_up, e_down = _contractions(elements)
+    e = torch.maximum(e_up.abs(), e_down.abs())
+    steep = STEEP * float(e.median())
+    swap = (e_down * elements.up + e_up * elements.down).square()
+    kept = (swap > 0) & (e <= steep)
+    if not kept.any():
+        return Bound(NO_LIMIT, float("inf"))
+    if elements.noise == "additive":
+        noise = 12 * torch.minimum(elements.up, elements.down).double().square()
+    else:
+        noise = 3 * swap / torch.where(kept, e, 1.0).square()
+    return Bound((PART * elements.noise_std) ** 2 * float(noise[kept].sum() / swap[kept].sum()), steep)
 
 
-def first_size(pulses: int, samples: int, cells: int, most: float) -> int:
+def steep(elements: Elements, bound: Bound) -> Tensor:
+    """Elements that are too steep for groups, bool of the planes' shape."""
+    e_up, e_down = _contractions(elements)
+    return torch.maximum(e_up.abs(), e_down.abs()) > bound.steep
+
+
+def _contractions(elements: Elements) -> tuple[Tensor, Tensor]:
+    """e of a pulse up and of one down."""
+    up, down = elements.slope_up * elements.up.double(), elements.slope_down * elements.down.double()
+    return up / elements.upper, down / -elements.lower
+
+
+def first_size(pulses: int, samples: int, cells: int, clump: float, limit: float) -> int:
     """Samples of the largest groups that may hold the bound, by the mean number of pulses of a cell.
 
     Args:
-        pulses: of the update; cells: of the array; most: `limit`.
+        pulses: of the update; cells: of the array; clump: C; limit: of the elements.
     """
     size = 1
     while size < samples:
         n = 2.0 * size * pulses / (float(samples) * cells)
-        if n * (n + 1.0) > 2.0 * most:
+        if clump * n * (n + clump) > 2.0 * limit:
             break
         size *= 2
     return size if size >= min(SMALLEST, samples) else 1
@@ -110,11 +145,12 @@ def groups_of(
 ) -> Groups:
     """The groups of an update, from its trains, bit lengths and coincidences."""
     samples, rows, cols = counts.shape
-    most = 0.0 if pulsing.order == "strict" else limit(elements)
+    bound = Bound(0.0, 0.0) if pulsing.order == "strict" else bound_of(elements)
     pulses, clump = int(counts.abs().sum()), 0.0
     for d, x, slots in zip(_pairs(ds).tolist(), _pairs(xs).tolist(), bl.tolist(), strict=True):
         clump += d * x / (slots * (slots - 1.0)) if slots > 1 else 0.0
-    return Groups(first_size(pulses, samples, rows * cols, most), 1.0 + clump / max(pulses, 1), most)
+    clump = 1.0 + clump / max(pulses, 1)
+    return Groups(first_size(pulses, samples, rows * cols, clump, bound.limit), clump, bound)
 
 
 def _pairs(trains: Tensor) -> Tensor:
@@ -135,25 +171,39 @@ def collapse(
     m, v, begin = w, torch.zeros_like(w), torch.zeros(rows, dtype=torch.int64)
     size = torch.full_like(begin, groups.size)
     passed = Passed(w, w, v, torch.zeros_like(w, dtype=torch.bool))
+    sums = torch.zeros(3, rows, dtype=torch.float64)
     while bool((begin < samples).any()):
         end = (begin + size).clamp(max=samples)
         up, down = (n[end, row] - n[begin, row] for n in (ups, downs))
-        holds = _holds(up, down, groups)
+        own = _sums(up, down, groups.clump)
+        holds = _holds(sums + own, elements, groups)
         take = holds & (begin < samples)
         n_up, n_down = (torch.where(take.unsqueeze(1), n, 0).double() for n in (up, down))
         m, v, passed = _advance(m, v, n_up, n_down, elements, passed)
-        size = torch.where(holds, size, size // 2)
+        sums = torch.where(take, sums + own, sums)
+        fits = holds.clone()
+        while not fits.all():
+            own[0] = torch.where(fits, own[0], own[0] / 4)
+            size = torch.where(fits, size, size // 2)
+            fits |= _holds(own, elements, groups) | (size < SMALLEST)
         begin = torch.where(take, end, begin)
         begin = torch.where(size < min(SMALLEST, samples), samples, begin)
     return m, v, passed, (size < min(SMALLEST, samples)).unsqueeze(1)
 
 
-def _holds(up: Tensor, down: Tensor, groups: Groups) -> Tensor:
-    """Whether rows with these counts, int64 (rows, cols), keep to the bound; bool (rows,)."""
+def _sums(up: Tensor, down: Tensor, clump: float) -> Tensor:
+    """Of rows with these counts, int64 (rows, cols): the sum on the left without C, N_u and N_d; float64
+    (3, rows)."""
     both = up * down
-    cubes, squares = ((both * (up + down)).sum(1).double(), both.sum(1).double())
-    fewer = torch.minimum(up, down).sum(1).double()
-    return groups.clump * (cubes + groups.clump * squares) <= groups.limit * fewer
+    order = (both * (up + down)).sum(1).double() + clump * both.sum(1).double()
+    return torch.stack([order, up.sum(1).double(), down.sum(1).double()])
+
+
+def _holds(sums: Tensor, elements: Elements, groups: Groups) -> Tensor:
+    """Whether rows with these sums keep to the bound; bool (rows,)."""
+    order, up, down = sums
+    noise = up + down if elements.noise == "additive" else 2 * torch.minimum(up, down)
+    return groups.clump * order <= groups.bound.limit * noise
 
 
 def _advance(

@@ -52,8 +52,9 @@ def apply_counts(
     mean, var, passed = _collapse(start, elements, counts, together)
     room = affine.SAFETY * passed.var_max.sqrt()
     unsafe = (passed.mean_max + room > elements.upper) | (passed.mean_min - room < elements.lower)
+    unsafe |= passed.beyond
     if by_table:
-        unsafe |= passed.beyond | tables.few_pulses(start, elements, counts)
+        unsafe |= tables.few_pulses(start, elements, counts)
     unsafe &= affine.noisy(elements)
     if not by_table:
         unsafe |= affine.coarse(elements)
@@ -79,6 +80,8 @@ def _collapse(
         m, v, p = affine.collapse(start, elements, counts)
         mean, var = torch.where(in_order, m, mean), torch.where(in_order, v, var)
         passed = affine.Passed(*(torch.where(in_order, a, b) for a, b in zip(p, passed, strict=True)))
+    by_pulse = groups.steep(elements, together.bound) & ~in_order
+    passed = passed._replace(beyond=by_pulse.expand(start.shape))
     return mean, var, passed
 
 
