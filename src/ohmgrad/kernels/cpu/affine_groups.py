@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ..pulsing import SLOTS
 from ..reference.groups import SMALLEST, TINY
 from .affine import MAX_E, SAFE, growth, stationary
 from .affine_dense import COARSE_MARK, COEFFICIENTS
 from .compiling import CONTRACT, kernel, no_refcount
 from .math import exp2m1, log2_1p, popcount
 from .packing import FLAT, MULTIPLICATIVE
-from ..pulsing import SLOTS
 from .trains import SLOT_BITS
 
 __all__ = [
@@ -295,8 +295,8 @@ def _holds(order, ups, downs, noise_kind, groups):
 
 @kernel()
 def next_size(size, own, before, noise_kind, groups):
-    """Samples of the groups from here on, `size` if the bound holds with a group of these sums; and the sums of
-    the groups taken, `before` without it."""
+    """Samples of the groups from here on, `size` if the bound holds with a group of these sums; and the sums
+    of the groups taken, `before` without it."""
     order, ups, downs = own
     sums = (before[0] + order, before[1] + ups, before[2] + downs)
     if _holds(sums[0], sums[1], sums[2], noise_kind, groups):
@@ -380,7 +380,7 @@ def _finish(s, z):
 
 @kernel()
 def finish(blocks, n, z):
-    """Add the noise to the first n cells; whether any of them, flagged in row `FLAG`, needs pulse by pulse."""
+    """Add the noise to the first n cells; whether any, flagged in row `FLAG`, needs pulse by pulse."""
     some = False
     for i in range((n + BLOCK - 1) // BLOCK):
         first = i * BLOCK

@@ -1,7 +1,7 @@
 """Rows of affine elements in Numba: the dense and the sparse path, with one result.
 
-The dense path streams the whole row for every sample; the sparse path visits the x-lines that fire, so that
-its cost follows the coincidences. A row takes the cheaper one.
+The dense path streams the whole row for every sample, or for every group of them; the sparse path visits the
+x-lines that fire, so that its cost follows the coincidences. A row takes the cheaper one.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -45,7 +45,7 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 #: an x-line that fires on the sparse path, and of one that meets the d-line there
 DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
 #: in groups: of an x-line that fires on the sparse path, of one that meets the d-line, and of a cell once;
-#: of a cell and sample on the dense path that is counted, by trains or by a slot of words; of a cell and group
+#: of a cell and sample that the dense path counts, by trains or in a slot of words; of a cell and group
 GROUP_LINE, GROUP_EVENT, GROUP_CELL = 0.7, 1.5, 10.0
 DENSE_COUNT, DENSE_SLOT, GROUP = 0.2, 0.006, 1.5
 
@@ -86,9 +86,8 @@ def scratch_of(n, samples):
 
 @njit(inline="always")
 def samples_of_row(r, trains, listed):
-    """Lists the samples in which d-line r fires; returns how many, the x-lines that fire in them, and how many
-    of those meet the d-line in a slot.
-    """
+    """Lists the samples in which d-line r fires; returns how many, the x-lines that fire in them, and how
+    many of those meet the d-line in a slot."""
     n, lines, meets = np.int64(0), 0.0, 0.0  # not a literal 0: it would compile another version
     for i in range(trains.active_samples.shape[0]):
         b = trains.active_samples[i]

@@ -2,8 +2,8 @@
 
 An update has two phases. *Trains* (`trains`): samples in parallel; d-lines first, and x-lines only where a
 d-line fires at all. *Rows* (`affine_rows`, `tables_rows`): rows of the array in parallel, the samples of a
-minibatch in order. Noise is one Gaussian for each element that got pulses; elements near a bound are
-computed pulse by pulse.
+minibatch in groups (`affine_groups`) or in order. Noise is one Gaussian for each element that got pulses;
+elements near a bound are computed pulse by pulse.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false

@@ -138,8 +138,8 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
         # words that all trains of the array have; results do not depend on it
         q = (slots[t] + SLOTS - 1) // SLOTS
         all_trains = Trains(
-            held.xs[:q], held.ds[:q], held.lines, held.n_lines, held.mean_active_lines, held.slots, held.pairs,
-            held.active_samples,
+            held.xs[:q], held.ds[:q], held.lines, held.n_lines, held.mean_active_lines, held.slots,
+            held.pairs, held.active_samples,
         )  # fmt: skip
         settings = How(
             lr[t], stack.dw_min[t], how.max_bl, how.update_management, how.bl_management, how.by_pulse,
@@ -160,8 +160,8 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
         if n == 0:
             continue
         own = Trains(
-            held.xs[:q], held.ds[:q], held.lines, held.n_lines, held.mean_active_lines, held.slots, held.pairs,
-            held.active_samples[:n],
+            held.xs[:q], held.ds[:q], held.lines, held.n_lines, held.mean_active_lines, held.slots,
+            held.pairs, held.active_samples[:n],
         )  # fmt: skip
         affine = no_refcount(_array(stack, t, wt.shape[0], wt.shape[1]))
         in_order = how.by_pulse or how.strict or single_columns(wt.shape[1], own)

@@ -85,8 +85,8 @@ def active_samples(trains):
         listed[n] = b
         n += 1 if trains.n_lines[b] > 0 else 0
     return Trains(
-        trains.xs, trains.ds, trains.lines, trains.n_lines, trains.mean_active_lines, trains.slots, trains.pairs,
-        listed[:n],
+        trains.xs, trains.ds, trains.lines, trains.n_lines, trains.mean_active_lines, trains.slots,
+        trains.pairs, listed[:n],
     )  # fmt: skip
 
 

@@ -1,51 +1,56 @@
 """Which pulses of a minibatch are taken together, without regard to their order, in plain PyTorch.
 
-**Groups.** n_u pulses up and n_d pulses down on an affine element, evenly mixed, are a relaxation at two rates
-at once. With l = -log(1 - e) and f the fixed point of each direction (`affine`),
+**Groups.** n_u pulses up and n_d pulses down on an affine element, evenly mixed, are a relaxation at two
+rates at once. With l = -log(1 - e) and f the fixed point of each direction (`affine`),
 
     L = n_u l_u + n_d l_d,   f = (n_u l_u f_u + n_d l_d f_d)/L,   m' = f + (m - f) exp(-L)
-    additive noise:        v' = v exp(-2L) + (n_u r_u + n_d r_d) (1 - exp(-2L))/2L,   r = 2 l s^2/(1 - (1-e)^2)
+    additive noise:        v' = v exp(-2L) + (n_u r_u + n_d r_d) (1 - exp(-2L))/2L,
+                           r = 2 l s^2/(1 - (1-e)^2)
     multiplicative noise:  v' = exp(-2L) (v exp(g) + (exp(g) - 1) h),   g = n_u g_u + n_d g_d,
                            g_u = log(1 + (s e/(1-e))^2),  h = exp(L) sum_i n_i g_i (m_half - f_i)^2/g,
 
-m_half the mean after half of the group. In one direction this is what `affine` has, and exact. So the samples
-of a minibatch can be counted, up and down, and each element moved once.
+m_half the mean after half of the group. In one direction this is what `affine` has, and exact. So the
+samples of a minibatch can be counted, up and down, and each element moved once.
 
-**What the order changes.** A pulse up and one down in the other order end apart by the same distance wherever
-they start, c = e_u e_d (f_u - f_d), to first order in e. An order of n = n_u + n_d pulses differs from the even
-mixture by as many c as half of its pairs (up before down) exceed those (down before up). Over orders that are
-equally likely this number is 0 in the mean (a group is symmetric) and has the variance of Mann and Whitney,
-n_u n_d (n + 1)/12. Pulses of one sample follow one another in one direction; if a pulse has C in its sample on
-average, itself among them, then the variance is at most
+**What the order changes.** A pulse up and one down in the other order end apart by the same distance
+wherever they start, c = e_u e_d (f_u - f_d), to first order in e. An order of n = n_u + n_d pulses differs
+from the even mixture by as many c as half of its pairs (up before down) exceed those (down before up). Over
+orders that are equally likely this number is 0 in the mean (a group is symmetric) and has the variance of
+Mann and Whitney, n_u n_d (n + 1)/12. Pulses of one sample follow one another in one direction; if a pulse
+has C in its sample on average, itself among them, then the variance is about
 
     C n_u n_d (n + C)/12,      C = 1 + sum_b D_b X_b/(T BL_b (BL_b - 1)),
 
-with D_b (X_b) the sum over d-lines (x-lines) of k (k - 1), k a line's fires in the sample, and T all pulses of
-the update: slots are alike, so that this is the number that fires lead one to expect. A minibatch is taken to be
-in no particular order; one sorted so that all pulses up of an element come first would differ by n_u n_d/2.
+with D_b (X_b) the sum over d-lines (x-lines) of k (k - 1), k a line's fires in the sample, and T all pulses
+of the update: slots are alike, so that this is the number that fires lead one to expect. A minibatch is
+taken to be in no particular order; one sorted so that all pulses up of an element come first would differ
+by n_u n_d/2.
 
-**The bound.** Let N_u and N_d be the pulses up and down of all elements of a row in its groups so far. Additive noise
-has the variance s^2 (n_u up^2 + n_d down^2), at least n times that of the smaller step. Multiplicative noise has at
-least, wherever the elements are,
+**The bound.** Let N_u and N_d be the pulses up and down of all elements of a row in its groups so far.
+Additive noise has the variance s^2 (n_u up^2 + n_d down^2), at least n times that of the smaller step.
+Multiplicative noise has at least, wherever the elements are,
 
     s^2 c^2 N_u N_d/(N_u e_u^2 + N_d e_d^2)  >=  s^2 c^2 min(N_u, N_d)/(2 e^2),     e = max(|e_u|, |e_d|),
 
-its least value over w, if the elements with more pulses up are not just those near their upper bound. Hence, in the
-sum over a row, the error of the order is at most the part `PART` of the standard deviation of the noise if
+its least value over w, if the elements with more pulses up are not just those near their upper bound.
+Hence, in the sum over a row, the error of the order is at most the part `PART` of the standard deviation of
+the noise if
 
     additive:        C sum n_u n_d (n + C)  <=  12 PART^2 s^2 (min(up, down)/c)^2 (N_u + N_d)
     multiplicative:  C sum n_u n_d (n + C)  <=  3 PART^2 s^2/e^2 2 min(N_u, N_d).
 
-What stands before the pulses on the right is averaged over the array (`bound_of`), in units of c^2, without its
-steepest elements: those with more than `STEEP` times the median of e are computed pulse by pulse (with a spread of
-30 % in steps and bounds one in 800). The sums are of whole numbers, so that all back ends decide alike.
+What stands before the pulses on the right is averaged over the array (`bound_of`), in units of c^2, without
+its steepest elements: those with more than `STEEP` times the median of e are computed pulse by pulse (with
+a spread of 30 % in steps and bounds one in 800). It is a bound on a row: an element that is k times as
+steep as the average errs k times as much. The sums are of whole numbers, so that all back ends decide
+alike.
 
-**The rule.** Every row starts with groups of `first_size` samples. Where the bound would not hold with the next
-group, groups become shorter from there on: half as long, or as short as they must be if half the pulses are a
-quarter of the sum on the left. A row that would need groups shorter than `SMALLEST` goes in the order of its
-samples from the start. So do elements without noise, with which nothing can be compared, tabulated ones, and a
-single sample. Elements near a bound or coarse ones are computed pulse by pulse, in order, as in `affine`; on its
-way a group may reach all its pulses up first, or all those down.
+**The rule.** Every row starts with groups of `first_size` samples. Where the bound would not hold with the
+next group, groups become shorter from there on: half as long, or as short as they must be if half the
+pulses are a quarter of the sum on the left. A row that would need groups shorter than `SMALLEST` goes in
+the order of its samples from the start. So do elements without noise, with which nothing can be compared,
+tabulated ones, and a single sample. Elements near a bound or coarse ones are computed pulse by pulse, in
+order, as in `affine`; on its way a group may reach all its pulses up first, or all those down.
 """
 
 from __future__ import annotations
@@ -60,7 +65,8 @@ from ..pulsing import SLOTS, Pulsing
 from .affine import Passed, noisy
 
 __all__ = [
-    "PART", "SMALLEST", "STEEP", "Bound", "Groups", "bound_of", "collapse", "first_size", "groups_of", "steep",
+    "PART", "SMALLEST", "STEEP", "TINY", "Bound", "Groups", "bound_of", "collapse", "first_size", "groups_of",
+    "steep",
 ]  # fmt: skip
 
 #: largest error of the order, in standard deviations of the cycle-to-cycle noise
@@ -72,7 +78,7 @@ NO_LIMIT = 1e300
 #: e beyond which elements are not taken in groups, over the median of the array
 STEEP = 16.0
 #: instead of an exponent of zero, by which the mean could not be divided
-TINY = 1e-20
+TINY = 1e-30
 
 
 class Bound(NamedTuple):
