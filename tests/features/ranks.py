@@ -13,7 +13,7 @@ import torch
 from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 
-from ohmgrad import AnalogSGD, InputError
+from ohmgrad import AnalogSGD, InputError, exchange_gradients
 
 from . import X, Y, digital_weights, ideal, loss_of, mlp, step, trained
 
@@ -60,10 +60,13 @@ def work(rank: int, folder: str) -> None:
             found[name] = str(error)
 
     x, y = X[rank::2], Y[rank::2]
-    for name in ("sgd", "reduced", "alone"):
+    for name in ("exchanged", "sgd", "reduced", "alone"):
         model = ideal(mlp())
-        wrapped = nn.parallel.DistributedDataParallel(model) if name == "sgd" else model
-        optimizer = torch.optim.SGD(trained(model), 0.5)
+        if name == "exchanged":
+            exchange_gradients(model)
+        wrapped = nn.parallel.DistributedDataParallel(model) if name in ("exchanged", "sgd") else model
+        make = AnalogSGD if name == "exchanged" else torch.optim.SGD
+        optimizer = make(trained(model), 0.5)
         for _ in range(3):
             optimizer.zero_grad()
             loss_of(wrapped, *(X, Y) if name == "alone" else (x, y)).backward()

@@ -7,6 +7,7 @@ the process group for an analog weight are the factors of its samples instead: (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -88,7 +89,7 @@ def exchange_gradients(model: nn.Module) -> nn.Module:
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ignored)
     exchange = _Exchange(weights)
     model.register_forward_pre_hook(exchange.before)
-    for p in model.parameters():
+    for p in filter(lambda p: p.requires_grad, model.parameters()):
         p.register_post_accumulate_grad_hook(exchange.during)
     return model
 
@@ -126,7 +127,7 @@ def _raise_together(problem: str | None, own: Any, group: Any = None) -> list[An
 class _Exchange:
     """The exchange of one model's gradients."""
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self.weights = weights
         #: of the pass that goes on; None where its gradients stay on this rank
         self.group: Any = None

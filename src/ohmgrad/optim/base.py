@@ -95,13 +95,13 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._made = False
         super().__init__(params, {**defaults, **digital})
-        analog = [p for g in self.param_groups for p in g["params"] if tiles_of(p)]
-        if not analog:
+        given = [p for g in self.param_groups for p in g["params"]]
+        check_ranks(given, step=False)
+        if not any(map(tiles_of, given)):
             raise InputError(
                 "no parameter is analog: convert the model first, model = ohmgrad.convert(model, "
                 "device), and give the optimizer the converted model's parameters"
             )
-        check_ranks(analog, step=False)
         self._made = True
         for group in self.param_groups:  # now that no group is refused: an earlier optimizer stays whole
             self._take_on(group)
@@ -240,7 +240,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             with torch.enable_grad():
                 loss = closure()
         groups = [(group, self.tiles_by_parameter(group)) for group in self.param_groups]
-        check_ranks((p for _, parameters in groups for p, tiles in parameters if tiles), step=True)
+        check_ranks((p for _, parameters in groups for p, _ in parameters), step=True)
         for _, parameters in groups:  # before anything is changed
             for p, tiles in parameters:
                 self._check_gradient(p, tiles)

@@ -22,16 +22,23 @@ __all__ = ["check_ranks", "watch_other_optimizers"]
 _SEEN: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
 
 
-def check_ranks(weights: Iterable[Tensor], step: bool) -> None:
-    """Raise InputError where ranks train together and analog weights would drift apart.
+def check_ranks(params: Iterable[Tensor], step: bool) -> None:
+    """Raise InputError where ranks train together and analog weights would drift apart, or are in shards.
 
     Args:
-        weights: analog ones.
+        params: of an optimizer.
         step: whether their gradients are to be used now.
     """
     if not (ranks := several_ranks()):
         return
-    for p in weights:
+    for p in params:
+        if hasattr(p, "placements"):
+            raise InputError(
+                "fully_shard has cut the weights into shards, of which elements know nothing: train with "
+                "DistributedDataParallel(ohmgrad.exchange_gradients(model))"
+            )
+        if not tiles_of(p):
+            continue
         if not is_exchanged(p):
             raise InputError(
                 f"a process group of {ranks} ranks is there, where analog weights would drift apart: call "
