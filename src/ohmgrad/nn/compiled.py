@@ -4,8 +4,8 @@ The operators do what the layers' autograd functions do uncompiled: they count e
 weights, call compiled kernels. torch compiles what lies between them.
 
 A gradient that keeps its factors cannot leave compiled code, which gives back ordinary tensors. The operator
-of the backward pass hands it to the weight's first hook instead, and gives back zeros that take no memory. The
-hook puts the gradient in their place, before other hooks and torch's accumulation see them.
+of the backward pass hands it to the weight's first hook instead, and gives back zeros that take no memory.
+The hook puts the gradient in their place, before other hooks and torch's accumulation see them.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Convolution(Layer, Protocol):
 
 #: layers by their number
 _LAYERS: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_NUMBERS = itertools.count()
+_NUMBERS, _CALLS = itertools.count(), itertools.count()
 
 
 def number_for(layer: Layer) -> Tensor:
-    """A number by which the operators find a layer: a tensor, as compiled code is the same for all numbers."""
+    """A number by which the operators find a layer: a tensor, as torch compiles code anew for each int."""
     number = next(_NUMBERS)
     _LAYERS[number] = layer
     return torch.tensor(number, device="cpu")
@@ -93,6 +93,11 @@ class _Context:
         self.saved_tensors = saved
 
 
+def _numbered(*args: Any) -> Any:
+    """A product with a number of its own in compiled code, as torch takes calls with equal arguments for one."""
+    return torch.ops.ohmgrad.numbered_product(*args, next(_CALLS))
+
+
 def _layer(number: Tensor, weight: Tensor) -> Layer:
     """The layer with a number, which has this weight."""
     layer = _LAYERS[int(number)]
@@ -106,7 +111,7 @@ def _layer(number: Tensor, weight: Tensor) -> Layer:
 
 @torch.no_grad()
 def _forward(
-    x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, number: Tensor, shape: Any, raw: Any
+    x: Tensor, weight: Tensor, scale: Tensor, bias: Any, number: Tensor, shape: Any, raw: Any, call: int
 ) -> tuple[Tensor, Tensor]:
     layer = _layer(number, weight)
     layer._bound_tiles()
@@ -193,25 +198,26 @@ class _Arrivals:
 # --- what torch is told ---------------------------------------------------------------------------
 
 _LIBRARY = torch.library.Library("ohmgrad", "FRAGMENT")
-#: their events and noise make two calls differ; recorded kernel launches would not count again
+#: they count events, and what is not used counts too; recorded launches of kernels would not count again
 _TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.cudagraph_unsafe)
-_LIBRARY.define(
-    "product(Tensor x, Tensor weight, Tensor scale, Tensor? bias, Tensor number, SymInt[] shape, "
-    "SymInt[] raw) -> (Tensor, Tensor)",
-    tags=_TAGS,
+_ARGUMENTS = (
+    "Tensor x, Tensor weight, Tensor scale, Tensor? bias, Tensor number, SymInt[] shape, SymInt[] raw"
 )
+_LIBRARY.define(f"product({_ARGUMENTS}) -> (Tensor, Tensor)", tags=_TAGS)
+_LIBRARY.define(f"numbered_product({_ARGUMENTS}, int call) -> (Tensor, Tensor)", tags=_TAGS)
 _LIBRARY.define(
     "product_backward(Tensor g, Tensor x, Tensor y, Tensor weight, Tensor scale, Tensor number, "
     "bool[] needs) -> Tensor[]",
     tags=_TAGS,
 )
-_LIBRARY.impl("product", _forward, "CompositeExplicitAutograd")
+_LIBRARY.impl("product", _numbered, "CompositeImplicitAutograd")
+_LIBRARY.impl("numbered_product", _forward, "CompositeExplicitAutograd")
 _LIBRARY.impl("product_backward", _backward, "CompositeExplicitAutograd")
 
 
-@torch.library.register_fake("ohmgrad::product", lib=_LIBRARY)
+@torch.library.register_fake("ohmgrad::numbered_product", lib=_LIBRARY)
 def _shapes(
-    x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, number: Tensor, shape: Any, raw: Any
+    x: Tensor, weight: Tensor, scale: Tensor, bias: Any, number: Tensor, shape: Any, raw: Any, call: int
 ) -> tuple[Tensor, Tensor]:
     return x.new_empty(shape), x.new_empty(raw)
 
@@ -226,7 +232,7 @@ def _shapes_backward(
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
-    x, weight, scale, _, number, _, _ = inputs
+    x, weight, scale, _, number, *_ = inputs
     ctx.save_for_backward(x, output[1], weight, scale, number)
     ctx.set_materialize_grads(False)
 
@@ -234,9 +240,9 @@ def _save(ctx: Any, inputs: Any, output: Any) -> None:
 def _gradients(ctx: Any, g: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
     needs = list(ctx.needs_input_grad[:4])
     if g is None:
-        return (None,) * 7
+        return (None,) * 8
     found = torch.ops.ohmgrad.product_backward(g, *ctx.saved_tensors, needs)
-    return *(f if need else None for f, need in zip(found, needs, strict=True)), None, None, None
+    return *(f if need else None for f, need in zip(found, needs, strict=True)), None, None, None, None
 
 
 _LIBRARY.define("patches(Tensor x, Tensor number, SymInt[] shape) -> Tensor")
@@ -257,4 +263,4 @@ def _gradient(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
 
 
 torch.library.register_autograd("ohmgrad::patches", _gradient, setup_context=_save_shape, lib=_LIBRARY)
-torch.library.register_autograd("ohmgrad::product", _gradients, setup_context=_save, lib=_LIBRARY)
+torch.library.register_autograd("ohmgrad::numbered_product", _gradients, setup_context=_save, lib=_LIBRARY)
