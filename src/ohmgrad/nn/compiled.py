@@ -94,7 +94,7 @@ class _Context:
 
 
 def _numbered(*args: Any) -> Any:
-    """A product with a number of its own in compiled code, as torch takes calls with equal arguments for one."""
+    """A product with a number of its own in compiled code: torch takes calls with equal arguments for one."""
     return torch.ops.ohmgrad.numbered_product(*args, next(_CALLS))
 
 
