@@ -8,7 +8,8 @@ import ohmgrad as og
 
 
 def main(steps: int = 150) -> float:
-    truth, errors = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)) * 0.3, []
+    torch.manual_seed(0)
+    samples, truth, errors = torch.randn(64, 8), torch.randn(8, 2) * 0.3, []
     for dtype in (torch.bfloat16, torch.float16):
         torch.manual_seed(1)
         net = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2))
@@ -19,8 +20,7 @@ def main(steps: int = 150) -> float:
         scaler = torch.amp.GradScaler("cpu", enabled=dtype == torch.float16)
         averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9))  # a digital copy of reads
         for _ in range(steps):
-            for _ in range(2):  # accumulation: the step pulses sample by sample, through both minibatches
-                x = torch.randn(16, 8)
+            for x in samples.split(32):  # accumulation: the step pulses sample by sample, through both
                 with torch.autocast("cpu", dtype):  # analog layers stay in float32: elements know no other
                     y = checkpoint(model, x, use_reentrant=False)  # products are done and counted twice
                 scaler.scale((y - torch.tanh(x @ truth)).square().mean() / 2).backward()
@@ -31,7 +31,7 @@ def main(steps: int = 150) -> float:
             optimizer.zero_grad()
             scheduler.step()
             averaged.update_parameters(model)
-        errors.append((averaged(x) - torch.tanh(x @ truth)).square().mean().item())
+        errors.append((averaged(samples) - torch.tanh(samples @ truth)).square().mean().item())
     print(f"mean square error of the averaged model: bfloat16 {errors[0]:.4f}, float16 {errors[1]:.4f}")
     return max(errors)
 
