@@ -9,10 +9,10 @@ import pytest
 
 #: packages that examples need beside the library's own
 NEEDED = {"hugging_face": ("transformers", "accelerate"), "lightning_cnn": ("lightning",)}
-#: all but the GPT's, which models/test_gpt.py runs
-EXAMPLES = [
-    p for p in sorted((Path(__file__).parent.parent / "examples").glob("*.py")) if p.stem != "train_gpt"
-]
+#: what others run: models/test_gpt.py, features/ranks.py
+ELSEWHERE = {"train_gpt", "shard_rows"}
+FOLDER = Path(__file__).parent.parent / "examples"
+EXAMPLES = [p for p in sorted(FOLDER.glob("*.py")) if p.stem not in ELSEWHERE]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)

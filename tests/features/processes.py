@@ -8,7 +8,7 @@ from typing import Any
 from torch import distributed, nn
 
 from . import Group, beside_torch, same, step
-from .ranks import raise_from_ranks, ranks
+from .ranks import raise_from_ranks, ranks, shard_rows
 
 group = Group("Several processes")
 
@@ -67,6 +67,15 @@ def several_ranks() -> None:
 )
 def sharded() -> None:
     raise_from_ranks("fsdp")
+
+
+@group.works(
+    "the rows of a layer on several ranks, each with a crossbar and an optimizer's arrays for its own",
+    "`ohmgrad.crossbar.keep_own(layer)` says that no other rank has them; products are gathered as in "
+    "[examples/shard_rows.py](../examples/shard_rows.py)",
+)
+def rows() -> None:
+    same(ranks()["rows"], shard_rows().train(False))
 
 
 @group.works(

@@ -20,10 +20,10 @@ from .gradient import FactoredGradient
 from .gradient_parts import Pass, version_of
 from .tile import tiles_of
 
-__all__ = ["exchange_gradients", "is_exchanged", "several_ranks"]
+__all__ = ["exchange_gradients", "is_exchanged", "keep_own", "several_ranks"]
 
-#: analog weights whose gradients are exchanged
-_EXCHANGED = WeakIdKeyDictionary()
+#: analog weights that ranks may train: True where their gradients are exchanged, False where each has its own
+_TRAINED = WeakIdKeyDictionary()
 
 
 def several_ranks() -> int:
@@ -34,9 +34,33 @@ def several_ranks() -> int:
     return ranks if ranks > 1 else 0
 
 
-def is_exchanged(weight: Tensor) -> bool:
-    """Whether the gradient of an analog weight is exchanged between ranks, see `exchange_gradients`."""
-    return weight in _EXCHANGED
+def is_exchanged(weight: Tensor) -> bool | None:
+    """Whether the gradient of an analog weight is exchanged between ranks; None where nobody has said so."""
+    return _TRAINED.get(weight)
+
+
+def keep_own(module: nn.Module) -> nn.Module:
+    """Say that the analog weights of a module are this rank's own: a part that no other rank has.
+
+    Nothing is exchanged then, and an analog optimizer trains them. `examples/shard_rows.py` has the rows of a
+    layer on two ranks.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: when no parameter is analog.
+    """
+    for p in _analog(module).values():
+        _TRAINED[p] = False
+    return module
+
+
+def _analog(module: nn.Module) -> dict[str, nn.Parameter]:
+    weights = {name: p for name, p in module.named_parameters() if tiles_of(p)}
+    if not weights:
+        raise InputError("no parameter is analog: convert the model first, ohmgrad.convert(model, device)")
+    return weights
 
 
 def exchange_gradients(model: nn.Module) -> nn.Module:
@@ -73,9 +97,7 @@ def exchange_gradients(model: nn.Module) -> nn.Module:
         return model
     if isinstance(model, DistributedDataParallel):
         raise InputError("the model is wrapped: call exchange_gradients before DistributedDataParallel")
-    weights = {name: p for name, p in model.named_parameters() if tiles_of(p)}
-    if not weights:
-        raise InputError("no parameter is analog: convert the model first, ohmgrad.convert(model, device)")
+    weights = _analog(model)
     if all(is_exchanged(p) for p in weights.values()):
         return model
     _take_over(model)
@@ -83,7 +105,7 @@ def exchange_gradients(model: nn.Module) -> nn.Module:
     for p in weights.values():
         for tile in tiles_of(p):
             tile.counters.first_vector = own
-        _EXCHANGED[p] = True
+        _TRAINED[p] = True
     ignored = [*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *weights]
     ignored += [f".{name}" for name in weights if "." not in name]  # as it names those of the model itself
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ignored)

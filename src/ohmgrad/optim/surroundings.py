@@ -39,12 +39,13 @@ def check_ranks(params: Iterable[Tensor], step: bool) -> None:
             )
         if not tiles_of(p):
             continue
-        if not is_exchanged(p):
+        exchanged = is_exchanged(p)
+        if exchanged is None:
             raise InputError(
                 f"a process group of {ranks} ranks is there, where analog weights would drift apart: call "
                 "ohmgrad.exchange_gradients(model) before DistributedDataParallel(model)"
             )
-        gradient = p.grad if step else None
+        gradient = p.grad if step and exchanged else None
         if gradient is not None and not (isinstance(gradient, FactoredGradient) and gradient.of_all_ranks):
             raise InputError(
                 f"a gradient of the analog weight {tuple(p.shape)} was not exchanged between the ranks: call "
