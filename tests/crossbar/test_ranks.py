@@ -114,6 +114,8 @@ def refused(rank: int) -> dict[str, str]:
     halves: Any = exchange_gradients(convert(Halves(), DEVICE, seed=41))
     run = DistributedDataParallel(halves, find_unused_parameters=True)
     found["unused"] = message(lambda: run(X[0, 0], rank == 0).sum().backward())
+    around = DistributedDataParallel(nn.Sequential(exchange_gradients(convert(mlp(), DEVICE, seed=42))))
+    found["inside"] = message(lambda: around(X[0, 0]).sum().backward())
     halves.zero_grad()
     halves.first.weight.register_hook(lambda g: g.abs() if rank == 1 else g)
     run = DistributedDataParallel(halves)
@@ -187,6 +189,7 @@ def test_ranks_read_with_noise_of_their_own(ranks: Any) -> None:
         "not wrapped": "(8, 12) was not exchanged between the ranks: call the model by its Distributed",
         "no_sync": "(8, 12) was not exchanged between the ranks",
         "unused": "rank 1 has no gradient of the analog weight 'second.weight', which others have",
+        "inside": "has got a module around the one that exchange_gradients got: give both the same",
         "matrix": "rank 1: the gradient of the analog weight 'first.weight' was changed as a matrix",
     }.items(),
 )

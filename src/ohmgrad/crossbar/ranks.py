@@ -151,33 +151,39 @@ class _Exchange:
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self.weights = weights
-        #: of the pass that goes on; None where its gradients stay on this rank
-        self.group: Any = None
+        #: what averages gradients in the pass that goes on; None where they stay on this rank
+        self.ddp: Any = None
         self.waits = False
 
     def __getstate__(self) -> dict[str, Any]:  # of a copy
-        return {**vars(self), "group": None, "waits": False}
+        return {**vars(self), "ddp": None, "waits": False}
 
     def before(self, module: nn.Module, args: Any) -> None:
         """Before a forward pass: DistributedDataParallel may be what calls the model, outside `no_sync`."""
         ddp = DistributedDataParallel._get_active_ddp_module()
         if torch.is_grad_enabled():
-            self.group = None if ddp is None or not ddp.require_backward_grad_sync else ddp.process_group
+            self.ddp = ddp if ddp is not None and ddp.require_backward_grad_sync else None
 
     def during(self, p: Tensor) -> None:
         """At each gradient of a backward pass: exchange them at its end."""
-        if self.group is not None and not self.waits:
+        if self.ddp is not None and not self.waits:
             self.waits = True
             torch.autograd.Variable._execution_engine.queue_callback(self.run)  # pyright: ignore
 
     @torch.no_grad()
     def run(self) -> None:
         """Give all ranks the factors of all, of the passes that are not exchanged yet."""
-        self.waits, group = False, self.group
+        self.waits, group = False, self.ddp.process_group
         ranks = distributed.get_world_size(group)
         own: list[list[Pass]] = []
         problem = None
         try:
+            averaged = {id(p) for p in self.ddp._module_parameters}
+            if any(id(p) in averaged for p in self.weights.values()):
+                raise InputError(
+                    "DistributedDataParallel has got a module around the one that exchange_gradients got: give "
+                    "both the same"
+                )
             own = [_to_exchange(name, p.grad) for name, p in self.weights.items()]
         except InputError as error:
             problem = str(error)
