@@ -181,8 +181,8 @@ class _Exchange:
             averaged = {id(p) for p in self.ddp._module_parameters}
             if any(id(p) in averaged for p in self.weights.values()):
                 raise InputError(
-                    "DistributedDataParallel has got a module around the one that exchange_gradients got: give "
-                    "both the same"
+                    "DistributedDataParallel has got a module around the one that exchange_gradients got: "
+                    "give both the same"
                 )
             own = [_to_exchange(name, p.grad) for name, p in self.weights.items()]
         except InputError as error:

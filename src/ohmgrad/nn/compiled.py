@@ -37,8 +37,10 @@ class Layer(Protocol):
     def _bound_tiles(self) -> Any: ...
 
 
-class Convolution(Layer, Protocol):
-    """What is needed of a convolution, see `conv._Convolving`."""
+class Convolution(Protocol):
+    """What is needed of a convolution for its patches, see `conv._Convolving`."""
+
+    number: Tensor
 
     @property
     def lines(self) -> int: ...
