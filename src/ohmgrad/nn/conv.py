@@ -168,8 +168,6 @@ class _Convolving(AnalogLayer):
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (N, {sizes}) or ({sizes})")
         x = as_float32(x)
         compiling = torch.compiler.is_compiling()
-        if not compiling:
-            self._bound_tiles()
         batch = x.unsqueeze(0) if alone else x
         if any(self.pads):
             batch = F.pad(batch, self.pads, mode=self.padding_mode)
@@ -182,6 +180,7 @@ class _Convolving(AnalogLayer):
             shape = (len(batch), self.out_channels, *self.places(batch.shape))
             y = compiled.product(batch, self, shape, shape)
         else:
+            self._bound_tiles()
             y = _Convolution.apply(batch, self.weight, self.out_scale, self.bias, self)
         return y.squeeze(0) if alone else y
 

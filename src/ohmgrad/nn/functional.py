@@ -111,14 +111,15 @@ def layer_product(x: Tensor, layer: AnalogLayer) -> Tensor:
 
     Args:
         x: (samples, inputs of all groups, one after the other).
-        layer: whose tiles are bound to its weight.
+        layer: whose tiles take its weight as it is now.
 
     Returns:
         (samples, outputs).
     """
-    shape = (len(x), len(layer.weight))
     if torch.compiler.is_compiling():
+        shape = (len(x), len(layer.weight))
         return compiled.product(x, layer, shape, shape if len(layer.tiles) == 1 else (layer.bands, *shape))
+    layer._bound_tiles()
     function, holder = layer.function_for(x)
     return function.apply(x, layer.weight, layer.out_scale, layer.bias, holder)
 

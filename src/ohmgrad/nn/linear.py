@@ -88,7 +88,5 @@ class AnalogLinear(AnalogLayer):
         if not dims or x.shape[-1] != self.in_features:
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})")
         x = as_float32(x)
-        if not torch.compiler.is_compiling():
-            self._bound_tiles()
         y = layer_product(x if dims == 2 else x.reshape(-1, self.in_features), self)
         return y if dims == 2 else y.view(*x.shape[:-1], self.out_features)
