@@ -2,7 +2,8 @@
 
 torch's DistributedDataParallel adds up gradients as matrices, from which no pulse can be made. What crosses
 the process group for an analog weight are the factors of its samples instead: (inputs + outputs) numbers of
-4 bytes for each sample, of a convolution the input and the output gradient themselves.
+4 bytes for each sample, of a convolution its input and the gradient of its output. Counts of pulses would be
+less where a convolution has many places, but they lose the order of the samples, which elements follow.
 """
 
 from __future__ import annotations

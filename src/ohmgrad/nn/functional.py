@@ -18,7 +18,7 @@ from . import compiled, states
 from .blocks import Block, layout
 from .passes import first_order, full_precision
 
-__all__ = ["AnalogLayer", "analog_product", "layer_product", "mapped"]
+__all__ = ["AnalogLayer", "layer_product", "mapped"]
 
 
 class _Product(torch.autograd.Function):
@@ -49,22 +49,6 @@ class _Product(torch.autograd.Function):
             g.sum(0) if need_bias else None,
             None,
         )
-
-
-def analog_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
-    """Products of vectors with a tile, with digital output scale and bias; differentiable.
-
-    Args:
-        x: (samples, cols).
-        weight: the tile's weights as seen by autograd, (rows, cols) or (rows, ...) with as many values.
-        scale: digital scale of every output, (rows,); bias: (rows,) or None.
-        tile: the crossbar that holds the weights.
-
-    Returns:
-        (samples, rows). The gradient of `weight` is d^T x, a `FactoredGradient`, with d the gradient with
-        respect to x W^T.
-    """
-    return _Product.apply(x, weight, scale, bias, tile)  # pyright: ignore[reportReturnType]
 
 
 class _SplitProduct(torch.autograd.Function):
@@ -107,7 +91,8 @@ class _SplitProduct(torch.autograd.Function):
 def layer_product(x: Tensor, layer: AnalogLayer) -> Tensor:
     """Products of vectors with a layer of one tile or many, with output scales and bias; differentiable.
 
-    As `analog_product`; with many tiles, the outputs of blocks along the inputs are scaled and added up.
+    With many tiles, the outputs of blocks along the inputs are scaled and added up. The weight's gradient
+    is d^T x, a `FactoredGradient`, with d the gradient with respect to x W^T.
 
     Args:
         x: (samples, inputs of all groups, one after the other).
