@@ -17,7 +17,7 @@ from ..rng import Key
 
 __all__ = ["BACKENDS", "Cells"]
 
-BACKENDS = ("auto", "reference", "numba")
+BACKENDS = ("auto", "reference", "numba", "triton")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,9 @@ class Cells:
                 f"backend 'numba' cannot run this {type(first.response).__name__}: {first.reason}; use "
                 "backend 'reference'"
             )
-        served = "reference" if callables or backend == "reference" else "numba"
+        served = backend
+        if backend == "auto":
+            served = "reference" if callables else "numba"
         return Cells(arrays, addresses, served, asked=backend)
 
     @staticmethod

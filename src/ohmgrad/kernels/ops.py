@@ -48,13 +48,13 @@ OPERATIONS = {
     "digital_gradient": "digital",
 }
 #: operations on stacks of affine elements that a back end has, in its file `stack`
-STACKED = {"numba": ("pulsed_update_", "apply_counts_", "apply_mean_"), "reference": ()}
+STACKED = {"numba": ("pulsed_update_", "apply_counts_", "apply_mean_"), "reference": (), "triton": ()}
 
 
 @cache
 def _function(backend: str, operation: str, file: str = "") -> Callable[..., Any]:
     """An operation of a back end, imported when first asked for: numba takes half a second."""
-    package = {"numba": "cpu"}.get(backend, backend)
+    package = {"numba": "cpu", "triton": "gpu"}.get(backend, backend)
     return getattr(import_module(f".{package}.{file or OPERATIONS[operation]}", __package__), operation)
 
 

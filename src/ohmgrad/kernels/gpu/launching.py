@@ -1,0 +1,104 @@
+"""What kernels in Triton take, made on the host without asking the card for anything."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ...devices import Elements
+from ...rng import Key
+from ..cells import Cells
+
+__all__ = [
+    "ADDITIVE", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "BLOCKS", "Affine", "affine_of", "bits_of",
+    "blocks", "key_words", "noise_kind", "quarter", "status_of",
+]  # fmt: skip
+
+#: kinds of noise
+ADDITIVE, MULTIPLICATIVE, NOISELESS, MEASURED = (tl.constexpr(i) for i in range(4))
+#: slopes nearer zero are taken as this: its error is below float32 rounding
+FLAT = 1e-6
+
+
+class Blocks(NamedTuple):
+    """Sizes of what one program has: powers of two."""
+
+    #: rows and columns of cells
+    rows: int
+    cols: int
+    #: samples, and blocks of four lines
+    samples: int
+    fours: int
+
+
+#: on a card many small programs, so that registers hold their cells; the interpreter runs one after the other
+BLOCKS = {False: Blocks(16, 64, 1, 256), True: Blocks(64, 128, 16, 32)}
+
+
+def blocks() -> Blocks:
+    """Sizes for the card, or for the interpreter where that is on."""
+    return BLOCKS[bool(triton.knobs.runtime.interpret)]
+
+
+def bits_of(value: float) -> int:
+    """The bits of a float64 as an int64: Triton takes numbers of the host as float32."""
+    return struct.unpack("<q", struct.pack("<d", value))[0]
+
+
+def key_words(key: Key) -> tuple[int, int]:
+    """The words of a key as int32."""
+    first, second = struct.unpack("<2i", struct.pack("<2I", key.seed & 0xFFFFFFFF, key.array & 0xFFFFFFFF))
+    return first, second
+
+
+def quarter(n: int) -> int:
+    """Blocks of four that n lines or cells share."""
+    return -(-n // 4)
+
+
+def noise_kind(elements: Elements) -> int:
+    """Number of the kind of noise."""
+    if elements.table is not None and elements.table.sd is not None:
+        return MEASURED.value
+    if not elements.noise_std:
+        return NOISELESS.value
+    return (ADDITIVE if elements.noise == "additive" else MULTIPLICATIVE).value
+
+
+class Affine(NamedTuple):
+    """Affine elements: planes float32 (1, 1) or (rows, cols), slopes and noise of all."""
+
+    up: Tensor
+    down: Tensor
+    lower: Tensor
+    upper: Tensor
+    #: none nearer zero than `FLAT`
+    slope_up: float
+    slope_down: float
+    noise_std: float
+
+
+def affine_of(elements: Elements) -> Affine:
+    """Affine elements as kernels take them."""
+    slopes = [s if abs(s) >= FLAT else FLAT for s in (elements.slope_up, elements.slope_down)]
+    return Affine(
+        elements.up, elements.down, elements.lower, elements.upper, *slopes, float(elements.noise_std)
+    )  # fmt: skip
+
+
+def status_of(cells: Cells) -> Tensor:
+    """What went wrong on the card, int32 (1,), 0 for nothing; see `ops.check_status`."""
+    if "status" not in cells.packed:
+        cells.packed["status"] = torch.zeros(1, dtype=torch.int32, device=cells.elements[0].up.device)
+    return cells.packed["status"]
+
+
+def grid_of(*sizes: tuple[int, int]) -> Sequence[Any]:
+    """Programs for so many items in blocks of so many, (items, block) for each axis."""
+    return tuple(-(-items // block) for items, block in sizes)
