@@ -16,14 +16,17 @@ from ...rng import Key
 from ..cells import Cells
 
 __all__ = [
-    "ADDITIVE", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "BLOCKS", "Affine", "affine_of", "bits_of",
+    "ADDITIVE", "FLAT", "FUSED", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "BLOCKS", "Affine", "affine_of", "bits_of",
     "blocks", "key_words", "noise_kind", "quarter", "status_of",
 ]  # fmt: skip
 
 #: kinds of noise
 ADDITIVE, MULTIPLICATIVE, NOISELESS, MEASURED = (tl.constexpr(i) for i in range(4))
 #: slopes nearer zero are taken as this: its error is below float32 rounding
-FLAT = 1e-6
+FLAT = tl.constexpr(1e-6)
+
+#: launch with products and sums in one rounding, as everywhere but where a sum must be the reference to the bit
+FUSED: dict[str, Any] = {"enable_fp_fusion": True}
 
 
 class Blocks(NamedTuple):
@@ -32,13 +35,14 @@ class Blocks(NamedTuple):
     #: rows and columns of cells
     rows: int
     cols: int
-    #: samples, and blocks of four lines
+    #: samples, blocks of four lines, and slots of their trains at once
     samples: int
     fours: int
+    slots: int
 
 
 #: on a card many small programs, so that registers hold their cells; the interpreter runs one after the other
-BLOCKS = {False: Blocks(16, 64, 1, 256), True: Blocks(64, 128, 16, 32)}
+BLOCKS = {False: Blocks(16, 64, 1, 256, 1), True: Blocks(64, 128, 16, 32, 32)}
 
 
 def blocks() -> Blocks:
@@ -86,7 +90,7 @@ class Affine(NamedTuple):
 
 def affine_of(elements: Elements) -> Affine:
     """Affine elements as kernels take them."""
-    slopes = [s if abs(s) >= FLAT else FLAT for s in (elements.slope_up, elements.slope_down)]
+    slopes = [s if abs(s) >= FLAT.value else FLAT.value for s in (elements.slope_up, elements.slope_down)]
     return Affine(
         elements.up, elements.down, elements.lower, elements.upper, *slopes, float(elements.noise_std)
     )  # fmt: skip

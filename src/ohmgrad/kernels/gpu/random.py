@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ..cells import Cells
-from .launching import blocks, grid_of, key_words, quarter
+from .launching import FUSED, blocks, grid_of, key_words, quarter
 from .math import cell_normals, philox, quads
 
 __all__ = ["block_of_cells", "normals_", "random_words"]
@@ -81,7 +81,7 @@ def normals_(out: Tensor, cells: Cells, step: Tensor, purpose: int, std: float, 
     group = quarter(cols)
     _normals[grid_of((rows, sizes.rows), (4 * group, sizes.cols))](
         out, where, step, float(std), rows, cols, group, purpose, *key_words(cells.keys[0]), sizes.rows,
-        sizes.cols,
+        sizes.cols, **FUSED,
     )  # fmt: skip
 
 
@@ -92,12 +92,14 @@ def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None
     if marked is None:
         group = quarter(cols)
         _words[grid_of((rows, sizes.rows), (4 * group, sizes.cols))](
-            out, step, rows, cols, group, purpose, *key_words(cells.keys[0]), sizes.rows, sizes.cols
+            out, step, rows, cols, group, purpose, *key_words(cells.keys[0]), sizes.rows, sizes.cols,
+            **FUSED,
         )
     else:
         marked = marked.contiguous()
         ends = marked.flatten().cumsum(0)
         _marked_words[grid_of((out.numel(), sizes.cols * sizes.rows))](
-            out, marked, ends, step, out.numel(), purpose, *key_words(cells.keys[0]), sizes.cols * sizes.rows
+            out, marked, ends, step, out.numel(), purpose, *key_words(cells.keys[0]), sizes.cols * sizes.rows,
+            **FUSED,
         )
     return out

@@ -20,7 +20,7 @@ from torch import Tensor
 from ...rng import Purpose
 from ..cells import Cells
 from ..pulsing import SLOTS, WHOLE, Pulsing
-from .launching import bits_of, blocks, grid_of, key_words, quarter, status_of
+from .launching import FUSED, bits_of, blocks, grid_of, key_words, quarter, status_of
 from .math import philox, popcount
 
 __all__ = ["BIT_SLOTS", "NOT_FINITE", "Trains", "draw_trains", "signed_count", "trains_of"]
@@ -94,8 +94,9 @@ def _lines(values, sample, there, line, n, gain, FLIP: tl.constexpr):
 
 
 @triton.jit
-def _fire(word, random, limit, always, on, bit):
-    return word | tl.where(((random < limit) | always) & on, bit, 0)
+def _fires(random, limit, always, bits):
+    """The bits of the slots (1, 1, SLOTS) in which lines (SAMPLES, FOURS, 1) fire, as words."""
+    return tl.sum(tl.where((random < limit[:, :, None]) | always[:, :, None], bits, 0), 2)
 
 
 @triton.jit
@@ -111,7 +112,7 @@ def _put(words, word, sign, there, line, n):
 def _draw(
     values, gains, bls, driven, words, step, events, status, samples, n, group, n_words, k0, k1,
     FLIP: tl.constexpr, PURPOSE: tl.constexpr, DRIVES: tl.constexpr, SAMPLES: tl.constexpr,
-    FOURS: tl.constexpr,
+    FOURS: tl.constexpr, AT_ONCE: tl.constexpr,
 ):  # fmt: skip
     """Trains of a block of samples and blocks of four lines, see `reference.trains.pulse_trains`.
 
@@ -133,21 +134,26 @@ def _draw(
     limit_b, always_b, sign_b = _lines(values, sample, there, index + group, n, gain, FLIP)
     limit_c, always_c, sign_c = _lines(values, sample, there, index + 2 * group, n, gain, FLIP)
     limit_d, always_d, sign_d = _lines(values, sample, there, index + 3 * group, n, gain, FLIP)
-    zero = tl.zeros((SAMPLES, FOURS), tl.uint32)
-    c0, c1, c2 = zero + index.to(tl.uint32), zero + sample.to(tl.uint32), zero + tl.load(step).to(tl.uint32)
+    zero = tl.zeros((SAMPLES, FOURS, AT_ONCE), tl.uint32)
+    c0, c1 = zero + index.to(tl.uint32)[:, :, None], zero + sample.to(tl.uint32)[:, :, None]
+    c2 = zero + tl.load(step).to(tl.uint32)
     first_key, second_key = zero + k0.to(tl.uint32), zero + k1.to(tl.uint32)
-    slot, longest = tl.zeros((), tl.int32), tl.max(bl)
-    toggles, some = tl.zeros((SAMPLES, FOURS), tl.int32), zero
+    none = tl.zeros((SAMPLES, FOURS), tl.uint32)
+    toggles, some = tl.zeros((SAMPLES, FOURS), tl.int32), none
+    before, longest = tl.zeros((), tl.int32), tl.max(bl)
     out = words + sample.to(tl.int64) * n
     for _ in range(n_words):
-        a, b, c, d, bit = zero, zero, zero, zero, tl.full((), 1, tl.uint32)
-        for _ in range(tl.minimum(longest - slot, N_SLOTS)):
+        a, b, c, d = none, none, none, none
+        for first in range(0, tl.minimum(longest - before, N_SLOTS), AT_ONCE):
+            place = first + tl.arange(0, AT_ONCE)[None, None, :]  # in the word
+            slot = before + place
             block = zero + (PURPOSE | (slot.to(tl.uint32) << 8))
             ra, rb, rc, rd = philox(c0, c1, c2, block, first_key, second_key)
-            on = slot < bl
-            a, b = _fire(a, ra, limit_a, always_a, on, bit), _fire(b, rb, limit_b, always_b, on, bit)
-            c, d = _fire(c, rc, limit_c, always_c, on, bit), _fire(d, rd, limit_d, always_d, on, bit)
-            bit, slot = bit + bit, slot + 1
+            on = (slot < bl[:, :, None]) & (place < N_SLOTS)
+            bits = tl.where(on, tl.full((1, 1, AT_ONCE), 1, tl.uint32) << place.to(tl.uint32), 0)
+            a, b = a | _fires(ra, limit_a, always_a, bits), b | _fires(rb, limit_b, always_b, bits)
+            c, d = c | _fires(rc, limit_c, always_c, bits), d | _fires(rd, limit_d, always_d, bits)
+        before += N_SLOTS
         toggles += _put(out, a, sign_a, there, index, n)
         toggles += _put(out, b, sign_b, there, index + group, n)
         toggles += _put(out, c, sign_c, there, index + 2 * group, n)
@@ -186,6 +192,7 @@ def trains_of(
     _settings[grid_of((samples, sizes.samples))](
         x, d, bl, gain_x, gain_d, status, bits_of(abs(lr)), bits_of(cells.elements[0].dw_min), samples, cols,
         rows, pulsing.max_bl, pulsing.update_management, pulsing.bl_management, sizes.samples, 4 * sizes.fours,
+        **FUSED,
     )  # fmt: skip
     found = []
     for values, gain, n, purpose, drives in (
@@ -194,7 +201,8 @@ def trains_of(
         words = torch.empty(pulsing.words, samples, n, dtype=whole, device=x.device)
         _draw[grid_of((samples, sizes.samples), (quarter(n), sizes.fours))](
             values, gain, bl, driven, words, step, events, status, samples, n, quarter(n), pulsing.words, k0,
-            k1, drives and lr < 0, purpose, drives, sizes.samples, sizes.fours,
+            k1, drives and lr < 0, purpose, drives, sizes.samples, sizes.fours, sizes.slots,
+            **FUSED,
         )  # fmt: skip
         found.append(words)
     return Trains(found[1], found[0])
