@@ -11,13 +11,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ...devices import Elements
+from ...devices import Elements, Table
 from ...rng import Key
 from ..cells import Cells
 
 __all__ = [
-    "ADDITIVE", "FLAT", "FUSED", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "BLOCKS", "Affine", "affine_of", "bits_of",
-    "blocks", "key_words", "noise_kind", "quarter", "status_of",
+    "ADDITIVE", "FLAT", "FUSED", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "BLOCKS", "Affine",
+    "Tables", "affine_of", "bits_of", "blocks", "grid_of", "key_words", "noise_kind", "quarter", "status_of",
+    "tables_of",
 ]  # fmt: skip
 
 #: kinds of noise
@@ -42,7 +43,7 @@ class Blocks(NamedTuple):
 
 
 #: on a card many small programs, so that registers hold their cells; the interpreter runs one after the other
-BLOCKS = {False: Blocks(16, 64, 1, 256, 1), True: Blocks(64, 128, 16, 32, 32)}
+BLOCKS = {False: Blocks(8, 64, 1, 256, 1), True: Blocks(64, 128, 16, 32, 32)}
 
 
 def blocks() -> Blocks:
@@ -76,7 +77,7 @@ def noise_kind(elements: Elements) -> int:
 
 
 class Affine(NamedTuple):
-    """Affine elements: planes float32 (1, 1) or (rows, cols), slopes and noise of all."""
+    """Affine elements: planes float32 (1, 1) or (rows, cols), slopes of all."""
 
     up: Tensor
     down: Tensor
@@ -85,15 +86,73 @@ class Affine(NamedTuple):
     #: none nearer zero than `FLAT`
     slope_up: float
     slope_down: float
-    noise_std: float
 
 
 def affine_of(elements: Elements) -> Affine:
     """Affine elements as kernels take them."""
     slopes = [s if abs(s) >= FLAT.value else FLAT.value for s in (elements.slope_up, elements.slope_down)]
-    return Affine(
-        elements.up, elements.down, elements.lower, elements.upper, *slopes, float(elements.noise_std)
+    return Affine(elements.up, elements.down, elements.lower, elements.upper, *slopes)
+
+
+class Tables(NamedTuple):
+    """Tabulated elements and their table; float32 but for `which` (int32). Planes are (1, 1) or (rows, cols).
+
+    Tables of several devices stand one after the other.
+    """
+
+    up: Tensor
+    down: Tensor
+    lower: Tensor
+    upper: Tensor
+    #: plane: number of the element's device
+    which: Tensor
+    #: steps at the nodes over those at w = 0, (devices, 2, n + 1)
+    value: Tensor
+    #: (devices, n, 8): the parabola up and down, its valid radius, 0; of measured steps (devices, n, 16): from
+    #: the 8th on the parabolas of the standard deviation
+    curve: Tensor
+    #: measured pulses that the collapse needs, (devices, n); one number where steps are not measured
+    need: Tensor
+    #: measured steps over those at w = 0, (devices, 2, levels, n + 1), and probabilities of their levels
+    steps: Tensor
+    cdf: Tensor
+    #: intervals per unit of weight, times w_max and w_min; place of w = 0 in intervals; number of intervals
+    top: float
+    bottom: float
+    origin: float
+    n: int
+
+
+def tables_of(elements: Elements) -> Tables:
+    """Tabulated elements as kernels take them."""
+    table, response = elements.table, elements.response
+    assert table is not None
+    kept = f"triton {elements.up.device}"
+    if kept not in table.packed:
+        unit = torch.tensor([elements.unit_up, elements.unit_down], dtype=torch.float64).view(2, 1)
+        table.packed[kept] = [
+            part.to(torch.float32).contiguous().to(elements.up.device) for part in _shared(table, unit)
+        ]
+    return Tables(
+        elements.up, elements.down, elements.lower, elements.upper, elements.which, *table.packed[kept],
+        float(response.w_max * table.per_weight), float(response.w_min * table.per_weight),
+        float(-table.low * table.per_weight), table.intervals,
     )  # fmt: skip
+
+
+def _shared(table: Table, unit: Tensor) -> list[Tensor]:
+    """The tensors of a table, on the host, its steps over those at w = 0, `unit` (2, 1)."""
+    one = torch.zeros(1)
+    devices, n = len(table.q), table.intervals
+    curves = [table.curve] if table.sd_curve is None else [table.curve, table.sd_curve]
+    curve = torch.zeros(devices, n, 8 * len(curves), dtype=torch.float64)
+    for i, one_curve in enumerate(curves):
+        curve[:, :, 8 * i : 8 * i + 6] = (one_curve / unit.unsqueeze(-1)).reshape(devices, 6, n).transpose(1, 2)
+    curve[:, :, 6] = table.valid_radius
+    return [
+        table.q / unit, curve, one if table.gaussian is None else table.gaussian,
+        one if table.steps is None else table.steps / unit.unsqueeze(-1), one if table.cdf is None else table.cdf,
+    ]  # fmt: skip
 
 
 def status_of(cells: Cells) -> Tensor:

@@ -12,23 +12,11 @@ import triton.language as tl
 from torch import Tensor
 
 from ..cells import Cells
+from .blocks import block_of_cells
 from .launching import FUSED, blocks, grid_of, key_words, quarter
 from .math import cell_normals, philox, quads
 
-__all__ = ["block_of_cells", "normals_", "random_words"]
-
-
-@triton.jit
-def block_of_cells(rows, cols, group, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """The cells of this program: their rows (ROWS, 1), blocks of four (1, COLS/4), columns (1, COLS), and which
-    are there. Of columns 4 g + lane of the program each is column lane G + g of the array: so one word of
-    Philox's four is for each.
-    """
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
-    index = tl.program_id(1) * (COLS // 4) + tl.arange(0, COLS // 4)[None, :]
-    place = tl.program_id(1) * COLS + tl.arange(0, COLS)[None, :]
-    col = (place % 4) * group + place // 4
-    return row, index, col, (row < rows) & (place // 4 < group) & (col < cols)
+__all__ = ["normals_", "random_words"]
 
 
 @triton.jit(do_not_specialize=["purpose", "k0", "k1"])

@@ -23,11 +23,11 @@ from ..pulsing import SLOTS, WHOLE, Pulsing
 from .launching import FUSED, bits_of, blocks, grid_of, key_words, quarter, status_of
 from .math import philox, popcount
 
-__all__ = ["BIT_SLOTS", "NOT_FINITE", "Trains", "draw_trains", "signed_count", "trains_of"]
+__all__ = ["NOT_FINITE", "Trains", "draw_trains", "trains_of"]
 
 X_TRAIN, D_TRAIN = tl.constexpr(Purpose.X_TRAIN), tl.constexpr(Purpose.D_TRAIN)
-#: the slots of a word, without the sign; how many; and the share of K that is no more than rounding
-BIT_SLOTS, N_SLOTS, SHORT = tl.constexpr(2**SLOTS - 1), tl.constexpr(SLOTS), tl.constexpr(1 - WHOLE)
+#: slots of a word, above which its sign is; and the share of K that is more than rounding
+N_SLOTS, SHORT = tl.constexpr(SLOTS), tl.constexpr(1 - WHOLE)
 #: bits of the absolute value of a float32 from which on it is not finite
 INFINITE = tl.constexpr(0x7F800000)
 #: status: a value of x or d is not finite
@@ -162,22 +162,6 @@ def _draw(
     tl.atomic_add(events + 2, tl.sum(toggles.to(tl.int64)))
     if DRIVES:
         tl.store(driven + sample, 1, mask=tl.max((some != 0).to(tl.int32), 1)[:, None] > 0)
-
-
-@triton.jit
-def signed_count(x, d, samples, cols, rows, n_words, there):
-    """Signed coincidence counts of cells in one sample, int32.
-
-    x, d: pointers to the first word of their lines in that sample; n_words: of a train.
-    """
-    k = tl.zeros(there.shape, tl.int32)
-    for _ in range(n_words):
-        a = tl.load(x, mask=there, other=0).to(tl.uint32, bitcast=True)
-        b = tl.load(d, mask=there, other=0).to(tl.uint32, bitcast=True)
-        n = popcount(a & b & BIT_SLOTS)
-        k += tl.where(((a ^ b) >> N_SLOTS) != 0, -n, n)
-        x, d = x + samples.to(tl.int64) * cols, d + samples.to(tl.int64) * rows
-    return k
 
 
 def trains_of(
