@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import torch
 
-from ohmgrad.devices import Device, Noise, SoftBounds, Spread, draw
-from ohmgrad.kernels import Cells, Pulsing, ops
+from ohmgrad.devices import Device, ExpStep, Noise, SoftBounds, Spread, draw
+from ohmgrad.kernels import NOISY_PERIPHERY, Cells, Periphery, Pulsing, ops
 from ohmgrad.rng import Key
+from tests.cases import measured
 
 __all__ = ["run_all"]
 
-SHAPE = (37, 53)
+SHAPE, KEY = (37, 53), Key(1, 2)
 SPREAD = Spread(dw_min=0.3, up_down=0.01, w_max=0.3, w_min=0.3)
+SOFT, EXP, SET = SoftBounds(), ExpStep(), measured()
+#: elements of every kind: responses, noise, and whether all are alike
+DEVICES = [
+    Device(SOFT, 0.01, SPREAD),
+    Device(SOFT, 0.01, SPREAD, Noise(0.3)),
+    Device(SOFT, 0.01, SPREAD, Noise(0.3, "multiplicative")),
+    Device(EXP, 0.01, SPREAD),
+    Device(EXP, 0.01, SPREAD, Noise(0.3)),
+    Device(EXP, 0.01, SPREAD, Noise(0.3, "multiplicative")),
+    Device(SET, SET.dw_min, SPREAD),
+]
+BY_PULSE = Pulsing("pulse-by-pulse", 100, False, False)
 
 
-def _cells(noise: Noise, spread: Spread) -> Cells:
-    key = Key(1, 2)
-    return Cells.of(draw(Device(SoftBounds(), 0.01, spread, noise), SHAPE, key), key, "triton")
+def cells_of(device: Device) -> Cells:
+    """Elements of a device for the Triton back end."""
+    return Cells.of(draw(device, SHAPE, KEY), KEY, "triton")
 
 
 def run_all() -> None:
@@ -25,15 +38,18 @@ def run_all() -> None:
     x, d = torch.randn(5, SHAPE[1]), torch.randn(5, SHAPE[0])
     w, counts = torch.zeros(SHAPE), torch.ones(SHAPE, dtype=torch.int64)
     marks = torch.ones(SHAPE, dtype=torch.bool)
-    cells = _cells(Noise(0.3), SPREAD)
-    for pulsing in (Pulsing(), Pulsing("pulse-by-pulse", 100, False, False)):
-        for lr in (0.1, -0.1):
-            ops.draw_trains(x, d, lr, cells, pulsing, step)
-        for noise in (Noise(), Noise(0.3), Noise(0.3, "multiplicative")):
-            of_noise = _cells(noise, SPREAD)
-            ops.pulsed_update_(w, of_noise, x, d, 0.1, pulsing, step, events)
-            ops.apply_counts_(w, of_noise, counts, pulsing.fidelity, step)
-    ops.pulsed_update_(w, _cells(Noise(0.3), Spread()), x, d, 0.1, Pulsing(), step, events, marks)
+    for device in DEVICES:
+        cells = cells_of(device)
+        ops.pulsed_update_(w, cells, x, d, 0.1, Pulsing(), step, events)
+        ops.apply_counts_(w, cells, counts, "pulsed", step)
+        ops.pulsed_update_(w, cells, x, d, 0.1, BY_PULSE, step, events)
+        ops.pulsed_update_(w, cells, x, d, 0.1, Pulsing("mean"), step, events)
+    cells = cells_of(Device(SOFT, 0.01, noise=Noise(0.3)))
+    ops.pulsed_update_(w, cells, x, d, -0.1, Pulsing(), step, events, marks)
+    ops.count_pulses(cells, x, d, 0.1, Pulsing(), step, events)
+    ops.digital_gradient(x, d, "triton")
     for marked in (None, marks):
         ops.normals_(torch.empty(SHAPE), cells, step, 26, 1.0, marked)
         ops.random_words(cells, step, 45, marked)
+    for periphery in (NOISY_PERIPHERY, Periphery(in_noise=0.1, weight_noise=0.1)):
+        ops.analog_product(x, w.t(), periphery, 5, KEY, step, "triton")

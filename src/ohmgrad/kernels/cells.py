@@ -95,6 +95,11 @@ class Cells:
         """(rows, cols) of each array."""
         return self.elements[0].shape
 
+    @property
+    def lags(self) -> bool:
+        """Whether the host does not wait for operations: errors show later, see `ops.check_status`."""
+        return self.backend == "triton"
+
     def array(self, t: int) -> Cells:
         """One of the arrays."""
         return self if len(self) == 1 else self._arrays[t]

@@ -23,7 +23,7 @@ from ..pulsing import SLOTS, WHOLE, Pulsing
 from .launching import FUSED, bits_of, blocks, grid_of, key_words, quarter, status_of
 from .math import philox, popcount
 
-__all__ = ["NOT_FINITE", "Trains", "draw_trains", "trains_of"]
+__all__ = ["NOT_FINITE", "Trains", "check_finite", "draw_trains", "trains_of"]
 
 X_TRAIN, D_TRAIN = tl.constexpr(Purpose.X_TRAIN), tl.constexpr(Purpose.D_TRAIN)
 #: slots of a word, above which its sign is; and the share of K that is more than rounding
@@ -81,6 +81,20 @@ def _settings(
     tl.store(bl + sample, tl.where(need > 0.0, slots, 0.0).to(tl.int32), mask=there)
     tl.store(gain_x + sample, (gain * ratio).to(tl.float32), mask=there)
     tl.store(gain_d + sample, (gain / ratio).to(tl.float32), mask=there)
+
+
+@triton.jit
+def _check_finite(values, status, size, VALUES: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * VALUES + tl.arange(0, VALUES)
+    bits = tl.load(values + at, mask=at < size, other=0.0).to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    if tl.max(bits) >= INFINITE:
+        tl.store(status, NOT_FINITE)
+
+
+def check_finite(values: Tensor, status: Tensor) -> None:
+    """Set the status where a value, float32, is not finite."""
+    size, block = values.numel(), 4 * blocks().fours
+    _check_finite[grid_of((size, block))](values, status, size, block, **FUSED)
 
 
 @triton.jit
