@@ -43,7 +43,7 @@ def _affine_mean(
     tl.store(w + at, now, mask=there)
 
 
-@triton.jit(do_not_specialize=["samples"])
+@triton.jit(do_not_specialize=["samples", "n"])
 def _tables_mean(
     w, up, down, lower, upper, which, value, x, d, status, rows, cols, group, samples, top, bottom, origin, n,
     lr, dw_min, UNIFORM: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,

@@ -61,7 +61,7 @@ def _by_pulse(
     return w
 
 
-@triton.jit(do_not_specialize=["samples", "k0", "k1"])
+@triton.jit(do_not_specialize=["samples", "n", "levels", "k0", "k1"])
 def tables_pulses(
     w, up, down, lower, upper, which, value, curve, need, steps, cdf, x, d, touched, step, events, status, rows,
     cols, group, samples, n_words, top, bottom, origin, n, levels, noise_std, k0, k1, KIND: tl.constexpr,
