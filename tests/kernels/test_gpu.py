@@ -21,7 +21,17 @@ from ohmgrad.kernels.counts import Pulses
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key, Purpose
-from tests.cases import COARSE, RESPONSES, SETTINGS, SPREADS, BackendCase, Setting, backend_cases, factors, start
+from tests.cases import (
+    COARSE,
+    RESPONSES,
+    SETTINGS,
+    SPREADS,
+    BackendCase,
+    Setting,
+    backend_cases,
+    factors,
+    start,
+)
 from tests.kernels.gpu import PLACE, interpreting, needs_triton
 from tests.kernels.test_periphery import PERIPHERIES, vectors
 from tests.kernels.test_tables import DEVICES as TABULATED
@@ -86,7 +96,11 @@ def _update(case: BackendCase) -> tuple[Tensor, Tensor, Tensor]:
     x, d = factors(case.shape, s)
     lr = -s.pulses * dw_min
     expected, events = reference.pulsed_update(w, elements, x, d, lr, s.pulsing, KEY, STEP)
-    got, found, touched = w.clone().to(PLACE), _events(), torch.zeros(case.shape, dtype=torch.bool, device=PLACE)
+    got, found, touched = (
+        w.clone().to(PLACE),
+        _events(),
+        torch.zeros(case.shape, dtype=torch.bool, device=PLACE),
+    )
     x_there, d_there = x.to(PLACE), d.to(PLACE)
     ops.pulsed_update_(got, _cells(elements), x_there, d_there, lr, s.pulsing, _step(), found, touched)
     counts = coincidences(*update_trains(x, d, lr, dw_min, s.pulsing, KEY, STEP)[:2])
@@ -136,7 +150,9 @@ def _dense(pulses: Pulses) -> Tensor:
 
 
 @pytest.mark.parametrize("fidelity", ["pulsed", "mean"])
-@pytest.mark.parametrize("name", ["linear_rising", "constant", "pow-spread-multiplicative", "measured-spread"])
+@pytest.mark.parametrize(
+    "name", ["linear_rising", "constant", "pow-spread-multiplicative", "measured-spread"]
+)
 def test_counts_and_mean_changes_are_the_reference(name: str, fidelity: Any) -> None:
     device = TABULATED.get(name) or Device(RESPONSES[name], 0.01, SPREADS["spread"], Noise(0.3))
     elements = draw(device, SHAPE, KEY)
@@ -237,5 +253,7 @@ def test_a_back_end_for_cards_is_refused_on_the_cpu(monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match="runs on a card, but the weights are on the CPU"):
         Cells.of(elements, KEY, "triton")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"need Triton, which is not installed: pip install 'ohmgrad\[gpu\]'"):
+    with pytest.raises(
+        InputError, match=r"need Triton, which is not installed: pip install 'ohmgrad\[gpu\]'"
+    ):
         Cells.of(elements, KEY, "triton")

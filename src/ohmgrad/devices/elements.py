@@ -193,7 +193,9 @@ class Elements:
     def _tabulated(self, w: Tensor, down: int) -> Tensor:
         assert self.table is not None
         at = self.nominal(w)
-        value, _ = self.table.tangent(self.table.q, self.which.long(), torch.full_like(self.which, down).long(), at)
+        value, _ = self.table.tangent(
+            self.table.q, self.which.long(), torch.full_like(self.which, down).long(), at
+        )
         return value.to(at.dtype)
 
 

@@ -110,6 +110,12 @@ class Cells:
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"packed": {}}
 
+    def to(self, place: torch.device) -> Cells:
+        """The same cells on a device, served by the back end that is for it; themselves where they are there."""
+        if self.elements[0].up.device == place:
+            return self
+        return Cells.of([e.to(place) for e in self.elements], self.keys, self.asked)
+
     def __len__(self) -> int:
         """Number of arrays T."""
         return len(self.elements)

@@ -226,7 +226,7 @@ def _apply_to_stack(
         raise_too_many(low, high, most)
     function = _stacked("apply_counts_", cells)
     if fidelity == "mean" and w.dtype == torch.float64:  # a sample for each row
-        rows = torch.eye(w.shape[1], dtype=w.dtype).expand(len(w), -1, -1)
+        rows = torch.eye(w.shape[1], dtype=w.dtype, device=w.device).expand(len(w), -1, -1)
         apply_mean_(w, cells, counts, rows, cells.dw_min)
     elif fidelity != "mean" and function is not None:
         check_pulsed(w)

@@ -147,7 +147,9 @@ def _shared(table: Table, unit: Tensor) -> list[Tensor]:
     curves = [table.curve] if table.sd_curve is None else [table.curve, table.sd_curve]
     curve = torch.zeros(devices, n, 8 * len(curves), dtype=torch.float64)
     for i, one_curve in enumerate(curves):
-        curve[:, :, 8 * i : 8 * i + 6] = (one_curve / unit.unsqueeze(-1)).reshape(devices, 6, n).transpose(1, 2)
+        curve[:, :, 8 * i : 8 * i + 6] = (
+            (one_curve / unit.unsqueeze(-1)).reshape(devices, 6, n).transpose(1, 2)
+        )
     curve[:, :, 6] = table.valid_radius
     return [
         table.q / unit, curve, one if table.gaussian is None else table.gaussian,

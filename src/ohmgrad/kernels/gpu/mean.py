@@ -79,9 +79,7 @@ def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float) -> Non
     how = (float(lr), float(elements.dw_min), uniform, sizes.rows, sizes.cols)
     if elements.form == "affine":
         e = affine_of(elements)
-        _affine_mean[grid](
-            w, e.up, e.down, e.lower, e.upper, *given, e.slope_up, e.slope_down, *how, **FUSED
-        )
+        _affine_mean[grid](w, e.up, e.down, e.lower, e.upper, *given, e.slope_up, e.slope_down, *how, **FUSED)
     else:
         t = tables_of(elements)
         _tables_mean[grid](

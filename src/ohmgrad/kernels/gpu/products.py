@@ -97,7 +97,10 @@ def _outputs(
 ):  # fmt: skip
     """Noisy and converted outputs, in place, and which vectors hit the bound."""
     vector = tl.program_id(0) * VECTORS + tl.arange(0, VECTORS)[:, None]
-    number, f = (tl.load(first) + vector).to(tl.uint32), tl.load(factor + vector, mask=vector < samples, other=1.0)
+    number, f = (
+        (tl.load(first) + vector).to(tl.uint32),
+        tl.load(factor + vector, mask=vector < samples, other=1.0),
+    )
     norm = tl.load(square + vector, mask=vector < samples, other=0.0)
     std = tl.sqrt_rn(noise * noise + weight_noise * weight_noise * norm)
     hit = tl.zeros((VECTORS, 4 * FOURS), tl.int32)
@@ -129,7 +132,10 @@ def _again(
     """
     vector = tl.program_id(0) * VECTORS + tl.arange(0, VECTORS)[:, None]
     hit = tl.load(hits + vector, mask=vector < samples, other=0)
-    number, f = (tl.load(first) + vector).to(tl.uint32), tl.load(factor + vector, mask=vector < samples, other=1.0)
+    number, f = (
+        (tl.load(first) + vector).to(tl.uint32),
+        tl.load(factor + vector, mask=vector < samples, other=1.0),
+    )
     purpose, k0, k1 = purpose.to(tl.uint32), k0.to(tl.uint32), k1.to(tl.uint32)
     clock, repeats = tl.full((1, 1), 0, tl.int32), tl.zeros((VECTORS, 1), tl.int32)
     in_row, out_row = vector.to(tl.int64) * n, vector.to(tl.int64) * m

@@ -80,14 +80,29 @@ def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None
     if marked is None:
         group = quarter(cols)
         _words[grid_of((rows, sizes.rows), (4 * group, sizes.cols))](
-            out, step, rows, cols, group, purpose, *key_words(cells.keys[0]), sizes.rows, sizes.cols,
+            out,
+            step,
+            rows,
+            cols,
+            group,
+            purpose,
+            *key_words(cells.keys[0]),
+            sizes.rows,
+            sizes.cols,
             **FUSED,
         )
     else:
         marked = marked.contiguous()
         ends = marked.flatten().cumsum(0)
         _marked_words[grid_of((out.numel(), sizes.cols * sizes.rows))](
-            out, marked, ends, step, out.numel(), purpose, *key_words(cells.keys[0]), sizes.cols * sizes.rows,
+            out,
+            marked,
+            ends,
+            step,
+            out.numel(),
+            purpose,
+            *key_words(cells.keys[0]),
+            sizes.cols * sizes.rows,
             **FUSED,
         )
     return out

@@ -168,7 +168,11 @@ def segments(
         place = (which * n + here) * WIDTH
         radius = tl.load(curve + place + 6, mask=active, other=0.0)
         a, b, c = _parabola(curve, place, tl.where(falls, -size, size), falls, active, 0)
-        sd_a, sd_b, sd_c = noise_std * size, tl.zeros(size.shape, tl.float32), tl.zeros(size.shape, tl.float32)
+        sd_a, sd_b, sd_c = (
+            noise_std * size,
+            tl.zeros(size.shape, tl.float32),
+            tl.zeros(size.shape, tl.float32),
+        )
         if KIND == MEASURED:
             sd_a, sd_b, sd_c = _parabola(curve, place, size, falls, active, 8)
         centre = here.to(tl.float32) + 0.5 - origin
@@ -196,7 +200,11 @@ def segments(
             ends = ends | beyond
         mean_max = tl.where(take, tl.maximum(mean_max, new), mean_max)
         mean_min = tl.where(take, tl.minimum(mean_min, new), mean_min)
-        mean, var, var_max = tl.where(take, new, mean), tl.where(take, v, var), tl.where(take, widest, var_max)
+        mean, var, var_max = (
+            tl.where(take, new, mean),
+            tl.where(take, v, var),
+            tl.where(take, widest, var_max),
+        )
         left = tl.where(ends, 0, tl.where(take, left - segment, left))
         longer = tl.where(segment > (left >> 1), left, segment + segment)
         shorter = tl.where(own, tl.maximum(segment >> 1, 1), segment)
