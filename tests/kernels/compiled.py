@@ -73,8 +73,10 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("target", choices=TARGETS)
-    with compiling(parser.parse_args().target) as compiled:
-        run_all()
+    parser.add_argument("--few", action="store_true", help="each kernel once")
+    asked = parser.parse_args()
+    with compiling(asked.target) as compiled:
+        run_all(asked.few)
     for (name, *_), kernel in compiled.kernels.items():
         text = kernel.asm.get("ptx", kernel.asm.get("amdgcn", ""))
         print(f"{name:16} {len(text.splitlines()):6} lines, shared {kernel.metadata.shared} bytes")

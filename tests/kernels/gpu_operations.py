@@ -27,29 +27,31 @@ DEVICES = [
 BY_PULSE = Pulsing("pulse-by-pulse", 100, False, False)
 
 
-def cells_of(device: Device) -> Cells:
-    """Elements of a device for the Triton back end."""
-    return Cells.of(draw(device, SHAPE, KEY), KEY, "triton")
+def _cells(device: Device, shape: tuple[int, int] = SHAPE) -> Cells:
+    return Cells.of(draw(device, shape, KEY), KEY, "triton")
 
 
-def run_all() -> None:
-    """Every operation, with every kind of elements and settings."""
+def run_all(few: bool = False) -> None:
+    """Every operation, with every kind of elements and settings, or each kernel once for `few`."""
     step, events = torch.tensor(3), torch.zeros(4, dtype=torch.int64)
     x, d = torch.randn(5, SHAPE[1]), torch.randn(5, SHAPE[0])
     w, counts = torch.zeros(SHAPE), torch.ones(SHAPE, dtype=torch.int64)
     marks = torch.ones(SHAPE, dtype=torch.bool)
-    for device in DEVICES:
-        cells = cells_of(device)
-        ops.pulsed_update_(w, cells, x, d, 0.1, Pulsing(), step, events)
-        ops.apply_counts_(w, cells, counts, "pulsed", step)
-        ops.pulsed_update_(w, cells, x, d, 0.1, BY_PULSE, step, events)
+    for device in DEVICES[1::5] if few else DEVICES:
+        cells = _cells(device)
+        ops.pulsed_update_(w, cells, x, d, -0.1, Pulsing(), step, events, marks)
         ops.pulsed_update_(w, cells, x, d, 0.1, Pulsing("mean"), step, events)
-    cells = cells_of(Device(SOFT, 0.01, noise=Noise(0.3)))
-    ops.pulsed_update_(w, cells, x, d, -0.1, Pulsing(), step, events, marks)
+        if not few:
+            ops.pulsed_update_(w, cells, x, d, 0.1, BY_PULSE, step, events)
+            ops.apply_counts_(w, cells, counts, "pulsed", step)
+            one = torch.ones(1, 1)  # sizes of 1 are constants to the compiler
+            ops.pulsed_update_(one, _cells(device, (1, 1)), one, one, 0.1, Pulsing(), step, events)
+    cells = _cells(Device(SOFT, 0.01, noise=Noise(0.3)))
+    ops.apply_counts_(w, cells, counts, "pulsed", step)
     ops.count_pulses(cells, x, d, 0.1, Pulsing(), step, events)
     ops.digital_gradient(x, d, "triton")
     for marked in (None, marks):
         ops.normals_(torch.empty(SHAPE), cells, step, 26, 1.0, marked)
         ops.random_words(cells, step, 45, marked)
-    for periphery in (NOISY_PERIPHERY, Periphery(in_noise=0.1, weight_noise=0.1)):
+    for periphery in (NOISY_PERIPHERY, Periphery(in_noise=0.1, weight_noise=0.1))[: 1 if few else 2]:
         ops.analog_product(x, w.t(), periphery, 5, KEY, step, "triton")

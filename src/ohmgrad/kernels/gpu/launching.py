@@ -127,25 +127,22 @@ def tables_of(elements: Elements) -> Tables:
     """Tabulated elements as kernels take them."""
     table, response = elements.table, elements.response
     assert table is not None
-    kept = f"triton {elements.up.device}"
-    if kept not in table.packed:
-        unit = torch.tensor([elements.unit_up, elements.unit_down], dtype=torch.float64).view(2, 1)
-        table.packed[kept] = [
-            part.to(torch.float32).contiguous().to(elements.up.device) for part in _shared(table, unit)
-        ]
+    if "triton" not in table.packed:
+        unit = table.q.new_tensor([elements.unit_up, elements.unit_down]).view(2, 1)
+        table.packed["triton"] = [part.to(torch.float32).contiguous() for part in _shared(table, unit)]
     return Tables(
-        elements.up, elements.down, elements.lower, elements.upper, elements.which, *table.packed[kept],
+        elements.up, elements.down, elements.lower, elements.upper, elements.which, *table.packed["triton"],
         float(response.w_max * table.per_weight), float(response.w_min * table.per_weight),
         float(-table.low * table.per_weight), table.intervals,
     )  # fmt: skip
 
 
 def _shared(table: Table, unit: Tensor) -> list[Tensor]:
-    """The tensors of a table, on the host, its steps over those at w = 0, `unit` (2, 1)."""
-    one = torch.zeros(1)
+    """The tensors of a table, its steps over those at w = 0, `unit` (2, 1)."""
+    one = table.q.new_zeros(1)
     devices, n = len(table.q), table.intervals
     curves = [table.curve] if table.sd_curve is None else [table.curve, table.sd_curve]
-    curve = torch.zeros(devices, n, 8 * len(curves), dtype=torch.float64)
+    curve = table.q.new_zeros(devices, n, 8 * len(curves))
     for i, one_curve in enumerate(curves):
         curve[:, :, 8 * i : 8 * i + 6] = (
             (one_curve / unit.unsqueeze(-1)).reshape(devices, 6, n).transpose(1, 2)
