@@ -1,7 +1,7 @@
-"""Kernels in Triton compiled for cards that are not there: what the interpreter lets pass, a compiler does not.
+"""Kernels in Triton compiled for cards that are not there: a compiler refuses what the interpreter lets pass.
 
-Operations run on the CPU with launches replaced by compilation, each kernel once for what it is given; results
-mean nothing. `python -m tests.kernels.compiled` compiles them for all cards, and says what registers they take.
+Operations run on the CPU with launches replaced by compilation, each kernel once for what it is given;
+results mean nothing. `python -m tests.kernels.compiled nvidia` compiles all of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Triton back end is the reference: on a card where there is one, else in Triton's interpreter.
 
-The interpreter takes 50 microseconds for each operation on a block of cells. So there shapes are small, and some
-of the cases have to do, without coarse elements that get many pulses, one by one; a card runs all.
+The interpreter takes 50 microseconds for each operation on a block of cells. So there shapes are small, and
+some of the cases have to do, without coarse elements that get many pulses, one by one; a card runs all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kernels in Triton compile for cards that are not there: what the interpreter lets pass, a compiler does not."""
+"""The kernels in Triton compile for cards that are not there, which asks more of them than to be run."""
 
 from __future__ import annotations
 

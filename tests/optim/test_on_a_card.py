@@ -1,8 +1,7 @@
-"""No step on a card waits for it, or mixes devices: meta stands for a card, as it has no values to ask for."""
+"""No step on a card waits for it, or mixes devices: meta stands for a card, as it has no values to give."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -62,8 +61,8 @@ class Launches(list[str]):
 
 
 @pytest.fixture(autouse=True)
-def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
-    """Kernels do nothing, and what looks at weights that somebody has written finds them as they should be."""
+def launches(monkeypatch: pytest.MonkeyPatch) -> Launches:
+    """Kernels do nothing, and what looks at weights that somebody has written finds them in range."""
     from triton.runtime.interpreter import InterpretedFunction
     from triton.runtime.jit import JITFunction
 
@@ -87,7 +86,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launches]:
         return moved
 
     monkeypatch.setattr(Elements, "to", to)
-    yield found
+    return found
 
 
 def _synced(layer: AnalogLayer) -> list[Tile]:
@@ -99,7 +98,7 @@ def _synced(layer: AnalogLayer) -> list[Tile]:
 def _steps(make: Any, device: Device, periphery: Periphery) -> None:
     """Six steps of a small network that was made on the host."""
     network = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
-    model = convert(network, device, periphery=periphery, seed=3).to(CARD)
+    model: Any = convert(network, device, periphery=periphery, seed=3).to(CARD)
     for layer in (model[0], model[2]):
         layer._bind()  # of meta torch makes another parameter, of a card it does not
         layer._bound_tiles()

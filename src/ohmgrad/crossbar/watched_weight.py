@@ -22,8 +22,8 @@ class WatchedWeight:
     """Weights (rows, cols) in the memory of a tensor that others may write to, replace, or give away.
 
     A write shows in torch's version counter, in the address, or in a fingerprint of the weights. Weights that
-    are no parameter, as those of arrays that an optimizer keeps, have no fingerprint; nor have those on a card,
-    where the host would wait for it: there a write through `.data` goes unseen.
+    are no parameter, as those of arrays that an optimizer keeps, have no fingerprint. Nor have those on a
+    card, where the host would wait for it: there a write through `.data` goes unseen.
 
     Args:
         owner: parameter or tensor, float32 and contiguous. Its first dimension are the rows; the others,

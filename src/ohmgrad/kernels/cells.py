@@ -111,7 +111,7 @@ class Cells:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"packed": {}}
 
     def to(self, place: torch.device) -> Cells:
-        """The same cells on a device, served by the back end that is for it; themselves where they are there."""
+        """The same cells on a device, served by the back end that is for it."""
         if self.elements[0].up.device == place:
             return self
         return Cells.of([e.to(place) for e in self.elements], self.keys, self.asked)

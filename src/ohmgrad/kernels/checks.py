@@ -17,8 +17,8 @@ def check_weights(w: Tensor) -> None:
     """Raise InputError unless a back end serves weights of this device, type and layout."""
     if w.device.type not in ("cpu", "cuda"):
         raise InputError(
-            f"weights are on {w.device}, but pulsed updates run on the CPU and on cards that torch calls cuda: "
-            "call model.to('cpu')"
+            f"weights are on {w.device}, but pulsed updates run on the CPU and on cards that torch calls "
+            "cuda: call model.to('cpu')"
         )
     if w.device.type == "cuda":
         check_triton(w.device)

@@ -32,8 +32,8 @@ from .pulsing import Pulsing
 from .stacks import check_finite, check_pulsed, check_stack, check_stack_counts
 
 __all__ = [
-    "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "check_status", "count_pulses", "digital_gradient",
-    "draw_trains", "fingerprint_of", "normals_", "pulsed_update_", "random_words",
+    "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "check_status", "count_pulses",
+    "digital_gradient", "draw_trains", "fingerprint_of", "normals_", "pulsed_update_", "random_words",
 ]  # fmt: skip
 
 #: operation -> file of a back end that holds it

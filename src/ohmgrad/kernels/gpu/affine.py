@@ -118,8 +118,8 @@ def pulse_once(w, falls, z, up, down, e_up, e_down, lower, upper, noise_std, KIN
 
 @triton.jit
 def _by_pulse(
-    w, which, x, d, row, col, there, planes, slope_up, slope_down, noise_std, step, k0, k1, samples, cols, rows,
-    n_words, KIND: tl.constexpr, COUNTED: tl.constexpr,
+    w, which, x, d, row, col, there, planes, slope_up, slope_down, noise_std, step, k0, k1, samples, cols,
+    rows, n_words, KIND: tl.constexpr, COUNTED: tl.constexpr,
 ):  # fmt: skip
     """Weights after every single pulse of the cells `which`, each with its own noise and clipping."""
     up, down, lower, upper = planes

@@ -19,9 +19,9 @@ N_SLOTS = tl.constexpr(SLOTS)
 
 @triton.jit
 def block_of_cells(rows, cols, group, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """The cells of this program: their rows (ROWS, 1), blocks of four (1, COLS/4), columns (1, COLS), and which
-    are there. Of columns 4 g + lane of the program each is column lane G + g of the array: so one word of
-    Philox's four is for each.
+    """Cells of this program: rows (ROWS, 1), blocks of four (1, COLS/4), columns (1, COLS); which are there.
+
+    Column 4 g + lane of the program is column lane G + g of the array, so that each has one of four words.
     """
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)[:, None]
     index = tl.program_id(1) * (COLS // 4) + tl.arange(0, COLS // 4)[None, :]

@@ -7,17 +7,32 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
+from triton import knobs
 
 from ...devices import Elements, Table
 from ...rng import Key
 from ..cells import Cells
 
 __all__ = [
-    "ADDITIVE", "FLAT", "FUSED", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "BLOCKS", "Affine",
-    "Tables", "affine_of", "bits_of", "blocks", "grid_of", "key_words", "noise_kind", "quarter", "status_of",
+    "ADDITIVE",
+    "BLOCKS",
+    "FLAT",
+    "FUSED",
+    "MEASURED",
+    "MULTIPLICATIVE",
+    "NOISELESS",
+    "Affine",
+    "Tables",
+    "affine_of",
+    "bits_of",
+    "blocks",
+    "grid_of",
+    "key_words",
+    "noise_kind",
+    "quarter",
+    "status_of",
     "tables_of",
 ]  # fmt: skip
 
@@ -26,7 +41,7 @@ ADDITIVE, MULTIPLICATIVE, NOISELESS, MEASURED = (tl.constexpr(i) for i in range(
 #: slopes nearer zero are taken as this: its error is below float32 rounding
 FLAT = tl.constexpr(1e-6)
 
-#: launch with products and sums in one rounding, as everywhere but where a sum must be the reference to the bit
+#: launch with products and sums in one rounding, as everywhere but where a sum must be the reference's
 FUSED: dict[str, Any] = {"enable_fp_fusion": True}
 
 
@@ -48,7 +63,7 @@ BLOCKS = {False: Blocks(8, 64, 1, 256, 1), True: Blocks(64, 128, 16, 32, 32)}
 
 def blocks() -> Blocks:
     """Sizes for the card, or for the interpreter where that is on."""
-    return BLOCKS[bool(triton.knobs.runtime.interpret)]
+    return BLOCKS[bool(knobs.runtime.interpret)]
 
 
 def bits_of(value: float) -> int:
@@ -108,8 +123,8 @@ class Tables(NamedTuple):
     which: Tensor
     #: steps at the nodes over those at w = 0, (devices, 2, n + 1)
     value: Tensor
-    #: (devices, n, 8): the parabola up and down, its valid radius, 0; of measured steps (devices, n, 16): from
-    #: the 8th on the parabolas of the standard deviation
+    #: (devices, n, 8): the parabola up and down, its valid radius, 0; of measured steps (devices, n, 16),
+    #: from the 8th on with the parabolas of the standard deviation
     curve: Tensor
     #: measured pulses that the collapse needs, (devices, n); one number where steps are not measured
     need: Tensor
@@ -130,9 +145,10 @@ def tables_of(elements: Elements) -> Tables:
     if "triton" not in table.packed:
         unit = table.q.new_tensor([elements.unit_up, elements.unit_down]).view(2, 1)
         table.packed["triton"] = [part.to(torch.float32).contiguous() for part in _shared(table, unit)]
+    value, curve, need, steps, cdf = table.packed["triton"]
     return Tables(
-        elements.up, elements.down, elements.lower, elements.upper, elements.which, *table.packed["triton"],
-        float(response.w_max * table.per_weight), float(response.w_min * table.per_weight),
+        elements.up, elements.down, elements.lower, elements.upper, elements.which, value, curve, need,
+        steps, cdf, float(response.w_max * table.per_weight), float(response.w_min * table.per_weight),
         float(-table.low * table.per_weight), table.intervals,
     )  # fmt: skip
 
@@ -150,7 +166,8 @@ def _shared(table: Table, unit: Tensor) -> list[Tensor]:
     curve[:, :, 6] = table.valid_radius
     return [
         table.q / unit, curve, one if table.gaussian is None else table.gaussian,
-        one if table.steps is None else table.steps / unit.unsqueeze(-1), one if table.cdf is None else table.cdf,
+        one if table.steps is None else table.steps / unit.unsqueeze(-1),
+        one if table.cdf is None else table.cdf,
     ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Analog products with converters and read noise in Triton: as `reference.products`, to rounding.
 
-The first drive of all vectors is a product of torch's between two kernels. Vectors that bound management drives
-again are few, and the host does not know which: one kernel repeats them, a program for a block of vectors.
+The first drive of all vectors is a product of torch's between two kernels. Vectors that bound management
+drives again are few, and the host does not know which: one kernel repeats them, a block in a program.
 """
 
 # pyright: reportOperatorIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
@@ -200,8 +200,8 @@ def analog_product(
         return y.to(x.dtype), 0
     driven = torch.zeros((), dtype=torch.int64, device=x.device)
     _again[grid_of((samples, AGAIN[0]))](
-        given, matrix, y, factor, hits, driven, first, samples, n, quarter(n), m, quarter(m), *matrix.stride(),
-        *into, in_noise, *out, out_noise, weight_noise, *address, *has_in, in_noise > 0, has_out[1], noisy,
-        *AGAIN, **FUSED,
+        given, matrix, y, factor, hits, driven, first, samples, n, quarter(n), m, quarter(m),
+        *matrix.stride(), *into, in_noise, *out, out_noise, weight_noise, *address, *has_in, in_noise > 0,
+        has_out[1], noisy, *AGAIN, **FUSED,
     )  # fmt: skip
     return y.to(x.dtype), driven

@@ -1,4 +1,4 @@
-"""Blocks of tabulated elements in Triton: parabolas of their tables, and the segments that pulses take on them.
+"""Blocks of tabulated elements in Triton: parabolas of their tables, and segments of pulses on them.
 
 `reference.tables` has the mathematics. Tables of several devices stand one after the other.
 """
@@ -100,7 +100,7 @@ def _advance(k, mean, var, a, b, c, sd_a, sd_b, sd_c, top, bottom, centre, noise
     here = tl.where(above, top, bottom)
     d = middle * here - centre
     at, rise = a + d * (b + c * d), b + c * (d + d)
-    if KIND == MULTIPLICATIVE:
+    if KIND == MULTIPLICATIVE:  # noqa: SIM108 (Triton compiles one branch)
         sd = noise_std * at
     else:
         sd = sd_a + d * (sd_b + sd_c * d)

@@ -12,7 +12,7 @@ import triton.language as tl
 from ...rng import Purpose
 from .affine import UPDATE_NOISE, clip, is_near, pulse_normal
 from .blocks import block_of_cells, next_count, plane_of
-from .launching import ADDITIVE, MEASURED, MULTIPLICATIVE, NOISELESS
+from .launching import MEASURED, MULTIPLICATIVE, NOISELESS
 from .math import cell_normals, philox, unit
 from .tables import drawn_step, interval, mean_step, segments
 
@@ -63,15 +63,15 @@ def _by_pulse(
 
 @triton.jit(do_not_specialize=["samples", "n", "levels", "k0", "k1"])
 def tables_pulses(
-    w, up, down, lower, upper, which, value, curve, need, steps, cdf, x, d, touched, step, events, status, rows,
-    cols, group, samples, n_words, top, bottom, origin, n, levels, noise_std, k0, k1, KIND: tl.constexpr,
-    UNIFORM: tl.constexpr, BY_PULSE: tl.constexpr, COUNTED: tl.constexpr, WIDTH: tl.constexpr,
-    HALVINGS: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    w, up, down, lower, upper, which, value, curve, need, steps, cdf, x, d, touched, step, events, status,
+    rows, cols, group, samples, n_words, top, bottom, origin, n, levels, noise_std, k0, k1,
+    KIND: tl.constexpr, UNIFORM: tl.constexpr, BY_PULSE: tl.constexpr, COUNTED: tl.constexpr,
+    WIDTH: tl.constexpr, HALVINGS: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
 ):  # fmt: skip
     """As `affine.affine_pulses`, of tabulated elements.
 
     Args:
-        which: number of each element's device; value, curve, need, steps, cdf: as `launching.Tables` has them.
+        which: number of each element's device; value, curve, need, steps, cdf: see `launching.Tables`.
     """
     if tl.load(status) != 0:
         return
@@ -119,8 +119,8 @@ def tables_pulses(
     if tl.max(needs.to(tl.int32)) > 0:
         by_pulse = _by_pulse(
             before, needs, x, d, row.to(tl.uint32), col.to(tl.uint32), there, planes, above, below, device,
-            value, steps, cdf, origin, n, levels, noise_std, number, first, second, samples, cols, rows, n_words,
-            KIND, COUNTED, HALVINGS,
+            value, steps, cdf, origin, n, levels, noise_std, number, first, second, samples, cols, rows,
+            n_words, KIND, COUNTED, HALVINGS,
         )  # fmt: skip
         new = tl.where(needs, by_pulse, new)
     tl.store(w + at, new, mask=there & pulsed)

@@ -1,11 +1,12 @@
 """Pulse trains of an update in Triton, those of `reference.trains` bit for bit.
 
-Bit lengths are chosen on the card: words have room for `max_bl` slots, and what a sample does not need stays 0,
-so that the host asks for nothing. The d-lines come first, as x-lines are driven only where a d-line fires.
+Bit lengths are chosen on the card: words have room for `max_bl` slots, and what a sample does not need stays
+0, so that the host asks for nothing. The d-lines come first, as x-lines are driven only where a d-line fires.
 """
 
 # pyright: reportOperatorIssue=false, reportAttributeAccessIssue=false, reportCallIssue=false
 # pyright: reportArgumentType=false, reportIndexIssue=false, reportGeneralTypeIssues=false
+# pyright: reportInvalidTypeForm=false
 # (inside kernels the types are Triton's)
 
 from __future__ import annotations
@@ -189,8 +190,8 @@ def trains_of(
     gain_x, gain_d = torch.empty(2, samples, dtype=real, device=x.device)
     _settings[grid_of((samples, sizes.samples))](
         x, d, bl, gain_x, gain_d, status, bits_of(abs(lr)), bits_of(cells.elements[0].dw_min), samples, cols,
-        rows, pulsing.max_bl, pulsing.update_management, pulsing.bl_management, sizes.samples, 4 * sizes.fours,
-        **FUSED,
+        rows, pulsing.max_bl, pulsing.update_management, pulsing.bl_management, sizes.samples,
+        4 * sizes.fours, **FUSED,
     )  # fmt: skip
     found = []
     for values, gain, n, purpose, drives in (
