@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import InputError
 
-__all__ = ["EVENTS", "Counters", "known_to_be_none"]
+__all__ = ["EVENTS", "Counters", "known_to_be_no_update"]
 
 #: what a tile counts; every primitive adds to these. `wait` adds nothing: time passes without lines or
 #: converters. Arrays that a product sees together share its lines and converters, which count once
@@ -158,9 +158,9 @@ class Counters:
         self.events[: len(kept)] = kept
 
 
-def known_to_be_none(counted: Tensor | None) -> bool:
-    """Whether nothing is to be done for an update that is `counted`, see `Tile.pulse`.
+def known_to_be_no_update(is_update: Tensor | None) -> bool:
+    """Whether nothing is to be done for an update with this `is_update`, see `Tile.pulse`.
 
     Only the host is asked: there it costs less than an update, where a device would have to be waited for.
     """
-    return counted is not None and counted.device.type == "cpu" and not counted
+    return is_update is not None and is_update.device.type == "cpu" and not is_update

@@ -18,7 +18,7 @@ from ..rng import Key
 from .circuits import product, read_columns
 from .contents import Contents, contents_of
 from .effective_weight import Numbers, companions_on, warn_of_copies, weighted_sum
-from .events import Counters, known_to_be_none
+from .events import Counters, known_to_be_no_update
 from .memory_state import MemoryState
 from .pair_state import PairState
 
@@ -158,7 +158,7 @@ class Tile:
     @property
     def held(self) -> Tensor:
         """What the elements hold, (rows, cols): the weights, before write noise and reference."""
-        return self.contents.state.held(self.weight)
+        return self.contents.cell_state.held(self.weight)
 
     def part_of(self, owner: Tensor) -> Tensor:
         """What this tile holds, (rows, cols), of a tensor shaped as its owner; a view."""
@@ -197,12 +197,12 @@ class Tile:
 
     def check_status(self) -> None:
         """As `ops.check_status`; `count`, checkpoints and `optimizer.events()` ask."""
-        self.contents.state.check_status()
+        self.contents.cell_state.check_status()
 
     # --- primitives that change weights -------------------------------------------------------------
 
     def pulse(
-        self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None, counted: Tensor | None = None
+        self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None, is_update: Tensor | None = None
     ) -> None:
         """Parallel pulsed update, W += lr sum_b d_b x_b^T in expectation and to first order.
 
@@ -212,44 +212,44 @@ class Tile:
             x: (samples, cols); d: (samples, rows).
             lr: learning rate, negative to descend.
             pulsing: how this change becomes pulses; the tile's by default.
-            counted: whether this is an update at all, bool (0-d): false where d is zero everywhere, so that
+            is_update: whether this is an update at all, bool (0-d): false where d is zero everywhere, so that
                 the next update has its random numbers. None for true.
 
         Raises:
             InputError: when shapes do not match or a value is not finite; nothing is changed then.
         """
-        if known_to_be_none(counted):
+        if known_to_be_no_update(is_update):
             return
         self.sync()
-        self.contents.state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
-        self._finish_update(counted)
+        self.contents.cell_state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
+        self._finish_update(is_update)
 
-    def pulse_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
+    def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
 
         Sent line by line, see `Counters.add_lines`.
 
-        `counted` is as for `pulse`, false only where n is zero everywhere.
+        `is_update` is as for `pulse`, false only where n is zero everywhere.
 
         Raises:
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
                 crosses the device's range ten times.
         """
-        if known_to_be_none(counted):
+        if known_to_be_no_update(is_update):
             return
-        self._apply_counts(n, counted)
+        self._apply_counts(n, is_update)
         self.counters.add_lines(n)
 
-    def _apply_counts(self, n: Tensor, counted: Tensor | None = None) -> None:
+    def _apply_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
-        self.contents.state.apply_counts(self._watched.view, n, self.pulsing.fidelity, self.counters)
-        self._finish_update(counted)
+        self.contents.cell_state.apply_counts(self._watched.view, n, self.pulsing.fidelity, self.counters)
+        self._finish_update(is_update)
 
-    def _finish_update(self, counted: Tensor | None = None) -> None:
-        self.counters.updates.add_(1 if counted is None else counted)
-        if isinstance(self.contents.state, PairState):
-            self.contents.state.refresh(self._watched.view, self.pulsing.fidelity, self.counters)
+    def _finish_update(self, is_update: Tensor | None = None) -> None:
+        self.counters.updates.add_(1 if is_update is None else is_update)
+        if isinstance(self.contents.cell_state, PairState):
+            self.contents.cell_state.refresh(self._watched.view, self.pulsing.fidelity, self.counters)
         self.contents.mark_synced()
 
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
@@ -268,10 +268,10 @@ class Tile:
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
         check_integer("rounds", rounds, 0)
-        self.contents.check_held(target)
+        self.contents.check_fits(target)
         self.sync()
-        weight, goal = self.weight, self.contents.but_held(target)
-        self.contents.state.program(weight, goal, rounds, self.pulsing.fidelity, self.counters)
+        weight, goal = self.weight, self.contents.but_frozen(target)
+        self.contents.cell_state.program(weight, goal, rounds, self.pulsing.fidelity, self.counters)
         self.contents.mark_synced()
         return target - weight
 
@@ -286,7 +286,7 @@ class Tile:
         pair, up = self.device.pair is not None, self.weight < value  # of a pair both get a pulse
         columns = torch.arange(goal.numel(), device=goal.device) % self.shape[1]
         self.counters.add_selected(columns, (up | pair).long().flatten(), (~up | pair).long().flatten())
-        self.weight.copy_(self.contents.but_held(self.contents.state.nearest(goal)))
+        self.weight.copy_(self.contents.but_frozen(self.contents.cell_state.nearest(goal)))
         self.contents.load_weights()
 
     def hold(self, mask: Tensor | None) -> None:
@@ -374,7 +374,7 @@ class Tile:
         return product(d, self.effective_weight(), "backward", self.periphery, self.cells, self.counters)
 
     def read(
-        self, columns: slice | Tensor | Sequence[int], repeats: int = 1, counted: Tensor | None = None
+        self, columns: slice | Tensor | Sequence[int], repeats: int = 1, n_read: Tensor | None = None
     ) -> Tensor:
         """Read whole columns through the periphery, without noise or bound management.
 
@@ -382,12 +382,12 @@ class Tile:
 
         Args:
             columns: k columns, a slice or their numbers; (rows, k) is returned.
-            counted: how many of the columns are read, 0-d: the first ones, and the values of the others mean
+            n_read: how many of the columns are read, 0-d: the first ones, and the values of the others mean
                 nothing; with one repeat. None for all.
 
         Raises InputError when a column does not exist or `repeats` is not such a number.
         """
-        return read_columns(self.weight, columns, repeats, counted, self.periphery, self.cells, self.counters)
+        return read_columns(self.weight, columns, repeats, n_read, self.periphery, self.cells, self.counters)
 
 
 #: the tile of contents, by their id; a tile keeps its contents alive

@@ -134,7 +134,7 @@ def found(layer: Layer, state: Mapping[str, Any], prefix: str) -> Found:
         with _numbered(layer, arrays):
             for tile, planes in zip(layer.tiles, memory, strict=True):
                 if events is None:
-                    tile.contents.check_held(tile.part_of(weight))
+                    tile.contents.check_fits(tile.part_of(weight))
                 else:
                     tile.contents.check_state(tile.part_of(weight), planes)
     beside = {

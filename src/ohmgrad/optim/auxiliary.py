@@ -43,7 +43,8 @@ class AuxiliaryArrays:
                 check_kept(tile, {name: kept})
                 weight = weight.to(tile.owner.device).contiguous()
             array = tile.sibling(role, weight, kept.get("memory"))
-            array.counters.load(array.events if events is None else events)
+            if events is not None:
+                array.counters.load(events)
             kept.update(weight=array.owner, events=array.events, card=card([tile]))
             self._arrays[id(tile), name] = array
         kept["memory"] = array.memory  # others may have copied the dictionaries of the state

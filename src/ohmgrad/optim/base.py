@@ -27,7 +27,7 @@ __all__ = ["AnalogOptimizer", "TransferModel"]
 
 
 class TransferModel(NamedTuple):
-    """How the gradient reaches the weights W of a tile, by pulses."""
+    """How the gradient reaches the weights W of a tile, by pulses: what predictions ask, steps do not."""
 
     #: the array that the gradient is written to: the tile itself, or an auxiliary array P
     array: Tile
