@@ -69,7 +69,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Launches:
     found = Launches()
     for kind in (InterpretedFunction, JITFunction):
         monkeypatch.setattr(kind, "run", lambda *args, **options: found(*args, **options))
-    monkeypatch.setattr(contents.Contents, "check_held", lambda *_, **__: None)
+    monkeypatch.setattr(contents.Contents, "check_fits", lambda *_, **__: None)
     monkeypatch.setattr(cell_state.PlainState, "load_weights", lambda self, w: w.copy_(self.elements.clip(w)))
     monkeypatch.setattr(watched_weight, "check_weights", lambda w: None)
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)  # which does not know meta

@@ -1,7 +1,8 @@
 """The door to the kernels: every operation is checked here, and a back end is chosen here and nowhere else.
 
-A back end is a package beside this file: `reference` (plain PyTorch, the specification) or `cpu` (Numba). Its
-files hold the operations that `OPERATIONS` names. What no back end serves raises InputError, which says why.
+A back end is a package beside this file: `reference` (plain PyTorch, the specification), `cpu` (Numba) or `gpu`
+(Triton). Its files hold the operations that `OPERATIONS` names. What no back end serves raises InputError, which
+says why. On a card, which lags behind the host, wrong values are told of later: see `check_status`.
 
 Operations change weights in place. Counters are int64 tensors on the weights' device: `step` (0-d) addresses
 the random numbers of an update, and `events` (4,) gets pulses up, pulses down, line toggles and slots added.
@@ -244,7 +245,7 @@ def count_pulses(
     """The pulses of `pulsed_update_` with the same arguments, summed over the samples, without applying them.
 
     At fidelity "mean", where there are no pulses, an element counts as pulsed once in each direction in
-    which a sample asks for a change.
+    which a sample asks for a change. A back end that lags gives numbers for all cells.
     """
     x, d = check_factors(cells, x, d, lr)
     if not len(x) or lr == 0:

@@ -36,10 +36,12 @@ NOT_FINITE = tl.constexpr(1)
 
 
 class Trains(NamedTuple):
-    """Words of the lines of all samples, int32: (words, samples, cols) and (words, samples, rows)."""
+    """Words of the lines of all samples, int32: (words, samples, cols) and (words, samples, rows); and BL."""
 
     xs: Tensor
     ds: Tensor
+    #: int32 (samples,)
+    bl: Tensor
 
 
 @triton.jit
@@ -204,7 +206,7 @@ def trains_of(
             **FUSED,
         )  # fmt: skip
         found.append(words)
-    return Trains(found[1], found[0])
+    return Trains(found[1], found[0], bl)
 
 
 def draw_trains(
