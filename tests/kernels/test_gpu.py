@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from ohmgrad import Device, InputError, Noise, Pulsing
-from ohmgrad.devices import Elements, draw
+from ohmgrad import (
+    NOISY_PERIPHERY,
+    AnalogLinear,
+    AnalogOptimizer,
+    AnalogSGD,
+    Device,
+    InputError,
+    Noise,
+    Pulsing,
+    TikiTaka,
+    Tile,
+)
+from ohmgrad.devices import Elements, Retention, draw
 from ohmgrad.kernels import Cells, Periphery, ops
 from ohmgrad.kernels.counts import Pulses
 from ohmgrad.kernels.reference import pulses as reference
@@ -41,6 +53,7 @@ pytestmark = needs_triton
 KEY, STEP = Key(3, 2**32 - 4), 7
 SHAPES = [(1, 1), (37, 53), (63, 65)] if PLACE == "cuda" else [(5, 13)]
 SHAPE = SHAPES[-1]
+DEVICE = Device(RESPONSES["soft"], 0.01)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -245,6 +258,44 @@ def test_counts_that_are_too_large_change_nothing() -> None:
             assert not w.any()
             with pytest.raises(InputError, match="pulse counts were too large"):
                 ops.check_status(cells)
+
+
+@pytest.mark.parametrize("make", [AnalogSGD, partial(TikiTaka, fast_lr=0.05, gamma=0.3)], ids=["sgd", "tiki"])
+def test_a_network_is_trained_as_by_numba(make: Any) -> None:
+    """Two steps, noisy circuits, write noise and retention: weights to rounding, events exactly."""
+    device = Device(
+        RESPONSES["soft"], 0.005, SPREADS["spread"], Noise(0.3), write_noise=0.5,
+        retention=Retention(lifetime=50.0, diffusion=0.2),
+    )  # fmt: skip
+    found = []
+    for backend, place in (("numba", "cpu"), ("triton", PLACE)):
+        torch.manual_seed(0)
+        layer = AnalogLinear(13, 5, device, periphery=NOISY_PERIPHERY, backend=backend, seed=2, array=0).to(
+            place
+        )
+        layer(torch.zeros(1, 13, device=place))  # elements follow their weights
+        optimizer: AnalogOptimizer = make(layer.parameters(), lr=0.1)
+        for x in torch.randn(2, 4, 13).to(place):
+            optimizer.zero_grad()
+            layer(x).square().sum().backward()
+            optimizer.step()
+        state = {name: t.cpu() for name, t in layer.state_dict().items() if "card" not in name}
+        found.append((state, optimizer.events()))
+    (slow, events), (fast, fast_events) = found
+    assert events == fast_events
+    assert events["pulses_up"] + events["pulses_down"] > 20
+    assert slow.keys() == fast.keys()
+    for name, t in slow.items():
+        torch.testing.assert_close(fast[name], t, atol=2e-6, rtol=1e-5, msg=name)
+
+
+def test_an_update_of_wrong_values_is_told_of_by_the_tile() -> None:
+    tile = Tile(torch.zeros(SHAPE, device=PLACE), DEVICE, backend="triton")
+    x, d = torch.ones(1, SHAPE[1], device=PLACE), torch.full((1, SHAPE[0]), float("nan"), device=PLACE)
+    tile.pulse(x, d, 0.1)
+    with pytest.raises(InputError, match="was not finite in an update that ran since"):
+        tile.count("pulses_up")
+    assert tile.count("pulses_up") == 0
 
 
 def test_a_back_end_for_cards_is_refused_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

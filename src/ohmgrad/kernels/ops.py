@@ -1,8 +1,8 @@
 """The door to the kernels: every operation is checked here, and a back end is chosen here and nowhere else.
 
-A back end is a package beside this file: `reference` (plain PyTorch, the specification), `cpu` (Numba) or `gpu`
-(Triton). Its files hold the operations that `OPERATIONS` names. What no back end serves raises InputError, which
-says why. On a card, which lags behind the host, wrong values are told of later: see `check_status`.
+A back end is a package beside this file: `reference` (plain PyTorch, the specification), `cpu` (Numba) or
+`gpu` (Triton). Its files hold the operations that `OPERATIONS` names. What no back end serves raises
+InputError, which says why. A card lags behind the host: of wrong values `check_status` tells there.
 
 Operations change weights in place. Counters are int64 tensors on the weights' device: `step` (0-d) addresses
 the random numbers of an update, and `events` (4,) gets pulses up, pulses down, line toggles and slots added.

@@ -26,7 +26,7 @@ SIDE, OF_A_PRODUCT = 64, (16, 8)
 
 @triton.jit
 def _fires(words, first_slot, SIGNED: tl.constexpr, AT_ONCE: tl.constexpr):
-    """Slots of words (samples, lines), one after the other: int8 (samples AT_ONCE, lines), 1 where a line fires.
+    """Slots of words (samples, lines), one after the other, int8 (samples AT_ONCE, lines): 1 for a fire.
 
     SIGNED: -1 where it fires and its sign is negative.
     """
@@ -45,8 +45,8 @@ def count_samples(
 ):  # fmt: skip
     """Pulses up and down of a block of cells in the samples first ... last - 1, int32, by matrix products.
 
-    With 1 where a line fires in a slot, all coincidences are a product over samples and slots; with the signs of
-    the lines it is those up less those down. SAMPLES and AT_ONCE, slots, are what one product has.
+    With 1 where a line fires in a slot, all coincidences are a product over samples and slots; with the signs
+    of the lines it is those up less those down. A product has SAMPLES, and AT_ONCE slots of each.
 
     Args:
         row, col: of the block, (ROWS,) and (COLS,).
@@ -64,7 +64,10 @@ def count_samples(
             x_words = tl.load(x, mask=x_there, other=0).to(tl.uint32, bitcast=True)
             d_words = tl.load(d, mask=d_there, other=0).to(tl.uint32, bitcast=True)
             for slot in range(0, tl.minimum(slots, N_SLOTS), AT_ONCE):
-                x_fires, d_fires = _fires(x_words, slot, False, AT_ONCE), _fires(d_words, slot, False, AT_ONCE)
+                x_fires, d_fires = (
+                    _fires(x_words, slot, False, AT_ONCE),
+                    _fires(d_words, slot, False, AT_ONCE),
+                )
                 every = tl.dot(tl.trans(d_fires), x_fires, every)
                 x_fires, d_fires = _fires(x_words, slot, True, AT_ONCE), _fires(d_words, slot, True, AT_ONCE)
                 net = tl.dot(tl.trans(d_fires), x_fires, net)
