@@ -296,7 +296,7 @@ def test_weights_of_other_elements_are_written_onto_these() -> None:
     missing, _ = model.load_state_dict(state, strict=False)
     assert missing == ["0.analog.events", "2.analog.events"]
     tile = model[2].tiles[0]
-    cells = tile.contents.state
+    cells = tile.contents.cell_state
     wanted = cells.nearest(state["2.weight"])
     assert not torch.equal(wanted, state["2.weight"])
     free = torch.ones(tile.shape, dtype=torch.bool)

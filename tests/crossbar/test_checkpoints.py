@@ -137,7 +137,9 @@ def test_a_device_that_only_answers_pulses_remembers_nothing() -> None:
     train(model, optimizer, 2)
     for _, layer in analog_layers(model):
         assert not [key for key in layer.state_dict() if "memory" in key]
-        assert all(isinstance(tile.contents.state, PlainState) and not tile.memory for tile in layer.tiles)
+        states = [tile.contents.cell_state for tile in layer.tiles]
+        assert all(isinstance(state, PlainState) for state in states)
+        assert not any(tile.memory for tile in layer.tiles)
     tile, waited = (Tile(start((5, 6)), device()) for _ in range(2))
     waited.wait(100)
     assert torch.equal(tile.weight, waited.weight)
@@ -214,9 +216,9 @@ def test_weights_that_a_user_writes_are_taken_over(parts: dict[str, Any]) -> Non
         conv.weight.fill_(0.11)
     model(torch.zeros(1, 2, 4, 4))
     for tile in conv.tiles:
-        assert isinstance(tile.contents.state, StateWithPlanes)
+        assert isinstance(tile.contents.cell_state, StateWithPlanes)
         free = torch.ones(tile.weight.numel(), dtype=torch.bool)
-        for array in tile.contents.state.arrays:
+        for array in tile.contents.cell_state.arrays:
             free[array.stuck] = False
         weight = tile.weight.flatten()
         torch.testing.assert_close(weight[free], torch.full_like(weight, 0.11)[free])

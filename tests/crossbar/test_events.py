@@ -169,8 +169,8 @@ def test_pairs_count_resets_rounds_and_reads(
     monkeypatch.setattr(ResetPairs, "missing", recorded)
     tile.memory["plus"].view(-1)[[0, 1, COLS + 1, 40]] = 0.5
     tile.memory["minus"].view(-1)[[0, 1, COLS + 1, 40]] = 0.0 if what == "nothing full" else 0.4
-    assert isinstance(tile.contents.state, PairState)
-    tile.contents.state.refresh_weights(tile.weight)
+    assert isinstance(tile.contents.cell_state, PairState)
+    tile.contents.cell_state.refresh_weights(tile.weight)
     tile.contents.mark_synced()
     expected = dict.fromkeys(EVENTS, 0)
     if what in ("program", "few rounds"):

@@ -68,8 +68,8 @@ def assert_at_symmetric_point(elements: Elements, held: Tensor) -> None:
 
 def test_stuck_elements_stay_where_they_stand_and_their_pulses_are_counted() -> None:
     tile, free = (Tile(start(SHAPE), device(stuck=s), seed=5) for s in (Stuck(0.2), None))
-    assert isinstance(tile.contents.state, MemoryState)
-    cells = tile.contents.state.array.stuck
+    assert isinstance(tile.contents.cell_state, MemoryState)
+    cells = tile.contents.cell_state.array.stuck
     before = tile.weight.flatten()[cells].clone()
     assert_share(len(cells), SHAPE[0] * SHAPE[1], 0.2)
     low, high = (t.flatten()[cells] for t in (tile.elements.lower, tile.elements.upper))

@@ -30,8 +30,8 @@ def device(**parts: Any) -> Device:
 
 
 def pair_state(tile: Tile) -> PairState:
-    assert isinstance(tile.contents.state, PairState)
-    return tile.contents.state
+    assert isinstance(tile.contents.cell_state, PairState)
+    return tile.contents.cell_state
 
 
 def arrays(tile: Tile) -> Sequence[SubArray]:

@@ -26,7 +26,7 @@ def test_bytes_per_cell(spread: Any, most: float) -> None:
     e = tile.elements
     planes = [tile.owner, e.up, e.down, e.lower, e.upper]
     assert sum(t.numel() * t.element_size() for t in planes) <= most * 300 * 200
-    others = [v for part in (tile, tile.contents, tile.contents.state) for v in vars(part).values()]
+    others = [v for part in (tile, tile.contents, tile.contents.cell_state) for v in vars(part).values()]
     assert not any(isinstance(v, Tensor) for v in others)
     assert tile.events.numel() == len(EVENTS)
     arrays = [a for a in e.packed["numba"] if isinstance(a, np.ndarray)]

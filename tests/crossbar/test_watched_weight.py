@@ -99,7 +99,7 @@ def within(m: Any, w: Tensor) -> list[Tensor]:
     """`w` as the elements of every tile can hold it; stuck ones where they are."""
     found = []
     for tile in m.tiles:
-        state = tile.contents.state
+        state = tile.contents.cell_state
         part = state.nearest(tile.part_of(w).clone())
         if isinstance(state, MemoryState):
             array, offset = state.array, tile.memory.get("reference", torch.zeros(tile.shape))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import importlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from numba import njit
+from numba.core import event
 
 import ohmgrad
+from ohmgrad.kernels.cpu import compiling
 from ohmgrad.kernels.cpu.compiling import cache_key, sources
 
 PACKAGE = Path(ohmgrad.__file__).parent
@@ -119,3 +123,16 @@ def test_what_no_kernel_uses_leaves_the_key(copied: Path) -> None:
     for name in ("optim/sgd.py", "crossbar.py", "nn/linear.py"):
         (copied / name).write_text("")
     assert cache_key(copied) == before
+
+
+def test_who_waits_for_kernels_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    njit(lambda i: i)(1)  # heard by the notice that the package has registered
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        with event.install_listener("numba:compile", compiling._Notice()):
+            for first in (1, 2):
+                assert njit(lambda i, first=first: i + first)(1) == 1 + first
+        told = capsys.readouterr().err.splitlines()
+        assert [line[:27] for line in told] == ["ohmgrad: compiling kernels,"] * terminal

@@ -198,7 +198,7 @@ def test_masks_that_do_not_fit_are_refused() -> None:
             og.hold(other, MASK)
     with pytest.raises(og.InputError, match="mask is"):
         model[0].tiles[0].hold(MASK.t())
-    assert isinstance(model[0].tiles[0].contents.state, PlainState)
+    assert isinstance(model[0].tiles[0].contents.cell_state, PlainState)
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -250,7 +250,7 @@ def test_a_state_whose_weights_were_changed_keeps_its_mask_at_the_new_values(nam
     fixed = layer.tiles[0].memory["fixed"]
     assert torch.equal(~fixed.isnan(), MASK)
     assert torch.equal(fixed[MASK], layer.weight.detach()[MASK])
-    loose = ~torch.isin(torch.arange(30), layer.tiles[0].contents.state.arrays[0].stuck).view(5, 6)
+    loose = ~torch.isin(torch.arange(30), layer.tiles[0].contents.cell_state.arrays[0].stuck).view(5, 6)
     torch.testing.assert_close(layer.weight.detach()[loose], state["0.weight"][loose], rtol=0, atol=1e-6)
     train(other, og.AnalogSGD(other.parameters(), lr=0.3))
     assert torch.equal(layer.weight.detach()[MASK], fixed[MASK])

@@ -27,7 +27,7 @@ DEVICE = Device(SoftBounds.symmetric(0.6), 0.002, Spread(dw_min=0.2, up_down=0.1
 WAITING = {"_local_scalar_dense", "equal", "is_nonzero", "item", "masked_select", "nonzero", "unique_dim"}
 #: what may: back ends for the CPU; what only the host is asked, as it says; and numbers that the host draws
 ALLOWED_FOLDERS = (ROOT / "kernels" / "cpu", ROOT / "kernels" / "reference")
-ALLOWED_FUNCTIONS = {"known_to_be_none", "drawn_flips"}
+ALLOWED_FUNCTIONS = {"known_to_be_no_update", "drawn_flips"}
 
 
 def _waits(func: Any, args: tuple[Any, ...]) -> bool:

@@ -99,7 +99,7 @@ def spread_over(tile: Tile, share: Tensor | float) -> Tensor:
     e = tile.elements
     low, high = e.lower.double(), e.upper.double()
     w = e.clip((low + share * (high - low)).expand(tile.shape).float())
-    tile.weight.copy_(tile.contents.state.nearest(w))
+    tile.weight.copy_(tile.contents.cell_state.nearest(w))
     return tile.weight.double()
 
 

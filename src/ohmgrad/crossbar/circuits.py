@@ -40,6 +40,8 @@ def product(
         out = vectors @ matrix
     else:
         first = counters.counter(f"{direction}_vectors")
+        if counters.first_vector:
+            first = first + counters.first_vector
         out, again = ops.analog_product(
             vectors, matrix, periphery, purpose, cells.keys[0], first, cells.backend
         )
@@ -52,7 +54,7 @@ def read_columns(
     weight: Tensor,
     columns: slice | Tensor | Sequence[int],
     repeats: int,
-    counted: Tensor | None,
+    n_read: Tensor | None,
     periphery: Periphery,
     cells: Cells,
     counters: Counters,
@@ -62,11 +64,11 @@ def read_columns(
     at, k = _columns(columns, weight.shape[1])
     picked = weight[:, at]
     if periphery.perfect:
-        counters.add_reads(k * repeats if counted is None else counted)
+        counters.add_reads(k * repeats if n_read is None else n_read)
         return picked.clone() if isinstance(at, slice) else picked
     # reads of write-verify are exact: they take no random numbers
     first = counters.counter("read_columns") - counters.counter("verify_columns")
-    counters.add_reads(k * repeats if counted is None else counted)
+    counters.add_reads(k * repeats if n_read is None else n_read)
     one = torch.eye(k, device=picked.device).repeat(repeats, 1)
     unmanaged, key = periphery.unmanaged, cells.keys[0]
     out, _ = ops.analog_product(one, picked.t(), unmanaged, Purpose.READ_COLUMNS, key, first, cells.backend)

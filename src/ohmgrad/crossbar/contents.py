@@ -44,7 +44,7 @@ class Contents:
         self._register()
 
     def _register(self) -> None:
-        _HOLDERS[id(self.watched.owner), self.part] = self
+        _CONTENTS_OF[id(self.watched.owner), self.part] = self
         _LIVE.add(self)
 
     def renew(self, cells: Cells) -> None:
@@ -56,25 +56,25 @@ class Contents:
     def _choose(self, plain: bool = True) -> None:
         """Choose the kind of state; elements that may hold a weight alone only do so if `plain`."""
         #: what the elements hold, and what pulses and time do to it
-        self.state: PlainState | MemoryState | PairState
+        self.cell_state: PlainState | MemoryState | PairState
         if self.device.pair is not None:
-            self.state = PairState(self.device, self.cells, self.memory)
+            self.cell_state = PairState(self.device, self.cells, self.memory)
         elif plain and self.device.memoryless and not self.memory:
-            self.state = PlainState(self.cells)
+            self.cell_state = PlainState(self.cells)
         else:
-            self.state = self._remembering(self.memory)
+            self.cell_state = self._remembering(self.memory)
         # where elements hold more than the weights, a write that goes unseen is lost, else not clipped
-        self.watched.compare(every_cell=not isinstance(self.state, PlainState))
+        self.watched.compare(every_cell=not isinstance(self.cell_state, PlainState))
 
     def _remembering(self, memory: dict[str, Any]) -> MemoryState:
         return MemoryState(self.device, self.cells, memory, self.watched.block is not None)
 
     def with_planes(self) -> MemoryState | PairState:
         """The state, of elements that can hold more than a weight from now on."""
-        if isinstance(self.state, PlainState):
+        if isinstance(self.cell_state, PlainState):
             self._choose(plain=False)
-        assert not isinstance(self.state, PlainState)
-        return self.state
+        assert not isinstance(self.cell_state, PlainState)
+        return self.cell_state
 
     def _plain_again(self) -> None:
         """Have elements hold a weight alone again, where the device allows it and no plane is left."""
@@ -83,12 +83,12 @@ class Contents:
 
     # --- weights ------------------------------------------------------------------------------------
 
-    def check_held(self, w: Tensor | None = None, calibrated: bool = True) -> None:
+    def check_fits(self, w: Tensor | None = None, calibrated: bool = True) -> None:
         """Raise InputError unless `w`, (rows, cols), by default the weights, fits: each within the nominal
         range or its element's own bounds, which spread may set farther out; `calibrated` as for `CellState`.
         """
         w = self.watched.view if w is None else w
-        self.check_range(w.masked_fill(self.state.fits(w, calibrated), 0.0))
+        self.check_range(w.masked_fill(self.cell_state.fits(w, calibrated), 0.0))
 
     def check_range(self, w: Tensor) -> None:
         """Raise InputError unless all of `w` is in the nominal range."""
@@ -103,18 +103,18 @@ class Contents:
 
     def load_weights(self) -> None:
         """Have the elements hold the weights as they are now, which fit, or their nearest bound."""
-        self.state.load_weights(self.watched.view)
+        self.cell_state.load_weights(self.watched.view)
         self.mark_synced()
 
     def load_written(self) -> None:
         """Have the elements of all tiles of the owner hold the weights that somebody has written.
 
         Raises:
-            InputError: as `check_held`; nothing is changed then.
+            InputError: as `check_fits`; nothing is changed then.
         """
         holders = self._of_one_owner()
         for holder in holders:
-            holder.check_held()
+            holder.check_fits()
         for holder in holders:
             holder.load_weights()
 
@@ -137,15 +137,15 @@ class Contents:
         """Raise InputError unless `owner` can hold the weights: in type, shape and range, and no other
         layer's tile works on it."""
         self.watched.check_layout(owner)
-        other = _HOLDERS.get((id(owner), self.part))
+        other = _CONTENTS_OF.get((id(owner), self.part))
         if other is not None and other is not self and other.watched.owner is owner:
             raise InputError(
                 "two analog layers share one weight, but a crossbar holds its own: untie them, or use one "
                 "layer in both places"
             )
-        self.check_held(self.watched.part_of(owner))
+        self.check_fits(self.watched.part_of(owner))
 
-    def but_held(self, target: Tensor) -> Tensor:
+    def but_frozen(self, target: Tensor) -> Tensor:
         """`target` (rows, cols), but of held weights the values that they have."""
         fixed = self.memory.get("fixed")
         return target if fixed is None else torch.where(fixed.isnan(), target, fixed)
@@ -177,7 +177,7 @@ class Contents:
         of held ones: elements then hold `w`.
         """
         if memory:
-            state = self._remembering({}) if isinstance(self.state, PlainState) else self.state
+            state = self._remembering({}) if isinstance(self.cell_state, PlainState) else self.cell_state
             state.check(memory)
             seen = state.seen(memory)
             if seen is not None and torch.equal(seen, w):
@@ -187,7 +187,7 @@ class Contents:
             if (fixed := memory.get("fixed")) is not None:
                 reached = state.nearest(w, calibrated=False)
                 memory["fixed"] = torch.where(fixed.isnan(), fixed, reached)
-        self.check_held(w, calibrated=False)
+        self.check_fits(w, calibrated=False)
 
     def restore(self, memory: Mapping[str, Any]) -> None:
         """Take over `memory` from a checkpoint, and make the weights from it.
@@ -202,25 +202,28 @@ class Contents:
             self.with_planes().restore(self.watched.view, memory)
             self.mark_synced()
             return
-        if self.calibrated and isinstance(self.state, MemoryState):
-            self.state.forget_calibration()
+        if self.calibrated and isinstance(self.cell_state, MemoryState):
+            self.cell_state.forget_calibration()
             self._plain_again()
-        self.check_held()
+        self.check_fits()
         self.load_weights()
         if memory:
             self.hold(~memory["fixed"].isnan())
 
 
 #: what holds a tensor, by the tensor's id and the part; it keeps its tensor alive
-_HOLDERS: weakref.WeakValueDictionary[tuple[int, int], Contents] = weakref.WeakValueDictionary()
+_CONTENTS_OF: weakref.WeakValueDictionary[tuple[int, int], Contents] = weakref.WeakValueDictionary()
 #: the contents of all tiles that are there
 _LIVE: weakref.WeakSet[Contents] = weakref.WeakSet()
 
 
 def contents_of(parameter: Tensor) -> list[Contents]:
-    """What holds a parameter, part by part; empty for a digital parameter."""
+    """What holds a parameter, part by part; empty for a digital parameter.
+
+    `Contents.renew` registers it here, and the tile that has it in `tile._TILES`.
+    """
     found: list[Contents] = []
-    while (holder := _HOLDERS.get((id(parameter), len(found)))) is not None:
+    while (holder := _CONTENTS_OF.get((id(parameter), len(found)))) is not None:
         if holder.watched.owner is not parameter:  # bound to another tensor since, and the id used again
             break
         found.append(holder)

@@ -35,14 +35,16 @@ class AuxiliaryArrays:
         if (
             array is None
             or array.owner is not weight
+            or weight.device != tile.owner.device
             or array.events is not events
             or array.key.array != number
         ):
             if weight is not None:
                 check_kept(tile, {name: kept})
-                weight = weight.contiguous()
+                weight = weight.to(tile.owner.device).contiguous()
             array = tile.sibling(role, weight, kept.get("memory"))
-            array.counters.load(array.events if events is None else events)
+            if events is not None:
+                array.counters.load(events)
             kept.update(weight=array.owner, events=array.events, card=card([tile]))
             self._arrays[id(tile), name] = array
         kept["memory"] = array.memory  # others may have copied the dictionaries of the state

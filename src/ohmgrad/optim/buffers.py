@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..crossbar import Tile
-from ..crossbar.events import known_to_be_none
+from ..crossbar.events import known_to_be_no_update
 from ..errors import InputError, check_choice, check_number, shown
 from ..rng import Purpose, word, words
 from .states import check_plane
@@ -82,7 +82,7 @@ def add_to_buffer(
     now = change.mul_(rate).add_(h[columns])
     n = now.trunc().clamp_(-most, most)
     due = n.any()
-    if not known_to_be_none(due):
+    if not known_to_be_no_update(due):
         now.clamp_(-LARGEST, LARGEST)
         if group["rest"] == "forget":
             now = torch.where(n != 0, now * group["buffer_momentum"], now)

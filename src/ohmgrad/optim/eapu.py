@@ -105,4 +105,4 @@ class EaPU(AnalogOptimizer):
         tile.pulse_counts(by_chance(tile, change.div_(dw_min), marked=written))
         for _ in range(group["verify"]):
             missing = (target - read_marked(tile, columns)).mul_(kept)
-            tile.pulse_counts(by_chance(tile, missing.div_(dw_min), marked=written), counted=some)
+            tile.pulse_counts(by_chance(tile, missing.div_(dw_min), marked=written), is_update=some)

@@ -104,7 +104,7 @@ def number_of(lines: Lines) -> int:
     return lines.stop - lines.start if isinstance(lines, slice) else len(lines)
 
 
-# --- reading -------------------------------------------------------------------------------------------
+# --- the auxiliary array, and who sees it ---------------------------------------------------------------
 
 
 def fast_array(optimizer: AnalogOptimizer, tile: Tile, state: dict[str, Any], gamma: float = 0.0) -> Tile:
@@ -114,9 +114,12 @@ def fast_array(optimizer: AnalogOptimizer, tile: Tile, state: dict[str, Any], ga
     return fast
 
 
-def read_columns(array: Tile, columns: Lines, reads: int = 1, counted: Tensor | None = None) -> Tensor:
+# --- reading -------------------------------------------------------------------------------------------
+
+
+def read_columns(array: Tile, columns: Lines, reads: int = 1, n_read: Tensor | None = None) -> Tensor:
     """Columns of an array, read through the periphery and averaged over `reads` reads: float32 (k, rows)."""
-    return array.read(columns, reads, counted).t()
+    return array.read(columns, reads, n_read).t()
 
 
 def read_marked(tile: Tile, marked: Tensor) -> Tensor:
@@ -126,9 +129,9 @@ def read_marked(tile: Tile, marked: Tensor) -> Tensor:
         (rows, cols).
     """
     if tile.periphery.perfect:
-        return tile.read(slice(0, tile.shape[1]), counted=marked.sum())
+        return tile.read(slice(0, tile.shape[1]), n_read=marked.sum())
     first = torch.argsort(marked.logical_not(), stable=True)  # the marked ones, in order, and the others
-    return tile.read(first, counted=marked.sum())[:, torch.argsort(first)]
+    return tile.read(first, n_read=marked.sum())[:, torch.argsort(first)]
 
 
 def read_noise(tile: Tile, reads: int) -> float:
@@ -185,11 +188,11 @@ def program_columns(tile: Tile, columns: Lines, target: Tensor, rounds: int = 4)
     lines, k, goes_on = _one_hot(tile, columns), number_of(columns), None
     for _ in range(rounds):
         reads = None if goes_on is None else goes_on * k
-        missing = target - read_columns(tile, columns, counted=reads)
+        missing = target - read_columns(tile, columns, n_read=reads)
         missing = missing.masked_fill(missing.abs() < tile.device.dw_min / 2, 0.0)
         some = missing.any()
         goes_on = some if goes_on is None else goes_on & some
-        tile.pulse(lines, missing * goes_on, 1.0, counted=goes_on)
+        tile.pulse(lines, missing * goes_on, 1.0, is_update=goes_on)
 
 
 @lru_cache
@@ -216,4 +219,4 @@ def write_pulses(tile: Tile, columns: Lines, n: Tensor, most: int, due: Tensor |
         slots = torch.arange(most, device=n.device).view(-1, 1, 1)
         n = (n.sign() * (n.abs() > slots)).flatten(0, 1)
         lines = lines.repeat(most, 1)
-    tile.pulse(lines, n, tile.elements.dw_min, _certain(tile.pulsing), counted=due)
+    tile.pulse(lines, n, tile.elements.dw_min, _certain(tile.pulsing), is_update=due)

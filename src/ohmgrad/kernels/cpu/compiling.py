@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType
@@ -16,7 +17,7 @@ import numba
 import platformdirs
 import torch
 from numba import njit, types
-from numba.core import config
+from numba.core import config, event
 from numba.extending import intrinsic
 
 __all__ = [
@@ -56,6 +57,24 @@ def _cache_folder() -> str:
 
 
 _CACHE = _cache_folder()
+
+
+class _Notice(event.Listener):
+    """Tells whoever looks at a terminal or a notebook, once, that kernels are being compiled."""
+
+    told = False
+
+    def on_start(self, event: Any) -> None:
+        seen = sys.stderr.isatty() or "ipykernel" in sys.modules
+        if seen and not self.told:
+            print(f"ohmgrad: compiling kernels, once; they are kept in {_CACHE}", file=sys.stderr)
+        self.told = True
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Notice())  # not where a kernel comes from the cache
 
 
 def kernel(**options: Any) -> Callable[[Callable], Callable]:
