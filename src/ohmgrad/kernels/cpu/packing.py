@@ -156,7 +156,8 @@ def pack(elements: Elements) -> tuple:
             slopes = {"slope_up": elements.slope_up, "slope_down": elements.slope_down}
             named |= {name: f32(s if abs(s) >= FLAT else FLAT) for name, s in slopes.items()}
             bound = bound_of(elements)
-            elements.packed["numba"] = tuple(Affine(**named, limit=np.float64(bound.limit), steep=f32(bound.steep)))
+            named |= {"limit": np.float64(bound.limit), "steep": f32(bound.steep)}
+            elements.packed["numba"] = tuple(Affine(**named))
     return elements.packed["numba"]
 
 
