@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from ..pulsing import SLOTS
-from ..reference.groups import SMALLEST, TINY
+from ..reference.groups import FEWEST, SMALLEST, TINY
 from .affine import MAX_E, SAFE, growth, stationary
 from .affine_dense import COARSE_MARK, COEFFICIENTS
 from .compiling import CONTRACT, kernel, no_refcount
@@ -66,7 +66,7 @@ class Groups(NamedTuple):
 def _first_size(pulses, samples, cells, clump, limit):
     """As `reference.groups.first_size`."""
     size = np.int64(1)
-    while size < samples:
+    while size < samples and cells >= FEWEST:
         n = 2.0 * size * pulses / (np.float64(samples) * cells)
         if clump * n * (n + clump) > 2.0 * limit:
             break

@@ -49,8 +49,9 @@ alike.
 next group, groups become shorter from there on: half as long, or as short as they must be if half the
 pulses are a quarter of the sum on the left. A row that would need groups shorter than `SMALLEST` goes in
 the order of its samples from the start. So do elements without noise, with which nothing can be compared,
-tabulated ones, and a single sample. Elements near a bound or coarse ones are computed pulse by pulse, in
-order, as in `affine`; on its way a group may reach all its pulses up first, or all those down.
+tabulated ones, arrays of fewer than `FEWEST`, and a single sample. Elements near a bound or coarse ones are
+computed pulse by pulse, in order, as in `affine`; on its way a group may reach all its pulses up first, or
+all those down.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ from ..pulsing import SLOTS, Pulsing
 from .affine import Passed, noisy
 
 __all__ = [
-    "PART", "SMALLEST", "STEEP", "TINY", "Bound", "Groups", "bound_of", "collapse", "first_size", "groups_of",
-    "steep",
+    "FEWEST", "PART", "SMALLEST", "STEEP", "TINY", "Bound", "Groups", "bound_of", "collapse", "first_size",
+    "groups_of", "steep",
 ]  # fmt: skip
 
 #: largest error of the order, in standard deviations of the cycle-to-cycle noise
@@ -75,6 +76,8 @@ PART = 0.02
 SMALLEST = 4
 #: of elements whose pulses commute; infinity times no pulses would be no number
 NO_LIMIT = 1e300
+#: cells of the smallest array that is taken in groups: smaller ones cost more than in order
+FEWEST = 64
 #: e beyond which elements are not taken in groups, over the median of the array
 STEEP = 16.0
 #: instead of an exponent of zero, by which the mean could not be divided
@@ -138,7 +141,7 @@ def first_size(pulses: int, samples: int, cells: int, clump: float, limit: float
         pulses: of the update; cells: of the array; clump: C; limit: of the elements.
     """
     size = 1
-    while size < samples:
+    while size < samples and cells >= FEWEST:
         n = 2.0 * size * pulses / (float(samples) * cells)
         if clump * n * (n + clump) > 2.0 * limit:
             break
