@@ -21,7 +21,7 @@ from ..eager import uncompiled
 from ..errors import InputError, check_number
 from .auxiliary import AuxiliaryArrays
 from .states import AsItIs, by_tile, check_kept
-from .surroundings import refuse_process_group, watch_other_optimizers
+from .surroundings import refuse_capture, refuse_process_group, watch_other_optimizers
 
 __all__ = ["AnalogOptimizer", "TransferModel"]
 
@@ -72,6 +72,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     #: whether the algorithm works from d^T x, so that any dense gradient will do
     takes_matrix: ClassVar[bool] = False
+    #: whether all steps are alike to the host, so that a CUDA graph of one can be replayed
+    capturable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -238,6 +240,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
             with torch.enable_grad():
                 loss = closure()
         refuse_process_group()
+        if not self.capturable:
+            refuse_capture(type(self).__name__, self.param_groups[0]["params"][0])
         groups = [(group, self.tiles_by_parameter(group)) for group in self.param_groups]
         for _, parameters in groups:  # before anything is changed
             for p, tiles in parameters:

@@ -13,7 +13,7 @@ from ..crossbar import tiles_of
 from ..crossbar.gradient import FactoredGradient
 from ..errors import InputError
 
-__all__ = ["refuse_process_group", "watch_other_optimizers"]
+__all__ = ["refuse_capture", "refuse_process_group", "watch_other_optimizers"]
 
 #: optimizers that have been looked at
 _SEEN: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
@@ -26,6 +26,20 @@ def refuse_process_group() -> None:
         raise InputError(
             f"a process group of {group.get_world_size()} ranks is there, but ranks do not exchange analog "
             "gradients yet, so that their weights would drift apart: train in one process"
+        )
+
+
+def capturing(p: torch.Tensor) -> bool:
+    """Whether a CUDA graph is being captured of what happens to a parameter."""
+    return p.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def refuse_capture(algorithm: str, p: torch.Tensor) -> None:
+    """Raise InputError where a CUDA graph would repeat for ever what the host chose once."""
+    if capturing(p):
+        raise InputError(
+            f"{algorithm} counts its steps on the host, and a CUDA graph would repeat one of them: capture "
+            "forward and backward passes alone, and call step() after each replay"
         )
 
 
