@@ -59,6 +59,8 @@ class Counters:
 
     def __init__(self, rows: int, cols: int, place: torch.device) -> None:
         self._cols = cols
+        #: added to the number of a vector, where ranks have read noise of their own
+        self.first_vector = 0
         #: what one vector of a product, or one column that is read, counts
         self._units = {
             "forward": _unit(forward_vectors=1, dac=cols, adc=rows),

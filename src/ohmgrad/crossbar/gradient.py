@@ -92,6 +92,21 @@ class FactoredGradient(MatrixOnDemand):
             for of_tile in zip(*passes, strict=True)
         ]
 
+    @property
+    def of_all_ranks(self) -> bool:
+        """Whether every rank of a process group has the same factors, see `ranks`."""
+        return bool(self._store.passes) and not self.not_exchanged()
+
+    def not_exchanged(self) -> list[Pass]:
+        """The passes that other ranks do not have."""
+        return [one for one in self._store.passes if not one.of_all_ranks]
+
+    def put_exchanged(self, passes: list[Pass]) -> None:
+        """Have these passes, of all ranks, instead of those of this one."""
+        store = self._store
+        store.passes = [one for one in store.passes if one.of_all_ranks] + passes
+        store.dense = store.untouched = None
+
     def check_inputs(self) -> None:
         """Raise InputError when an input that the factors hold was written to after its backward pass."""
         for one in self._store.passes:

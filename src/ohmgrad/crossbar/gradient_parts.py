@@ -49,6 +49,8 @@ class Pass(NamedTuple):
     parts: Callable[[Tensor, Tensor], list[Part]]
     #: of x, then
     version: int
+    #: whether other ranks have it too, see `ranks`
+    of_all_ranks: bool = False
 
     def check(self) -> None:
         """Raise InputError when x was written to since, so that d^T x is no gradient any more."""
