@@ -317,16 +317,20 @@ def analog_product(
     return _function(served, "analog_product")(x, matrix, periphery, purpose, key, first)
 
 
-def digital_gradient(x: Tensor, d: Tensor, backend: str) -> Tensor:
+def digital_gradient(x: Tensor, d: Tensor, cells: Cells) -> Tensor:
     """g = sum_b d_b x_b^T in float32, (rows, cols), added up in the order of the samples.
 
     Args:
         x: (samples, cols); d: (samples, rows).
+        cells: that the gradient is for; where they lag, they note a value that is not finite.
 
     Raises:
         InputError: when a value is not finite.
     """
-    return _function(backend, "digital_gradient")(plain(x), plain(d))
+    x, d = plain(x), plain(d)
+    if cells.lags:
+        _function(cells.backend, "check_finite", "trains")(x, d, cells)
+    return _function(cells.backend, "digital_gradient")(x, d)
 
 
 def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:
