@@ -32,7 +32,8 @@ def whole(x: Tensor, d: Tensor) -> list[Part]:
 def as_factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """x and d with d^T x = matrix, exactly; one of them is a unit matrix, the smaller that can be."""
     rows, cols = matrix.shape
-    return (matrix, torch.eye(rows)) if rows <= cols else (torch.eye(cols), matrix.t().contiguous())
+    one = torch.eye(min(rows, cols), device=matrix.device)
+    return (matrix, one) if rows <= cols else (one, matrix.t().contiguous())
 
 
 def version_of(x: Tensor) -> int:

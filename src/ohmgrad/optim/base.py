@@ -351,6 +351,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     def events(self) -> dict[str, int]:
         """Events of all arrays, those of the weights and auxiliary ones, added up."""
         tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]
+        for tile in (*tiles, *self.arrays()):
+            tile.check_status()
         total = torch.stack([tile.events for tile in (*tiles, *self.arrays())]).sum(0)
         return dict(zip(EVENTS, total.tolist(), strict=True))
 
