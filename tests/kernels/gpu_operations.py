@@ -49,7 +49,7 @@ def run_all(few: bool = False) -> None:
     cells = _cells(Device(SOFT, 0.01, noise=Noise(0.3)))
     ops.apply_counts_(w, cells, counts, "pulsed", step)
     ops.count_pulses(cells, x, d, 0.1, Pulsing(), step, events)
-    ops.digital_gradient(x, d, "triton")
+    ops.digital_gradient(x, d, cells)
     for marked in (None, marks):
         ops.normals_(torch.empty(SHAPE), cells, step, 26, 1.0, marked)
         ops.random_words(cells, step, 45, marked)

@@ -198,8 +198,8 @@ def test_numbers_by_cell_and_gradients_are_the_reference() -> None:
         ops.normals_(out, fast, _step(), Purpose.WRITE_NOISE, 3.0, there)
         torch.testing.assert_close(z, out.cpu(), atol=6e-6, rtol=0)
     x, d = factors(SHAPE, SETTINGS[1])
-    g = ops.digital_gradient(x.to(PLACE), d.to(PLACE), "triton")
-    assert torch.equal(g.cpu(), ops.digital_gradient(x, d, "reference"))
+    g = ops.digital_gradient(x.to(PLACE), d.to(PLACE), fast)
+    assert torch.equal(g.cpu(), ops.digital_gradient(x, d, slow))
 
 
 @pytest.mark.parametrize("name", PERIPHERIES)
@@ -294,10 +294,11 @@ def test_a_network_is_trained_as_by_numba(make: Any) -> None:
 def test_an_update_of_wrong_values_is_told_of_by_the_tile() -> None:
     tile = Tile(torch.zeros(SHAPE, device=PLACE), DEVICE, backend="triton")
     x, d = torch.ones(1, SHAPE[1], device=PLACE), torch.full((1, SHAPE[0]), float("nan"), device=PLACE)
-    tile.pulse(x, d, 0.1)
-    with pytest.raises(InputError, match="was not finite in an update that ran since"):
-        tile.count("pulses_up")
-    assert tile.count("pulses_up") == 0
+    for update in (lambda: tile.pulse(x, d, 0.1), lambda: tile.digital_gradient(x, d)):
+        update()
+        with pytest.raises(InputError, match="was not finite in an update that ran since"):
+            tile.count("pulses_up")
+        assert tile.count("pulses_up") == 0
 
 
 def test_a_back_end_for_cards_is_refused_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,7 +357,7 @@ class Tile:
 
     def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
         """d^T x, (rows, cols) float32, of x (samples, cols) and d (samples, rows), in their order."""
-        return ops.digital_gradient(x, d, self.cells.backend)
+        return ops.digital_gradient(x, d, self.cells)
 
     def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
         """Uniform 32-bit words of the tile's next update, int64 (rows, cols), see `ops.random_words`."""

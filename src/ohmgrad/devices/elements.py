@@ -106,8 +106,11 @@ class Elements:
         """Symmetric point of every element, float32 of the planes' shape (weight units).
 
         Where alternating pulses drive it from w = 0, see `AbstractResponse.symmetric_point`; in closed form
-        for affine and tabulated elements, by bisection for others.
+        for affine and tabulated elements, by bisection for others. Computed on the host for all devices.
         """
+        place = self.up.device
+        if place.type != "cpu":
+            return self.to(torch.device("cpu")).symmetric_point().to(place)
         if self.form == "affine":
             return affine_symmetric_point(
                 self.up, self.down, self.lower, self.upper, self.slope_up, self.slope_down

@@ -16,6 +16,7 @@ is to the bit what the operation does to it alone. A back end without stacks get
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -66,7 +67,19 @@ FAILURES = {
 def _function(backend: str, operation: str, file: str = "") -> Callable[..., Any]:
     """An operation of a back end, imported when first asked for: numba takes half a second."""
     package = {"numba": "cpu", "triton": "gpu"}.get(backend, backend)
-    return getattr(import_module(f".{package}.{file or OPERATIONS[operation]}", __package__), operation)
+    function = getattr(import_module(f".{package}.{file or OPERATIONS[operation]}", __package__), operation)
+    return _where_tensors_are(function) if backend == "triton" else function
+
+
+def _where_tensors_are(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Launch kernels on the card that has the tensors, which need not be the current one."""
+
+    def launched(*args: Any) -> Any:
+        place = next(a.device for a in args if isinstance(a, Tensor))
+        with torch.cuda.device(place) if place.type == "cuda" else nullcontext():
+            return function(*args)
+
+    return launched
 
 
 def _on_whole(function: Callable[..., None], w: Tensor, cells: Cells, *rest: Any) -> None:
@@ -304,16 +317,20 @@ def analog_product(
     return _function(served, "analog_product")(x, matrix, periphery, purpose, key, first)
 
 
-def digital_gradient(x: Tensor, d: Tensor, backend: str) -> Tensor:
+def digital_gradient(x: Tensor, d: Tensor, cells: Cells) -> Tensor:
     """g = sum_b d_b x_b^T in float32, (rows, cols), added up in the order of the samples.
 
     Args:
         x: (samples, cols); d: (samples, rows).
+        cells: that the gradient is for; where they lag, they note a value that is not finite.
 
     Raises:
         InputError: when a value is not finite.
     """
-    return _function(backend, "digital_gradient")(plain(x), plain(d))
+    x, d = plain(x), plain(d)
+    if cells.lags:
+        _function(cells.backend, "check_finite", "trains")(x, d, cells)
+    return _function(cells.backend, "digital_gradient")(x, d)
 
 
 def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:

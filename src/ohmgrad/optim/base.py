@@ -21,7 +21,7 @@ from ..eager import uncompiled
 from ..errors import InputError, check_number
 from .auxiliary import AuxiliaryArrays
 from .states import AsItIs, by_tile, check_kept
-from .surroundings import check_ranks, watch_other_optimizers
+from .surroundings import check_ranks, refuse_capture, watch_other_optimizers
 
 __all__ = ["AnalogOptimizer", "TransferModel"]
 
@@ -73,6 +73,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     #: whether the algorithm works from d^T x, so that any dense gradient will do
     takes_matrix: ClassVar[bool] = False
+    #: whether all steps are alike to the host, so that a CUDA graph of one can be replayed
+    capturable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -239,6 +241,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if not self.capturable:
+            refuse_capture(type(self).__name__, self.param_groups[0]["params"][0])
         groups = [(group, self.tiles_by_parameter(group)) for group in self.param_groups]
         check_ranks((p for _, parameters in groups for p, _ in parameters), step=True)
         for _, parameters in groups:  # before anything is changed

@@ -16,7 +16,7 @@ from ..crossbar.gradient import FactoredGradient
 from ..crossbar.ranks import is_exchanged, several_ranks
 from ..errors import InputError
 
-__all__ = ["check_ranks", "watch_other_optimizers"]
+__all__ = ["check_ranks", "refuse_capture", "watch_other_optimizers"]
 
 #: optimizers that have been looked at
 _SEEN: weakref.WeakSet[torch.optim.Optimizer] = weakref.WeakSet()
@@ -51,6 +51,20 @@ def check_ranks(params: Iterable[Tensor], step: bool) -> None:
                 f"a gradient of the analog weight {tuple(p.shape)} was not exchanged between the ranks: call "
                 "the model by its DistributedDataParallel, and step after a backward pass outside no_sync()"
             )
+
+
+def capturing(p: Tensor) -> bool:
+    """Whether a CUDA graph is being captured of what happens to a parameter."""
+    return p.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def refuse_capture(algorithm: str, p: Tensor) -> None:
+    """Raise InputError where a CUDA graph would repeat for ever what the host chose once."""
+    if capturing(p):
+        raise InputError(
+            f"{algorithm} counts its steps on the host, and a CUDA graph would repeat one of them: capture "
+            "forward and backward passes alone, and call step() after each replay"
+        )
 
 
 def watch_other_optimizers(kind: type[torch.optim.Optimizer]) -> None:

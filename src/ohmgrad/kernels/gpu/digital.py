@@ -29,7 +29,7 @@ def _gradient(g, x, d, rows, cols, samples, ROWS: tl.constexpr, COLS: tl.constex
 
 
 def digital_gradient(x: Tensor, d: Tensor) -> Tensor:
-    """As `ops.digital_gradient`; what is not finite stays so, as the host is not asked.
+    """As `ops.digital_gradient`; what is not finite stays so, and the cells have noted it.
 
     Args:
         x: (samples, cols); d: (samples, rows), float32 and contiguous.

@@ -71,8 +71,7 @@ def _tables_mean(
 def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float) -> None:
     """As `ops.apply_mean_`; a value that is not finite sets the status, see `ops.check_status`."""
     elements, (rows, cols), sizes, status = cells.elements[0], cells.shape, blocks(), status_of(cells)
-    check_finite(x, status)
-    check_finite(d, status)
+    check_finite(x, d, cells)
     group, samples, uniform = quarter(cols), len(x), elements.up.numel() == 1
     grid = grid_of((rows, sizes.rows), (4 * group, sizes.cols))
     given = (x, d, status, rows, cols, group, samples)

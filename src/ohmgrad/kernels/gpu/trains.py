@@ -94,10 +94,11 @@ def _check_finite(values, status, size, VALUES: tl.constexpr):
         tl.store(status, NOT_FINITE)
 
 
-def check_finite(values: Tensor, status: Tensor) -> None:
-    """Set the status where a value, float32, is not finite."""
-    size, block = values.numel(), 4 * blocks().fours
-    _check_finite[grid_of((size, block))](values, status, size, block, **FUSED)
+def check_finite(x: Tensor, d: Tensor, cells: Cells) -> None:
+    """Set the status of the cells if a value of x or d, float32, is not finite."""
+    for values in (x, d):
+        size, block = values.numel(), 4 * blocks().fours
+        _check_finite[grid_of((size, block))](values, status_of(cells), size, block, **FUSED)
 
 
 @triton.jit
