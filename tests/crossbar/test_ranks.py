@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gc
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -29,6 +31,7 @@ from ohmgrad import (
     convert,
     exchange_gradients,
 )
+from ohmgrad.crossbar import keep_own
 
 HERE = str(Path(__file__).parents[2])
 CODE = "import sys; from tests.crossbar.test_ranks import work; work(int(sys.argv[1]), sys.argv[2])"
@@ -123,6 +126,42 @@ def refused(rank: int) -> dict[str, str]:
     return found
 
 
+def own_part(rank: int) -> dict[str, Tensor]:
+    """A model whose first layer is each rank's own, before and after the set-up."""
+    model: Any = convert(mlp(), DEVICE, seed=60)
+    model[0].weight.data.fill_(0.01 * rank)
+    keep_own(model[0])
+    DistributedDataParallel(exchange_gradients(model))
+    return {"own": model[0].weight.detach().clone(), "shared": model[2].weight.detach().clone()}
+
+
+def after_a_failure() -> dict[str, bool]:
+    """Whether gradients are exchanged after a backward pass that raised, and the model is freed."""
+
+    class Fails(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Tensor:
+            raise RuntimeError("planted")
+
+    model: Any = exchange_gradients(convert(mlp(), DEVICE, seed=61))
+    run = DistributedDataParallel(model)
+    with pytest.raises(RuntimeError, match="planted"):
+        model[2](Fails.apply(run(X[0, 0]).new_zeros(8, 8).requires_grad_())).sum().backward()
+    run = DistributedDataParallel(model)
+    model.zero_grad()
+    run(X[0, 0]).sum().backward()
+    found = {"exchanged": model[0].weight.grad.of_all_ranks}
+    model.zero_grad()
+    there = weakref.ref(model)
+    del model, run
+    gc.collect()
+    return {**found, "freed": there() is None}
+
+
 def work(rank: int, folder: str) -> None:
     """What each of three ranks does; the first two train as two, too."""
     torch.set_num_threads(1)
@@ -141,6 +180,8 @@ def work(rank: int, folder: str) -> None:
     noisy: Any = exchange_gradients(convert(mlp(), DEVICE, seed=30, periphery=Periphery(out_noise=0.1)))
     found["noisy"] = {"y": noisy(X[0, 0]).detach()}
     found["refused"] = refused(rank)
+    found["own"] = own_part(rank)
+    found["after a failure"] = after_a_failure()
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
@@ -151,7 +192,7 @@ def ranks() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-W", "ignore", "-c", CODE]
         started = [subprocess.Popen([*command, str(rank), folder], cwd=HERE) for rank in range(3)]
-        assert [process.wait(timeout=100) for process in started] == [0, 0, 0]
+        assert [process.wait(timeout=600) for process in started] == [0, 0, 0]
         return [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(3)]
 
 
@@ -177,6 +218,16 @@ def test_ranks_read_with_noise_of_their_own(ranks: Any) -> None:
     for one, other in ((a, b), (b, c), (a, c)):
         assert float((one - other).abs().min()) > 0
         assert float((one - other).std()) < 1
+
+
+def test_a_part_of_ones_own_stays_as_it_is(ranks: Any) -> None:
+    for rank, of_rank in enumerate(ranks):
+        assert torch.equal(of_rank["own"]["own"], torch.full((8, 12), 0.01 * rank))
+        assert torch.equal(of_rank["own"]["shared"], ranks[0]["own"]["shared"])
+
+
+def test_a_failed_pass_is_not_the_last_and_models_are_freed(ranks: Any) -> None:
+    assert [of_rank["after a failure"] for of_rank in ranks] == [{"exchanged": True, "freed": True}] * 3
 
 
 @pytest.mark.parametrize(

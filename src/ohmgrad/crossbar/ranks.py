@@ -8,6 +8,7 @@ less where a convolution has many places, but they lose the order of the samples
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,11 +74,11 @@ def exchange_gradients(model: nn.Module) -> nn.Module:
         model = torch.nn.parallel.DistributedDataParallel(model)
         optimizer = ohmgrad.AnalogSGD(model.parameters(), lr=0.1)
 
-    Analog layers take over the state that they have on rank 0. At the end of a backward pass that
-    DistributedDataParallel averages gradients in, every rank gets the factors (x, d) of all: of its first
-    product those of rank 0, 1, ..., then those of the second. d is divided by the number of ranks, as
-    DistributedDataParallel divides. Each rank applies them all, so that replicas are the same to the bit; and
-    so is one process that sees the samples in this order, but for the rounding of d.
+    Analog layers take over the state that they have on rank 0, but for those of `keep_own`. At the end of a
+    backward pass that DistributedDataParallel averages gradients in, every rank gets the factors (x, d) of
+    all: of its first product those of rank 0, 1, ..., then those of the second. d is divided by the number of
+    ranks, as DistributedDataParallel divides. Each rank applies them all, so that replicas are the same to
+    the bit; and so is one process that sees the samples in this order, but for the rounding of d.
 
     Digital parameters are averaged as ever. Each rank's products have read noise of its own, and each counts
     its own products; updates and pulses are those of all. The host waits for the sizes of the other ranks.
@@ -98,17 +99,18 @@ def exchange_gradients(model: nn.Module) -> nn.Module:
         return model
     if isinstance(model, DistributedDataParallel):
         raise InputError("the model is wrapped: call exchange_gradients before DistributedDataParallel")
-    weights = _analog(model)
-    if all(is_exchanged(p) for p in weights.values()):
+    analog = _analog(model)
+    weights = {name: p for name, p in analog.items() if is_exchanged(p) is not False}
+    if weights and all(is_exchanged(p) for p in weights.values()):
         return model
-    _take_over(model)
+    _take_over(model, weights)
     own = distributed.get_rank() * (2**32 // ranks)
     for p in weights.values():
         for tile in tiles_of(p):
             tile.counters.first_vector = own
         _TRAINED[p] = True
-    ignored = [*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *weights]
-    ignored += [f".{name}" for name in weights if "." not in name]  # as it names those of the model itself
+    ignored = [*getattr(model, "_ddp_params_and_buffers_to_ignore", ()), *analog]
+    ignored += [f".{name}" for name in analog if "." not in name]  # as it names those of the model itself
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, ignored)
     exchange = _Exchange(weights)
     model.register_forward_pre_hook(exchange.before)
@@ -117,12 +119,13 @@ def exchange_gradients(model: nn.Module) -> nn.Module:
     return model
 
 
-def _take_over(model: nn.Module) -> None:
-    """Have the analog layers of every rank the state that they have on rank 0."""
+def _take_over(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Have the layers with these weights the state on every rank that they have on rank 0."""
+    wanted = {id(p) for p in weights.values()}
     layers = {
         name: module
         for name, module in model.named_modules()
-        if any(tiles_of(p) for p in module.parameters(recurse=False))
+        if any(id(p) in wanted for p in module.parameters(recurse=False))
     }
     given: list[Any] = [{name: layer.state_dict() for name, layer in layers.items()}]
     distributed.broadcast_object_list(given)
@@ -132,7 +135,7 @@ def _take_over(model: nn.Module) -> None:
             raise InputError(f"the analog layers are {[*layers]}, but on rank 0 {[*given[0]]}")
         for name, layer in layers.items():
             layer.load_state_dict(given[0][name])
-    except InputError as error:
+    except (InputError, RuntimeError) as error:  # as of a layer with other parameters
         problem = str(error)
     _raise_together(problem, None)
 
@@ -152,7 +155,7 @@ class _Exchange:
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self.weights = weights
-        #: what averages gradients in the pass that goes on; None where they stay on this rank
+        #: refers to what averages gradients in the pass that goes on; None where they stay on this rank
         self.ddp: Any = None
         self.waits = False
 
@@ -163,7 +166,9 @@ class _Exchange:
         """Before a forward pass: DistributedDataParallel may be what calls the model, outside `no_sync`."""
         ddp = DistributedDataParallel._get_active_ddp_module()
         if torch.is_grad_enabled():
-            self.ddp = ddp if ddp is not None and ddp.require_backward_grad_sync else None
+            averages = ddp is not None and ddp.require_backward_grad_sync
+            # held weakly: hooks of its parameters lead here, and gc cannot see through them
+            self.ddp, self.waits = weakref.ref(ddp) if averages else None, False
 
     def during(self, p: Tensor) -> None:
         """At each gradient of a backward pass: exchange them at its end."""
@@ -174,12 +179,15 @@ class _Exchange:
     @torch.no_grad()
     def run(self) -> None:
         """Give all ranks the factors of all, of the passes that are not exchanged yet."""
-        self.waits, group = False, self.ddp.process_group
+        self.waits, ddp = False, self.ddp()
+        if ddp is None:  # gone since the forward pass
+            return
+        group, averaged = ddp.process_group, {id(p) for p in ddp._module_parameters}
+        del ddp  # an error below keeps this frame, and its hooks would hear the passes of the next one
         ranks = distributed.get_world_size(group)
         own: list[list[Pass]] = []
         problem = None
         try:
-            averaged = {id(p) for p in self.ddp._module_parameters}
             if any(id(p) in averaged for p in self.weights.values()):
                 raise InputError(
                     "DistributedDataParallel has got a module around the one that exchange_gradients got: "
@@ -196,6 +204,8 @@ class _Exchange:
                     f"rank {without} has no gradient of the analog weight {name!r}, which others have: call "
                     "every analog layer on every rank"
                 )
+        if not any(any(of_rank) for of_rank in sizes):  # frozen
+            return
         gathered = [iter(tensors) for tensors in _gather(own, sizes, ranks, group)]
         found: list[dict[tuple[int, int], Pass]] = [{} for _ in own]
         for rank, of_rank in enumerate(sizes):

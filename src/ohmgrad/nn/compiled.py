@@ -158,8 +158,8 @@ class _Arrivals:
     """The first hook of a weight, which puts the gradients that wait in the place of zeros."""
 
     def __init__(self) -> None:
-        #: with the backward pass of each
-        self._waiting: list[tuple[int, FactoredGradient]] = []
+        #: those of each backward pass, as several threads may run one
+        self._waiting: dict[int, list[FactoredGradient]] = {}
 
     @classmethod
     def at(cls, weight: nn.Parameter) -> _Arrivals:
@@ -177,23 +177,29 @@ class _Arrivals:
         return made
 
     def wait_for(self, gradient: FactoredGradient) -> None:
-        """Have a gradient wait for the pass that goes on; those that an earlier one left are gone."""
+        """Have a gradient wait for the pass that goes on, to whose end it is kept."""
         task = torch._C._current_graph_task_id()
-        self._waiting = [w for w in self._waiting if w[0] == task] + [(task, gradient)]
+        if task not in self._waiting:
+            self._waiting[task] = []
+            torch.autograd.Variable._execution_engine.queue_callback(  # pyright: ignore
+                lambda: self._waiting.pop(task, None)
+            )
+        self._waiting[task].append(gradient)
 
     def __call__(self, zeros: Tensor) -> Tensor | None:
         task = torch._C._current_graph_task_id()
-        found, self._waiting = [g for t, g in self._waiting if t == task], []
+        found = self._waiting.get(task)
         if not found:
             return None
         if any(zeros.stride()) and bool(zeros.any()):  # of several products, the sum of their zeros
             raise InputError(
-                "an analog layer was called in compiled code and outside of it in one pass: compile all of "
-                "the model, or none of it"
+                "an analog layer was called in compiled code and outside of it in one pass, or its weight is "
+                "in the loss by itself, as in a penalty: compile all of the model, or none of it"
             )
         total: Any = found[0]
         for other in found[1:]:
             total = total + other
+        found.clear()
         return total
 
 

@@ -92,9 +92,12 @@ class _Convolving(AnalogLayer):
         # the amounts on all sides, as torch.nn.functional.pad takes them; covers 'same' too
         self.pads = tuple(conv._reversed_padding_repeated_twice)
         self._place(conv.weight, omega, settings, self.groups)
-        #: whether a product is torch's own convolution
-        self.exact = self.tiles[0].periphery.perfect and self.bands == 1
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
+
+    @property
+    def exact(self) -> bool:
+        """Whether a product is torch's own convolution; tiles may get another periphery at any time."""
+        return self.tiles[0].periphery.perfect and self.bands == 1
 
     @property
     def geometry(self) -> tuple[Any, ...]:

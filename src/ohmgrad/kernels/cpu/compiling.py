@@ -66,9 +66,10 @@ class _Notice(event.Listener):
 
     def on_start(self, event: Any) -> None:
         seen = sys.stderr.isatty() or "ipykernel" in sys.modules
-        if seen and not self.told:
+        own = event.data["dispatcher"].py_func.__module__.startswith(__name__.partition(".")[0])
+        if seen and own and not self.told:
             print(f"ohmgrad: compiling kernels, once; they are kept in {_CACHE}", file=sys.stderr)
-        self.told = True
+            self.told = True
 
     def on_end(self, event: Any) -> None:
         pass
