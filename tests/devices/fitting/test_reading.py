@@ -250,7 +250,7 @@ DATA = Path(os.environ.get("OHMGRAD_DATA", "nowhere")) / "devices"
 @pytest.mark.parametrize(
     ("files", "what"),
     [
-        (["aihwkit/gong_et_al.csv"], "1 ramps up of 1000 pulses, 1 ramps down of 1000 pulses"),
+        (["aihwkit/gong_et_al.csv"], "1 ramp up of 1000 pulses, 1 ramp down of 1000 pulses"),
         (["aihwkit/selfdefine.csv"], "sizes of steps at 7 even weights"),
         (["cross-sim/enode_dG_increasing.txt.gz", "cross-sim/enode_dG_decreasing.txt.gz"], "48 conductances"),
         (["cross-sim/taox_41_devices.npz"], "41 devices, 101 conductances"),

@@ -1,4 +1,4 @@
-"""How well a parameter is known: Wald's interval where the likelihood is a parabola, its profile elsewhere."""
+"""How well parameters are known: Wald's interval where the likelihood is a parabola, else its profile."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Draws:
     weights: np.ndarray
 
 
-def draws(fit: Fitted, count: int = 300, seed: int = 0) -> Draws:
+def draws(fit: Fitted, count: int = 500, seed: int = 0) -> Draws:
     """Draws from the Gaussian at the maximum, weighted by the likelihood where that is good for it.
 
     Where few of them would carry all the weight, it is left at that Gaussian.

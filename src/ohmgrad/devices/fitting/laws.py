@@ -24,6 +24,7 @@ __all__ = ["LAWS", "NODES", "SD_NODES", "Law", "Scale"]
 NODES = 6
 #: nodes of the standard deviation of a measured distribution
 SD_NODES = 3
+_NODE_NAMES = tuple(f"node {k + 1}" for k in range(NODES))
 Box = list[tuple[float, float]]
 
 
@@ -80,7 +81,7 @@ class Law:
         )
 
     def own_noise(self, p: np.ndarray, w: np.ndarray, scale: Scale) -> np.ndarray | None:
-        """Standard deviations of steps up and down at `w`, (2, len(w)); None where the noise is one number."""
+        """Standard deviations of steps up and down at `w`, (2, len(w)); None where they are one number."""
         if self.noise is None:
             return None
         k = len(self.parameters)
@@ -211,8 +212,7 @@ LAWS: dict[str, Law] = {
     for law in (
         Law("constant_step", ("step",), _constant, lambda b, e: [[]], lambda b, e: [], True, _as_constant),
         Law(
-            "linear_step", ("step", "slope"), _linear, lambda b, e: [[0.1 / (e - b)], [0.7 / e if e > 0 "
-            "else 0.0]],
+            "linear_step", ("step", "slope"), _linear, lambda b, e: [[0.1 / (e - b)], [0.7 / (e - b)]],
             lambda b, e: [(-3 / (e - b), 1 / max(e - 0.15 * (e - b), 0.05 * (e - b)))], True, _as_linear,
         ),
         Law(
@@ -239,13 +239,12 @@ LAWS: dict[str, Law] = {
             lambda b, e: [_inverse_bounds(b, e), (math.log(0.05), math.log(20))], False, _as_power,
         ),
         Law(
-            "piecewise_step", tuple(f"node {k + 1}" for k in range(NODES)), _piecewise, lambda b, e: [[]],
-            lambda b, e: [], True, _as_piecewise,
+            "piecewise_step", _NODE_NAMES, _piecewise, lambda b, e: [[]], lambda b, e: [], True,
+            _as_piecewise,
         ),
         Law(
-            "measured", (*(f"node {k + 1}" for k in range(NODES)), *(f"sd {k + 1}" for k in "
-            "range(SD_NODES))),
-            _measured, lambda b, e: [[]], lambda b, e: [], True, _as_measured, _measured_noise,
+            "measured", (*_NODE_NAMES, *(f"sd {k + 1}" for k in range(SD_NODES))), _measured,
+            lambda b, e: [[]], lambda b, e: [], True, _as_measured, _measured_noise,
         ),
     )
 }  # fmt: skip

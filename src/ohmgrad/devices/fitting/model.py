@@ -14,7 +14,7 @@ from .filter import loglik
 from .laws import NODES, Law, Scale
 from .pulses import Ramp
 
-__all__ = ["Data", "Fitted", "Model", "fitted"]
+__all__ = ["TABLES", "Data", "Fitted", "Model", "fitted"]
 
 #: nodes of the tables from which the filter takes steps
 _GRID = 257
@@ -62,7 +62,7 @@ class Data:
         other.count = int(np.isfinite(other.y).sum())
         return other
 
-    def of_devices(self, device: str) -> Data:
+    def of_device(self, device: str) -> Data:
         """The ramps of one device, with the scale of all."""
         return Data([r for r in self.ramps if r.device == device], self.scale)
 
@@ -164,8 +164,15 @@ class Model:
                 out.append(np.array([*shape, std, fast, -5.0, *slow, *bounds]))
         return out
 
+    def from_piecewise(self, p: np.ndarray) -> np.ndarray:
+        """Where a family of values at nodes begins, of the parameters of a piecewise step."""
+        more = len(self.law.parameters) - NODES
+        sides = [p[:NODES], p[NODES : 2 * NODES]]
+        sd = [np.full(more, side.mean() + p[2 * NODES]) for side in sides]
+        return np.concatenate([sides[0], sd[0], sides[1], sd[1], p[2 * NODES :]])
+
     def evaluate(self, p: np.ndarray, data: Data) -> float:
-        """Log likelihood; the densities of the readings, the states and their variances are in data.buffers."""
+        """Log likelihood; densities of the readings, states and their variances are in data.buffers."""
         law, scale = self.law, data.scale
         low, high = scale.low - 0.5 * scale.span, scale.high + 0.5 * scale.span
         w = np.linspace(low, high, _GRID)
@@ -187,8 +194,8 @@ class Model:
         upper, lower = (p[-2], p[-1]) if self.bounded else (1e9, -1e9)
         out, state, var = data.buffers
         return loglik(
-            data.y, data.offsets, data.up, data.starts, q, slope, np.ascontiguousarray(c), low, per, lower, upper,
-            fast, slow, phi, eps, 3 * data.width, out, state, var,
+            data.y, data.offsets, data.up, data.starts, q, slope, np.ascontiguousarray(c), low, per, lower,
+            upper, fast, slow, phi, eps, 3 * data.width, out, state, var,
         )  # fmt: skip
 
 
@@ -227,7 +234,7 @@ class Fitted:
                 x[at[i]] = np.clip(x[at[i]] + by, *box[at[i]])
             return self.model.evaluate(x, self.data)
 
-        # steps over which the likelihood falls by about a tenth: far above rounding, near enough for a parabola
+        # steps over which the likelihood falls by about a tenth: far above rounding, and near
         for i in range(at.size):
             for _ in range(12):
                 fall = f0 - (f((i, h[i])) + f((i, -h[i]))) / 2
@@ -239,12 +246,8 @@ class Fitted:
         for i in range(at.size):
             hessian[i, i] = (2 * f0 - f((i, h[i])) - f((i, -h[i]))) / h[i] ** 2
             for j in range(i):
-                mixed = (
-                    f((i, h[i]), (j, h[j]))
-                    + f((i, -h[i]), (j, -h[j]))
-                    - f((i, h[i]), (j, -h[j]))
-                    - f((i, -h[i]), (j, h[j]))
-                )
+                a, b = h[i], h[j]
+                mixed = f((i, a), (j, b)) + f((i, -a), (j, -b)) - f((i, a), (j, -b)) - f((i, -a), (j, b))
                 hessian[i, j] = hessian[j, i] = -mixed / (4 * h[i] * h[j])
         # directions without curvature are not known: as wide as their box
         values, vectors = np.linalg.eigh(hessian * np.outer(h, h))
@@ -256,8 +259,8 @@ class Fitted:
 
 
 def fitted(
-    model: Model, data: Data, starts: Sequence[np.ndarray] | None = None, fixed: dict[int, float] | None = None,
-    iterations: int = _ITERATIONS,
+    model: Model, data: Data, starts: Sequence[np.ndarray] | None = None,
+    fixed: dict[int, float] | None = None, iterations: int = _ITERATIONS,
 ) -> Fitted:  # fmt: skip
     """A model at the maximum of its likelihood, from the best of several starts.
 

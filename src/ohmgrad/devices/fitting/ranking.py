@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
 
 from .model import Data, Fitted, fitted
 
-__all__ = ["Rank", "ranked", "units"]
+__all__ = ["FOLDS", "Rank", "ordered", "ranked", "units"]
 
 #: fits with readings held out, for each family
 FOLDS = 5
@@ -22,19 +23,23 @@ _BLOCKS = 10
 class Rank:
     """A family in the ranking.
 
+    - `name`, `parameters`: the family, and how many free ones it has; `fit`: to ramps;
     - `score`: log likelihood of held-out readings, a reading;
     - `behind`: how much less that is than of the best family, over all held-out readings, with its 90 %
       interval; `tied`: the interval reaches 0.
     """
 
-    fit: Fitted
+    name: str
+    parameters: int
     score: float
     behind: float
     low: float
     high: float
+    fit: Fitted | None = None
 
     @property
     def tied(self) -> bool:
+        """Whether the interval reaches the best family."""
         return self.low <= 0
 
 
@@ -45,10 +50,10 @@ def units(data: Data) -> tuple[list[np.ndarray], str]:
     if len(groups) >= 3:
         return [where == k for k in range(len(groups))], "by cycle"
     out = []
-    for a, b in zip(data.offsets[:-1], data.offsets[1:], strict=True):
+    for a, b in pairwise(data.offsets):
         blocks = min(_BLOCKS, (b - a) // 5)
         cuts = np.linspace(a, b, blocks + 1).astype(int)
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        for start, stop in pairwise(cuts):
             mask = np.zeros(data.y.size, dtype=bool)
             mask[start:stop] = True
             if np.isfinite(data.y[mask]).any():
@@ -73,15 +78,29 @@ def ranked(fits: Sequence[Fitted], tell: Callable[[str], None]) -> tuple[list[Ra
     for fit in fits:
         tell(fit.model.law.name)
         scores.append(_scores(fit, sets, folds))
-    table = np.array(scores)
     count = sum(int(np.isfinite(data.y[s]).sum()) for s in sets)
-    best = int(table.sum(1).argmax())
+    names = [(fit.model.law.name, int(fit.free.sum())) for fit in fits]
+    return ordered(names, np.array(scores), count, fits), how
+
+
+def ordered(
+    names: Sequence[tuple[str, int]],
+    scores: np.ndarray,
+    count: int,
+    fits: Sequence[Fitted | None] | None = None,
+) -> list[Rank]:
+    """The ranking of scores (families, sets) of `count` readings, with intervals by the sets."""
+    best, sets = int(scores.sum(1).argmax()), scores.shape[1]
     out = []
-    for fit, row in zip(fits, table, strict=True):
-        gap = table[best] - row
-        half = stats.t.ppf(0.95, max(len(sets) - 1, 1)) * gap.std(ddof=1) * np.sqrt(len(sets))
-        out.append(Rank(fit, row.sum() / count, gap.sum(), gap.sum() - half, gap.sum() + half))
-    return sorted(out, key=lambda r: r.behind), how
+    for k, (name, parameters) in enumerate(names):
+        gap = scores[best] - scores[k]
+        half = stats.t.ppf(0.95, max(sets - 1, 1)) * gap.std(ddof=1) * np.sqrt(sets) if sets > 1 else np.inf
+        total = float(gap.sum())
+        fit = None if fits is None else fits[k]
+        out.append(
+            Rank(name, parameters, float(scores[k].sum()) / count, total, total - half, total + half, fit)
+        )
+    return sorted(out, key=lambda r: r.behind)
 
 
 def _scores(fit: Fitted, sets: list[np.ndarray], folds: int) -> np.ndarray:

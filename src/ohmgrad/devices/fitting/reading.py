@@ -311,15 +311,13 @@ def _assembled(ramps: list[Ramp], unit: str, notes: list[Understood], names: str
         else (f"weight = (reading - {centre:.4g}) / {half:.4g}, so that the readings span -1 to 1")
     )
     counts = ", ".join(
-        f"{sum(r.up == up for r in ramps)} ramps {_word(up)} of "
+        f"{_counted(sum(r.up == up for r in ramps), 'ramp')} {_word(up)} of "
         f"{_lengths([r for r in ramps if r.up == up])} pulses"
         for up in (True, False)
     )
     pulses = Pulses(tuple(ramps), unit, float(centre), float(half))
-    devices = len(pulses.devices)
-    notes.append(
-        Understood(f"{devices} device{'s' if devices > 1 else ''}, {len(pulses.groups)} cycles: {counts}")
-    )
+    of = f"{_counted(len(pulses.devices), 'device')}, {_counted(len(pulses.groups), 'cycle')}"
+    notes.append(Understood(f"{of}: {counts}"))
     missing = sum(int(np.isnan(r.readings).sum()) for r in ramps)
     if missing:
         notes.append(
@@ -333,6 +331,10 @@ def _change(readings: np.ndarray) -> float:
     y = readings[~np.isnan(readings)]
     third = max(y.size // 3, 1)
     return float(np.median(y[-third:]) - np.median(y[:third]))
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _lengths(ramps: list[Ramp]) -> str:
