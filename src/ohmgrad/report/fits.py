@@ -12,6 +12,7 @@ from rich.table import Table
 from ..devices.fitting.fit import Fit
 from ..devices.fitting.intervals import Interval
 from ..devices.fitting.model import Fitted
+from ..rng import Key, Purpose, gaussians
 from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _readings(axis: Axes, fit: Fitted) -> None:
     data, p = fit.data, fit.p
     fit.model.evaluate(p, data)
     state = data.buffers[1].copy()
-    rng, drawn = np.random.default_rng(0), {True: 0, False: 0}
+    drawn = {True: 0, False: 0}
     for k, ramp in enumerate(data.ramps):
         drawn[ramp.up] += 1
         if drawn[ramp.up] > _RAMPS:
@@ -120,14 +121,14 @@ def _readings(axis: Axes, fit: Fitted) -> None:
             n, data.y[part], ".", ms=2, color=colour, alpha=0.35, label=f"read, {word}" if first else None
         )
         if first:
-            w = _simulated(fit, ramp.up, float(state[part][0]), n.size, rng)
+            w = _simulated(fit, ramp.up, float(state[part][0]), n.size)
             axis.plot(n, w, color=GREEN, lw=0.6, alpha=0.7, label="simulated" if ramp.up else None)
         axis.plot(n, state[part], color=BLACK, lw=0.9, label="fitted state" if first and ramp.up else None)
     axis.set(xlabel="pulse number", ylabel="weight $w$")
     axis.legend(frameon=False, fontsize=7)
 
 
-def _simulated(fit: Fitted, up: bool, w: float, count: int, rng: np.random.Generator) -> np.ndarray:
+def _simulated(fit: Fitted, up: bool, w: float, count: int) -> np.ndarray:
     """A ramp of readings that the fitted model makes."""
     model, p, scale = fit.model, fit.p, fit.data.scale
     k = 2 * len(model.law.parameters)
@@ -136,14 +137,15 @@ def _simulated(fit: Fitted, up: bool, w: float, count: int, rng: np.random.Gener
     row, sign, r, out = (0, 1, 0.0, []) if up else (1, -1, 0.0, [])
     upper, lower = (p[-2], p[-1]) if model.bounded else (np.inf, -np.inf)
     size = model.law.size(p, scale)[row]
-    for _ in range(count):
-        out.append(w + r + fast * rng.standard_normal())
+    noise = gaussians(3, torch.arange(count), 3, Purpose.FIT, Key(0, row)).numpy()
+    for z in noise:
+        out.append(w + r + fast * z[0])
         at = np.array([w])
         q = model.law.steps(p, at, scale)[row, 0]
         own = model.law.own_noise(p, at, scale)
         c = own[row, 0] if own is not None else std * (q if model.kind == "multiplicative" else size)
-        w = min(max(w + sign * q + c * rng.standard_normal(), lower), upper)
-        r = phi * r + math.sqrt(1 - phi * phi) * slow * rng.standard_normal()
+        w = min(max(w + sign * q + c * z[1], lower), upper)
+        r = phi * r + math.sqrt(1 - phi * phi) * slow * z[2]
     return np.array(out)
 
 

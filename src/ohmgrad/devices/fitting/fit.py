@@ -17,7 +17,7 @@ from .pulses import Pulses, StepTable, Understood
 from .ranking import Rank, ranked
 from .spread import device_spread
 
-__all__ = ["Fit", "Progress", "fit_pulses"]
+__all__ = ["Fit", "Progress", "fit_pulses", "fitted_family"]
 
 #: (done, total, what is done now)
 Progress = Callable[[int, int, str], None]
@@ -89,7 +89,7 @@ def fit_pulses(
     fits = []
     for name in names:
         tell(f"fit {name}")
-        fits.append(_fitted(name, kind, slow, data, steps.p))
+        fits.append(fitted_family(name, kind, slow, data, steps.p))
     ranking, how = ranked(fits, lambda name: tell(f"rank {name}"))
     best, chosen = _chosen(ranking)
     tell("intervals")
@@ -129,16 +129,16 @@ def _kind_of_noise(data: Data) -> tuple[Fitted, str]:
     return found[kind, slow], words
 
 
-def _fitted(name: str, kind: str, slow: bool, data: Data, steps: np.ndarray) -> Fitted:
+def fitted_family(name: str, kind: str, slow: bool, data: Data, steps: np.ndarray | None = None) -> Fitted:
     """A family at its maximum; with hard bounds where they make the readings more likely.
 
     Args:
-        steps: parameters of the piecewise steps, from which families that are values at nodes begin.
+        steps: parameters of piecewise steps, from which families that are values at nodes begin; or None.
     """
     law = LAWS[name]
     model = Model(law, kind, slow)
     starts = model.starts(data.scale)
-    if name in TABLES:
+    if name in TABLES and steps is not None:
         starts = [model.from_piecewise(steps)]
     free = fitted(model, data, starts)
     if not law.hard:

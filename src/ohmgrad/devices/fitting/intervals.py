@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from ...rng import Key, Purpose, gaussians
 from .model import Fitted, fitted
 
 __all__ = ["LEVEL", "Draws", "Interval", "derived", "draws", "parameter"]
@@ -118,11 +120,10 @@ def draws(fit: Fitted, count: int = 500, seed: int = 0) -> Draws:
 
     Where few of them would carry all the weight, it is left at that Gaussian.
     """
-    rng = np.random.default_rng(seed)
     at = np.flatnonzero(fit.free)
     box = fit.model.box(fit.data.scale)
     root = np.linalg.cholesky(fit.covariance[np.ix_(at, at)] + 1e-18 * np.eye(at.size))
-    z = rng.standard_normal((count, at.size))
+    z = gaussians(at.size, torch.arange(count), 2, Purpose.FIT, Key(seed, 0)).numpy()
     p = np.tile(fit.p, (count, 1))
     p[:, at] = np.clip(p[:, at] + z @ root.T, box[at, 0], box[at, 1])
     log = np.array([fit.model.evaluate(row, fit.data) for row in p]) - fit.loglik + 0.5 * (z**2).sum(1)
