@@ -91,11 +91,14 @@ def _profile(fit: Fitted, number: int, side: int, sd: float, edge: float) -> tup
         inside, fall_inside, p = by, max(down, 0.0), moved
         by = by * 2 if down < _FALL / 3 else by * 1.4
     outside, fall_outside = by, down
-    for _ in range(5):  # the square root of the fall is nearly linear
+    width = 2 * (outside - inside)
+    for _ in range(8):  # the square root of the fall is nearly linear, where not by halves
         a, b, want = math.sqrt(fall_inside), math.sqrt(fall_outside), math.sqrt(_FALL)
         if outside - inside < 0.02 * outside or b - a < 1e-9:
             break
-        by = inside + (outside - inside) * min(max((want - a) / (b - a), 0.05), 0.95)
+        part = min(max((want - a) / (b - a), 0.05), 0.95) if outside - inside < 0.6 * width else 0.5
+        width = outside - inside
+        by = inside + part * width
         down, moved = fall(by, p)
         if abs(down - _FALL) < 0.03:
             inside = outside = by
