@@ -26,6 +26,7 @@ import ohmgrad as og
 from common import machine
 from ohmgrad.devices.fitting.estimates import estimates
 from ohmgrad.devices.fitting.fit import fit_pulses, fitted_family
+from ohmgrad.devices.fitting.marginal import corrected
 from ohmgrad.devices.fitting.model import Data
 from ohmgrad.devices.fitting.pulses import Pulses, Ramp
 from ohmgrad.devices.fitting.synthetic import synthetic
@@ -99,7 +100,7 @@ def trial(family: str, kind: str, seed: int, rank: bool) -> dict[str, object]:
         mine = next(r for r in result.ranking if r.name == family)
         return {"first": result.ranking[0].name, "tied": mine.tied, "chosen": result.family}
     data = Data(pulses.ramps)
-    best = fitted_family(family, "additive", False, data)
+    best = corrected(fitted_family(family, "additive", False, data))
     inside: dict[str, object] = {}
     true = truth(family)
     for e in estimates(best, None):

@@ -135,7 +135,7 @@ def _simulated(fit: Fitted, up: bool, w: float, count: int) -> np.ndarray:
     std, fast = math.exp(p[k]), math.exp(p[k + 1])
     slow, phi = (math.exp(p[k + 3]), 1 / (1 + math.exp(-p[k + 4]))) if model.slow else (0.0, 0.0)
     row, sign, r, out = (0, 1, 0.0, []) if up else (1, -1, 0.0, [])
-    upper, lower = (p[-2], p[-1]) if model.bounded else (np.inf, -np.inf)
+    lower, upper = model.bounds(p)
     size = model.law.size(p, scale)[row]
     noise = gaussians(3, torch.arange(count), 3, Purpose.FIT, Key(0, row)).numpy()
     for z in noise:

@@ -20,6 +20,7 @@ from ohmgrad.devices.fitting.estimates import Estimate, estimates
 from ohmgrad.devices.fitting.fit import fit_pulses, fitted_family
 from ohmgrad.devices.fitting.intervals import parameter
 from ohmgrad.devices.fitting.laws import LAWS, Scale
+from ohmgrad.devices.fitting.marginal import corrected, freedom
 from ohmgrad.devices.fitting.model import Data, Model, fitted
 from ohmgrad.devices.fitting.pulses import Pulses, Ramp
 from ohmgrad.devices.fitting.ranking import ranked, units
@@ -63,7 +64,7 @@ def test_the_likelihood_is_that_of_a_linear_gaussian_model() -> None:
                 cov[i, j] = a ** abs(i - j) * variances[min(i, j)] + slow**2 * phi ** abs(i - j)
         cov += fast**2 * np.eye(n)
         keep = np.isfinite(readings)
-        law = stats.multivariate_normal(np.array(means)[keep], cov[np.ix_(keep, keep)])
+        law = stats.multivariate_normal(np.array(means)[keep], cov[np.ix_(keep, keep)])  # pyright: ignore
         expected += float(law.logpdf(readings[keep]))
     assert found == pytest.approx(expected, abs=1e-6)
 
@@ -73,7 +74,7 @@ def test_hard_bounds_hold_the_state_and_outliers_do_not_move_it() -> None:
     y[30] = -8.0
     data = Data([Ramp(True, np.linspace(0.5, 1.0, 60)), Ramp(False, np.linspace(1.0, 0.5, 60))])
     data.y[:60] = y
-    model = Model(LAWS["constant_step"], bounded=True)
+    model = Model(LAWS["constant_step"], upper=True, lower=True)
     p = np.array([math.log(0.05), math.log(0.05), -2.0, math.log(0.01), -6.0, 1.0, -1.0])
     model.evaluate(p, data)
     density, state, _ = data.buffers
@@ -126,7 +127,7 @@ def trials() -> list[tuple[Data, Any, list[Estimate]]]:
                 ramps.append(Ramp(r.up, y, r.device, r.cycle))
             pulses = Pulses(tuple(ramps), "", 0.0, 1.0)
         data = Data(pulses.ramps)
-        best = fitted_family("soft_bounds", "additive", False, data)
+        best = corrected(fitted_family("soft_bounds", "additive", False, data))
         out.append((data, best, estimates(best, None)))
     return out
 
@@ -310,3 +311,28 @@ def test_gong_et_al() -> None:
     assert noise.high < 2
     assert slow is not None
     assert 0.11 < slow.value < 0.15
+
+
+def test_noise_allows_for_fitted_steps() -> None:
+    """Constant steps read without noise are increments with a mean a direction: their variance is the sum of
+    squares over n - 2, where the maximum of the likelihood has n."""
+    rng = np.random.default_rng(3)
+    n = 30
+    ramps = [
+        Ramp(sign > 0, sign * (np.cumsum(0.05 + 0.02 * rng.standard_normal(n)) - 0.75)) for sign in (1, -1)
+    ]
+    data = Data(ramps)
+    model = Model(LAWS["constant_step"])
+    best = fitted(model, data)
+    number = model.names.index("log std")
+    again = corrected(best)
+    steps = np.concatenate([np.diff(r.readings) * (1 if r.up else -1) for r in ramps])
+    parts = steps.reshape(2, n - 1)
+    squares = ((parts - parts.mean(1, keepdims=True)) ** 2).sum()
+    size = again.model.law.size(again.p, data.scale).mean()
+    assert math.exp(best.p[number]) * size == pytest.approx(math.sqrt(squares / (2 * n - 2)), rel=0.03)
+    ratio = math.exp(again.p[number] - best.p[number])
+    assert ratio == pytest.approx(math.sqrt((2 * n - 2) / (2 * n - 4)), abs=0.008)
+    free = freedom(again)
+    assert free[0] == pytest.approx(2 * n - 4, rel=0.4)
+    assert math.isinf(free[number])

@@ -21,12 +21,13 @@ def range_of(fit: Fitted) -> tuple[float, float]:
     if not law.hard:
         k = len(law.parameters)
         return -1 / float(p[k + 1]), 1 / float(p[1])
-    if fit.model.bounded:
-        return float(p[-1]), float(p[-2])
     fit.model.evaluate(p, fit.data)
     state = fit.data.buffers[1]
     step = float(fit.model.law.size(p, fit.data.scale).max())
-    return min(float(state.min()), -1.5 * step), max(float(state.max()), 1.5 * step)
+    low, high = fit.model.bounds(p)
+    if not fit.model.lower:
+        low = min(float(state.min()), -1.5 * step)
+    return low, high if fit.model.upper else max(float(state.max()), 1.5 * step)
 
 
 def device_of(fit: Fitted, spread: DeviceSpread | None) -> Device:

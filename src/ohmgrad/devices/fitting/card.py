@@ -39,9 +39,10 @@ def card(fit: Fit, files: Sequence[str | Path], options: ReadOptions) -> dict[st
     }
     if fit.pulses is not None and fit.best is not None:
         out["weights"] = {"centre": fit.pulses.centre, "half": fit.pulses.half, "unit": fit.pulses.unit}
-        best = fit.best
-        out["goodness"] = {"readings": best.data.count, "log_likelihood": _plain(best.loglik)}
-        out["goodness"]["bic"] = _plain(best.bic)
+        rank = next(r.fit for r in fit.ranking if r.name == fit.family)
+        if rank is not None:  # at the maximum, without what is allowed for in the noise
+            good = {"log_likelihood": _plain(rank.loglik), "bic": _plain(rank.bic)}
+            out["goodness"] = {"readings": rank.data.count, **good}
     out["estimates"] = {e.name: _figure(e) for e in fit.estimates}
     if fit.ranking:
         out["held_out"] = fit.held_out

@@ -10,6 +10,7 @@ import numpy as np
 
 from .build import range_of
 from .intervals import Draws, Interval, derived, draws, parameter
+from .marginal import freedom
 from .model import Fitted
 from .spread import FEWEST_DEVICES, DeviceSpread
 
@@ -42,11 +43,11 @@ def estimates(fit: Fitted, spread: DeviceSpread | None) -> list[Estimate]:
     law, scale = model.law, fit.data.scale
     k = len(law.parameters)
     names = model.names
-    drawn = draws(fit)
+    drawn, free = draws(fit), freedom(fit)
     out: list[Estimate] = []
 
     def of(name: str) -> Interval:
-        return parameter(fit, names.index(name))
+        return parameter(fit, names.index(name), free[names.index(name)])
 
     def made(f: Callable[[np.ndarray], float]) -> Interval:
         return derived(f(p), np.array([f(row) for row in drawn.p]), drawn.weights)
@@ -56,7 +57,13 @@ def estimates(fit: Fitted, spread: DeviceSpread | None) -> list[Estimate]:
 
     if "step up" in names:
         for number, side in enumerate(("up", "down")):
-            out.append(Estimate(f"step {side} at w = 0", parameter(fit, number * k).map(math.exp), "weight"))
+            out.append(
+                Estimate(
+                    f"step {side} at w = 0",
+                    parameter(fit, number * k, free[number * k]).map(math.exp),
+                    "weight",
+                )
+            )
     else:
         for number, side in enumerate(("up", "down")):
             out.append(
@@ -68,7 +75,7 @@ def estimates(fit: Fitted, spread: DeviceSpread | None) -> list[Estimate]:
     out += bounds
     told = all(b.told for b in bounds)
     low, high = range_of(fit)
-    if (law.hard and not model.bounded) or not told:
+    if not told:
         span = scale.span
         note = "of the measured range; bounds lie beyond"
     else:
@@ -81,7 +88,7 @@ def estimates(fit: Fitted, spread: DeviceSpread | None) -> list[Estimate]:
         if law.parameters[n] == "1/bound":
             continue
         for number, side in enumerate(("up", "down")):
-            interval = parameter(fit, number * k + n)
+            interval = parameter(fit, number * k + n, free[number * k + n])
             log = law.parameters[n].startswith("log ")
             label = law.parameters[n].removeprefix("log ")
             out.append(Estimate(f"{label} {side}", interval.map(math.exp) if log else interval, ""))
@@ -100,9 +107,8 @@ def _bounds(fit: Fitted, of: Callable[[str], Interval]) -> list[Estimate]:
             interval = k.map(lambda v, s=sign: s / v)
             note = "" if not (k.open_low or k.open_high) else "not reached: the far end is not told"
             out.append(Estimate(name, interval, "weight", note))
-        elif model.bounded:
-            interval = of("upper" if sign > 0 else "lower")
-            out.append(Estimate(name, interval, "weight"))
+        elif (own := name.removesuffix(" bound")) in model.names:
+            out.append(Estimate(name, of(own), "weight"))
         else:
             out.append(
                 Estimate(name, None, "weight", "no hard bound was reached; the device has the measured range")

@@ -12,6 +12,7 @@ from ..device import Device
 from .build import device_of
 from .estimates import Estimate, estimates
 from .laws import LAWS
+from .marginal import corrected
 from .model import TABLES, Data, Fitted, Model, fitted
 from .pulses import Pulses, StepTable, Understood
 from .ranking import Rank, ranked
@@ -21,8 +22,8 @@ __all__ = ["Fit", "Progress", "fit_pulses", "fitted_family"]
 
 #: (done, total, what is done now)
 Progress = Callable[[int, int, str], None]
-#: gain in log likelihood from which hard bounds are believed: two parameters
-_BOUNDS = 4.0
+#: gain in log likelihood from which a hard bound is believed
+_BOUND = 3.0
 #: gain from which one kind of cycle-to-cycle noise is believed
 _KIND = 1.35
 
@@ -92,6 +93,7 @@ def fit_pulses(
         fits.append(fitted_family(name, kind, slow, data, steps.p))
     ranking, how = ranked(fits, lambda name: tell(f"rank {name}"))
     best, chosen = _chosen(ranking)
+    best = corrected(best)
     tell("intervals")
     spread = device_spread(best)
     figures = estimates(best, spread)
@@ -143,10 +145,14 @@ def fitted_family(name: str, kind: str, slow: bool, data: Data, steps: np.ndarra
     free = fitted(model, data, starts)
     if not law.hard:
         return free
-    bounded = replace(model, bounded=True)
-    ends = data.scale.high, data.scale.low
-    found = fitted(bounded, data, [np.array([*free.p, *ends])], iterations=100)
-    return found if found.loglik > free.loglik + _BOUNDS else free
+    both = replace(model, upper=True, lower=True)
+    best = fitted(both, data, [np.array([*free.p, data.scale.high, data.scale.low])], iterations=100)
+    for side in ("upper", "lower"):  # one that readings do not need is no bound
+        start = np.delete(best.p, best.model.names.index(side))
+        without = fitted(replace(best.model, **{side: False}), data, [start], iterations=100)
+        if without.loglik > best.loglik - _BOUND:
+            best = without
+    return best if best.model.upper or best.model.lower else free
 
 
 def _chosen(ranking: Sequence[Rank]) -> tuple[Fitted, str]:

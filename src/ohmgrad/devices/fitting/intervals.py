@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy import stats
 
 from ...rng import Key, Purpose, gaussians
 from .model import Fitted, fitted
@@ -16,10 +17,12 @@ __all__ = ["LEVEL", "Draws", "Interval", "derived", "draws", "parameter"]
 
 #: of all intervals
 LEVEL = 0.90
-#: half width in standard errors, and fall of the log likelihood at the ends, for 90 %
-_Z, _FALL = 1.6449, 1.3528
+#: half width in standard errors, for 90 %; the log likelihood falls by half its square
+_Z = 1.6449
 #: how far the fall at Wald's ends may be off for them to stand
 _ROOM = 0.25
+#: how much wider than the Gaussian at the maximum draws are, for tails that are longer
+_WIDER = 1.2
 
 
 @dataclass(frozen=True)
@@ -40,20 +43,22 @@ class Interval:
         return Interval(f(self.value), b, a, self.open_high, self.open_low)
 
 
-def parameter(fit: Fitted, number: int) -> Interval:
-    """The interval of one parameter, by its number."""
+def parameter(fit: Fitted, number: int, freedom: float = math.inf) -> Interval:
+    """The interval of one parameter, by its number; `freedom`: degrees of freedom of its variance."""
+    z = _Z if math.isinf(freedom) else float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    most = z * z / 2
     box = fit.model.box(fit.data.scale)[number]
     value, var = fit.p[number], fit.covariance[number, number]
     sd = math.sqrt(var) if var > 0 else 0.0
-    ends = value - _Z * sd, value + _Z * sd
-    if sd and box[0] < ends[0] and ends[1] < box[1] and all(_parabolic(fit, number, e) for e in ends):
+    ends = value - z * sd, value + z * sd
+    if sd and box[0] < ends[0] and ends[1] < box[1] and all(_parabolic(fit, number, e, most) for e in ends):
         return Interval(value, *ends)
-    low, open_low = _profile(fit, number, -1, sd, box[0])
-    high, open_high = _profile(fit, number, 1, sd, box[1])
+    low, open_low = _profile(fit, number, -1, sd, box[0], most)
+    high, open_high = _profile(fit, number, 1, sd, box[1], most)
     return Interval(value, low, high, open_low, open_high)
 
 
-def _parabolic(fit: Fitted, number: int, end: float) -> bool:
+def _parabolic(fit: Fitted, number: int, end: float, most: float) -> bool:
     """Whether the likelihood falls at `end` as a parabola would, others moved along."""
     column = fit.covariance[:, number]
     p = fit.p + column / column[number] * (end - fit.p[number])
@@ -61,10 +66,10 @@ def _parabolic(fit: Fitted, number: int, end: float) -> bool:
     if ((p < box[:, 0]) | (p > box[:, 1]))[fit.free].any():
         return False
     p = np.clip(p, box[:, 0], box[:, 1])
-    return abs(fit.loglik - fit.model.evaluate(p, fit.data) - _FALL) < _ROOM
+    return abs(fit.loglik - fit.model.evaluate(p, fit.data) - most) < _ROOM
 
 
-def _profile(fit: Fitted, number: int, side: int, sd: float, edge: float) -> tuple[float, bool]:
+def _profile(fit: Fitted, number: int, side: int, sd: float, edge: float, most: float) -> tuple[float, bool]:
     """Where the profile of the likelihood has fallen, on one side; the edge of the box, and True, if it is
     not."""
     at, p = fit.p[number], fit.p
@@ -84,26 +89,26 @@ def _profile(fit: Fitted, number: int, side: int, sd: float, edge: float) -> tup
     while True:
         by = min(by, room)
         down, moved = fall(by, p)
-        if down >= _FALL:
+        if down >= most:
             break
         if by >= room:
             return edge, True
         inside, fall_inside, p = by, max(down, 0.0), moved
-        by = by * 2 if down < _FALL / 3 else by * 1.4
+        by = by * 2 if down < most / 3 else by * 1.4
     outside, fall_outside = by, down
     width = 2 * (outside - inside)
     for _ in range(8):  # the square root of the fall is nearly linear, where not by halves
-        a, b, want = math.sqrt(fall_inside), math.sqrt(fall_outside), math.sqrt(_FALL)
+        a, b, want = math.sqrt(fall_inside), math.sqrt(fall_outside), math.sqrt(most)
         if outside - inside < 0.02 * outside or b - a < 1e-9:
             break
         part = min(max((want - a) / (b - a), 0.05), 0.95) if outside - inside < 0.6 * width else 0.5
         width = outside - inside
         by = inside + part * width
         down, moved = fall(by, p)
-        if abs(down - _FALL) < 0.03:
+        if abs(down - most) < 0.03:
             inside = outside = by
             break
-        if down < _FALL:
+        if down < most:
             inside, fall_inside, p = by, max(down, 0.0), moved
         else:
             outside, fall_outside = by, down
@@ -128,8 +133,9 @@ def draws(fit: Fitted, count: int = 500, seed: int = 0) -> Draws:
     root = np.linalg.cholesky(fit.covariance[np.ix_(at, at)] + 1e-18 * np.eye(at.size))
     z = gaussians(at.size, torch.arange(count), 2, Purpose.FIT, Key(seed, 0)).numpy()
     p = np.tile(fit.p, (count, 1))
-    p[:, at] = np.clip(p[:, at] + z @ root.T, box[at, 0], box[at, 1])
-    log = np.array([fit.model.evaluate(row, fit.data) for row in p]) - fit.loglik + 0.5 * (z**2).sum(1)
+    p[:, at] = np.clip(p[:, at] + _WIDER * z @ root.T, box[at, 0], box[at, 1])
+    model = replace(fit.model, tilt=())  # integrating over the steps is what the tilt stands for
+    log = np.array([model.evaluate(row, fit.data) for row in p]) + 0.5 * (z**2).sum(1)
     weights = np.exp(np.clip(log - log.max(), -60, 0))
     weights /= weights.sum()
     if 1 / (weights**2).sum() < 0.15 * count:

@@ -152,8 +152,8 @@ def _as_constant(a: np.ndarray, b: np.ndarray, low: float, high: float, *_: floa
 def _as_linear(a: np.ndarray, b: np.ndarray, low: float, high: float, *_: float) -> AbstractResponse:
     up, down = _unit([a, b])
     high, low = min(high, 1 / a[1] if a[1] > 0 else high), max(low, -1 / b[1] if b[1] > 0 else low)
-    slopes = [min(max(s, -1.0), 1.0) for s in (a[1] * high, -b[1] * low)]
-    return LinearStep(low, high, *slopes, up, down)
+    slope_up, slope_down = (float(min(max(s, -1.0), 1.0)) for s in (a[1] * high, -b[1] * low))
+    return LinearStep(low, high, slope_up, slope_down, up, down)
 
 
 def _as_soft_bounds(a: np.ndarray, b: np.ndarray, *_: float) -> AbstractResponse:
@@ -172,10 +172,10 @@ def _as_exponential(a: np.ndarray, b: np.ndarray, low: float, high: float, *_: f
 def _as_exp_step(a: np.ndarray, b: np.ndarray, *_: float) -> AbstractResponse:
     low, high = -1 / b[1], 1 / a[1]
     up, down = _unit([a, b])
-    falls = [math.exp(-v[2]) for v in (a, b)]  # A: 1 - A exp(gamma z) vanishes at the bound
-    rates = [v[2] * v[1] * (high - low) / 2 for v in (a, b)]
-    sizes = [q / (1 - fall) for q, fall in zip((up, down), falls, strict=True)]
-    return ExpStep(low, high, *falls, *rates, 1.0, 0.0, *sizes)
+    fall_up, fall_down = math.exp(-a[2]), math.exp(-b[2])  # A: 1 - A exp(gamma z) vanishes at the bound
+    rate_up, rate_down = (float(v[2] * v[1] * (high - low) / 2) for v in (a, b))
+    sizes = up / (1 - fall_up), down / (1 - fall_down)
+    return ExpStep(low, high, fall_up, fall_down, rate_up, rate_down, 1.0, 0.0, *sizes)
 
 
 def _as_exp_bounds(a: np.ndarray, b: np.ndarray, *_: float) -> AbstractResponse:

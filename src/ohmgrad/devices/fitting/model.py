@@ -106,20 +106,23 @@ class Model:
         law: the family.
         kind: of the cycle-to-cycle noise, "additive" or "multiplicative".
         slow: with slow read noise.
-        bounded: with hard bounds as parameters, for families that have some.
+        upper, lower: with a hard bound on that side as a parameter, for families that have some.
+        tilt: what the log likelihood gains with each parameter (see `marginal.py`); empty for nothing.
     """
 
     law: Law
     kind: str = "additive"
     slow: bool = False
-    bounded: bool = False
+    upper: bool = False
+    lower: bool = False
+    tilt: tuple[float, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """Parameters in order: of the law up, down; noise; hard bounds."""
         shape = [f"{n} {side}" for side in ("up", "down") for n in self.law.parameters]
         slow = ["log slow", "logit phi"] if self.slow else []
-        bounds = ["upper", "lower"] if self.bounded else []
+        bounds = [name for name in ("upper", "lower") if getattr(self, name)]
         return [*shape, "log std", "log fast", "logit outliers", *slow, *bounds]
 
     def box(self, scale: Scale) -> np.ndarray:
@@ -136,9 +139,8 @@ class Model:
         out += [(0.0, 0.0) if self.law.noise else (-5.0, 5.5), (math.log(scale.noise) - 6, noise + 2), _ODDS]
         if self.slow:
             out += [(noise - 6, noise + 2), (-1.0, 5.5)]
-        if self.bounded:
-            out += [(scale.high - 0.3 * scale.span, scale.high + 0.3 * scale.span)]
-            out += [(scale.low - 0.3 * scale.span, scale.low + 0.3 * scale.span)]
+        ends = [end for end, there in ((scale.high, self.upper), (scale.low, self.lower)) if there]
+        out += [(end - 0.3 * scale.span, end + 0.3 * scale.span) for end in ends]
         return np.array(out)
 
     def starts(self, scale: Scale) -> list[np.ndarray]:
@@ -160,9 +162,16 @@ class Model:
         for k, shape in enumerate(shapes):
             for std, fast in ((-0.7, noise), (min(much, 4.0), noise - 1)) if k == 0 else ((-0.7, noise),):
                 slow = [noise - 0.5, 2.0] if self.slow else []
-                bounds = [scale.high, scale.low] if self.bounded else []
+                bounds = [scale.high] * self.upper + [scale.low] * self.lower
                 out.append(np.array([*shape, std, fast, -5.0, *slow, *bounds]))
         return out
+
+    def bounds(self, p: np.ndarray) -> tuple[float, float]:
+        """Where the state is kept: bounds of the family, hard ones, or none."""
+        if not self.law.hard:
+            return -1 / float(p[len(self.law.parameters) + 1]), 1 / float(p[1])
+        low = float(p[-1]) if self.lower else -1e9
+        return low, float(p[-1 - self.lower]) if self.upper else 1e9
 
     def from_piecewise(self, p: np.ndarray) -> np.ndarray:
         """Where a family of values at nodes begins, of the parameters of a piecewise step."""
@@ -191,9 +200,10 @@ class Model:
         fast, eps = math.exp(p[k + 1]), 1 / (1 + math.exp(-p[k + 2]))
         at = k + 3
         slow, phi = (math.exp(p[at]), 1 / (1 + math.exp(-p[at + 1]))) if self.slow else (0.0, 0.0)
-        upper, lower = (p[-2], p[-1]) if self.bounded else (1e9, -1e9)
+        lower, upper = self.bounds(p)
         out, state, var = data.buffers
-        return loglik(
+        gain = float(np.dot(self.tilt, p)) if self.tilt else 0.0
+        return gain + loglik(
             data.y, data.offsets, data.up, data.starts, q, slope, np.ascontiguousarray(c), low, per, lower,
             upper, fast, slow, phi, eps, 3 * data.width, out, state, var,
         )  # fmt: skip
@@ -224,38 +234,46 @@ class Fitted:
     def covariance(self) -> np.ndarray:
         """Of the free parameters by the inverse Hessian, (p, p); rows of the others are 0."""
         at = np.flatnonzero(self.free)
+        values, vectors, h = self.curvature(at, self.p, self.steps(at))
+        out = np.zeros((self.p.size, self.p.size))
+        out[np.ix_(at, at)] = (vectors / values) @ vectors.T * np.outer(h, h)
+        return out
+
+    def steps(self, at: np.ndarray) -> np.ndarray:
+        """Steps of parameters over which the likelihood falls by about a tenth: above rounding, and near."""
         box = self.model.box(self.data.scale)
         h = np.full(at.size, 1e-3)
-        f0, p = self.loglik, self.p
-
-        def f(*moves: tuple[int, float]) -> float:
-            x = p.copy()
-            for i, by in moves:
-                x[at[i]] = np.clip(x[at[i]] + by, *box[at[i]])
-            return self.model.evaluate(x, self.data)
-
-        # steps over which the likelihood falls by about a tenth: far above rounding, and near
-        for i in range(at.size):
+        for i, number in enumerate(at):
             for _ in range(12):
-                fall = f0 - (f((i, h[i])) + f((i, -h[i]))) / 2
+                both = [self._moved(self.p, (number, by)) for by in (h[i], -h[i])]
+                fall = self.loglik - sum(both) / 2
                 if 0.02 < fall < 0.5:
                     break
                 grow = math.sqrt(0.1 / fall) if fall > 1e-9 else 8.0
-                h[i] = min(h[i] * min(max(grow, 0.1), 8.0), 0.2 * (box[at[i], 1] - box[at[i], 0]))
-        hessian = np.empty((at.size, at.size))
-        for i in range(at.size):
-            hessian[i, i] = (2 * f0 - f((i, h[i])) - f((i, -h[i]))) / h[i] ** 2
-            for j in range(i):
-                a, b = h[i], h[j]
-                mixed = f((i, a), (j, b)) + f((i, -a), (j, -b)) - f((i, a), (j, -b)) - f((i, -a), (j, b))
-                hessian[i, j] = hessian[j, i] = -mixed / (4 * h[i] * h[j])
-        # directions without curvature are not known: as wide as their box
-        values, vectors = np.linalg.eigh(hessian * np.outer(h, h))
-        values = np.maximum(values, 1e-3)
-        inverse = (vectors / values) @ vectors.T * np.outer(h, h)
-        out = np.zeros((p.size, p.size))
-        out[np.ix_(at, at)] = inverse
-        return out
+                h[i] = min(h[i] * min(max(grow, 0.1), 8.0), 0.2 * (box[number, 1] - box[number, 0]))
+        return h
+
+    def curvature(
+        self, at: np.ndarray, p: np.ndarray, h: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Eigenvalues and vectors of minus the Hessian in the parameters `at` around `p`, in units of the
+        steps `h`, which are returned, too. Directions without curvature are as wide as a thousand steps."""
+        hessian, f0 = np.empty((at.size, at.size)), self.model.evaluate(p, self.data)
+        for i, a in enumerate(at):
+            hessian[i, i] = 2 * f0 - self._moved(p, (a, h[i])) - self._moved(p, (a, -h[i]))
+            for j, b in enumerate(at[:i]):
+                same = self._moved(p, (a, h[i]), (b, h[j])) + self._moved(p, (a, -h[i]), (b, -h[j]))
+                cross = self._moved(p, (a, h[i]), (b, -h[j])) + self._moved(p, (a, -h[i]), (b, h[j]))
+                hessian[i, j] = hessian[j, i] = -(same - cross) / 4
+        values, vectors = np.linalg.eigh(hessian)
+        return np.maximum(values, 1e-3), vectors, h
+
+    def _moved(self, p: np.ndarray, *moves: tuple[int, float]) -> float:
+        """Log likelihood with some parameters moved, inside their box."""
+        box, x = self.model.box(self.data.scale), p.copy()
+        for number, by in moves:
+            x[number] = min(max(x[number] + by, box[number, 0]), box[number, 1])
+        return self.model.evaluate(x, self.data)
 
 
 def fitted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import optimize
@@ -93,7 +94,9 @@ def between(values: np.ndarray, errors: np.ndarray) -> Interval:
         mean = (weight * values).sum() / weight.sum()
         return 0.5 * float((weight * (values - mean) ** 2 - np.log(weight)).sum() + math.log(weight.sum()))
 
-    found = optimize.minimize_scalar(fall, bounds=(0.0, top), method="bounded", options={"xatol": 1e-6 * top})
+    found: Any = optimize.minimize_scalar(
+        fall, bounds=(0.0, top), method="bounded", options={"xatol": 1e-6 * top}
+    )
     best = 0.0 if fall(0.0) <= found.fun else float(found.x)
     floor = fall(best)
 
