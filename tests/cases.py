@@ -6,7 +6,7 @@ What is special about a case stands in the case, so that tests have no `if`s.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,7 +88,7 @@ SPREADS = {
 GRANULARITIES = {"fine": 0.001, "coarse": 0.04}
 
 #: (rows, cols): one element; odd; one below and one above the 64 lanes of a block and a word
-SHAPES = [(1, 1), (37, 53), (63, 65)]
+SHAPES: list[tuple[int, int]] = [(1, 1), (37, 53), (63, 65)]
 
 
 @dataclass(frozen=True)
@@ -328,9 +328,9 @@ PROMISES: dict[str, tuple[Callable[[float], dict[str, Any]], tuple[str, ...]]] =
 }
 
 
-def backend_cases() -> list[BackendCase]:
+def backend_cases(shapes: Sequence[tuple[int, int]] = SHAPES) -> list[BackendCase]:
     """Every device with every shape; the settings go round, so that each meets every family."""
-    pairs = itertools.product(SHAPES, DEVICES)
+    pairs = itertools.product(shapes, DEVICES)
     return [
         BackendCase(f"{d.name}-{shape[0]}x{shape[1]}-{s.name}", d.device, shape, s)
         for (shape, d), s in zip(pairs, itertools.cycle(SETTINGS), strict=False)

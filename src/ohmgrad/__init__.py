@@ -1,7 +1,7 @@
 """ohmgrad: train neural networks on simulated analog in-memory hardware, at pulse fidelity."""
 
 from . import datasets
-from .crossbar import Tile
+from .crossbar import Tile, exchange_gradients
 from .devices import (
     ConstantStep,
     Custom,
@@ -100,6 +100,7 @@ __all__ = [
     "__version__",
     "convert",
     "datasets",
+    "exchange_gradients",
     "hold",
     "to_digital",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,11 @@ import torch
 from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 
-from ohmgrad import AnalogSGD, InputError
+from ohmgrad import AnalogSGD, InputError, exchange_gradients
 
 from . import X, Y, digital_weights, ideal, loss_of, mlp, step, trained
 
-__all__ = ["raise_from_ranks", "ranks"]
+__all__ = ["raise_from_ranks", "ranks", "shard_rows"]
 
 CODE = "import sys; from tests.features.ranks import work; work(int(sys.argv[1]), sys.argv[2])"
 
@@ -34,7 +35,7 @@ def ranks() -> dict[str, Any]:
         assert [process.wait(timeout=100) for process in started] == [0, 0]
         found = [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(2)]
     for name, value in found[0].items():
-        if isinstance(value, dict):
+        if not isinstance(value, str):
             torch.testing.assert_close(found[1][name], value)
         else:
             assert found[1][name] == value
@@ -44,6 +45,15 @@ def ranks() -> dict[str, Any]:
 def raise_from_ranks(what: str) -> None:
     """Raise what a rank raised."""
     raise InputError(ranks()[what])
+
+
+def shard_rows() -> Any:
+    """The example of a layer on two ranks."""
+    path = Path(__file__).parents[2] / "examples" / "shard_rows.py"
+    spec: Any = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def work(rank: int, folder: str) -> None:
@@ -60,10 +70,13 @@ def work(rank: int, folder: str) -> None:
             found[name] = str(error)
 
     x, y = X[rank::2], Y[rank::2]
-    for name in ("sgd", "reduced", "alone"):
+    for name in ("exchanged", "sgd", "reduced", "alone"):
         model = ideal(mlp())
-        wrapped = nn.parallel.DistributedDataParallel(model) if name == "sgd" else model
-        optimizer = torch.optim.SGD(trained(model), 0.5)
+        if name == "exchanged":
+            exchange_gradients(model)
+        wrapped = nn.parallel.DistributedDataParallel(model) if name in ("exchanged", "sgd") else model
+        make = AnalogSGD if name == "exchanged" else torch.optim.SGD
+        optimizer = make(trained(model), 0.5)
         for _ in range(3):
             optimizer.zero_grad()
             loss_of(wrapped, *(X, Y) if name == "alone" else (x, y)).backward()
@@ -72,5 +85,6 @@ def work(rank: int, folder: str) -> None:
                 p.grad /= 2  # pyright: ignore
             optimizer.step()
         found[name] = digital_weights(model)
+    found["rows"] = shard_rows().train(True)
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()

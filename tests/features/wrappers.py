@@ -19,8 +19,28 @@ group = Group("Compilers, exporters, transforms")
 
 
 @group.works(
-    "`torch.compile` of model, optimizer step or loop",
-    "analog layers and steps run as they are, between the compiled parts; torch refuses `fullgraph=True`",
+    "`torch.compile` of a model, with `fullgraph=True`",
+    "one graph for all layers and any periphery, forward and backward, compiled once; products are operators "
+    "in it, which run as uncompiled ones do. An input of a layer is copied once for its gradient. What it "
+    "brings is in [compile.md](compile.md)",
+)
+def compiled_whole() -> None:
+    found = []
+    for by_torch in (False, True):
+        torch._dynamo.reset()
+        model = real()
+        run = torch.compile(model, backend="aot_eager", fullgraph=True) if by_torch else model
+        optimizer = TikiTaka(model.parameters(), lr=0.2, fast_lr=0.1)
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            found.append(([step(run, optimizer) for _ in range(4)], optimizer.events()))
+    same(found[1][0], found[0][0])
+    assert found[1][1] == found[0][1]
+    torch._dynamo.reset()
+
+
+@group.works(
+    "`torch.compile` of an optimizer's step, or of the whole loop",
+    "steps of analog optimizers run as they are, between the compiled parts; torch refuses `fullgraph=True`",
 )
 def compiled() -> None:
     plain = real()
@@ -37,8 +57,18 @@ def compiled() -> None:
         assert [step(model, twin) for _ in range(4)] == losses
         assert twin.events() == optimizer.events()
     with pytest.raises(Exception, match="disable"):
-        torch.compile(real(), backend="eager", fullgraph=True)(X)
+        torch.compile(twin.step, backend="eager", fullgraph=True)()
     torch._dynamo.reset()
+
+
+@group.refused(
+    "an analog layer called in compiled code and outside of it, in one pass",
+    "an analog layer was called in compiled code and outside of it in one pass: compile all of the model, or "
+    "none of it",
+)
+def partly_compiled() -> None:
+    model = ideal(nn.Linear(6, 6))
+    torch.compile(model, backend="aot_eager")(model(X)).square().mean().backward()
 
 
 @group.refused(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from ohmgrad import AnalogSGD, InputError
+from ohmgrad import AnalogSGD, InputError, TikiTaka
 from ohmgrad.crossbar.gradient import FactoredGradient
 from ohmgrad.nn import analog_layers
+from ohmgrad.optim import surroundings
 from tests.crossbar.test_gradient_training import IDEAL, close, loss_of, network, plain, warnings_in, weights
 
 OPTIMIZERS: dict[str, Any] = {
@@ -94,3 +96,19 @@ def test_an_optimizer_that_holds_an_analog_one_leaves_it_the_factors() -> None:
     loss_of(model).backward()
     assert not warnings_in(optimizer.step)
     assert not all(map(torch.equal, before, weights(model)))
+
+
+def test_a_graph_does_not_capture_what_the_host_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a graph is captured, as this pretends, algorithms that take columns in turn refuse a step."""
+    monkeypatch.setattr(surroundings, "capturing", lambda p: True)
+    for make, message in (
+        (lambda p: AnalogSGD(p, lr=0.1), None),
+        (lambda p: TikiTaka(p, lr=0.1, fast_lr=0.1), "TikiTaka counts its steps on the host"),
+    ):
+        model = network()
+        optimizer = make(model.parameters())
+        loss_of(model).backward()
+        before = weights(model)
+        with nullcontext() if message is None else pytest.raises(InputError, match=message):
+            optimizer.step()
+        assert all(torch.equal(a, b) for a, b in zip(weights(model), before, strict=True)) == bool(message)

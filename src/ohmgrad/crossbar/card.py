@@ -62,7 +62,7 @@ def check_card(what: str, kept: Tensor, tiles: Sequence[Tile], arrays: Sequence[
 def _read(kept: Tensor) -> dict[str, Any]:
     """What a card says; nothing where it cannot be read."""
     try:
-        said = json.loads(kept.to(torch.uint8).numpy().tobytes())
+        said = json.loads(kept.to("cpu", torch.uint8).numpy().tobytes())
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}

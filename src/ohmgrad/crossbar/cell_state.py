@@ -56,6 +56,10 @@ class CellState(abc.ABC):
     def program(self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters) -> None:
         """Write-verify towards `target` (rows, cols), see `Tile.program`."""
 
+    def check_status(self) -> None:
+        """As `ops.check_status`, of all elements."""
+        ops.check_status(self.cells)
+
     def _program_by_counts(
         self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters
     ) -> None:

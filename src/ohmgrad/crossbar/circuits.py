@@ -40,6 +40,8 @@ def product(
         out = vectors @ matrix
     else:
         first = counters.counter(f"{direction}_vectors")
+        if counters.first_vector:
+            first = first + counters.first_vector
         out, again = ops.analog_product(
             vectors, matrix, periphery, purpose, cells.keys[0], first, cells.backend
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-__all__ = ["Companions", "Numbers", "warn_of_copies", "weighted_sum"]
+from ..errors import InputError
+
+__all__ = ["Companions", "Numbers", "companions_on", "warn_of_copies", "weighted_sum"]
 
 
 class _Array(Protocol):
@@ -36,6 +38,26 @@ def weighted_sum(weight: Tensor, companions: Companions) -> Tensor:
         else:
             weight = torch.add(weight, other.weight, alpha=factor)
     return weight
+
+
+def companions_on(
+    companions: Iterable[tuple[float | Tensor, Any]], place: torch.device
+) -> list[tuple[float | Tensor, Any]]:
+    """The same numbers on a device.
+
+    Raises:
+        InputError: when there are arrays, which an optimizer has.
+    """
+    found: list[tuple[float | Tensor, Any]] = []
+    for factor, array in companions:
+        if not isinstance(array, Numbers):
+            raise InputError(
+                f"weights went to {place} after their optimizer was made, whose arrays are on "
+                f"{array.weight.device}: move the model first, and make the optimizer then"
+            )
+        there = factor.to(place) if isinstance(factor, Tensor) else factor
+        found.append((there, Numbers(array.weight.to(place))))
+    return found
 
 
 def warn_of_copies(companions: Collection[tuple[float | Tensor, _Array]]) -> None:

@@ -54,10 +54,13 @@ class Counters:
 
     Args:
         rows, cols: shape of the array.
+        place: where it is.
     """
 
-    def __init__(self, rows: int, cols: int) -> None:
+    def __init__(self, rows: int, cols: int, place: torch.device) -> None:
         self._cols = cols
+        #: added to the number of a vector, where ranks have read noise of their own
+        self.first_vector = 0
         #: what one vector of a product, or one column that is read, counts
         self._units = {
             "forward": _unit(forward_vectors=1, dac=cols, adc=rows),
@@ -68,6 +71,12 @@ class Counters:
             "verify": _unit(read_columns=1, verify_columns=1, dac=cols, adc=rows),
         }
         self._count_in(torch.zeros(len(EVENTS), dtype=torch.int64))
+        self.to(place)
+
+    def to(self, place: torch.device) -> None:
+        """Count on another device from now on."""
+        self._units = {name: unit.to(place) for name, unit in self._units.items()}
+        self._count_in(self.events.to(place))
 
     def _count_in(self, events: Tensor) -> None:
         #: the counts, int64 (len(EVENTS),); they address random numbers, and checkpoints hold this tensor
@@ -130,7 +139,7 @@ class Counters:
         Args:
             columns: of each of the elements, int64 (k,).
         """
-        largest = torch.zeros(self._cols, dtype=torch.int64)
+        largest = torch.zeros(self._cols, dtype=torch.int64, device=columns.device)
         largest.scatter_reduce_(0, columns, torch.maximum(up, down), "amax")
         slots, ups, downs = largest.sum(), up.sum(), down.sum()
         self.add(pulses_up=ups, pulses_down=downs, slots=slots, line_toggles=slots + ups + downs)
@@ -141,7 +150,7 @@ class Counters:
         Raises:
             InputError: when they are more than this version counts.
         """
-        kept = torch.as_tensor(events, dtype=torch.int64)
+        kept = torch.as_tensor(events, dtype=torch.int64, device=self.events.device)
         if len(kept) > len(EVENTS):
             raise InputError(
                 f"the state counts {len(kept)} events, but this version counts {len(EVENTS)}: use the one "

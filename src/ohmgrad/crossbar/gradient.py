@@ -92,6 +92,21 @@ class FactoredGradient(MatrixOnDemand):
             for of_tile in zip(*passes, strict=True)
         ]
 
+    @property
+    def of_all_ranks(self) -> bool:
+        """Whether every rank of a process group has the same factors, see `ranks`."""
+        return bool(self._store.passes) and not self.not_exchanged()
+
+    def not_exchanged(self) -> list[Pass]:
+        """The passes that other ranks do not have."""
+        return [one for one in self._store.passes if not one.of_all_ranks]
+
+    def put_exchanged(self, passes: list[Pass]) -> None:
+        """Have these passes, of all ranks, instead of those of this one."""
+        store = self._store
+        store.passes = [one for one in store.passes if one.of_all_ranks] + passes
+        store.dense = store.untouched = None
+
     def check_inputs(self) -> None:
         """Raise InputError when an input that the factors hold was written to after its backward pass."""
         for one in self._store.passes:
@@ -267,11 +282,13 @@ def _norm(g: Any, order: Any = 2, dim: Any = None, keepdim: bool = False, *, dty
     return torch.as_tensor(square, dtype=torch.float64, device=g.device).clamp(min=0).sqrt().to(g.dtype)
 
 
-def _is_finite(g: FactoredGradient) -> bool:
-    """Whether every entry is a number, from the factors: a bound, so that a product beyond float32 counts."""
-    return all(
-        bool(torch.isfinite(p.x.abs().amax() * p.d.abs().amax())) for p in g._store.passes if p.d.numel()
-    )
+def _mark_infinite(g: FactoredGradient, found_inf: Tensor) -> None:
+    """Set `found_inf` (1,) to 1 if an entry is no number, from the factors: a bound, so that a product beyond
+    float32 counts. The host asks for no value."""
+    for p in g._store.passes:
+        if p.d.numel():
+            finite = torch.isfinite(p.x.abs().amax() * p.d.abs().amax())
+            found_inf.masked_fill_(~finite, 1.0)
 
 
 def _unscale_(grads: list[Tensor], found_inf: Tensor, inverse: Tensor) -> Any:
@@ -283,8 +300,7 @@ def _unscale_(grads: list[Tensor], found_inf: Tensor, inverse: Tensor) -> Any:
         elif not g._store.factored:
             plain.append(g.kept_matrix())
         else:
-            if not _is_finite(g):
-                found_inf.fill_(1.0)
+            _mark_infinite(g, found_inf)
             _mul_(g, inverse)
     if plain:
         aten._amp_foreach_non_finite_check_and_unscale_.default(plain, found_inf, inverse)

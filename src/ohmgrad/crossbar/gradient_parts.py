@@ -32,7 +32,8 @@ def whole(x: Tensor, d: Tensor) -> list[Part]:
 def as_factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """x and d with d^T x = matrix, exactly; one of them is a unit matrix, the smaller that can be."""
     rows, cols = matrix.shape
-    return (matrix, torch.eye(rows)) if rows <= cols else (torch.eye(cols), matrix.t().contiguous())
+    one = torch.eye(min(rows, cols), device=matrix.device)
+    return (matrix, one) if rows <= cols else (one, matrix.t().contiguous())
 
 
 def version_of(x: Tensor) -> int:
@@ -48,6 +49,8 @@ class Pass(NamedTuple):
     parts: Callable[[Tensor, Tensor], list[Part]]
     #: of x, then
     version: int
+    #: whether other ranks have it too, see `ranks`
+    of_all_ranks: bool = False
 
     def check(self) -> None:
         """Raise InputError when x was written to since, so that d^T x is no gradient any more."""

@@ -63,7 +63,7 @@ class MemoryState(StateWithPlanes):
 
     def pulse(self, w: Tensor, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing, counters: Counters) -> None:
         held, step = self.held(w), counters.updates
-        pulsed = [torch.zeros(self.cells.shape, dtype=torch.bool)] if self._marks else []
+        pulsed = [torch.zeros_like(w, dtype=torch.bool)] if self._marks else []
         ops.pulsed_update_(held, self.cells, x, d, lr, pulsing, step, counters.pulses, *pulsed)
         self.refresh_weights(w, pulsed, self.cells, step)
 
@@ -85,7 +85,7 @@ class MemoryState(StateWithPlanes):
             read = torch.where(memory["fixed"].isnan(), read, 0.0)
         if "persistent" not in memory:
             memory["persistent"] = w.clone()
-        memory["reference"] = memory.get("reference", torch.zeros(self.cells.shape)) + read
+        memory["reference"] = memory.get("reference", torch.zeros_like(w)) + read
         self.refresh_weights(w)
 
     def forget_calibration(self) -> None:
@@ -102,7 +102,9 @@ class MemoryState(StateWithPlanes):
 
 def _draw_reference(reference: Reference, array: SubArray) -> Tensor:
     """Reference of every element, float32 (rows, cols); law: see `Reference`."""
-    rows, cols = array.elements.shape
-    at = array.elements.symmetric_point() if isinstance(reference.at, str) else torch.tensor(reference.at)
+    elements = array.elements.to(torch.device("cpu"))  # where numbers are the same for all devices
+    rows, cols = elements.shape
+    at = elements.symmetric_point() if isinstance(reference.at, str) else torch.tensor(reference.at)
     z = gaussians(cols, torch.arange(rows), 0, Purpose.REFERENCE, array.key)
-    return array.clip((at + reference.std * z).float().expand(rows, cols)).contiguous()
+    value = (at + reference.std * z).float().expand(rows, cols)
+    return array.clip(value.to(array.elements.up.device)).contiguous()

@@ -35,11 +35,16 @@ class PairState(StateWithPlanes):
         assert device.pair is not None
         self.pair, (key,), (elements,) = device.pair, cells.keys, cells.elements
         minus, refresh = (Key(key.seed, (key.array + apart) % 2**32) for apart in (MINUS, REFRESH))
-        second = Cells.of(draw(device, cells.shape, minus), minus, cells.backend)
+        second = Cells.of(draw(device, cells.shape, minus).to(elements.up.device), minus, cells.backend)
         arrays = [draw_sub_array(device, one) for one in (cells, second)]
         super().__init__(device, arrays, memory, ["plus", "minus", "refreshes"])
         #: the elements with the random numbers of refreshes
         self._refresh_cells = Cells.of(elements, refresh, cells.backend)
+
+    def check_status(self) -> None:
+        """As `CellState.check_status`."""
+        for cells in (*(array.cells for array in self.arrays), self._refresh_cells):
+            ops.check_status(cells)
 
     def held(self, w: Tensor) -> Tensor:
         return self.memory["plus"] - self.memory["minus"]
@@ -104,7 +109,7 @@ class PairState(StateWithPlanes):
     # --- closed loops, which wait for values -------------------------------------------------------
 
     def program(self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters) -> None:
-        cells = torch.arange(target.numel())
+        cells = torch.arange(target.numel(), device=target.device)
         self._rewrite(w, cells, self.nearest(target).flatten(), rounds, fidelity, counters)
 
     def refresh(self, w: Tensor, fidelity: str, counters: Counters) -> None:
@@ -152,7 +157,7 @@ class PairState(StateWithPlanes):
         for plane, g in zip(self.planes(w), pairs.g, strict=True):
             plane.view(-1)[cells] = g
         refreshes.add_(1)
-        pulsed = torch.zeros(self.cells.shape, dtype=torch.bool)
+        pulsed = torch.zeros(self.cells.shape, dtype=torch.bool, device=w.device)
         pulsed.view(-1)[cells] = True
         self.refresh_weights(w, [pulsed, pulsed], self._refresh_cells, refreshes)
 
@@ -173,7 +178,7 @@ class ResetPairs:
         self._elements = gather_cells([array.elements for array in arrays], cells)
         self._cells = Cells.of(self._elements, numbers.keys[0], numbers.backend)
         #: weights of all elements of the small array
-        self._w = torch.zeros(self._elements.shape)
+        self._w = torch.zeros(self._elements.shape, device=cells.device)
         #: those of G+ and of G-, (2, k), sharing memory
         self.g = self._w.view(-1)[: 2 * len(cells)].view(2, -1)
         stuck = [array.stuck_among(cells) for array in arrays]
@@ -191,7 +196,7 @@ class ResetPairs:
 
     def send(self, n: Tensor, fidelity: str, step: Tensor) -> None:
         """Send pulses, int64 (k,); `step`, int64 (0-d), addresses their noise."""
-        counts = torch.zeros(self._w.shape, dtype=torch.int64)
+        counts = torch.zeros(self._w.shape, dtype=torch.int64, device=n.device)
         counts.view(-1)[: 2 * len(n)] = torch.cat([n.clamp(min=0), (-n).clamp(min=0)])
         ops.apply_counts_(self._w, self._cells, counts, fidelity, step)
         self._w.clamp_(min=0.0)
@@ -214,7 +219,8 @@ def _drive_up(array: SubArray, w: Tensor, pulses: Pulses, fidelity: str, step: T
     if not k:
         return
     elements, flat = gather_cells([array.elements], cells), w.view(-1)
-    some, counts = torch.zeros(elements.shape), torch.zeros(elements.shape, dtype=torch.int64)
+    some = torch.zeros(elements.shape, device=w.device)
+    counts = torch.zeros(elements.shape, dtype=torch.int64, device=w.device)
     some.view(-1)[:k], counts.view(-1)[:k] = flat[cells], n
     ops.apply_counts_(some, Cells.of(elements, array.key, array.cells.backend), counts, fidelity, step)
     flat.index_copy_(0, cells, some.clamp_(min=0.0).view(-1)[:k])

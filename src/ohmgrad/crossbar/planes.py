@@ -61,7 +61,8 @@ class StateWithPlanes(CellState):
         names += AGES[: len(arrays)] if arrays[0].nu is not None else ()
         for name in names:
             shape = () if name in NUMBERS else self.cells.shape
-            memory.setdefault(name, torch.zeros(shape, dtype=_dtype(name)))
+            place = self.cells.elements[0].up.device
+            memory.setdefault(name, torch.zeros(shape, dtype=_dtype(name), device=place))
 
     @abc.abstractmethod
     def planes(self, w: Tensor) -> Sequence[Tensor]:
@@ -184,7 +185,7 @@ class StateWithPlanes(CellState):
         for name in {*self.memory} - {*planes}:  # of a calibration, or a mask
             del self.memory[name]
         for name, value in planes.items():
-            kept = torch.as_tensor(value, dtype=_dtype(name)).detach()
+            kept = torch.as_tensor(value, dtype=_dtype(name), device=w.device).detach()
             self.memory[name] = kept.clone(memory_format=torch.contiguous_format)
         for array, plane in zip(self.arrays, self.planes(w), strict=True):
             plane.copy_(array.clip(plane))  # weights that elements hold may have been written

@@ -49,7 +49,8 @@ class SubArray:
     def stuck_among(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Whether each of `cells` (flat indices, (k,)) is stuck, bool, and its weight if it is, float32."""
         if not len(self.stuck):
-            return torch.zeros(len(cells), dtype=torch.bool), torch.zeros(len(cells))
+            none = torch.zeros(len(cells), device=cells.device)
+            return none.bool(), none
         at = torch.searchsorted(self.stuck, cells).clamp(max=len(self.stuck) - 1)
         return self.stuck[at] == cells, self.stuck_value[at]
 
@@ -72,23 +73,29 @@ class SubArray:
             before = age + retention.drift_start
             w.mul_(((before + steps) / before).pow_(-self.nu))
             age += steps
-        several = torch.ones(1, 1)
+        several = torch.ones(1, 1, device=w.device)
         if self.decay is not None:
             left = self.decay**steps
             w.sub_(retention.rest).mul_(left).add_(retention.rest)
             several = (1 - left * left) / (1 - self.decay * self.decay)
         elif steps > 1:
-            several = torch.full((1, 1), float(steps))
+            several = torch.full((1, 1), float(steps), device=w.device)
         if retention.diffusion:
             std = retention.diffusion * self.elements.dw_min * several.sqrt()
-            xi = ops.normals_(torch.empty(self.cells.shape), self.cells, clock, Purpose.DIFFUSION)
+            xi = ops.normals_(
+                torch.empty(self.cells.shape, device=w.device), self.cells, clock, Purpose.DIFFUSION
+            )
             w.addcmul_(xi, std)
         w.copy_(self.clip(w))
 
 
 def draw_sub_array(device: Device, cells: Cells) -> SubArray:
-    """What is drawn for elements besides their responses; laws: see `Stuck` and `Retention`."""
-    elements, key = cells.elements[0], cells.keys[0]
+    """What is drawn for elements besides their responses; laws: see `Stuck` and `Retention`.
+
+    Drawn on the host, where numbers are the same for all devices.
+    """
+    place, key = cells.elements[0].up.device, cells.keys[0]
+    elements = cells.elements[0].to(torch.device("cpu"))
     rows, cols = elements.shape
     floor = torch.zeros(1, 1) if device.pair is not None else elements.lower
     stuck, stuck_value = torch.empty(0, dtype=torch.int64), torch.empty(0)
@@ -109,7 +116,8 @@ def draw_sub_array(device: Device, cells: Cells) -> SubArray:
     if retention.drift:
         z = _normal(retention.drift_spread, elements.shape, Purpose.DRIFT, key)
         nu = (retention.drift * (1 + z).clamp(min=0)).float()
-    return SubArray(cells, floor, stuck, stuck_value, decay, nu)
+    there = [None if t is None else t.to(place) for t in (decay, nu)]
+    return SubArray(cells, floor.to(place), stuck.to(place), stuck_value.to(place), *there)
 
 
 def _normal(std: float, shape: tuple[int, int], purpose: int, key: Key) -> Tensor:

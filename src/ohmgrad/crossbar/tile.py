@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..devices import Device, describe, draw
+from ..devices import Device, Elements, describe, draw
 from ..devices.elements import check_shape
 from ..errors import InputError, check_integer
 from ..kernels import Cells, Periphery, Pulsing, ops
@@ -17,7 +17,7 @@ from ..kernels.reference.digital import most_counts
 from ..rng import Key
 from .circuits import product, read_columns
 from .contents import Contents, contents_of
-from .effective_weight import Numbers, warn_of_copies, weighted_sum
+from .effective_weight import Numbers, companions_on, warn_of_copies, weighted_sum
 from .events import Counters, known_to_be_no_update
 from .memory_state import MemoryState
 from .pair_state import PairState
@@ -38,7 +38,7 @@ class Tile:
         seed, array: address of all random numbers of this tile, 32-bit each.
         part: number of this tile among those that hold `weight`, from 0.
         block: rows and columns of `weight`, as slices, that this tile holds; None for all.
-        backend: "auto", "reference" or "numba".
+        backend: "auto", "reference", "numba" or "triton", see `Cells.of`.
         memory: of a tile of the same device, to go on from; `weight` is then as it was there.
 
     Raises:
@@ -81,7 +81,7 @@ class Tile:
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         #: whether the number is the next free one, so that a state may bring its own
         self.numbered_freely = False
-        self.counters = Counters(*self.shape)
+        self.counters = Counters(*self.shape, owner.device)
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
         self.key = Key(seed, array)
@@ -102,9 +102,22 @@ class Tile:
     def renumber(self, array: int) -> None:
         """Take the elements and random numbers of an array; the weights are to be loaded anew."""
         self.key = Key(self.key.seed, array)
-        self.elements = draw(self.device, self.shape, self.key)
+        self._have(draw(self.device, self.shape, self.key))
+
+    def _have(self, elements: Elements) -> None:
+        """Have these elements, drawn on the host for all devices alike, where the weights are."""
+        self.elements = elements.to(self.owner.device)
         self.cells = Cells.of(self.elements, self.key, self.backend)
         self.contents.renew(self.cells)
+
+    def _follow(self) -> None:
+        """Have elements, what they hold, and counts on the device to which the weights went."""
+        place = self.owner.device
+        if self.events.device != place:
+            self.companions = companions_on(self.companions, place)
+            self.counters.to(place)
+            self.memory.update({name: plane.to(place) for name, plane in self.memory.items()})
+            self._have(self.elements)
 
     def sibling(
         self, role: int, weight: Tensor | None = None, memory: Mapping[str, Any] | None = None
@@ -113,12 +126,11 @@ class Tile:
 
         Args:
             role: 1 to 255, so that its elements and random numbers are its own.
-            weight: (rows, cols) float32 to hold its weights; zeros by default.
-            memory: what its elements hold, from an earlier one.
+            weight: (rows, cols) float32 for its weights; zeros by default. memory: of an earlier one.
         """
         role = check_integer("role", role, 1, 255)
         other = Tile(
-            torch.zeros(self.shape) if weight is None else weight,
+            torch.zeros(self.shape, device=self.owner.device) if weight is None else weight,
             self.device,
             pulsing=self.pulsing,
             periphery=self.periphery,
@@ -166,6 +178,8 @@ class Tile:
         """
         if self._watched.synced == self._watched.signature():
             return
+        for tile in (self,) if self.block is None else tiles_of(self.owner):
+            tile._follow()
         self.contents.load_written()
         warn_of_copies(self.companions)
 
@@ -177,8 +191,13 @@ class Tile:
         return self.counters.events
 
     def count(self, name: str) -> int:
-        """How often an event of `EVENTS` has happened."""
+        """How often an event of `EVENTS` has happened; raises as `check_status`."""
+        self.check_status()
         return int(self.counters.counter(name))
+
+    def check_status(self) -> None:
+        """As `ops.check_status`; `count`, checkpoints and `optimizer.events()` ask."""
+        self.contents.cell_state.check_status()
 
     # --- primitives that change weights -------------------------------------------------------------
 
@@ -210,8 +229,7 @@ class Tile:
 
         Sent line by line, see `Counters.add_lines`.
 
-        Args:
-            is_update: as for `pulse`; false only where n is zero everywhere.
+        `is_update` is as for `pulse`, false only where n is zero everywhere.
 
         Raises:
             InputError: when the shape or the type does not match, or a count is above 10,000 and above what
@@ -237,19 +255,15 @@ class Tile:
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
-        Each round reads every column and sends round((target - w) / step(w)) pulses, at most 1000; it ends
-        early when no element needs one. Reads are exact. Targets outside an element's bounds end near the
-        bound. One-sided pairs are reset first.
+        Each round, of at most `rounds`, reads every column and sends round((target - w) / step(w)) pulses, at
+        most 1000; it ends early when no element needs one. Reads are exact. Targets outside an element's
+        bounds end near the bound. One-sided pairs are reset first.
 
         Args:
             target: (rows, cols), each inside the device's nominal range or its element's own bounds.
-            rounds: largest number of rounds.
 
-        Returns:
-            What is left, target - weight, (rows, cols).
-
-        Raises:
-            InputError: when a target is outside the range or the shape does not match.
+        Returns target - weight, what is left, (rows, cols). Raises InputError when a target is outside the
+        range or the shape does not match.
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
@@ -266,11 +280,11 @@ class Tile:
 
         Raises InputError when the value is outside the device's range.
         """
-        goal = torch.full(self.shape, float(value))
+        goal = torch.full(self.shape, float(value), device=self.owner.device)
         self.contents.check_range(goal)
         self.sync()
         pair, up = self.device.pair is not None, self.weight < value  # of a pair both get a pulse
-        columns = torch.arange(goal.numel()) % self.shape[1]
+        columns = torch.arange(goal.numel(), device=goal.device) % self.shape[1]
         self.counters.add_selected(columns, (up | pair).long().flatten(), (~up | pair).long().flatten())
         self.weight.copy_(self.contents.but_frozen(self.contents.cell_state.nearest(goal)))
         self.contents.load_weights()
@@ -297,21 +311,18 @@ class Tile:
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
 
-        Kim et al. 2019 (arXiv 1907.10228). All elements are pulsed at once: a slot and a toggle of every
-        line for each of the 2 n pulses. Raises InputError when n is not an integer >= 0.
+        Kim et al. 2019 (arXiv 1907.10228). A slot and a toggle of every line for each of the 2 n pulses.
+        Raises InputError when n is not an integer >= 0.
         """
         check_integer("number of pulse pairs", n, 0)
-        one = torch.ones(self.shape, dtype=torch.int64)
+        one = torch.ones(self.shape, dtype=torch.int64, device=self.owner.device)
         for _ in range(n):
             for counts in (one, -one):
                 self._apply_counts(counts)
                 self.counters.add(slots=1, line_toggles=sum(self.shape))
 
     def wait(self, steps: int = 1) -> None:
-        """Let time pass, in steps of training: weights decay, diffuse and drift as `Retention` says.
-
-        Optimizers call it once a step for every array. Raises InputError unless steps is an integer >= 1.
-        """
+        """Let time pass, see `Retention`: optimizers let an array wait a step (>= 1) in each of theirs."""
         if self.device.retention is not None:
             check_integer("steps", steps, 1)
             self.sync()
@@ -322,11 +333,8 @@ class Tile:
         """Zero-shift, then take the weights as they are read as reference: what is seen starts at 0 there.
 
         Kim et al. 2019 (arXiv 1907.10228). From then on the tile is a pair, weight = element - reference,
-        whose symmetric point is 0 but for what n pairs of pulses leave and the read noise; see `Reference`.
-
-        Args:
-            n: pairs of one pulse up and one down.
-            reads: reads of every column, through the periphery, that are averaged (>= 1).
+        whose symmetric point is 0 but for what n pairs of pulses (one up, one down) leave and the noise of
+        `reads` (>= 1) reads of every column, which are averaged; see `Reference`.
 
         Raises InputError when an argument is wrong, or the device is one-sided.
         """
@@ -348,11 +356,8 @@ class Tile:
         return most_counts(self.elements)
 
     def digital_gradient(self, x: Tensor, d: Tensor) -> Tensor:
-        """d^T x, (rows, cols) float32, added up in the order of the samples.
-
-        x is (samples, cols), d (samples, rows). Raises InputError when a value is not finite.
-        """
-        return ops.digital_gradient(x, d, self.cells.backend)
+        """d^T x, (rows, cols) float32, of x (samples, cols) and d (samples, rows), in their order."""
+        return ops.digital_gradient(x, d, self.cells)
 
     def random_words(self, purpose: int, marked: Tensor | None = None) -> Tensor:
         """Uniform 32-bit words of the tile's next update, int64 (rows, cols), see `ops.random_words`."""
@@ -361,7 +366,7 @@ class Tile:
     # --- primitives that read -----------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
-        """Analog product of vectors with the weights, x W^T: (samples, cols) -> (samples, rows)."""
+        """Analog product x W^T: (samples, cols) -> (samples, rows)."""
         return product(x, self.effective_weight().t(), "forward", self.periphery, self.cells, self.counters)
 
     def backward(self, d: Tensor) -> Tensor:
@@ -373,19 +378,14 @@ class Tile:
     ) -> Tensor:
         """Read whole columns through the periphery, without noise or bound management.
 
-        Each column is a product with a one-hot vector; `repeats` reads are averaged.
+        Each column is a product with a one-hot vector; `repeats` (>= 1) reads are averaged.
 
         Args:
-            columns: k columns: a slice, or their numbers.
-            repeats: reads of each column (>= 1).
+            columns: k columns, a slice or their numbers; (rows, k) is returned.
             n_read: how many of the columns are read, 0-d: the first ones, and the values of the others mean
                 nothing; with one repeat. None for all.
 
-        Returns:
-            (rows, k).
-
-        Raises:
-            InputError: when a column does not exist or `repeats` is not an integer >= 1.
+        Raises InputError when a column does not exist or `repeats` is not such a number.
         """
         return read_columns(self.weight, columns, repeats, n_read, self.periphery, self.cells, self.counters)
 
@@ -395,6 +395,6 @@ _TILES: weakref.WeakValueDictionary[int, Tile] = weakref.WeakValueDictionary()
 
 
 def tiles_of(parameter: Tensor) -> list[Tile]:
-    """The tiles that hold a parameter, in order; empty for a digital parameter."""
+    """The tiles that hold a parameter, in order; none of a digital one."""
     holders = contents_of(parameter)
     return [_TILES[id(contents)] for contents in holders] if holders else []

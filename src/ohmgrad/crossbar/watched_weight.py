@@ -22,7 +22,8 @@ class WatchedWeight:
     """Weights (rows, cols) in the memory of a tensor that others may write to, replace, or give away.
 
     A write shows in torch's version counter, in the address, or in a fingerprint of the weights. Weights that
-    are no parameter, as those of arrays that an optimizer keeps, have no fingerprint.
+    are no parameter, as those of arrays that an optimizer keeps, have no fingerprint. Nor have those on a
+    card, where the host would wait for it: there a write through `.data` goes unseen.
 
     Args:
         owner: parameter or tensor, float32 and contiguous. Its first dimension are the rows; the others,
@@ -42,6 +43,8 @@ class WatchedWeight:
         self.synced: tuple[int, int, int] | None = None
         self._address: int | None = None
         self._fingerprint: Callable[[], int] | None = None
+        #: whether others may write to the weights, or put others in their place
+        self._open = isinstance(owner, nn.Parameter)
 
     def __getstate__(self) -> dict[str, Any]:
         try:
@@ -76,6 +79,7 @@ class WatchedWeight:
     def bind(self, owner: Tensor) -> None:
         """Have the weights in `owner` from now on."""
         self.owner, self.synced, self._address = owner, None, None
+        self._open = isinstance(owner, nn.Parameter)
 
     def compare(self, every_cell: bool) -> None:
         """Look at every cell, where a write that goes unseen would be lost; or at some of many."""
@@ -88,7 +92,7 @@ class WatchedWeight:
             InputError: when the weights have a place, type or layout that kernels cannot take.
         """
         owner = self.owner
-        if self._address is not None and self._fingerprint is None:
+        if self._address is not None and not self._open:
             return owner._version, self._address, 0
         address = owner.data_ptr()
         if address != self._address:
@@ -97,7 +101,7 @@ class WatchedWeight:
             cells = self.shape[0] * self.shape[1]
             whole = self._every_cell or cells <= MANY_CELLS
             every = 1 if whole else 1 + cells // (2 * FEW_CELLS) * 2
-            watched = isinstance(owner, nn.Parameter)
+            watched = self._open and owner.device.type == "cpu"
             self._fingerprint = ops.fingerprint_of(self.view, every) if watched else None
         seen = 0 if self._fingerprint is None else self._fingerprint()
         return owner._version, address, seen

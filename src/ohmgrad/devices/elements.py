@@ -71,6 +71,13 @@ class Elements:
         """Apply `move` (such as `.to(device)`) to the planes."""
         return replace(self, packed={}, **{name: move(getattr(self, name)) for name in PLANES})
 
+    def to(self, place: torch.device) -> Elements:
+        """The same elements, with planes and table on a device; themselves where they are there."""
+        if self.up.device == place:
+            return self
+        moved = self.map(lambda plane: plane.to(place))
+        return moved if self.table is None else replace(moved, table=self.table.to(place))
+
     def at(self, row: Tensor, col: Tensor) -> Elements:
         """The single elements at (row, col), int64 of shape (k,): planes of shape (k,)."""
         return self.map(lambda plane: plane.expand(self.shape)[row, col])
@@ -99,8 +106,11 @@ class Elements:
         """Symmetric point of every element, float32 of the planes' shape (weight units).
 
         Where alternating pulses drive it from w = 0, see `AbstractResponse.symmetric_point`; in closed form
-        for affine and tabulated elements, by bisection for others.
+        for affine and tabulated elements, by bisection for others. Computed on the host for all devices.
         """
+        place = self.up.device
+        if place.type != "cpu":
+            return self.to(torch.device("cpu")).symmetric_point().to(place)
         if self.form == "affine":
             return affine_symmetric_point(
                 self.up, self.down, self.lower, self.upper, self.slope_up, self.slope_down
@@ -186,7 +196,9 @@ class Elements:
     def _tabulated(self, w: Tensor, down: int) -> Tensor:
         assert self.table is not None
         at = self.nominal(w)
-        value, _ = self.table.tangent(self.table.q, self.which.long(), torch.tensor(down), at)
+        value, _ = self.table.tangent(
+            self.table.q, self.which.long(), torch.full_like(self.which, down).long(), at
+        )
         return value.to(at.dtype)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -82,6 +82,14 @@ class Table:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "packed": {}}
+
+    def to(self, place: torch.device) -> Table:
+        """The same table on a device, made once for each."""
+        if str(place) not in self.packed:
+            tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+            moved = {name: t.to(place) for name, t in tensors.items() if isinstance(t, Tensor)}
+            self.packed[str(place)] = replace(self, packed={}, **moved)
+        return self.packed[str(place)]
 
     @property
     def intervals(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -15,9 +17,24 @@ from ..devices.elements import PLANES
 from ..errors import InputError, check_choice
 from ..rng import Key
 
-__all__ = ["BACKENDS", "Cells"]
+__all__ = ["BACKENDS", "Cells", "check_triton"]
 
-BACKENDS = ("auto", "reference", "numba")
+BACKENDS = ("auto", "reference", "numba", "triton")
+#: what turns Triton's interpreter on
+INTERPRETER = "TRITON_INTERPRET"
+
+
+def check_triton(place: torch.device) -> None:
+    """Raise InputError unless the Triton back end serves elements on this device."""
+    if importlib.util.find_spec("triton") is None:
+        raise InputError(
+            f"kernels for weights on {place} need Triton, which is not installed: pip install 'ohmgrad[gpu]'"
+        )
+    if place.type == "cpu" and os.environ.get(INTERPRETER) != "1":
+        raise InputError(
+            "backend 'triton' runs on a card, but the weights are on the CPU: call model.to('cuda'), or set "
+            f"{INTERPRETER}=1 before the start, to have Triton's interpreter run it, slowly"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +48,7 @@ class Cells:
     elements: tuple[Elements, ...]
     #: seed and number of each array, which address its random numbers
     keys: tuple[Key, ...]
-    #: "reference" (plain PyTorch) or "numba"
+    #: "reference" (plain PyTorch), "numba" or "triton"
     backend: str
     #: what a back end makes of them, by its name; never copied
     packed: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -47,7 +64,8 @@ class Cells:
         Args:
             elements: of one array, or of each.
             keys: of one array, or of each.
-            backend: "auto" takes Numba where it serves the response, and plain PyTorch elsewhere.
+            backend: "auto" takes Triton on a card; on the CPU Numba where it serves the response, and plain
+                PyTorch elsewhere.
 
         Raises:
             InputError: when the back end does not exist or cannot run the response.
@@ -55,14 +73,22 @@ class Cells:
         arrays = (elements,) if isinstance(elements, Elements) else tuple(elements)
         addresses = (keys,) if isinstance(keys, Key) else tuple(keys)
         check_choice("backend", backend, BACKENDS)
-        callables = [e for e in arrays if e.form == "callable"]
-        if callables and backend == "numba":
+        place, callables = arrays[0].up.device, [e for e in arrays if e.form == "callable"]
+        served = backend
+        if backend == "auto":
+            served = "triton" if place.type != "cpu" else "reference" if callables else "numba"
+        if callables and served != "reference":
             first = callables[0]
             raise InputError(
-                f"backend 'numba' cannot run this {type(first.response).__name__}: {first.reason}; use "
-                "backend 'reference'"
+                f"backend {served!r} cannot run this {type(first.response).__name__}: {first.reason}; use "
+                "backend 'reference', on the CPU"
             )
-        served = "reference" if callables or backend == "reference" else "numba"
+        if served == "triton":
+            check_triton(place)
+        elif place.type != "cpu":
+            raise InputError(
+                f"backend {served!r} runs on the CPU, but the weights are on {place}: use backend 'auto'"
+            )
         return Cells(arrays, addresses, served, asked=backend)
 
     @staticmethod
@@ -84,6 +110,12 @@ class Cells:
     def __getstate__(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)} | {"packed": {}}
 
+    def to(self, place: torch.device) -> Cells:
+        """The same cells on a device, served by the back end that is for it."""
+        if self.elements[0].up.device == place:
+            return self
+        return Cells.of([e.to(place) for e in self.elements], self.keys, self.asked)
+
     def __len__(self) -> int:
         """Number of arrays T."""
         return len(self.elements)
@@ -92,6 +124,11 @@ class Cells:
     def shape(self) -> tuple[int, int]:
         """(rows, cols) of each array."""
         return self.elements[0].shape
+
+    @property
+    def lags(self) -> bool:
+        """Whether the host does not wait for operations: errors show later, see `ops.check_status`."""
+        return self.backend == "triton"
 
     def array(self, t: int) -> Cells:
         """One of the arrays."""

@@ -8,17 +8,20 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, shown
-from .cells import Cells
+from .cells import Cells, check_triton
 
 __all__ = ["check_counts", "check_factors", "check_weights", "plain", "raise_not_finite", "raise_too_many"]
 
 
 def check_weights(w: Tensor) -> None:
     """Raise InputError unless a back end serves weights of this device, type and layout."""
-    if w.device.type != "cpu":
+    if w.device.type not in ("cpu", "cuda"):
         raise InputError(
-            f"weights are on {w.device}, but pulsed updates run on the CPU: call model.to('cpu')"
+            f"weights are on {w.device}, but pulsed updates run on the CPU and on cards that torch calls "
+            "cuda: call model.to('cpu')"
         )
+    if w.device.type == "cuda":
+        check_triton(w.device)
     if w.dtype != torch.float32 or not w.is_contiguous():
         raise InputError(
             f"weights are {w.dtype}, {'contiguous' if w.is_contiguous() else 'strided'}, but analog "

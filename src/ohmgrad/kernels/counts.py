@@ -22,7 +22,7 @@ class Pulses(NamedTuple):
         """Which cells are pulsed, bool (rows, cols)."""
         if self.cells is None:
             return self.n > 0
-        found = torch.zeros(shape, dtype=torch.bool)
+        found = torch.zeros(shape, dtype=torch.bool, device=self.n.device)
         found.view(-1)[self.cells] = True
         return found
 

@@ -1,7 +1,8 @@
 """The door to the kernels: every operation is checked here, and a back end is chosen here and nowhere else.
 
-A back end is a package beside this file: `reference` (plain PyTorch, the specification) or `cpu` (Numba). Its
-files hold the operations that `OPERATIONS` names. What no back end serves raises InputError, which says why.
+A back end is a package beside this file: `reference` (plain PyTorch, the specification), `cpu` (Numba) or
+`gpu` (Triton). Its files hold the operations that `OPERATIONS` names. What no back end serves raises
+InputError, which says why. A card lags behind the host: of wrong values `check_status` tells there.
 
 Operations change weights in place. Counters are int64 tensors on the weights' device: `step` (0-d) addresses
 the random numbers of an update, and `events` (4,) gets pulses up, pulses down, line toggles and slots added.
@@ -15,6 +16,7 @@ is to the bit what the operation does to it alone. A back end without stacks get
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from ..rng import Key
 from .cells import Cells
 from .checks import check_counts, check_factors, plain, raise_not_finite, raise_too_many
@@ -31,8 +34,8 @@ from .pulsing import Pulsing
 from .stacks import check_finite, check_pulsed, check_stack, check_stack_counts
 
 __all__ = [
-    "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "count_pulses", "digital_gradient",
-    "draw_trains", "fingerprint_of", "normals_", "pulsed_update_", "random_words",
+    "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "check_status", "count_pulses",
+    "digital_gradient", "draw_trains", "fingerprint_of", "normals_", "pulsed_update_", "random_words",
 ]  # fmt: skip
 
 #: operation -> file of a back end that holds it
@@ -48,14 +51,35 @@ OPERATIONS = {
     "digital_gradient": "digital",
 }
 #: operations on stacks of affine elements that a back end has, in its file `stack`
-STACKED = {"numba": ("pulsed_update_", "apply_counts_", "apply_mean_"), "reference": ()}
+STACKED = {"numba": ("pulsed_update_", "apply_counts_", "apply_mean_"), "reference": (), "triton": ()}
+
+
+#: what the status of cells on a device that lags says
+FAILURES = {
+    1: "a value of x or d was not finite in an update that ran since events or a state were last asked for: "
+    "the training has diverged (lower the learning rate) or the data has gaps",
+    2: "pulse counts were too large in an update that ran since events or a state were last asked for: send "
+    "fewer at once",
+}
 
 
 @cache
 def _function(backend: str, operation: str, file: str = "") -> Callable[..., Any]:
     """An operation of a back end, imported when first asked for: numba takes half a second."""
-    package = {"numba": "cpu"}.get(backend, backend)
-    return getattr(import_module(f".{package}.{file or OPERATIONS[operation]}", __package__), operation)
+    package = {"numba": "cpu", "triton": "gpu"}.get(backend, backend)
+    function = getattr(import_module(f".{package}.{file or OPERATIONS[operation]}", __package__), operation)
+    return _where_tensors_are(function) if backend == "triton" else function
+
+
+def _where_tensors_are(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Launch kernels on the card that has the tensors, which need not be the current one."""
+
+    def launched(*args: Any) -> Any:
+        place = next(a.device for a in args if isinstance(a, Tensor))
+        with torch.cuda.device(place) if place.type == "cuda" else nullcontext():
+            return function(*args)
+
+    return launched
 
 
 def _on_whole(function: Callable[..., None], w: Tensor, cells: Cells, *rest: Any) -> None:
@@ -174,8 +198,7 @@ def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float | Tenso
         return
     lr = float(lr)
     x, d = check_factors(cells, x, d, lr)
-    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-        raise_not_finite(x, d)
+    _check_finite_now(cells, x, d)
     _on_whole(_function(cells.backend, "apply_mean_"), w, cells, x, d, lr)
 
 
@@ -217,7 +240,7 @@ def _apply_to_stack(
         raise_too_many(low, high, most)
     function = _stacked("apply_counts_", cells)
     if fidelity == "mean" and w.dtype == torch.float64:  # a sample for each row
-        rows = torch.eye(w.shape[1], dtype=w.dtype).expand(len(w), -1, -1)
+        rows = torch.eye(w.shape[1], dtype=w.dtype, device=w.device).expand(len(w), -1, -1)
         apply_mean_(w, cells, counts, rows, cells.dw_min)
     elif fidelity != "mean" and function is not None:
         check_pulsed(w)
@@ -235,16 +258,16 @@ def count_pulses(
     """The pulses of `pulsed_update_` with the same arguments, summed over the samples, without applying them.
 
     At fidelity "mean", where there are no pulses, an element counts as pulsed once in each direction in
-    which a sample asks for a change.
+    which a sample asks for a change. A back end that lags gives numbers for all cells.
     """
     x, d = check_factors(cells, x, d, lr)
     if not len(x) or lr == 0:
-        nothing = torch.empty(0, dtype=torch.int64)
+        nothing = torch.empty(0, dtype=torch.int64, device=x.device)
         return Counts(Pulses(nothing, nothing), Pulses(nothing, nothing))
-    if not (torch.isfinite(x).all() and torch.isfinite(d).all()):
-        raise_not_finite(x, d)
+    _check_finite_now(cells, x, d)
     if pulsing.fidelity == "mean":
-        return Counts(*(listed(asked.long()) for asked in _asked_for(x, d, lr)))
+        asked = [some.long() for some in _asked_for(x, d, lr)]
+        return Counts(*(Pulses(None, some) if cells.lags else listed(some) for some in asked))
     return _function(cells.backend, "count_pulses")(cells, x, d, lr, pulsing, step, events)
 
 
@@ -290,20 +313,24 @@ def analog_product(
         Outputs (samples, m), of the dtype of x; and how many vectors bound management drove again, each as
         often as it was: a number, or a tensor (0-d) where the host does not know it.
     """
-    served = backend if x.dtype == torch.float32 else "reference"
+    served = "reference" if backend == "numba" and x.dtype != torch.float32 else backend
     return _function(served, "analog_product")(x, matrix, periphery, purpose, key, first)
 
 
-def digital_gradient(x: Tensor, d: Tensor, backend: str) -> Tensor:
+def digital_gradient(x: Tensor, d: Tensor, cells: Cells) -> Tensor:
     """g = sum_b d_b x_b^T in float32, (rows, cols), added up in the order of the samples.
 
     Args:
         x: (samples, cols); d: (samples, rows).
+        cells: that the gradient is for; where they lag, they note a value that is not finite.
 
     Raises:
         InputError: when a value is not finite.
     """
-    return _function(backend, "digital_gradient")(plain(x), plain(d))
+    x, d = plain(x), plain(d)
+    if cells.lags:
+        _function(cells.backend, "check_finite", "trains")(x, d, cells)
+    return _function(cells.backend, "digital_gradient")(x, d)
 
 
 def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:
@@ -316,9 +343,26 @@ def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:
     return import_module(".cpu.fingerprint", __package__).fingerprint_of(w, every)
 
 
+def check_status(cells: Cells) -> None:
+    """Raise InputError if an operation on a device that lags was given what the host would have refused.
+
+    Such operations, and all that follow, change nothing until this has raised the error, once.
+    """
+    status = cells.packed.get("status")
+    if status is not None and (found := int(status)):
+        status.zero_()
+        raise InputError(FAILURES[found])
+
+
+def _check_finite_now(cells: Cells, x: Tensor, d: Tensor) -> None:
+    """Raise InputError if a value is not finite; a back end that lags looks for that itself."""
+    if not cells.lags and not (torch.isfinite(x).all() and torch.isfinite(d).all()):
+        raise_not_finite(x, d)
+
+
 def _asked_for(x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
     """Where any sample asks for a change up, and where for one down: bool (rows, cols) each; lr is not 0."""
-    both = [torch.zeros(d.shape[1], x.shape[1]) for _ in range(2)]
+    both = [torch.zeros(d.shape[1], x.shape[1], device=x.device) for _ in range(2)]
     for a in (1, -1):  # signs of the two lines
         for b in (1, -1):
             both[(a * b * lr) < 0] += ((b * d) > 0).float().t() @ ((a * x) > 0).float()

@@ -3,7 +3,7 @@
 from .attention import AnalogMultiheadAttention
 from .conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from .convert import analog_layers, convert, left_digital
-from .functional import AnalogLayer, analog_product
+from .functional import AnalogLayer
 from .hold import hold
 from .left_digital import LeftDigitalWarning
 from .linear import AnalogLinear
@@ -22,7 +22,6 @@ __all__ = [
     "AnalogRNN",
     "LeftDigitalWarning",
     "analog_layers",
-    "analog_product",
     "convert",
     "hold",
     "left_digital",

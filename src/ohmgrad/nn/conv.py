@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,9 +13,10 @@ from torch.nn import functional as F
 
 from ..crossbar.gradient import FactoredGradient
 from ..crossbar.gradient_parts import Part
-from ..eager import uncompiled
 from ..errors import InputError
-from .functional import AnalogLayer, as_float32, first_order, full_precision, layer_product
+from . import compiled
+from .functional import AnalogLayer, layer_product
+from .passes import as_float32, first_order, full_precision
 
 __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
 
@@ -66,22 +68,12 @@ class _Patches(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: _Convolving) -> Tensor:
-        view = layer.patches(x)
-        ctx.layer, ctx.shape, ctx.places = layer, x.shape, view.shape[1 : 1 + layer.dims]
-        return view.reshape(view.shape[: 1 + layer.dims].numel(), -1 if view.numel() else layer.lines)
+        ctx.layer, ctx.shape = layer, x.shape
+        return layer.all_vectors(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (g,) = grads
-        layer: _Convolving = ctx.layer
-        n, channels, *sizes = ctx.shape
-        g = g.view(n, *ctx.places, channels, *layer.kernel_size)
-        out = g.new_zeros(n, *sizes, channels)  # channels last: as patches lie, so that the sums stream
-        for offset in itertools.product(*map(range, layer.kernel_size)):
-            steps = zip(offset, layer.dilation, layer.stride, ctx.places, strict=True)
-            seen = [slice(o * d, o * d + s * (count - 1) + 1, s) for o, d, s, count in steps]
-            out[(slice(None), *seen)] += g[(..., *offset)]
-        return out.movedim(-1, 1), None
+        return ctx.layer.summed(grads[0], ctx.shape), None
 
 
 class _Convolving(AnalogLayer):
@@ -100,6 +92,8 @@ class _Convolving(AnalogLayer):
         # the amounts on all sides, as torch.nn.functional.pad takes them; covers 'same' too
         self.pads = tuple(conv._reversed_padding_repeated_twice)
         self._place(conv.weight, omega, settings, self.groups)
+        #: whether a product is torch's own convolution
+        self.exact = self.tiles[0].periphery.perfect and self.bands == 1
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
 
     @property
@@ -121,6 +115,27 @@ class _Convolving(AnalogLayer):
         view = view[(..., *(slice(None, None, d) for d in self.dilation))]
         return view.permute(0, *range(2, 2 + n), 1, *range(2 + n, 2 + 2 * n))
 
+    def places(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Sizes of the output of a padded input of a shape, (N, in_channels, *sizes)."""
+        each = zip(shape[2:], self.kernel_size, self.stride, self.dilation, strict=True)
+        return tuple((size - d * (k - 1) - 1) // s + 1 for size, k, s, d in each)
+
+    def all_vectors(self, x: Tensor) -> Tensor:
+        """The patches of a padded input as vectors, (patches, in_channels times kernel size)."""
+        return self.patches(x).reshape(len(x) * math.prod(self.places(x.shape)), self.lines)
+
+    def summed(self, g: Tensor, shape: Sequence[int]) -> Tensor:
+        """Vectors of patches added up where they lie in a padded input of a shape: the way back."""
+        n, channels, *sizes = shape
+        places = self.places(shape)
+        g = g.view(n, *places, channels, *self.kernel_size)
+        out = g.new_zeros(n, *sizes, channels)  # channels last: as patches lie, so that the sums stream
+        for offset in itertools.product(*map(range, self.kernel_size)):
+            steps = zip(offset, self.dilation, self.stride, places, strict=True)
+            seen = [slice(o * d, o * d + s * (count - 1) + 1, s) for o, d, s, count in steps]
+            out[(slice(None), *seen)] += g[(..., *offset)]
+        return out.movedim(-1, 1)
+
     def vectors(self, x: Tensor, group: int) -> Tensor:
         """The patches that group number `group` sees, (patches, cols)."""
         channels = self.in_channels // self.groups
@@ -136,30 +151,37 @@ class _Convolving(AnalogLayer):
             Part(vectors[i // each], lines[:, b.rows], (b.rows, b.cols)) for i, b in enumerate(self.blocks)
         ]
 
+    def function_for(self, x: Tensor) -> tuple[Any, Any]:
+        """The autograd function of products with x, of a padded input or of patches."""
+        return (_Convolution, self) if x.dim() > 2 else super().function_for(x)
+
     def count_products(self, y: Tensor, direction: str) -> None:
         """Count the products of a whole convolution with outputs y (N, out_channels, *places)."""
         number = y.shape[0] * y.shape[2:].numel()
         for tile in self.tiles:
             tile.counters.add_vectors(direction, number)
 
-    @uncompiled
     def forward(self, x: Tensor) -> Tensor:
         alone = x.dim() == 1 + self.dims
         if not (alone or x.dim() == 2 + self.dims) or x.shape[-1 - self.dims] != self.in_channels:
             sizes = ", ".join((str(self.in_channels), *(["L"] if self.dims == 1 else "DHW"[-self.dims :])))
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (N, {sizes}) or ({sizes})")
         x = as_float32(x)
-        self._bound_tiles()
+        compiling = torch.compiler.is_compiling()
         batch = x.unsqueeze(0) if alone else x
         if any(self.pads):
             batch = F.pad(batch, self.pads, mode=self.padding_mode)
         y: Any
-        if self.tiles[0].periphery.perfect and self.bands == 1:
-            y = _Convolution.apply(batch, self.weight, self.out_scale, self.bias, self)
-        else:
-            vectors: Any = _Patches.apply(batch, self)
-            places = self.patches(batch).shape[1 : 1 + self.dims]
+        if not self.exact:
+            vectors: Any = compiled.patches(batch, self) if compiling else _Patches.apply(batch, self)
+            places = self.places(batch.shape)
             y = layer_product(vectors, self).view(len(batch), *places, self.out_channels).movedim(-1, 1)
+        elif compiling:
+            shape = (len(batch), self.out_channels, *self.places(batch.shape))
+            y = compiled.product(batch, self, shape, shape)
+        else:
+            self._bound_tiles()
+            y = _Convolution.apply(batch, self.weight, self.out_scale, self.bias, self)
         return y.squeeze(0) if alone else y
 
 

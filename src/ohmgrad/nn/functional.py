@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,80 +14,11 @@ from ..crossbar.gradient import FactoredGradient
 from ..crossbar.gradient_parts import Part
 from ..devices import Device, describe
 from ..errors import InputError, check_integer
-from . import states
+from . import compiled, states
 from .blocks import Block, layout
+from .passes import first_order, full_precision
 
-__all__ = ["AnalogLayer", "analog_product", "first_order", "layer_product", "mapped"]
-
-Backward = Callable[..., tuple[Tensor | None, ...]]
-
-
-class _NoSecondDerivative(torch.autograd.Function):
-    """A tensor as it is, made to depend on `sources`; asking for that dependence is an error."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, *sources: Tensor) -> Tensor:
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> None:
-        raise InputError(
-            "analog layers have no second derivatives: pass create_graph=False, or keep the layers that the "
-            "gradient penalty goes through digital"
-        )
-
-
-def full_precision(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Run a forward pass in float32 also where torch.autocast is on, as elements know nothing else."""
-
-    @functools.wraps(forward)
-    def wrapped(ctx: Any, x: Tensor, *rest: Any) -> Tensor:
-        kind = "cpu" if x.is_cpu else x.device.type  # the latter takes four times as long
-        if not torch.is_autocast_enabled(kind):
-            return forward(ctx, x, *rest)
-        with torch.autocast(kind, enabled=False):
-            return forward(ctx, x, *rest)
-
-    return wrapped
-
-
-def as_float32(x: Tensor) -> Tensor:
-    """The input of an analog layer, cast where torch.autocast is on.
-
-    Raises:
-        InputError: when it is not float32 and autocast is off.
-    """
-    if x.dtype == torch.float32:
-        return x
-    if x.dtype in (torch.bfloat16, torch.float16) and torch.is_autocast_enabled(x.device.type):
-        return x.float()
-    raise InputError(
-        f"input is {x.dtype}, but crossbars compute in torch.float32: keep model and input in float32, and "
-        "use torch.autocast for mixed precision"
-    )
-
-
-def first_order(backward: Backward) -> Backward:
-    """Make every second derivative through `backward` an error, at no cost where none is taken.
-
-    It runs in float32, as `full_precision` does. torch's own `once_differentiable` costs microseconds in each
-    pass, and gives None or a part in silence where torch.autograd.grad finds another way to the input, or
-    none. `ctx.weight` must be the weight.
-    """
-
-    def wrapped(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        kind = "cpu" if grads[0].is_cpu else grads[0].device.type
-        if torch.is_autocast_enabled(kind):
-            with torch.autocast(kind, enabled=False):
-                return wrapped(ctx, *grads)
-        if not torch.is_grad_enabled():  # it is with create_graph=True only
-            return backward(ctx, *grads)
-        with torch.no_grad():
-            outputs = backward(ctx, *grads)
-        sources = [t for t in (*grads, ctx.weight, *ctx.saved_tensors) if t is not None and t.requires_grad]
-        return tuple(None if v is None else _NoSecondDerivative.apply(v, *sources) for v in outputs)
-
-    return wrapped
+__all__ = ["AnalogLayer", "layer_product", "mapped"]
 
 
 class _Product(torch.autograd.Function):
@@ -119,22 +49,6 @@ class _Product(torch.autograd.Function):
             g.sum(0) if need_bias else None,
             None,
         )
-
-
-def analog_product(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
-    """Products of vectors with a tile, with digital output scale and bias; differentiable.
-
-    Args:
-        x: (samples, cols).
-        weight: the tile's weights as seen by autograd, (rows, cols) or (rows, ...) with as many values.
-        scale: digital scale of every output, (rows,); bias: (rows,) or None.
-        tile: the crossbar that holds the weights.
-
-    Returns:
-        (samples, rows). The gradient of `weight` is d^T x, a `FactoredGradient`, with d the gradient with
-        respect to x W^T.
-    """
-    return _Product.apply(x, weight, scale, bias, tile)  # pyright: ignore[reportReturnType]
 
 
 class _SplitProduct(torch.autograd.Function):
@@ -177,19 +91,22 @@ class _SplitProduct(torch.autograd.Function):
 def layer_product(x: Tensor, layer: AnalogLayer) -> Tensor:
     """Products of vectors with a layer of one tile or many, with output scales and bias; differentiable.
 
-    As `analog_product`; with many tiles, the outputs of blocks along the inputs are scaled and added up.
+    With many tiles, the outputs of blocks along the inputs are scaled and added up. The weight's gradient
+    is d^T x, a `FactoredGradient`, with d the gradient with respect to x W^T.
 
     Args:
         x: (samples, inputs of all groups, one after the other).
-        layer: whose tiles are bound to its weight.
+        layer: whose tiles take its weight as it is now.
 
     Returns:
         (samples, outputs).
     """
-    if len(layer.tiles) == 1:
-        return analog_product(x, layer.weight, layer.out_scale, layer.bias, layer.tiles[0])
-    product: Any = _SplitProduct.apply(x, layer.weight, layer.out_scale, layer.bias, layer)
-    return product
+    if torch.compiler.is_compiling():
+        shape = (len(x), len(layer.weight))
+        return compiled.product(x, layer, shape, shape if len(layer.tiles) == 1 else (layer.bands, *shape))
+    layer._bound_tiles()
+    function, holder = layer.function_for(x)
+    return function.apply(x, layer.weight, layer.out_scale, layer.bias, holder)
 
 
 class AnalogLayer(nn.Module):
@@ -211,6 +128,8 @@ class AnalogLayer(nn.Module):
     #: where each tile lies, and how many of them add up to an output
     blocks: list[Block]
     bands: int
+    #: by which compiled code finds the layer, see `compiled`
+    number: Tensor
     #: whether the converted layer had its weight as (inputs, outputs)
     came_transposed: bool = False
     #: how digital weights are mapped into the device's range, see `mapped`
@@ -220,6 +139,7 @@ class AnalogLayer(nn.Module):
         """Map `weight`, (outputs, inputs of a group, ...), into the device's range and put it on tiles."""
         settings = dict(settings)
         flat = weight.detach().flatten(1)
+        self.number = compiled.number_for(self)
         self.blocks = layout(flat.shape[0], flat.shape[1], groups, settings.pop("max_tile", None))
         self.bands, self.omega = 1 + self.blocks[-1].band, omega
         self.weight, self.out_scale = map(nn.Parameter, self._mapped(weight.detach(), settings["device"]))
@@ -234,6 +154,14 @@ class AnalogLayer(nn.Module):
         ]
         for tile in self.tiles:
             tile.numbered_freely = self.numbered_freely
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # a copy
+        super().__setstate__(state)
+        self.number = compiled.number_for(self)
+
+    def function_for(self, x: Tensor) -> tuple[Any, Tile | AnalogLayer]:
+        """The autograd function of products with x, and what holds the weights for it."""
+        return (_Product, self.tiles[0]) if len(self.tiles) == 1 else (_SplitProduct, self)
 
     def _mapped(self, weight: Tensor, device: Device) -> tuple[Tensor, Tensor]:
         """Analog weight and output scales of a digital weight of the same shape."""

@@ -60,4 +60,4 @@ def hold(layer: AnalogLayer | Tensor, mask: Any) -> None:
             got = f"{tuple(mask.shape)} of {mask.dtype}" if isinstance(mask, Tensor) else shown(mask)
             raise InputError(f"mask is {got}, but must be a tensor of bool of {tuple(weight.shape)}")
     for tile in tiles:
-        tile.hold(None if mask is None else tile.part_of(mask.cpu().contiguous()))
+        tile.hold(None if mask is None else tile.part_of(mask.to(tile.owner.device).contiguous()))

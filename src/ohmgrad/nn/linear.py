@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import Device
-from ..eager import uncompiled
 from ..errors import InputError, check_integer
-from .functional import AnalogLayer, as_float32, layer_product
+from .functional import AnalogLayer, layer_product
+from .passes import as_float32
 
 __all__ = ["AnalogLinear"]
 
@@ -83,12 +83,10 @@ class AnalogLinear(AnalogLayer):
         layer.bias = None if bias is None else nn.Parameter(bias.detach().clone())
         return layer
 
-    @uncompiled
     def forward(self, x: Tensor) -> Tensor:
         dims = x.dim()
         if not dims or x.shape[-1] != self.in_features:
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (..., {self.in_features})")
         x = as_float32(x)
-        self._bound_tiles()
         y = layer_product(x if dims == 2 else x.reshape(-1, self.in_features), self)
         return y if dims == 2 else y.view(*x.shape[:-1], self.out_features)

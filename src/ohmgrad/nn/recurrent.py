@@ -142,7 +142,8 @@ class AbstractRecurrent(nn.Module, abc.ABC):
             sizes: sequences at each time step; the longer ones come first in the batch.
         """
         products = self.input[key](seq).split(sizes)
-        hidden, outputs = self.hidden[key], list[Tensor]()
+        hidden = self.hidden[key]
+        outputs: list[Tensor] = []
         ended: list[tuple[Tensor, ...]] = []
         now = tuple(s[: sizes[-1 if back else 0]] for s in start)
         for x in reversed(products) if back else products:

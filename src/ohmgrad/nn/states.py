@@ -50,11 +50,13 @@ class Layer(Protocol):
 
 def saved(layer: Layer) -> dict[str, Tensor]:
     """What a checkpoint holds of a layer below `analog.`."""
+    for tile in layer.tiles:
+        tile.check_status()
     state = {"card": card(layer.tiles), "events": torch.stack([tile.events for tile in layer.tiles])}
     for i, tile in enumerate(layer.tiles):
         state.update({f"memory.{i}.{name}": plane for name, plane in tile.memory.items()})
         if tile.companions:
-            state[f"beside.{i}"] = weighted_sum(torch.zeros(tile.shape), tile.companions)
+            state[f"beside.{i}"] = weighted_sum(torch.zeros_like(tile.weight), tile.companions)
     return state
 
 
@@ -180,7 +182,7 @@ def restore(layer: Layer, state: Found) -> None:
 def _see_beside(layer: Layer, beside: Mapping[int, Tensor]) -> None:
     """Have products see these planes beside the weights, until an optimizer puts its arrays there."""
     for i, tile in enumerate(layer.tiles):
-        now = weighted_sum(torch.zeros(tile.shape), tile.companions)
+        now = weighted_sum(torch.zeros_like(tile.weight), tile.companions)
         if i not in beside:
             tile.companions = []
         elif not torch.allclose(now, beside[i].to(now), atol=1e-6):  # else its arrays are restored already

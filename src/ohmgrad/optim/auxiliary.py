@@ -35,12 +35,13 @@ class AuxiliaryArrays:
         if (
             array is None
             or array.owner is not weight
+            or weight.device != tile.owner.device
             or array.events is not events
             or array.key.array != number
         ):
             if weight is not None:
                 check_kept(tile, {name: kept})
-                weight = weight.contiguous()
+                weight = weight.to(tile.owner.device).contiguous()
             array = tile.sibling(role, weight, kept.get("memory"))
             if events is not None:
                 array.counters.load(events)

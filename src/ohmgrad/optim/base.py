@@ -21,7 +21,7 @@ from ..eager import uncompiled
 from ..errors import InputError, check_number
 from .auxiliary import AuxiliaryArrays
 from .states import AsItIs, by_tile, check_kept
-from .surroundings import refuse_process_group, watch_other_optimizers
+from .surroundings import check_ranks, refuse_capture, watch_other_optimizers
 
 __all__ = ["AnalogOptimizer", "TransferModel"]
 
@@ -53,7 +53,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     changed as a matrix, by a mask in a hook for instance, has no factors: algorithms that pulse from factors
     refuse it, and those with `takes_matrix` take it.
 
-    A process group of several ranks is refused, since the ranks' weights would drift apart.
+    A process group of several ranks is refused, as the ranks' weights would drift apart, unless
+    `exchange_gradients` has the ranks share their gradients.
 
     Auxiliary arrays are in the optimizer's state. Where the network sees them (gamma > 0), the model's state
     has what they add to the weights, so that it alone is the same function; to go on training, save and
@@ -72,6 +73,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     #: whether the algorithm works from d^T x, so that any dense gradient will do
     takes_matrix: ClassVar[bool] = False
+    #: whether all steps are alike to the host, so that a CUDA graph of one can be replayed
+    capturable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -93,9 +96,10 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._made = False
-        refuse_process_group()
         super().__init__(params, {**defaults, **digital})
-        if not any(tiles_of(p) for g in self.param_groups for p in g["params"]):
+        given = [p for g in self.param_groups for p in g["params"]]
+        check_ranks(given, step=False)
+        if not any(map(tiles_of, given)):
             raise InputError(
                 "no parameter is analog: convert the model first, model = ohmgrad.convert(model, "
                 "device), and give the optimizer the converted model's parameters"
@@ -237,8 +241,10 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        refuse_process_group()
+        if not self.capturable:
+            refuse_capture(type(self).__name__, self.param_groups[0]["params"][0])
         groups = [(group, self.tiles_by_parameter(group)) for group in self.param_groups]
+        check_ranks((p for _, parameters in groups for p, _ in parameters), step=True)
         for _, parameters in groups:  # before anything is changed
             for p, tiles in parameters:
                 self._check_gradient(p, tiles)
@@ -349,6 +355,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
     def events(self) -> dict[str, int]:
         """Events of all arrays, those of the weights and auxiliary ones, added up."""
         tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]
+        for tile in (*tiles, *self.arrays()):
+            tile.check_status()
         total = torch.stack([tile.events for tile in (*tiles, *self.arrays())]).sum(0)
         return dict(zip(EVENTS, total.tolist(), strict=True))
 

@@ -46,6 +46,7 @@ class GradientCounts(AnalogOptimizer):
     """
 
     takes_matrix = True
+    capturable = True
 
     def __init__(self, params: Iterable[Any], lr: float, **digital: Any) -> None:
         super().__init__(params, {"lr": lr}, **digital)

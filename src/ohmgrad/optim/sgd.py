@@ -42,6 +42,8 @@ class AnalogSGD(AnalogOptimizer):
         >>> optimizer.step()
     """
 
+    capturable = True
+
     def __init__(self, params: Iterable[Any], lr: float, **digital: Any) -> None:
         super().__init__(params, {"lr": lr}, **digital)
 

@@ -63,6 +63,7 @@ class SignRule(AnalogOptimizer):
     """
 
     takes_matrix = True
+    capturable = True
 
     def __init__(self, params: Iterable[Any], lr: float, *, both: bool = False, **digital: Any) -> None:
         super().__init__(params, {"lr": lr, "both": both}, **digital)
