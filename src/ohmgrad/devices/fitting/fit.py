@@ -22,8 +22,9 @@ __all__ = ["Fit", "Progress", "fit_pulses", "fitted_family"]
 
 #: (done, total, what is done now)
 Progress = Callable[[int, int, str], None]
-#: gain in log likelihood from which a hard bound is believed
-_BOUND = 3.0
+#: gain in log likelihood from which a hard bound is believed: twice what one parameter needs, for a ramp that
+#: begins where another ended counts the state there once more
+_BOUND = 6.0
 #: gain from which one kind of cycle-to-cycle noise is believed
 _KIND = 1.35
 
