@@ -18,6 +18,7 @@ import argparse
 import csv
 import math
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from ohmgrad.devices.fitting.estimates import estimates
 from ohmgrad.devices.fitting.fit import fit_pulses, fitted_family
 from ohmgrad.devices.fitting.marginal import corrected
 from ohmgrad.devices.fitting.model import Data
-from ohmgrad.devices.fitting.pulses import Pulses, Ramp
+from ohmgrad.devices.fitting.pulses import Pulses
 from ohmgrad.devices.fitting.synthetic import synthetic
 
 #: family of a fit -> a device of it, of some hundred states
@@ -67,7 +68,7 @@ def readings(family: str, kind: str, seed: int) -> Pulses:
         out = rng.random(y.size) < 0.05
         y[out] = rng.uniform(-1.5, 1.5, out.sum())
         y[rng.random(y.size) < 0.2] = np.nan
-        ramps.append(Ramp(r.up, y, r.device, r.cycle))
+        ramps.append(replace(r, readings=y))
     return Pulses(tuple(ramps), "", 0.0, 1.0)
 
 

@@ -120,6 +120,8 @@ def test_a_file_is_read_without_a_flag(case: str, tmp_path: Path) -> None:
     assert pulses.unit == units.get(case, "")
     if case == "current":
         assert up[0].readings[0] == pytest.approx(1e-5, rel=0.05)  # 1 uA at 0.1 V
+    goes_on = case.startswith("long") or case in ("one column of cycles", "current against time")
+    assert [r.follows for r in pulses.ramps[:2]] == [False, goes_on]
     if case.startswith("long"):
         assert pulses.devices == ["a", "b"]
         assert len(pulses.groups) == 4

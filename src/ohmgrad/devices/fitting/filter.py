@@ -34,13 +34,33 @@ def _clip(mean, var, cross, bound, side):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def loglik(
-    y, offsets, up, starts, q, slope, c, low, per, lower, upper, fast, slow, phi, eps, width, out, state, var
+    y,
+    offsets,
+    up,
+    follows,
+    starts,
+    q,
+    slope,
+    c,
+    low,
+    per,
+    lower,
+    upper,
+    fast,
+    slow,
+    phi,
+    eps,
+    width,
+    out,
+    state,
+    var,
 ):
     """Log density of all readings, given those before.
 
     Args:
         y: (n,) readings of all ramps in a row, NaN for none; offsets: (ramps + 1,) where each begins.
-        up: (ramps,) int64; starts: (ramps, 2) mean and variance of the state before the first reading.
+        up: (ramps,) int64; follows: (ramps,) int64, whether the state goes on from the ramp before;
+        starts: (ramps, 2) mean and variance of the state before the first reading.
         q, slope, c: (2, nodes) step, its derivative and its standard deviation on an even grid from `low`,
             `per` intervals a unit; row 0 up, 1 down.
         lower, upper: hard bounds.
@@ -51,15 +71,16 @@ def loglik(
     Returns:
         Their sum.
     """
-    total = 0.0
+    total, w, p00, p01, p11, r = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     nodes = q.shape[1]
     log2pi = math.log(2.0 * math.pi)
     for k in range(len(up)):
         row = 0 if up[k] else 1
         sign = 1.0 if up[k] else -1.0
-        w, p00, p01, p11, r = starts[k, 0], starts[k, 1], 0.0, slow * slow, 0.0
+        if not follows[k]:
+            w, p00, p01, p11, r = starts[k, 0], starts[k, 1], 0.0, slow * slow, 0.0
         for n in range(offsets[k], offsets[k + 1]):
-            if n > offsets[k]:
+            if n > offsets[k] or follows[k]:
                 x = (w - low) * per
                 i = int(min(max(x, 0.0), nodes - 1.001))
                 t = min(max(x - i, 0.0), 1.0)

@@ -59,14 +59,14 @@ def parameter(fit: Fitted, number: int, freedom: float = math.inf) -> Interval:
 
 
 def _parabolic(fit: Fitted, number: int, end: float, most: float) -> bool:
-    """Whether the likelihood falls at `end` as a parabola would, others moved along."""
+    """Whether the likelihood falls at `end` as a parabola would, others at their best."""
     column = fit.covariance[:, number]
     p = fit.p + column / column[number] * (end - fit.p[number])
     box = fit.model.box(fit.data.scale)
     if ((p < box[:, 0]) | (p > box[:, 1]))[fit.free].any():
         return False
-    p = np.clip(p, box[:, 0], box[:, 1])
-    return abs(fit.loglik - fit.model.evaluate(p, fit.data) - most) < _ROOM
+    again = fitted(fit.model, fit.data, [p], {number: end}, iterations=30)
+    return abs(fit.loglik - again.loglik - most) < _ROOM
 
 
 def _profile(fit: Fitted, number: int, side: int, sd: float, edge: float, most: float) -> tuple[float, bool]:
@@ -82,7 +82,7 @@ def _profile(fit: Fitted, number: int, side: int, sd: float, edge: float, most: 
     def fall(by: float, start: np.ndarray) -> tuple[float, np.ndarray]:
         start = start.copy()
         start[number] = at + side * by
-        again = fitted(fit.model, fit.data, [start], {number: start[number]}, iterations=40)
+        again = fitted(fit.model, fit.data, [start], {number: start[number]}, iterations=100)
         return fit.loglik - again.loglik, again.p
 
     by = step

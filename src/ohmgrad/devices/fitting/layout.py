@@ -49,11 +49,11 @@ def wide_ramps(
         x = next((k for k in range(c, -1, -1) if roles[k] in ("pulse", "time")), None)
         order = columns.values[x] if x is not None else None
         given = {"up": True, "down": False}.get(roles[c] or "")
-        for up, readings in _parts(
+        for up, readings, follows in _parts(
             columns, c, values[c], order, (roles[x] or "") if x is not None else "", given, options
         ):
             counts[up] += 1
-            ramps.append(Ramp(up, readings, device, str(counts[up])))
+            ramps.append(Ramp(up, readings, device, str(counts[up]), follows))
             directions.append(f"{columns.label(c)} {'up' if up else 'down'}")
     named = all(roles[c] in ("up", "down") for c in at)
     short = directions if len(directions) <= 4 else [*directions[:2], "...", directions[-1]]
@@ -70,8 +70,8 @@ def wide_ramps(
 def _parts(
     columns: Columns, c: int, values: np.ndarray, order: np.ndarray | None, kind: str,
     given: bool | None, options: ReadOptions,
-) -> list[tuple[bool, np.ndarray]]:  # fmt: skip
-    """(up, readings) of the ramps in one column."""
+) -> list[tuple[bool, np.ndarray, bool]]:  # fmt: skip
+    """(up, readings, follows) of the ramps in one column."""
     there = np.flatnonzero(~np.isnan(values))
     if there.size < FEWEST:
         raise InputError(
@@ -89,11 +89,13 @@ def _parts(
     if order is not None:
         cut = spaced(columns.source, cut, order[first:last], lines, kind)
     if given is not None and options.pulses is None:
-        return [(given, cut)]
+        return [(given, cut, False)]
     return split(f"{columns.source} {columns.label(c)}", cut, options.pulses)
 
 
-def split(where: str, readings: np.ndarray, pulses: tuple[int, int] | None) -> list[tuple[bool, np.ndarray]]:
+def split(
+    where: str, readings: np.ndarray, pulses: tuple[int, int] | None
+) -> list[tuple[bool, np.ndarray, bool]]:
     """Ramps of readings below each other: by the number of pulses up and down, or where they turn."""
     if pulses is None:
         return turns(where, readings)
@@ -102,7 +104,7 @@ def split(where: str, readings: np.ndarray, pulses: tuple[int, int] | None) -> l
         count = pulses[0] if up else pulses[1]
         part = readings[at : at + count]
         if np.isfinite(part).sum() >= FEWEST:
-            out.append((up, part))
+            out.append((up, part, bool(out) and out[-1][0] != up))
         at, up = at + count, not up
     return out
 
@@ -141,7 +143,7 @@ def spaced(source: str, readings: np.ndarray, order: np.ndarray, lines: np.ndarr
     return out
 
 
-def turns(where: str, readings: np.ndarray) -> list[tuple[bool, np.ndarray]]:
+def turns(where: str, readings: np.ndarray) -> list[tuple[bool, np.ndarray, bool]]:
     """Ramps between the turning points of one row of readings.
 
     A turn is where the readings, smoothed by a running median of 5, go back by half their range.
@@ -170,23 +172,31 @@ def turns(where: str, readings: np.ndarray) -> list[tuple[bool, np.ndarray]]:
                 marks.append(trough)
             going, peak = 1, k
     marks = [0, *(_sharp(y, smooth, k) for k in marks[1:]), y.size - 1]
-    parts = []
+    parts: list[tuple[bool, np.ndarray, float, bool]] = []
     for a, b in pairwise(marks):
         piece = y[a : b + 1]
-        if piece.size < FEWEST:
+        if piece.size <= FEWEST:
             continue
         third = max(piece.size // 3, 1)
         change = np.median(piece[-third:]) - np.median(piece[:third])
-        parts.append((bool(change > 0), readings[there[a] : there[b] + 1], abs(change)))
+        # a turning point is the last reading of the ramp that ends there
+        follows = bool(parts) and parts[-1][0] != (change > 0)
+        first = there[a] + (1 if follows else 0)
+        parts.append((bool(change > 0), readings[first : there[b] + 1], abs(change), follows))
     noise = np.median(np.abs(np.diff(y))) * 1.05  # about sd of a reading, times 1.05 x 0.954
-    if not parts or len(parts) > max(3, y.size // 8) or max(c for *_, c in parts) < 2.5 * noise:
+    if not parts or len(parts) > max(3, y.size // 8) or max(p[2] for p in parts) < 2.5 * noise:
         raise InputError(
             f"{where} scatters ({noise:.3g}) more than it moves: no ramp is seen; say which pulses go "
             f"up with "
             "--column up=NUMBER, or --pulses UP,DOWN for cycles below each other"
         )
-    biggest = max(c for *_, c in parts)
-    return [(up, piece) for up, piece, change in parts if change > 0.2 * biggest]
+    biggest = max(part[2] for part in parts)
+    out, kept = [], False
+    for up, piece, change, follows in parts:
+        if change > 0.2 * biggest:
+            out.append((up, piece, follows and kept))
+        kept = change > 0.2 * biggest
+    return out
 
 
 def _sharp(y: np.ndarray, smooth: np.ndarray, at: int) -> int:
@@ -224,6 +234,7 @@ def long_ramps(
     for i, key in enumerate(keys):
         groups.setdefault(key, []).append(i)
     ramps: list[Ramp] = []
+    last: tuple[str, int] | None = None
     for (d, c, direction), rows in groups.items():
         part, lines = readings[rows], columns.lines[rows]
         if np.isfinite(part).sum() < FEWEST:
@@ -231,15 +242,17 @@ def long_ramps(
         if x is not None and (direction is not None or (np.diff(x[rows]) > 0).all()):
             part = spaced(columns.source, part, x[rows], lines, kind)
         if direction is not None:
-            ramps.append(Ramp(direction, part, d, c))
+            follows = last == (d, rows[0] - 1) and bool(ramps) and ramps[-1].up != direction
+            ramps.append(Ramp(direction, part, d, c, follows))
+            last = (d, rows[-1])
             continue
         found = split(
             f"{columns.source} {columns.label(at['conductance'])} from row {lines[0]}", part, options.pulses
         )
         seen = {True: 0, False: 0}
-        for goes_up, piece in found:
+        for goes_up, piece, follows in found:
             seen[goes_up] += 1
-            ramps.append(Ramp(goes_up, piece, d, f"{c}.{seen[goes_up]}"))
+            ramps.append(Ramp(goes_up, piece, d, f"{c}.{seen[goes_up]}", follows))
     if not ramps:
         raise InputError(
             f"{columns.source} has no device and cycle with {FEWEST} readings in one direction: give "

@@ -43,6 +43,7 @@ class Data:
         self.scale = scale or _scale(self.ramps)
         self.width = float(np.nanmax(self.y) - np.nanmin(self.y)) or 1.0
         self.starts = np.array([self._start(r) for r in self.ramps])
+        self.follows = np.array([self._follows(k) for k in range(len(self.ramps))], dtype=np.int64)
         self.buffers = np.zeros((3, self.y.size))
 
     def _start(self, ramp: Ramp) -> tuple[float, float]:
@@ -52,6 +53,14 @@ class Data:
         wide = 3 * self.scale.noise + 4 * step * (finite[-1] - finite[0] + 1)
         drift = (1 if ramp.up else -1) * step * np.median(finite)
         return float(np.median(ramp.readings[finite]) - drift), wide * wide
+
+    def _follows(self, k: int) -> bool:
+        """Whether ramp k goes on from the one before: it says so, and there is no jump between them."""
+        if k == 0 or not self.ramps[k].follows or self.ramps[k].device != self.ramps[k - 1].device:
+            return False
+        before, after = (r.readings[np.isfinite(r.readings)] for r in self.ramps[k - 1 : k + 1])
+        near = 6 * self.scale.noise + 10 * max(self.scale.up, self.scale.down)
+        return bool(abs(np.median(before[-3:]) - np.median(after[:3])) < near)
 
     def masked(self, hidden: np.ndarray) -> Data:
         """The same ramps, with starts and scale kept, without some of the readings (n,) bool."""
@@ -204,7 +213,8 @@ class Model:
         out, state, var = data.buffers
         gain = float(np.dot(self.tilt, p)) if self.tilt else 0.0
         return gain + loglik(
-            data.y, data.offsets, data.up, data.starts, q, slope, np.ascontiguousarray(c), low, per, lower,
+            data.y, data.offsets, data.up, data.follows, data.starts, q, slope,
+            np.ascontiguousarray(c), low, per, lower,
             upper, fast, slow, phi, eps, 3 * data.width, out, state, var,
         )  # fmt: skip
 

@@ -47,12 +47,15 @@ class Ramp:
     """Readings after consecutive pulses of one direction, on one device, in one cycle.
 
     `readings`: float64 (n,), NaN where a pulse was not read; the pulses before the first do not matter.
+    `follows`: the pulses go on from the end of the ramp before, of the same device, with the first reading
+    after one pulse.
     """
 
     up: bool
     readings: np.ndarray
     device: str = "1"
     cycle: str = "1"
+    follows: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def synthetic(
         rows.append((w[0] + slow + read_noise * noise[n, 2]).numpy())
     table = np.array(rows).reshape(cycles, 2, pulses, devices)
     ramps = [
-        Ramp(side == 0, table[c, side, :, d], str(d + 1), str(c + 1))
+        Ramp(side == 0, table[c, side, :, d], str(d + 1), str(c + 1), follows=bool(c or side))
         for d in range(devices)
         for c in range(cycles)
         for side in (0, 1)
