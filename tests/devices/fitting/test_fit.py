@@ -22,7 +22,7 @@ from ohmgrad.devices.fitting.fit import fit_pulses, fitted_family
 from ohmgrad.devices.fitting.intervals import parameter
 from ohmgrad.devices.fitting.laws import LAWS, Scale
 from ohmgrad.devices.fitting.marginal import corrected, freedom
-from ohmgrad.devices.fitting.model import Data, Model, fitted
+from ohmgrad.devices.fitting.model import Data, Fitted, Model, fitted
 from ohmgrad.devices.fitting.pulses import Pulses, Ramp
 from ohmgrad.devices.fitting.ranking import ranked, units
 from ohmgrad.devices.fitting.reading import read
@@ -61,7 +61,8 @@ def test_the_likelihood_is_that_of_a_linear_gaussian_model(follows: bool) -> Non
         early = np.minimum.outer(np.arange(last - first), np.arange(last - first))
         cov = a**apart * np.array(variances)[early] + slow**2 * phi**apart + fast**2 * np.eye(last - first)
         keep = np.isfinite(data.y[first:last])
-        law: Any = stats.multivariate_normal(np.array(means)[keep], cov[np.ix_(keep, keep)])
+        normal: Any = stats.multivariate_normal
+        law = normal(np.array(means)[keep], cov[np.ix_(keep, keep)])
         expected += float(law.logpdf(data.y[first:last][keep]))
     assert found == pytest.approx(expected, abs=1e-6)
 
@@ -314,14 +315,15 @@ def test_noise_allows_for_fitted_steps() -> None:
     """Constant steps read without noise are increments with a mean a direction: their variance is the sum of
     squares over n - 2, where the maximum of the likelihood has n."""
     model, n = Model(LAWS["constant_step"]), 30
-    for seed in range(9):  # until the maximum has no read noise in it
+    fast = model.names.index("log fast")
+
+    def of(seed: int) -> Fitted:
         noise = 0.05 + 0.02 * np.random.default_rng(seed).standard_normal((2, n))
         ramps = [Ramp(s > 0, s * (np.cumsum(row) - 0.75)) for s, row in zip((1, -1), noise, strict=True)]
-        data = Data(ramps)
-        best = fitted(model, data)
-        if not best.free[model.names.index("log fast")]:
-            break
-    assert not best.free[model.names.index("log fast")]
+        return fitted(model, Data(ramps))
+
+    best = next(fit for fit in map(of, range(9)) if not fit.free[fast])  # has no read noise at its maximum
+    data, ramps = best.data, best.data.ramps
     number = model.names.index("log std")
     again = corrected(best)
     steps = np.concatenate([np.diff(r.readings) * (1 if r.up else -1) for r in ramps])
