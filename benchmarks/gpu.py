@@ -96,7 +96,7 @@ def check_races() -> None:
     x, d, start = torch.rand(32, 1024), torch.randn(32, 1024), torch.empty(1024, 1024).uniform_(-0.3, 0.3)
     ends, events = [], []
     for place in ("cpu", "cuda", "cuda", "cuda"):
-        tile = og.Tile(start.clone().to(place), PAPER, seed=1)
+        tile = og.Tile(start.clone().to(place), PAPER, pulsing=og.Pulsing(order="strict"), seed=1)
         for lr in (1e-2, -1e-3):
             tile.pulse(x.to(place), d.to(place), lr)
         ends.append(tile.weight.cpu())

@@ -91,12 +91,12 @@ def paths(setting: Setting, shape: tuple[int, int]) -> set[bool]:
     """Whether the rows of an update take the sparse path."""
     x, d = (t.numpy() for t in factors(shape, setting))
     p, (samples, cols) = setting.pulsing, x.shape
-    how = How(setting.pulses * 0.001, 0.001, p.max_bl, p.update_management, p.bl_management, False, 1)
+    how = How(setting.pulses * 0.001, 0.001, p.max_bl, p.update_management, p.bl_management, False, False, 1)
     drawn = empty_trains(p.words, samples, *shape)
     trains_chunk(0, samples, x, d, how, Address(*map(np.uint32, (STEP, *KEY))), drawn, np.zeros(5, np.int64))
     trains, listed = active_samples(drawn), np.empty(samples, np.int64)
-    rows = [samples_of_row(r, trains, 1.0, listed) for r in range(shape[0])]
-    return {is_sparse(cols, n, cost) for n, cost in rows if n > 0}
+    rows = [samples_of_row(r, trains, listed) for r in range(shape[0])]
+    return {is_sparse(cols, n, *found) for n, *found in rows if n > 0}
 
 
 def test_the_settings_reach_both_paths() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -108,7 +109,8 @@ def _update(case: BackendCase) -> tuple[Tensor, Tensor, Tensor]:
     w = elements.clip(start(case.shape)).contiguous()
     x, d = factors(case.shape, s)
     lr = -s.pulses * dw_min
-    expected, events = reference.pulsed_update(w, elements, x, d, lr, s.pulsing, KEY, STEP)
+    pulsing = replace(s.pulsing, order="strict")  # Triton takes all samples in their order
+    expected, events = reference.pulsed_update(w, elements, x, d, lr, pulsing, KEY, STEP)
     got, found, touched = (
         w.clone().to(PLACE),
         _events(),

@@ -13,6 +13,7 @@ from ..errors import check_choice, check_integer, python_numbers
 __all__ = ["FIDELITIES", "SLOTS", "WHOLE", "Pulsing"]
 
 FIDELITIES = ("mean", "pulsed", "pulse-by-pulse")
+ORDERS = ("bounded", "strict")
 
 #: slots of a train in one 32-bit word; the top bit carries the sign of the line
 SLOTS = 31
@@ -36,6 +37,9 @@ class Pulsing:
         bl_management: choose BL = ceil(K), at most max_bl, with K = lr max|x| max|d| / dw_min the
             number of pulses that the largest change needs, whole up to the rounding of float32; without
             it BL = max_bl.
+        order: "bounded" takes the pulses of several samples on an element together where their order changes
+            weights by no more than 2 % of the cycle-to-cycle noise (`ohmgrad.kernels.reference.groups` has
+            the bound); "strict" takes all samples in their order. At fidelity "pulsed".
 
     Raises:
         InputError: when a value is out of range.
@@ -45,10 +49,12 @@ class Pulsing:
     max_bl: int = 31
     update_management: bool = True
     bl_management: bool = True
+    order: Literal["bounded", "strict"] = "bounded"
 
     def __post_init__(self) -> None:
         python_numbers(self)
         check_choice("fidelity", self.fidelity, FIDELITIES)
+        check_choice("order", self.order, ORDERS)
         check_integer("bit length max_bl", self.max_bl, 1, 2**20)
 
     @property

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from .affine import NOISES, apply_count, apply_pulse_by_pulse, cell_at
-from .affine_rows import SPARSE_EVENT, SPARSE_LINE, is_sparse
+from .affine_rows import is_sparse
 from .compiling import CONTRACT, kernel
 from .math import UPDATE_NOISE, gauss_cell
 from .packing import NOISELESS
@@ -34,7 +34,7 @@ def single_columns(n, trains):
     """
     active, lines = trains.active_samples, trains.lines
     samples = active.shape[0]
-    if samples > MOST_COLUMNS or not is_sparse(n, samples, samples * (SPARSE_LINE + SPARSE_EVENT)):
+    if samples > MOST_COLUMNS or not is_sparse(n, samples, np.float64(samples), np.float64(samples)):
         return False
     for i in range(samples):
         if trains.n_lines[active[i]] != 1:

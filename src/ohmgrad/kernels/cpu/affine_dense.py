@@ -18,8 +18,8 @@ from .packing import ADDITIVE, FLAT, MULTIPLICATIVE, NOISELESS
 from .trains import SLOT_BITS
 
 __all__ = [
-    "COEFFICIENTS", "Moments", "advance_row", "count_row", "finish_row", "load_row", "moments_of",
-    "scratch_rows",
+    "COARSE_MARK", "COEFFICIENTS", "Moments", "advance_row", "count_row", "finish_row", "load_row",
+    "load_way", "moments_of", "scratch_rows",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -63,10 +63,10 @@ def moments_of(rows, n):
 
 
 @kernel(fastmath=CONTRACT)
-def _load_way(sizes, bounds, slope, inverse, affine, way, coefficients):
+def load_way(sizes, bounds, slope, inverse, affine, way, most, coefficients):
     """Coefficients of one direction, way 0 up or 1 down; those of coarse cells mean nothing but that.
 
-    inverse: 1/slope, with the sign of the direction.
+    inverse: 1/slope, with the sign of the direction; most: |e| beyond which cells are coarse.
     """
     noise_kind, noise_std = affine.noise_kind, affine.noise_std
     log, fixed, term = coefficients[LOG_UP + way], coefficients[FIXED_UP + way], coefficients[TERM_UP + way]
@@ -75,14 +75,14 @@ def _load_way(sizes, bounds, slope, inverse, affine, way, coefficients):
         for j in range(sizes.shape[0]):
             bound = max(abs(bounds[j]), least * sizes[j])
             e = slope * sizes[j] / bound
-            log[j] = COARSE_MARK if abs(e) > MAX_E else log2_1p(-e)
+            log[j] = COARSE_MARK if abs(e) > most else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = growth(e, noise_std)
     else:
         for j in range(sizes.shape[0]):
             bound = max(abs(bounds[j]), least * sizes[j])
             e = slope * sizes[j] / bound
-            log[j] = COARSE_MARK if abs(e) > MAX_E else log2_1p(-e)
+            log[j] = COARSE_MARK if abs(e) > most else log2_1p(-e)
             fixed[j] = bound * inverse
             term[j] = stationary(e, sizes[j], noise_std)
 
@@ -95,8 +95,8 @@ def load_row(r, weights, affine, coefficients, moments):
     up, down, lower, upper = affine.up[row], affine.down[row], affine.lower[row], affine.upper[row]
     n = up.shape[0]
     slope_up, slope_down = affine.slope_up, affine.slope_down
-    _load_way(up, upper, slope_up, f32(1) / slope_up, affine, 0, coefficients)
-    _load_way(down, lower, slope_down, f32(-1) / slope_down, affine, 1, coefficients)
+    load_way(up, upper, slope_up, f32(1) / slope_up, affine, 0, MAX_E, coefficients)
+    load_way(down, lower, slope_down, f32(-1) / slope_down, affine, 1, MAX_E, coefficients)
     for j in range(n):
         coefficients[LOWER, j], coefficients[UPPER, j] = lower[j], upper[j]
     if uniform:

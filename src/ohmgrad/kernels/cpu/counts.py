@@ -79,8 +79,8 @@ def _draw(x, d, how, address, events):
     trains_chunk(0, x.shape[0], x, d, settings, Address(*address), trains, counted)
     for i in range(4):
         events[i] += counted[i]
-    xs, ds, lines, n_lines, mean_active_lines, active = active_samples(trains)
-    return (xs, ds, lines, n_lines, mean_active_lines, active), counted[0], counted[1]
+    xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active = active_samples(trains)
+    return (xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active), counted[0], counted[1]
 
 
 @kernel()

@@ -95,58 +95,81 @@ def _draw_few(values, gain, flip, bl, site, out, fires):
 
 
 @kernel()
-def draw_lines(values, gain, flip, bl, site, work, out, fires):
-    """Trains of the lines of one sample; counts fires per slot and sign; returns their number.
+def _load_lines(values, gain, flip, work):
+    """Limits of the lines, masks of those that can fire, and signs as top bits; whether any can fire."""
+    limit, active, sign = work[0], work[1], work[2]
+    some = u32(0)
+    for i in range(values.shape[0]):
+        low, fires = _threshold(values[i], gain)
+        limit[i], active[i] = low, u32(-fires)
+        some |= fires
+        sign[i] = u32(0x80000000) if (values[i] < f32(0)) != (flip != 0) else u32(0)
+    return some != u32(0)
 
-    flip: 1 to turn all signs; work: uint32 (4, >= 4 ceil(n/4)); out: uint32 (words, n); fires: int64
-    (2, >= bl), of positive and of negative lines.
+
+@kernel()
+def _draw_slot(t, group, site, limit, word):
+    """Fires of 4 group lines in slot t, added to their words."""
+    bit = u32(u32(1) << u32(t % 31))
+    la, lb, lc, ld = limit[:group], limit[group : 2 * group], limit[2 * group : 3 * group], limit[3 * group :]
+    wa, wb, wc, wd = word[:group], word[group : 2 * group], word[2 * group : 3 * group], word[3 * group :]
+    for g in range(group):
+        a, b, c, d = _slot(u32(g), t, site)
+        ka, kb, kc, kd = la[g], lb[g], lc[g], ld[g]
+        wa[g] |= bit if a <= ka else u32(0)
+        wb[g] |= bit if b <= kb else u32(0)
+        wc[g] |= bit if c <= kc else u32(0)
+        wd[g] |= bit if d <= kd else u32(0)
+
+
+@kernel()
+def _store_lines(word, active, sign, out):
+    for i in range(out.shape[0]):
+        w, s = u32(word[i] & active[i]), sign[i]
+        out[i] = u32(w | (s if w != u32(0) else u32(0)))
+
+
+@kernel()
+def _fires_in_slot(line, t):
+    """Lines that fire in slot t, and those of them that are negative."""
+    total, down, at = u32(0), u32(0), u32(t % 31)
+    for i in range(line.shape[0]):
+        w = line[i]
+        one = u32(u32(w >> at) & u32(1))
+        total = u32(total + one)
+        down = u32(down + u32(one & u32(w >> u32(31))))
+    return np.int64(total), np.int64(down)
+
+
+@kernel()
+def draw_lines(values, gain, flip, bl, site, work, trains, b, fires):
+    """Trains of the lines of sample b; counts fires per slot and sign; returns their number.
+
+    flip: 1 to turn all signs; work: uint32 (4, >= 4 ceil(n/4)); trains: uint32 (words, samples, n); fires:
+    int64 (2, >= bl), of positive and of negative lines.
     """
     n = values.shape[0]
-    if n <= FEW and out.shape[0] == 1:
-        return _draw_few(values, gain, flip, bl, site, out[0], fires)
-    group = (n + 3) // 4
-    limit, active, sign, word = work[0], work[1], work[2], work[3]
-    pos, neg = fires[0], fires[1]
-    any_active = u32(0)
-    for i in range(n):
-        limit[i], active[i] = _threshold(values[i], gain)
-        any_active |= active[i]
-        sign[i] = u32(1) if (values[i] < f32(0)) != (flip != 0) else u32(0)
-    for i in range(n, 4 * group):
+    if n <= FEW and trains.shape[0] == 1:
+        return _draw_few(values, gain, flip, bl, site, trains[0, b], fires)
+    full = 4 * ((n + 3) // 4)
+    limit, active, sign, word = work[0, :full], work[1], work[2], work[3, :full]
+    some = _load_lines(values, gain, flip, work)
+    for i in range(n, full):
         limit[i] = u32(0)
-        active[i] = u32(0)
-        sign[i] = u32(0)
-    for w in range(out.shape[0]):
-        for i in range(n):
-            out[w, i] = u32(0)
-    if any_active == u32(0):
-        return 0
-    total = 0
-    for w in range((bl + 30) // 31):
-        for i in range(4 * group):
-            word[i] = u32(0)
+    total = np.int64(0)
+    for w in range(trains.shape[0]):
+        out = trains[w, b]
+        if not some or 31 * w >= bl:
+            out[:] = u32(0)
+            continue
+        word[:] = u32(0)
         for t in range(31 * w, min(bl, 31 * w + 31)):
-            bit = u32(t - 31 * w)
-            all_fires = u32(0)
-            down = u32(0)
-            for g in range(group):
-                a, b, c, d = _slot(u32(g), t, site)
-                fa = u32(active[g] & u32(a <= limit[g]))
-                fb = u32(active[g + group] & u32(b <= limit[g + group]))
-                fc = u32(active[g + 2 * group] & u32(c <= limit[g + 2 * group]))
-                fd = u32(active[g + 3 * group] & u32(d <= limit[g + 3 * group]))
-                word[g] = u32(word[g] | u32(fa << bit))
-                word[g + group] = u32(word[g + group] | u32(fb << bit))
-                word[g + 2 * group] = u32(word[g + 2 * group] | u32(fc << bit))
-                word[g + 3 * group] = u32(word[g + 3 * group] | u32(fd << bit))
-                all_fires = u32(all_fires + u32(fa + fb) + u32(fc + fd))
-                down = u32(down + u32(u32(fa & sign[g]) + u32(fb & sign[g + group])))
-                down = u32(down + u32(u32(fc & sign[g + 2 * group]) + u32(fd & sign[g + 3 * group])))
-            pos[t] = np.int64(all_fires) - np.int64(down)
-            neg[t] = np.int64(down)
-            total += np.int64(all_fires)
-        for i in range(n):
-            out[w, i] = u32(word[i] | u32(sign[i] << u32(31))) if word[i] != u32(0) else u32(0)
+            _draw_slot(t, full // 4, site, limit, word)
+        _store_lines(word, active, sign, out)
+        for t in range(31 * w, min(bl, 31 * w + 31)):
+            all_fires, down = _fires_in_slot(out, t)
+            fires[0, t], fires[1, t] = all_fires - down, down
+            total += all_fires
     return total
 
 
@@ -169,15 +192,14 @@ def driven(values, listed):
 
 
 @kernel()
-def draw_driven(values, n, listed, gain, bl, site, out, fires):
+def draw_driven(values, n, listed, gain, bl, site, trains, b, fires):
     """As `draw_lines` without flip, for the n listed lines alone; all others carry no value.
 
     Listed lines that fire stay listed, in order; returns the fires and the number of those lines.
     """
     group, pos, neg = (values.shape[0] + 3) // 4, fires[0], fires[1]
-    for w in range(out.shape[0]):
-        for i in range(values.shape[0]):
-            out[w, i] = u32(0)
+    for w in range(trains.shape[0]):
+        trains[w, b, :] = u32(0)
     for t in range(bl):
         pos[t], neg[t] = 0, 0
     total, left = 0, 0
@@ -186,9 +208,9 @@ def draw_driven(values, n, listed, gain, bl, site, out, fires):
         limit, active = _threshold(values[j], gain)
         lane, down, own = j // group, values[j] < f32(0), 0
         for t in range(bl if active else 0):
-            a, b, c, d = _slot(u32(j - lane * group), t, site)
-            if (a if lane == 0 else b if lane == 1 else c if lane == 2 else d) <= limit:
-                out[t // 31, j] |= u32(u32(1) << u32(t % 31))
+            p, q, r, s = _slot(u32(j - lane * group), t, site)
+            if (p if lane == 0 else q if lane == 1 else r if lane == 2 else s) <= limit:
+                trains[t // 31, b, j] |= u32(u32(1) << u32(t % 31))
                 pos[t] += 0 if down else 1
                 neg[t] += 1 if down else 0
                 own += 1
@@ -196,25 +218,25 @@ def draw_driven(values, n, listed, gain, bl, site, out, fires):
             listed[left] = j
             left += 1
             total += own
-            for w in range(out.shape[0]):
-                if down and out[w, j] != u32(0):
-                    out[w, j] |= u32(u32(1) << u32(31))
+            for w in range(trains.shape[0]):
+                if down and trains[w, b, j] != u32(0):
+                    trains[w, b, j] |= u32(u32(1) << u32(31))
     return total, left
 
 
 @kernel()
-def list_firing(trains, listed):
-    """List the lines that fire in any word, (words, lines); returns their number."""
-    n = 0
+def list_firing(trains, b, listed):
+    """List the lines that fire in any word of sample b, (words, samples, lines); returns their number."""
+    n, first = 0, trains[0, b]
     if trains.shape[0] == 1:
-        for j in range(trains.shape[1]):
+        for j in range(first.shape[0]):
             listed[n] = j
-            n += 1 if trains[0, j] != u32(0) else 0
+            n += 1 if first[j] != u32(0) else 0
         return n
-    for j in range(trains.shape[1]):
+    for j in range(first.shape[0]):
         some = u32(0)
         for w in range(trains.shape[0]):
-            some |= trains[w, j]
+            some |= trains[w, b, j]
         listed[n] = j
         n += 1 if some != u32(0) else 0
     return n

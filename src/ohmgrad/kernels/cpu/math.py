@@ -32,12 +32,13 @@ UPDATE_NOISE = u32(Purpose.UPDATE_NOISE)
 
 @intrinsic
 def popcount(typingctx: Any, value: Any) -> Any:
-    """Number of set bits of a uint32."""
+    """Number of set bits of a uint32, or of a uint16 as such."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
 
-    return types.uint32(types.uint32), codegen
+    word = types.uint16 if value == types.uint16 else types.uint32
+    return word(word), codegen
 
 
 @intrinsic
@@ -62,19 +63,21 @@ def as_int(typingctx: Any, value: Any) -> Any:
 
 @njit(inline="always")
 def philox(c0, c1, c2, c3, k0, k1):
-    """Four words of Philox4x32-10; all arguments uint32. See `ohmgrad.rng.philox`."""
+    """Four words of Philox4x32-10; all arguments uint32. See `ohmgrad.rng.philox`.
+
+    Words stay in 64 bits, of which products take the lower half: narrowed after each product they would be
+    packed and unpacked as often, which takes longer than the products.
+    """
+    half, low = u64(32), u64(0xFFFFFFFF)
+    a, b, c, d = u64(c0), u64(c1), u64(c2), u64(c3)
     for _ in range(10):
-        p0 = u64(0xD2511F53) * u64(c0)
-        p1 = u64(0xCD9E8D57) * u64(c2)
-        h0 = u32(p0 >> u64(32))
-        h1 = u32(p1 >> u64(32))
-        c0 = u32(h1 ^ u32(c1 ^ k0))
-        c1 = u32(p1)
-        c2 = u32(h0 ^ u32(c3 ^ k1))
-        c3 = u32(p0)
+        p0 = u64(0xD2511F53) * (a & low)
+        p1 = u64(0xCD9E8D57) * (c & low)
+        a, b = (p1 >> half) ^ (b ^ u64(k0)), p1
+        c, d = (p0 >> half) ^ (d ^ u64(k1)), p0
         k0 = u32(k0 + u32(0x9E3779B9))
         k1 = u32(k1 + u32(0xBB67AE85))
-    return c0, c1, c2, c3
+    return u32(a), u32(b), u32(c), u32(d)
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)

@@ -17,6 +17,7 @@ from ...devices.elements import PLANES
 from ...rng import Key
 from ..cells import Cells
 from ..pulsing import Pulsing
+from ..reference.groups import bound_of
 
 __all__ = [
     "ADDITIVE", "AFFINE", "FLAT", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "Address", "Affine", "How",
@@ -44,6 +45,9 @@ class Affine(NamedTuple):
     noise_kind: int
     #: standard deviation
     noise_std: np.float32
+    #: of groups of samples, see `reference.groups.Bound`
+    limit: np.float64
+    steep: np.float32
 
 
 #: number of parts: of `if len(elements) == AFFINE`, with an argument `elements`, Numba compiles one branch
@@ -102,6 +106,7 @@ class How(NamedTuple):
     update_management: bool
     bl_management: bool
     by_pulse: bool
+    strict: bool
     #: pieces that samples and rows are cut into, to be shared by threads
     chunks: int
 
@@ -127,7 +132,7 @@ def how_of(pulsing: Pulsing, lr: float, cells: Cells, chunks: int = 1) -> tuple:
     """The parts of `How`."""
     return (
         float(lr), cells.elements[0].dw_min, pulsing.max_bl, pulsing.update_management, pulsing.bl_management,
-        pulsing.fidelity == "pulse-by-pulse", chunks,
+        pulsing.fidelity == "pulse-by-pulse", pulsing.order == "strict", chunks,
     )  # fmt: skip
 
 
@@ -150,6 +155,8 @@ def pack(elements: Elements) -> tuple:
         else:
             slopes = {"slope_up": elements.slope_up, "slope_down": elements.slope_down}
             named |= {name: f32(s if abs(s) >= FLAT else FLAT) for name, s in slopes.items()}
+            bound = bound_of(elements)
+            named |= {"limit": np.float64(bound.limit), "steep": f32(bound.steep)}
             elements.packed["numba"] = tuple(Affine(**named))
     return elements.packed["numba"]
 

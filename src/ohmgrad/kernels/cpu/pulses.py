@@ -2,8 +2,8 @@
 
 An update has two phases. *Trains* (`trains`): samples in parallel; d-lines first, and x-lines only where a
 d-line fires at all. *Rows* (`affine_rows`, `tables_rows`): rows of the array in parallel, the samples of a
-minibatch in order. Noise is one Gaussian for each element that got pulses; elements near a bound are
-computed pulse by pulse.
+minibatch in groups (`affine_groups`) or in order. Noise is one Gaussian for each element that got pulses;
+elements near a bound are computed pulse by pulse.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -21,6 +21,7 @@ from ..pulsing import SLOTS, Pulsing
 from ..reference.mean import mean_counts
 from .affine_columns import columns_chunk, single_columns
 from .affine_counts import apply_counts as apply_counts_affine
+from .affine_groups import Groups, pack_words, plan
 from .affine_rows import rows_chunk as affine_chunk
 from .compiling import PARALLEL_FROM, chunks_for, kernel, serial_and_parallel
 from .counts import mark
@@ -75,15 +76,25 @@ def _update(w, elements, x, d, how, address, events, touched):
     trains = Trains(*active_samples(all_trains))
     if touched.shape[0] > 0:
         mark(trains, touched)
-    if len(elements) == AFFINE:  # noqa: SIM102 (Numba sees the condition only if it stands alone)
-        if chunks == 1 and not settings.by_pulse and single_columns(w.shape[1], trains):
+    limit = 0.0
+    if len(elements) == AFFINE:
+        columns = not settings.by_pulse and single_columns(w.shape[1], trains)
+        if columns and chunks == 1:
             columns_chunk(w, Affine(*elements), trains, key)
             return True
+        limit = 0.0 if columns or settings.by_pulse or settings.strict else Affine(*elements).limit
+    pulses = counted[:, 0].sum() + counted[:, 1].sum()
+    groups = Groups(*plan(trains, pulses, rows, limit))
+    blocks = groups.xs.shape[0]
+    if blocks > 0:
+        for u in prange(chunks):
+            c = np.int64(u)
+            pack_words(c * blocks // chunks, (c + 1) * blocks // chunks, trains, groups)
     for u in prange(chunks):
         c = np.int64(u)
         begin, end = c * rows // chunks, (c + 1) * rows // chunks
         if len(elements) == AFFINE:
-            affine_chunk(begin, end, w, Affine(*elements), trains, settings.by_pulse, key)
+            affine_chunk(begin, end, w, Affine(*elements), trains, groups, settings.by_pulse, key)
         else:
             tables_chunk(begin, end, w, Tables(*elements), trains, settings.by_pulse, key)
     return True

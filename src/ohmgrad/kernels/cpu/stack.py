@@ -17,9 +17,12 @@ from torch import Tensor
 
 from ..cells import Cells
 from ..pulsing import SLOTS, Pulsing
+from ..reference.groups import bound_of
 from ..stacks import check_finite
 from .affine import far_bound
+from .affine_columns import single_columns
 from .affine_counts import counts_rows
+from .affine_groups import Groups, pack_words, plan
 from .affine_rows import apply_row, scratch_of
 from .compiling import kernel, no_refcount
 from .packing import FLAT, Address, Affine, How, how_of, key_words, noise_kind, number
@@ -49,6 +52,8 @@ class Stack(NamedTuple):
     noise_kind: np.ndarray
     noise_std: np.ndarray
     dw_min: np.ndarray
+    #: float64 (T, 2): limit and steepness, as in `Affine`
+    bound: np.ndarray
     keys: np.ndarray
 
 
@@ -56,6 +61,7 @@ def _pack(cells: Cells) -> tuple:
     """The parts of `Stack`, kept with the cells."""
     if "numba" not in cells.packed:
         elements = cells.elements
+        bounds = {id(e): bound_of(e) for e in {id(e): e for e in elements}.values()}
         cells.packed["numba"] = tuple(
             Stack(
                 planes=cells.planes.flatten(2).numpy(),
@@ -64,6 +70,7 @@ def _pack(cells: Cells) -> tuple:
                 noise_kind=np.array([noise_kind(e) for e in elements], np.int64),
                 noise_std=np.array([e.noise_std for e in elements], np.float32),
                 dw_min=cells.dw_min.numpy(),
+                bound=np.array([bounds[id(e)] for e in elements], np.float64),
                 keys=np.array([key_words(key) for key in cells.keys], np.uint32),
             )
         )
@@ -85,6 +92,7 @@ def _array(stack, t, rows, cols):
         stack.planes[0, t, :size].reshape(shape), stack.planes[1, t, :size].reshape(shape),
         stack.planes[2, t, :size].reshape(shape), stack.planes[3, t, :size].reshape(shape),
         _slope(stack.slopes[t, 0]), _slope(stack.slopes[t, 1]), stack.noise_kind[t], stack.noise_std[t],
+        stack.bound[t, 0], f32(stack.bound[t, 1]),
     )  # fmt: skip
 
 
@@ -130,15 +138,18 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
         # words that all trains of the array have; results do not depend on it
         q = (slots[t] + SLOTS - 1) // SLOTS
         all_trains = Trains(
-            held.xs[:q], held.ds[:q], held.lines, held.n_lines, held.mean_active_lines, held.active_samples
-        )
+            held.xs[:q], held.ds[:q], held.lines, held.n_lines, held.mean_active_lines, held.slots,
+            held.pairs, held.active_samples,
+        )  # fmt: skip
         settings = How(
-            lr[t], stack.dw_min[t], how.max_bl, how.update_management, how.bl_management, how.by_pulse, 1
-        )
+            lr[t], stack.dw_min[t], how.max_bl, how.update_management, how.bl_management, how.by_pulse,
+            how.strict, 1,
+        )  # fmt: skip
         address = Address(step, stack.keys[t, 0], stack.keys[t, 1])
-        n = np.int64(0)
+        n, pulses = np.int64(0), np.int64(0)
         for b in range(dt.shape[0]):
             up, down, toggles, bl = sample_trains(b, xt, dt, settings, address, all_trains, of_trains)
+            pulses += up + down
             events[t, 0] += up
             events[t, 1] += down
             events[t, 2] += toggles
@@ -149,16 +160,16 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
         if n == 0:
             continue
         own = Trains(
-            held.xs[:q],
-            held.ds[:q],
-            held.lines,
-            held.n_lines,
-            held.mean_active_lines,
-            held.active_samples[:n],
-        )
+            held.xs[:q], held.ds[:q], held.lines, held.n_lines, held.mean_active_lines, held.slots,
+            held.pairs, held.active_samples[:n],
+        )  # fmt: skip
         affine = no_refcount(_array(stack, t, wt.shape[0], wt.shape[1]))
+        in_order = how.by_pulse or how.strict or single_columns(wt.shape[1], own)
+        groups = Groups(*plan(own, pulses, wt.shape[0], 0.0 if in_order else affine.limit))
+        if groups.xs.shape[0] > 0:
+            pack_words(0, groups.xs.shape[0], own, groups)
         for row in range(wt.shape[0]):
-            apply_row(np.int64(row), wt, affine, own, how.by_pulse, address, of_row)
+            apply_row(np.int64(row), wt, affine, own, groups, how.by_pulse, address, of_row)
 
 
 @kernel()

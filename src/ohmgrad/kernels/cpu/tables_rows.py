@@ -13,7 +13,7 @@ from numba import njit
 
 from . import tables_values as v
 from .affine import NOISES
-from .affine_rows import counts_of, samples_of_row
+from .affine_rows import SPARSE_EVENT, SPARSE_LINE, counts_of, samples_of_row
 from .compiling import CONTRACT, kernel, no_refcount
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import MEASURED, NOISELESS
@@ -290,7 +290,8 @@ def _rows(begin, end, w, tables, trains, by_pulse, address, scratch):
     w, tables, trains, scratch = no_refcount((w, tables, trains, scratch))
     dense_sample = DENSE_SAMPLE * (COST_FACTOR_MEASURED if tables.noise_kind == MEASURED else 1.0)
     for r in range(begin, end):
-        n, cost = samples_of_row(r, trains, COST_FACTOR, scratch.row_samples)
+        n, lines, meets = samples_of_row(r, trains, scratch.row_samples)
+        cost = COST_FACTOR * (lines * SPARSE_LINE + meets * SPARSE_EVENT)
         samples = scratch.row_samples[:n]
         if n == 0:
             continue

@@ -44,6 +44,10 @@ class Trains(NamedTuple):
     n_lines: np.ndarray
     #: x-lines that fire in an average slot, float64 (samples,)
     mean_active_lines: np.ndarray
+    #: bit lengths, int64 (samples,); of a pair of slots in a sample, how many pulses of one cell fires lead
+    #: one to expect in both, summed over the cells and pairs (`reference.groups`), float64 (samples,)
+    slots: np.ndarray
+    pairs: np.ndarray
     #: the samples in which lines on both sides fire, int64 (n,); see `active_samples`
     active_samples: np.ndarray
 
@@ -63,7 +67,7 @@ def empty_trains(words, samples, rows, cols):
     return Trains(
         np.empty((words, samples, cols), np.uint32), np.empty((words, samples, rows), np.uint32),
         np.empty((samples, cols), np.int32), np.empty(samples, np.int64), np.empty(samples, np.float64),
-        np.empty(samples, np.int64),
+        np.zeros(samples, np.int64), np.zeros(samples, np.float64), np.empty(samples, np.int64),
     )  # fmt: skip
 
 
@@ -81,7 +85,8 @@ def active_samples(trains):
         listed[n] = b
         n += 1 if trains.n_lines[b] > 0 else 0
     return Trains(
-        trains.xs, trains.ds, trains.lines, trains.n_lines, trains.mean_active_lines, listed[:n]
+        trains.xs, trains.ds, trains.lines, trains.n_lines, trains.mean_active_lines, trains.slots,
+        trains.pairs, listed[:n],
     )  # fmt: skip
 
 
@@ -92,6 +97,24 @@ def fires(ds, b, r):
     for q in range(ds.shape[0]):
         n += np.int64(popcount(u32(ds[q, b, r] & SLOT_BITS)))
     return n
+
+
+@kernel()
+def _pairs(trains, b):
+    """Sum over the lines of sample b of k (k - 1), k the fires of a line."""
+    total = np.int64(0)
+    if trains.shape[0] == 1:
+        line, few = trains[0, b], u32(0)  # below 2^32 for four million lines
+        for j in range(line.shape[0]):
+            k = u32(popcount(u32(line[j] & SLOT_BITS)))
+            few = u32(few + u32(k * k) - k)
+        return np.int64(few)
+    for j in range(trains.shape[2]):
+        k = np.int64(0)
+        for q in range(trains.shape[0]):
+            k += np.int64(popcount(u32(trains[q, b, j] & SLOT_BITS)))
+        total += k * (k - 1)
+    return total
 
 
 @kernel()
@@ -147,20 +170,22 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
     site = Site(u32(b), address.step, D_TRAIN, address.k0, address.k1)
     d_fires = draw_lines(
-        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds[:, b], fires[:2]
+        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds, b, fires[:2]
     )
     if d_fires == 0:
         return 0, 0, 0, bl
     site = Site(u32(b), address.step, X_TRAIN, address.k0, address.k1)
-    n, gain_x, xs = driven(x[b], lines[b]), f32(gain * ratio), trains.xs[:, b]
+    n, gain_x, xs = driven(x[b], lines[b]), f32(gain * ratio), trains.xs
     if n >= 0:
-        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, fires[2:])
+        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, b, fires[2:])
     else:
-        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, fires[2:])
-        n = list_firing(xs, lines[b]) if x_fires else 0
+        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, b, fires[2:])
+        n = list_firing(xs, b, lines[b]) if x_fires else 0
     if x_fires == 0:
         return 0, 0, d_fires, bl
-    n_lines[b], trains.mean_active_lines[b] = n, x_fires / bl
+    n_lines[b], trains.mean_active_lines[b], trains.slots[b], trains.pairs[b] = n, x_fires / bl, bl, 0.0
+    if bl > 1 and n_lines.shape[0] > 1:
+        trains.pairs[b] = np.float64(_pairs(trains.ds, b) * _pairs(xs, b)) / (bl * (bl - 1.0))
     up, down = 0, 0
     for t in range(bl):
         up += fires[0, t] * fires[2, t] + fires[1, t] * fires[3, t]

@@ -11,7 +11,8 @@ in one direction give exactly
 
 the last from E[(w' - f)^2] = r E[(w - f)^2]. With additive noise w stays Gaussian; with
 multiplicative noise the first two moments are exact. So the pulses of a whole minibatch, in sample
-order, cost one Gaussian per element at the end. Without noise, clipping after each sample is exact.
+order or in groups of samples (`groups`), cost one Gaussian per element at the end. Without noise, clipping
+after each sample is exact.
 
 Two kinds of elements are computed pulse by pulse instead. Coarse ones, whose |e| is beyond `COARSE` in
 either direction, with or without noise: with e >= 1 one pulse reaches the bound, and clipping is no longer
@@ -44,8 +45,9 @@ class Passed(NamedTuple):
     mean_max: Tensor
     mean_min: Tensor
     var_max: Tensor
-    #: where noise reached beyond the parabola of a table, or near a bound, bool; the collapse of that
-    #: tabulated element ends there
+    #: where pulse by pulse is needed, whatever the rest says, bool: noise reached beyond the parabola of a
+    #: table, or near a bound, and the collapse of that tabulated element ended there; an element is too steep
+    #: for groups
     beyond: Tensor
 
 

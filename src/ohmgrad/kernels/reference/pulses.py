@@ -15,15 +15,23 @@ from ...rng import Key, Purpose, box_muller, gaussians, philox, uniform
 from ..cells import Cells
 from ..checks import raise_not_finite, raise_too_many
 from ..pulsing import Pulsing
-from . import affine, tables
+from . import affine, groups, tables
 from .mean import mean_counts
 from .trains import coincidences, count_events, update_trains
 
 __all__ = ["apply_counts", "apply_counts_", "pulsed_update", "pulsed_update_"]
 
 
-def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, key: Key, step: int) -> Tensor:
-    """Apply signed pulse counts, in sample order.
+def apply_counts(
+    w: Tensor,
+    elements: Elements,
+    counts: Tensor,
+    fidelity: str,
+    key: Key,
+    step: int,
+    together: groups.Groups | None = None,
+) -> Tensor:
+    """Apply signed pulse counts, in sample order or in groups of samples.
 
     Args:
         w: weights (rows, cols).
@@ -31,6 +39,7 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
         counts: int64 (samples, rows, cols); negative counts are pulses down.
         fidelity: "pulsed" (collapse where possible) or "pulse-by-pulse".
         key, step: address of the noise.
+        together: how samples are taken together; None for all in order.
 
     Returns:
         New weights, of the dtype of `w`.
@@ -40,11 +49,12 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
     if fidelity == "pulse-by-pulse" or elements.form == "callable":
         return apply_pulse_by_pulse(start, elements, counts, touched, key, step).to(w.dtype)
     by_table = elements.form == "table"
-    mean, var, passed = (tables.collapse if by_table else affine.collapse)(start, elements, counts)
+    mean, var, passed = _collapse(start, elements, counts, together)
     room = affine.SAFETY * passed.var_max.sqrt()
     unsafe = (passed.mean_max + room > elements.upper) | (passed.mean_min - room < elements.lower)
+    unsafe |= passed.beyond
     if by_table:
-        unsafe |= passed.beyond | tables.few_pulses(start, elements, counts)
+        unsafe |= tables.few_pulses(start, elements, counts)
     unsafe &= affine.noisy(elements)
     if not by_table:
         unsafe |= affine.coarse(elements)
@@ -56,6 +66,23 @@ def apply_counts(w: Tensor, elements: Elements, counts: Tensor, fidelity: str, k
         by_pulse = apply_pulse_by_pulse(start, elements, counts, unsafe, key, step)
         new = torch.where(unsafe, by_pulse, new)
     return torch.where(touched, new, start).to(w.dtype)
+
+
+def _collapse(
+    start: Tensor, elements: Elements, counts: Tensor, together: groups.Groups | None
+) -> tuple[Tensor, Tensor, affine.Passed]:
+    if elements.form == "table":
+        return tables.collapse(start, elements, counts)
+    if together is None or together.size == 1:
+        return affine.collapse(start, elements, counts)
+    mean, var, passed, in_order = groups.collapse(start, elements, counts, together)
+    if in_order.any():
+        m, v, p = affine.collapse(start, elements, counts)
+        mean, var = torch.where(in_order, m, mean), torch.where(in_order, v, var)
+        passed = affine.Passed(*(torch.where(in_order, a, b) for a, b in zip(p, passed, strict=True)))
+    by_pulse = groups.steep(elements, together.bound) & ~in_order
+    passed = passed._replace(beyond=by_pulse.expand(start.shape))
+    return mean, var, passed
 
 
 def apply_pulse_by_pulse(
@@ -122,7 +149,8 @@ def pulsed_update(
     """
     xs, ds, bl = update_trains(x, d, lr, elements.dw_min, pulsing, key, step)
     counts = coincidences(xs, ds)
-    new = apply_counts(w, elements, counts, pulsing.fidelity, key, step)
+    together = groups.groups_of(xs, ds, bl, counts, elements, pulsing)
+    new = apply_counts(w, elements, counts, pulsing.fidelity, key, step, together)
     return new, count_events(xs, ds, bl, counts)
 
 
