@@ -65,6 +65,7 @@ class Purpose:
     WINDOWS = 60
     SAMPLE = 61
     AUGMENTATION = 62
+    FIT = 63
 
 
 def philox(

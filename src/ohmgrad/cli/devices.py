@@ -43,8 +43,8 @@ def devices_show(
         for what, text in {**words, "left out": entry.left_out, "aihwkit": entry.aihwkit}.items():
             if text:  # as comments, so that all that is printed is YAML
                 console.print(f"# {what}: {text}", highlight=False, soft_wrap=True)
-    if isinstance(device.response, Measured):
-        console.print(f"# {describe(device)}; measured tables have no form in YAML", highlight=False)
+    if isinstance(device.response, Measured) and device.response.file is None:
+        console.print(f"# {describe(device)}; measured tables without a file of their own", highlight=False)
     else:
         console.print(device.to_yaml(), highlight=False)
     label = Path(name).stem

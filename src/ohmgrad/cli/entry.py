@@ -16,6 +16,7 @@ from .compare import compare
 from .console import stopped
 from .demo import demo
 from .devices import devices_app
+from .fit import fit
 from .plot import plot
 from .reproduce import reproduce
 from .train import train
@@ -76,6 +77,14 @@ app.command(
         "ohmgrad train --resume --out runs/a",
     )
 )(train)
+app.command(
+    epilog=examples(
+        "ohmgrad fit pulses.csv",
+        "ohmgrad fit set.txt reset.txt --out my.yaml",
+        "ohmgrad fit keithley.xlsx --sheet Data --column up=2 --column down=3 --unit uA --read-voltage 0.1",
+        "ohmgrad fit cycles.csv --pulses 50,50 --family soft_bounds,exp_step",
+    )
+)(fit)
 app.command(epilog=examples("ohmgrad plot runs/demo"))(plot)
 app.command(
     epilog=examples(

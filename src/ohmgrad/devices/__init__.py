@@ -15,6 +15,7 @@ from .families import (
     PowStep,
     SoftBounds,
 )
+from .fitting import fit
 from .measured import Measured
 from .memory import Retention, Stuck
 from .pairs import OneSided, Reference
@@ -47,5 +48,6 @@ __all__ = [
     "Table",
     "describe",
     "draw",
+    "fit",
     "tabulate",
 ]

@@ -175,7 +175,8 @@ class Device:
         if float(off.max()) > 0.02 * (response.w_max - response.w_min):
             point = float(points[off.argmax()])
             raise InputError(
-                f"symmetric_point_mean and its spread put points at {point:g}, but from 0 alternating pulses "
+                f"symmetric_point_mean and its spread put points at {point:g}, but from 0 alternating "
+                f"pulses "
                 f"do not drive a {type(response).__name__} there: q+/q- must fall on the way; use up_down"
             )
 
@@ -225,11 +226,16 @@ class Device:
         return (self.response.w_max - self.response.w_min) / self.dw_min
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionary, the content of the YAML form.
+        """Plain dictionary, the content of the YAML form; measured tables stand as their file.
 
         Raises:
-            InputError: for a device made of callables or measured tables, which have no text form.
+            InputError: for a device made of callables, or of tables without a file, which have no text form.
         """
+        parts = {n: dataclasses.asdict(p) for n in _PARTS if (p := getattr(self, n)) is not None}
+        rest = {"write_noise": self.write_noise} if self.write_noise else {}
+        if isinstance(self.response, Measured) and self.response.file is not None:
+            named = {"family": "measured", "file": str(self.response.file), "digest": self.response.digest}
+            return {"response": named, **parts, **rest}
         family = next((name for name, cls in FAMILIES.items() if type(self.response) is cls), None)
         if family is None:
             made = "of measured tables" if isinstance(self.response, Measured) else "of callables"
@@ -240,23 +246,25 @@ class Device:
         values = {f.name: getattr(self.response, f.name) for f in dataclasses.fields(type(self.response))}  # pyright: ignore
         plain = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
         response = {"family": family, **plain}
-        parts = {n: dataclasses.asdict(p) for n in _PARTS if (p := getattr(self, n)) is not None}
-        rest = {"write_noise": self.write_noise} if self.write_noise else {}
         return {"response": response, "dw_min": self.dw_min, **parts, **rest}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Device:
-        """Inverse of `to_dict`; omitted entries keep their defaults.
+        """Inverse of `to_dict`; omitted entries keep their defaults. `fit`, the card of a fit, is left alone.
 
         Raises:
             InputError: naming the unknown entry, the wrong value, or the missing family.
         """
-        known = _known(data, cls, "device")
+        known = _known({name: value for name, value in data.items() if name != "fit"}, cls, "device")
         raw = dict(_mapping(known.get("response"), "response"))
         if "family" not in raw:
             raise InputError(f"response has no family: choose one of {', '.join(FAMILIES)}")
-        family = check_choice("device family", raw.pop("family"), FAMILIES)
-        parts: dict[str, Any] = {"response": FAMILIES[family](**_known(raw, FAMILIES[family], family))}
+        family = check_choice("device family", raw.pop("family"), (*FAMILIES, "measured"))
+        if family == "measured":
+            tables = _tables(raw)
+            parts: dict[str, Any] = {"response": tables, "dw_min": tables.dw_min}
+        else:
+            parts = {"response": FAMILIES[family](**_known(raw, FAMILIES[family], family))}
         for name in ("dw_min", "write_noise"):
             if name in known:
                 parts[name] = known[name]
@@ -280,7 +288,25 @@ class Device:
             return cls.from_dict(_mapping(parse_yaml(source, "device"), "device"))
         data = read_yaml(source, f"the device file {source}")
         with naming(source):
-            return cls.from_dict(_mapping(data, "device"))
+            response = _mapping(data, "device").get("response")
+            if isinstance(response, dict) and isinstance(response.get("file"), str):
+                response["file"] = str(source.parent / response["file"])
+            return cls.from_dict(data)
+
+
+def _tables(entries: Mapping[str, Any]) -> Measured:
+    """Measured tables by their file, which must be the one that was meant."""
+    for name in entries:
+        check_choice("entry of measured", name, ("file", "digest"))
+    file = entries.get("file")
+    if not isinstance(file, str):
+        raise InputError(f"file of measured is {shown(file)}, but must be the name of an .npz file of tables")
+    tables = Measured.from_npz(file)
+    if entries.get("digest", tables.digest) != tables.digest:
+        raise InputError(
+            f"{file} has other tables than the device was made of: leave digest out to take them"
+        )
+    return tables
 
 
 def _mapping(value: Any, what: str) -> Mapping[str, Any]:

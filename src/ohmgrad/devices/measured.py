@@ -120,6 +120,8 @@ class Measured(AbstractResponse):
         #: pulses from which their sum is taken as Gaussian, (devices, 2, nodes)
         self.gaussian_from = _gaussian_from(moments)
         self._average = self.mean.mean(0)
+        #: the .npz file that it was read from, if it was one
+        self.file: Path | None = None
         self._digest = hashlib.sha256(np.ascontiguousarray(self.steps).tobytes() + p.tobytes()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -131,6 +133,11 @@ class Measured(AbstractResponse):
     def __repr__(self) -> str:
         devices, _, levels, nodes = self.steps.shape
         return f"Measured({devices} devices, {levels} levels, {nodes} conductances)"
+
+    @property
+    def digest(self) -> str:
+        """Short name of what is in the tables."""
+        return self._digest[:16]
 
     @property
     def intervals(self) -> int:
@@ -228,7 +235,9 @@ class Measured(AbstractResponse):
         if missing:
             raise InputError(f"{path} has no array {missing[0]!r}, but G, cdf, inc and dec are needed")
         with naming(path):
-            return cls(arrays["G"], arrays["cdf"], arrays["inc"], arrays["dec"])
+            tables = cls(arrays["G"], arrays["cdf"], arrays["inc"], arrays["dec"])
+        tables.file = Path(path).resolve()
+        return tables
 
     @classmethod
     def from_crosssim(cls, increasing: str | Path, decreasing: str | Path) -> Measured:

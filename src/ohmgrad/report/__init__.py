@@ -2,6 +2,7 @@
 
 from .algorithms import algorithm_table
 from .figures import device_figure, monitor_figure, run_figure, save
+from .fits import fit_figure, fit_table, ranking_table
 from .scoreboard import cells_table, counts_table, scoreboard_page
 from .studies import claims_table, compare_table, study_figure, study_table
 from .tables import device_table, run_table, summarise, write_summary
@@ -14,7 +15,10 @@ __all__ = [
     "counts_table",
     "device_figure",
     "device_table",
+    "fit_figure",
+    "fit_table",
     "monitor_figure",
+    "ranking_table",
     "run_figure",
     "run_table",
     "save",
