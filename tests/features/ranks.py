@@ -32,7 +32,7 @@ def ranks() -> dict[str, Any]:
             subprocess.Popen([sys.executable, "-W", "ignore", "-c", CODE, str(rank), folder], cwd=here)
             for rank in range(2)
         ]
-        assert [process.wait(timeout=100) for process in started] == [0, 0]
+        assert [process.wait(timeout=600) for process in started] == [0, 0]
         found = [torch.load(f"{folder}/{rank}.pt", weights_only=True) for rank in range(2)]
     for name, value in found[0].items():
         if not isinstance(value, str):

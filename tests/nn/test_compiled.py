@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -247,3 +249,44 @@ def test_an_export_is_refused_before_anything_is_counted(name: str) -> None:
     with pytest.raises(InputError, match=r"export ohmgrad\.to_digital\(model\)"):
         torch.export.export(model, MODELS[name][1])
     assert set(optimizer.events().values()) == {0}
+
+
+def test_passes_of_several_threads_have_gradients_of_their_own() -> None:
+    model, _ = made("linear", "perfect")
+    call, (x,) = compiled(model), MODELS["linear"][1]
+    weights = [model[0].weight, model[2].weight]
+    once = torch.autograd.grad(call(x).sum(), weights)
+    found: list[bool] = []
+
+    def work() -> None:
+        for _ in range(30):
+            again = torch.autograd.grad(call(x).sum(), weights)
+            found.append(
+                all(torch.equal(a.to_dense(), b.to_dense()) for a, b in zip(once, again, strict=True))
+            )
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len(found) == 120
+    assert all(found)
+
+
+def test_a_periphery_set_after_compilation_is_not_passed_over() -> None:
+    model, _ = made("conv", "perfect")
+    call, (x,) = compiled(model), MODELS["conv"][1]
+    assert torch.equal(call(x), call(x))
+    for layer in (model[0], model[2]):
+        for tile in layer.tiles:
+            tile.periphery = NOISY_PERIPHERY
+    with pytest.raises(InputError, match="call the layer once"):
+        call(x)
+    model(x)
+    assert not torch.equal(call(x), call(x))

@@ -128,3 +128,11 @@ def test_training_lowers_the_loss_and_a_copy_goes_on_exactly(periphery: str) -> 
     other = copy.deepcopy(model)
     assert train(model, 2) == train(other, 2)
     assert all(map(torch.equal, model.parameters(), other.parameters()))
+
+
+def test_a_periphery_that_is_set_later_counts() -> None:
+    layer = convert(nn.Conv2d(1, 2, 3), IDEAL)
+    x = torch.ones(1, 1, 4, 4)
+    assert torch.equal(layer(x), layer(x))
+    layer.tiles[0].periphery = NOISY_PERIPHERY
+    assert not torch.equal(layer(x), layer(x))

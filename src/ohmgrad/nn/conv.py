@@ -92,10 +92,11 @@ class _Convolving(AnalogLayer):
         # the amounts on all sides, as torch.nn.functional.pad takes them; covers 'same' too
         self.pads = tuple(conv._reversed_padding_repeated_twice)
         self._place(conv.weight, omega, settings, self.groups)
+        #: whether a product was torch's own convolution, when last seen: what compiled code goes by
+        self.exact = self._is_exact()
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach().clone())
 
-    @property
-    def exact(self) -> bool:
+    def _is_exact(self) -> bool:
         """Whether a product is torch's own convolution; tiles may get another periphery at any time."""
         return self.tiles[0].periphery.perfect and self.bands == 1
 
@@ -156,7 +157,14 @@ class _Convolving(AnalogLayer):
 
     def function_for(self, x: Tensor) -> tuple[Any, Any]:
         """The autograd function of products with x, of a padded input or of patches."""
-        return (_Convolution, self) if x.dim() > 2 else super().function_for(x)
+        if x.dim() == 2:
+            return super().function_for(x)
+        if not self._is_exact():
+            raise InputError(
+                "the periphery of a convolution was set after it was compiled: call the layer once "
+                "uncompiled, then it is compiled anew"
+            )
+        return _Convolution, self
 
     def count_products(self, y: Tensor, direction: str) -> None:
         """Count the products of a whole convolution with outputs y (N, out_channels, *places)."""
@@ -171,6 +179,8 @@ class _Convolving(AnalogLayer):
             raise InputError(f"input is {tuple(x.shape)}, but this layer needs (N, {sizes}) or ({sizes})")
         x = as_float32(x)
         compiling = torch.compiler.is_compiling()
+        if not compiling:
+            self.exact = self._is_exact()
         batch = x.unsqueeze(0) if alone else x
         if any(self.pads):
             batch = F.pad(batch, self.pads, mode=self.padding_mode)
