@@ -181,9 +181,11 @@ class _Arrivals:
         task = torch._C._current_graph_task_id()
         if task not in self._waiting:
             self._waiting[task] = []
-            torch.autograd.Variable._execution_engine.queue_callback(  # pyright: ignore
-                lambda: self._waiting.pop(task, None)
-            )
+
+            def end() -> None:
+                del self._waiting[task]
+
+            torch.autograd.Variable._execution_engine.queue_callback(end)  # pyright: ignore
         self._waiting[task].append(gradient)
 
     def __call__(self, zeros: Tensor) -> Tensor | None:
