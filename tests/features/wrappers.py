@@ -63,8 +63,8 @@ def compiled() -> None:
 
 @group.refused(
     "an analog layer called in compiled code and outside of it, in one pass",
-    "an analog layer was called in compiled code and outside of it in one pass: compile all of the model, or "
-    "none of it",
+    "an analog layer was called in compiled code and outside of it in one pass, or its weight is in the loss "
+    "by itself, as in a penalty: compile all of the model, or none of it",
 )
 def partly_compiled() -> None:
     model = ideal(nn.Linear(6, 6))

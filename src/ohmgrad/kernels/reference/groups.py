@@ -110,16 +110,17 @@ def bound_of(elements: Elements) -> Bound:
         return Bound(0.0, float("inf"))
     e_up, e_down = _contractions(elements)
     e = torch.maximum(e_up.abs(), e_down.abs())
-    steep = STEEP * float(e.median())
+    steep = STEEP * float(e.median().numpy())  # elements are drawn on the host: no device is asked
     swap = (e_down * elements.up + e_up * elements.down).square()
     kept = (swap > 0) & (e <= steep)
-    if not kept.any():
+    if not kept.numpy().any():
         return Bound(NO_LIMIT, float("inf"))
     if elements.noise == "additive":
         noise = 12 * torch.minimum(elements.up, elements.down).double().square()
     else:
         noise = 3 * swap / torch.where(kept, e, 1.0).square()
-    return Bound((PART * elements.noise_std) ** 2 * float(noise[kept].sum() / swap[kept].sum()), steep)
+    ratio = torch.where(kept, noise, 0.0).sum() / torch.where(kept, swap, 0.0).sum()
+    return Bound((PART * elements.noise_std) ** 2 * float(ratio.numpy()), steep)
 
 
 def steep(elements: Elements, bound: Bound) -> Tensor:
