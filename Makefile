@@ -16,7 +16,7 @@ reproduce: $(READY)
 	$(BIN)/ohmgrad reproduce all --quick
 
 bench: $(READY)
-	for script in memory_per_cell first_call update_per_cell step_against_torch compiled trajectories; do \
+	for script in memory_per_cell first_call update_per_cell update_against_digital step_against_torch compiled trajectories; do \
 		$(BIN)/python benchmarks/$$script.py && echo || exit 1; \
 	done
 
