@@ -174,7 +174,7 @@ class _Exchange:
         """At each gradient of a backward pass: exchange them at its end."""
         if self.ddp is not None and not self.waits:
             self.waits = True
-            torch.autograd.Variable._execution_engine.queue_callback(self.run)  # pyright: ignore
+            torch.autograd.Variable._execution_engine.queue_callback(self.run)  # pyright: ignore (no stub)
 
     @torch.no_grad()
     def run(self) -> None:

@@ -185,7 +185,7 @@ class _Arrivals:
             def end() -> None:
                 del self._waiting[task]
 
-            torch.autograd.Variable._execution_engine.queue_callback(end)  # pyright: ignore
+            torch.autograd.Variable._execution_engine.queue_callback(end)  # pyright: ignore (no stub)
         self._waiting[task].append(gradient)
 
     def __call__(self, zeros: Tensor) -> Tensor | None:
@@ -207,32 +207,32 @@ class _Arrivals:
 
 # --- what torch is told ---------------------------------------------------------------------------
 
-_LIBRARY = torch.library.Library("ohmgrad", "FRAGMENT")
+_OPERATORS = torch.library.Library("ohmgrad", "FRAGMENT")
 #: they count events, and what is not used counts too; recorded launches of kernels would not count again
 _TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.cudagraph_unsafe)
 _ARGUMENTS = (
     "Tensor x, Tensor weight, Tensor scale, Tensor? bias, Tensor number, SymInt[] shape, SymInt[] raw"
 )
-_LIBRARY.define(f"product({_ARGUMENTS}) -> (Tensor, Tensor)", tags=_TAGS)
-_LIBRARY.define(f"numbered_product({_ARGUMENTS}, int call) -> (Tensor, Tensor)", tags=_TAGS)
-_LIBRARY.define(
+_OPERATORS.define(f"product({_ARGUMENTS}) -> (Tensor, Tensor)", tags=_TAGS)
+_OPERATORS.define(f"numbered_product({_ARGUMENTS}, int call) -> (Tensor, Tensor)", tags=_TAGS)
+_OPERATORS.define(
     "product_backward(Tensor g, Tensor x, Tensor y, Tensor weight, Tensor scale, Tensor number, "
     "bool[] needs) -> Tensor[]",
     tags=_TAGS,
 )
-_LIBRARY.impl("product", _numbered, "CompositeImplicitAutograd")
-_LIBRARY.impl("numbered_product", _forward, "CompositeExplicitAutograd")
-_LIBRARY.impl("product_backward", _backward, "CompositeExplicitAutograd")
+_OPERATORS.impl("product", _numbered, "CompositeImplicitAutograd")
+_OPERATORS.impl("numbered_product", _forward, "CompositeExplicitAutograd")
+_OPERATORS.impl("product_backward", _backward, "CompositeExplicitAutograd")
 
 
-@torch.library.register_fake("ohmgrad::numbered_product", lib=_LIBRARY)
+@torch.library.register_fake("ohmgrad::numbered_product", lib=_OPERATORS)
 def _shapes(
     x: Tensor, weight: Tensor, scale: Tensor, bias: Any, number: Tensor, shape: Any, raw: Any, call: int
 ) -> tuple[Tensor, Tensor]:
     return x.new_empty(shape), x.new_empty(raw)
 
 
-@torch.library.register_fake("ohmgrad::product_backward", lib=_LIBRARY)
+@torch.library.register_fake("ohmgrad::product_backward", lib=_OPERATORS)
 def _shapes_backward(
     g: Tensor, x: Tensor, y: Tensor, weight: Tensor, scale: Tensor, number: Tensor, needs: list[bool]
 ) -> list[Tensor]:
@@ -255,12 +255,12 @@ def _gradients(ctx: Any, g: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
     return *(f if need else None for f, need in zip(found, needs, strict=True)), None, None, None, None
 
 
-_LIBRARY.define("patches(Tensor x, Tensor number, SymInt[] shape) -> Tensor")
-_LIBRARY.define("patches_backward(Tensor g, Tensor number, SymInt[] shape) -> Tensor")
-_LIBRARY.impl("patches", _patches, "CompositeExplicitAutograd")
-_LIBRARY.impl("patches_backward", _patches_backward, "CompositeExplicitAutograd")
+_OPERATORS.define("patches(Tensor x, Tensor number, SymInt[] shape) -> Tensor")
+_OPERATORS.define("patches_backward(Tensor g, Tensor number, SymInt[] shape) -> Tensor")
+_OPERATORS.impl("patches", _patches, "CompositeExplicitAutograd")
+_OPERATORS.impl("patches_backward", _patches_backward, "CompositeExplicitAutograd")
 for _name in ("patches", "patches_backward"):
-    torch.library.register_fake(f"ohmgrad::{_name}", lambda x, _, shape: x.new_empty(shape), lib=_LIBRARY)
+    torch.library.register_fake(f"ohmgrad::{_name}", lambda x, _, shape: x.new_empty(shape), lib=_OPERATORS)
 
 
 def _save_shape(ctx: Any, inputs: Any, output: Any) -> None:
@@ -272,5 +272,5 @@ def _gradient(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
     return torch.ops.ohmgrad.patches_backward(g, *ctx.saved_tensors, ctx.shape), None, None
 
 
-torch.library.register_autograd("ohmgrad::patches", _gradient, setup_context=_save_shape, lib=_LIBRARY)
-torch.library.register_autograd("ohmgrad::numbered_product", _gradients, setup_context=_save, lib=_LIBRARY)
+torch.library.register_autograd("ohmgrad::patches", _gradient, setup_context=_save_shape, lib=_OPERATORS)
+torch.library.register_autograd("ohmgrad::numbered_product", _gradients, setup_context=_save, lib=_OPERATORS)

@@ -103,9 +103,9 @@ def between(values: np.ndarray, errors: np.ndarray) -> Interval:
     def over(sd: float) -> float:
         return fall(sd) - floor - _FALL
 
-    low = 0.0 if best == 0 or over(0.0) <= 0 else float(optimize.brentq(over, 0.0, best))  # pyright: ignore
+    low = 0.0 if best == 0 or over(0.0) <= 0 else float(optimize.brentq(over, 0.0, best))  # pyright: ignore (a float)
     far = max(2 * best, top / 4)
     while over(far) < 0:
         far *= 2
-    high = float(optimize.brentq(over, best, far))  # pyright: ignore
+    high = float(optimize.brentq(over, best, far))  # pyright: ignore (a float)
     return Interval(best, low, high, open_low=low == 0.0)
