@@ -163,7 +163,7 @@ class RunSpec:
             )
         # ranges of omega and of the options are checked where they are used, on the smallest network
         for algorithm in analog or ["sgd"]:
-            self._optimizer(algorithm, self._converted(build("linear", (1, 1, 1), 1, 0), 0))
+            self.smallest(algorithm)
 
     def built_device(self) -> Device:
         """The device, with `tau` and `dw_min` put in."""
@@ -194,6 +194,11 @@ class RunSpec:
             own = None if algorithm == "digital" else self.digital_lr
             params = parameter_groups(model, self.lr_of(algorithm), self.lr_factors, own, strict=strict)
         return model, self._optimizer(algorithm, model, params)
+
+    def smallest(self, algorithm: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """As `prepare`, of an analog algorithm on a network of one weight."""
+        model = self._converted(build("linear", (1, 1, 1), 1, 0), 0)
+        return model, self._optimizer(algorithm, model)
 
     def _converted(self, model: nn.Module, seed: int, **patterns: Any) -> nn.Module:
         return convert(
