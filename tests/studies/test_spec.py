@@ -18,6 +18,8 @@ from ohmgrad.crossbar import tiles_of
 from ohmgrad.models import build
 from ohmgrad.nn import analog_layers
 from ohmgrad.studies import Progress, RunSpec, read_spec, train
+from ohmgrad.studies.checkpoint import read_checkpoint
+from ohmgrad.studies.folders import checkpoint_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,6 +33,10 @@ SMALL: dict[str, Any] = {
 
 def spec(**changes: Any) -> RunSpec:
     return RunSpec.from_dict({**SMALL, **changes})
+
+
+def kept(folder: Path, algorithm: str = "digital") -> dict[str, Any]:
+    return read_checkpoint(checkpoint_file(folder, algorithm, 0)).content
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -188,7 +194,7 @@ def test_dropout_is_the_same_after_resuming(tmp_path: Path, monkeypatch: pytest.
         torch.manual_seed(0)
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 10))
 
-    monkeypatch.setattr(sys.modules["ohmgrad.studies.train"], "build", built)
+    monkeypatch.setattr(sys.modules["ohmgrad.studies.training"], "build", built)
     whole = train(spec(algorithms=["digital"]), tmp_path / "whole")
     train(spec(algorithms=["digital"], epochs=1), tmp_path / "cut")
     torch.rand(3)  # draws of others do not matter

@@ -224,23 +224,6 @@ def test_more_epochs_on_resuming(tmp_path: Path) -> None:
         assert {**a, "seconds": 0} == {**b, "seconds": 0}
 
 
-def test_damaged_files(tmp_path: Path) -> None:
-    one = spec(algorithms=["digital"], epochs=1, images=50)
-    train(one, tmp_path)
-    good = (tmp_path / "metrics.csv").read_text()
-    assert len(read_metrics(tmp_path)) == 1
-    for bad, message in (
-        (good[: good.index("\n") + 12], "line 2, is damaged"),
-        (good.replace("digital,0,1", "digital,0,one"), "line 2, is damaged"),
-        (good.replace("algorithm", "a", 1), "has no column algorithm"),
-        ("", "has no column algorithm"),
-        ("\x00\xff", "is no CSV text"),
-    ):
-        (tmp_path / "metrics.csv").write_bytes(bad.encode("latin-1"))
-        with pytest.raises(InputError, match=rf"metrics\.csv.*{message}.*--resume --out"):
-            read_metrics(tmp_path)
-    file.rename(file.with_suffix(".away"))
-
 def test_a_training_that_keeps_nothing_gives_the_row_of_one_that_does(tmp_path: Path) -> None:
     spec = RunSpec(images=40, epochs=2, algorithms=("tiki-taka",), seeds=(3,))
     (*_, last) = train(spec, tmp_path / "kept")

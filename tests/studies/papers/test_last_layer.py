@@ -15,7 +15,9 @@ from ohmgrad.datasets import load
 from ohmgrad.models import build, last_layer
 from ohmgrad.report import study_figure
 from ohmgrad.studies import features as features_module
+from ohmgrad.studies.checkpoint import read_checkpoint
 from ohmgrad.studies.features import features
+from ohmgrad.studies.folders import checkpoint_file
 from ohmgrad.studies.papers import STUDIES, wu_2025_tables
 from ohmgrad.studies.study import run_study
 from tests.studies.papers.test_claims import axes, ends, results, same
