@@ -62,9 +62,10 @@ def test_a_damaged_checkpoint_is_never_the_one_before(
             raise KeyboardInterrupt
         replace(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(files.os, "replace", killed)
-        train(spec(), tmp_path, resume=True)
+        with pytest.raises(KeyboardInterrupt):
+            train(spec(), tmp_path, resume=True)
     assert previous(file).read_bytes() == before
     assert len(train(spec(), tmp_path, resume=True)) == 2
 

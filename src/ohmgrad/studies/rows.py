@@ -57,8 +57,8 @@ def check_rows(rows: Any, algorithm: str, seed: int) -> list[Row]:
         of = [row[name] for name in COLUMNS[:3]]
         if of != [algorithm, seed, epoch] or [*map(type, of)] != [str, int, int]:
             raise InputError(f"{what} is of {shown(of)}")
-        for name in ("running_loss", "train_loss"):
-            if type(row[name]) is not float or row[name] < 0:  # nan where it diverged
+        for name in ("running_loss", "train_loss", "test_accuracy", "seconds"):
+            if type(row[name]) is not float or row[name] < 0:  # a loss is nan where it diverged
                 raise InputError(f"{name} of {what} is {shown(row[name])}")
         check_number(f"test_accuracy of {what}", row["test_accuracy"], low=0, high=1)
         check_number(f"seconds of {what}", row["seconds"], low=before["seconds"])

@@ -57,10 +57,9 @@ def _digest(parts: Iterable[Any]) -> str:
 def check_identity(about: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raise InputError unless a checkpoint is of the training that is wanted."""
     for name, value in wanted.items():
-        if about.get(name) != value or type(about.get(name)) is not type(value):
-            raise InputError(
-                f"it is of a training with {name} = {shown(about.get(name))}, not {shown(value)}"
-            )
+        theirs = shown(about[name]) if name in about else "nothing"
+        if name not in about or about[name] != value or type(about[name]) is not type(value):
+            raise InputError(f"it is of a training with {name} = {theirs}, not {shown(value)}")
 
 
 # --- tensors -------------------------------------------------------------------------------------------
