@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from ..errors import InputError
 from ..style import style_of
-from .console import console, stopped
+from .console import cannot_write, console, stopped
 
 if TYPE_CHECKING:
     from ..studies import RunSpec
@@ -17,15 +20,21 @@ __all__ = ["free_folder", "report_run", "run_and_report"]
 
 
 def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
-    """Train and report; a run that is stopped says how it goes on."""
+    """Train and report; a run that is stopped, or whose disk fails, says how it goes on."""
+    board = ["--tensorboard"] if tensorboard else []
+    again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
+    goes_on = f"finished epochs are saved; go on with {again}"
     try:
         report_run(_train(spec, folder, resume, tensorboard), folder, title)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as why:
         if not (folder / "spec.yaml").is_file():
             raise
-        board = ["--tensorboard"] if tensorboard else []
-        again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
-        stopped(f"finished epochs are saved; go on with {again}")
+        stopped(goes_on, why)
+    except OSError as error:
+        if not (folder / "spec.yaml").is_file():
+            raise
+        print(f"error: {cannot_write(error)}; {goes_on}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list[dict[str, Any]]:
@@ -36,7 +45,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
     from ..studies import Progress, train
 
     layout = ("{task.description}", BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
-    columns = [c if not isinstance(c, str) else TextColumn(c) for c in layout]
+    columns = [c if not isinstance(c, str) else TextColumn(c, markup=False) for c in layout]
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[tuple[str, int], Any] = {}
 

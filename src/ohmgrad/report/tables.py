@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from ..devices import Device, describe, draw
@@ -59,7 +60,7 @@ def write_summary(summary: list[dict[str, Any]], path: Path) -> None:
 
 def run_table(summary: list[dict[str, Any]], title: str) -> Table:
     """The final table of a run."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("algorithm")
     for column in ("test accuracy %", "training loss (nats)", "pulses (millions)", "time (s)"):
         table.add_column(column, justify="right")

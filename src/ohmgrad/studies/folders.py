@@ -9,6 +9,7 @@ metrics.csv     the rows of all trainings; monitor.csv those of their monitors
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,8 @@ _LOCK, _KEPT = ".lock", "checkpoints"
 
 def checkpoint_file(folder: Path, algorithm: str, seed: int) -> Path:
     """Where the last checkpoint of a training is."""
-    return folder / _KEPT / f"{algorithm}-{seed}{SUFFIX}"
+    name = re.sub(r"[^\w.-]+", "-", algorithm)  # which may be a path
+    return folder / _KEPT / f"{name}-{seed}{SUFFIX}"
 
 
 def read_spec(folder: Path) -> RunSpec:
