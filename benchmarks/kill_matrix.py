@@ -4,8 +4,8 @@
 
 Every algorithm on several kinds of devices is trained to the end in one go. Then it is trained again in a
 process that gets SIGKILL: half of the times at a random moment of the time that is left, half of the times by
-itself, at a random call of fsync or rename. It goes on until it has been killed so often, then to its end. All
-rows (but for seconds) and all tensors of the last checkpoint must be those of the first training, to the bit.
+itself, at a random call of fsync or rename. It goes on until it has been killed so often, then to its end.
+All rows (but for seconds) and all tensors of the last checkpoint must be those of the first, to the bit.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def main() -> None:
         done, deaths = done + 1, deaths + made
         wrong += [] if alike else [f"{algorithm} on {device}"]
         print(f"{algorithm} on {device}: {made} kills, {'alike' if alike else 'DIFFERENT'}", flush=True)
-    print(f"{done} of {len(cells)} cells, {deaths} kills, {len(wrong)} different: {', '.join(wrong) or 'none'}")
+    found = f"{len(wrong)} different: {', '.join(wrong) or 'none'}"
+    print(f"{done} of {len(cells)} cells, {deaths} kills, {found}")
     sys.exit(bool(wrong))
 
 
