@@ -21,7 +21,7 @@ _SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SAFE):
-    """PyYAML's safe loader, in C if it is there, with exponents of YAML 1.2: 1e-3 has no dot, but is a float."""
+    """PyYAML's safe loader, in C if it is there, with the exponents of YAML 1.2: 1e-3 has no dot."""
 
 
 _Loader.add_implicit_resolver(
