@@ -83,9 +83,9 @@ def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
     if not rows:
         raise InputError(f"{folder} has no finished epoch yet: train it, or pass --resume")
     summary = summarise(rows)
+    console.print(run_table(summary, title))  # before anything is written: the disk may be full
     write_summary(summary, folder / "summary.csv")
     paths = save(run_figure(rows, title), folder / "figure")
-    console.print(run_table(summary, title))
     numbers = f"{folder}/metrics.csv, summary.csv"
     console.print(f"figure: {paths[0]} (also .pdf, .png)\nnumbers: {numbers}", soft_wrap=True)
     watched = read_monitor(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..devices import Device, describe, draw
 from ..devices.presets import PRESETS
 from ..errors import InputError
 from ..rng import Key
+from ..studies.rows import write_rows
 from ..style import style_of
 
 __all__ = ["device_table", "run_table", "summarise", "write_summary"]
@@ -52,10 +52,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def write_summary(summary: list[dict[str, Any]], path: Path) -> None:
     """Write what `summarise` returned as CSV."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(summary[0]))
-        writer.writeheader()
-        writer.writerows(summary)
+    write_rows(path, summary, tuple(summary[0]))
 
 
 def run_table(summary: list[dict[str, Any]], title: str) -> Table:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,13 +24,14 @@ from ..errors import InputError, check_choice, check_integer, shown
 from ..version import __version__
 from ..yaml_text import read_yaml
 from .engine import Columns, Failure, Part, Progress, compute, read_part, seconds_of
+from .files import write_whole
 from .settings import check_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["SECONDS", "Claim", "Outcome", "Study", "claim", "interval", "load_columns", "plain",
-           "run_study", "where", "write_whole"]  # fmt: skip
+           "run_study", "where"]  # fmt: skip
 
 #: file of a study's folder: seconds that each part took
 SECONDS = "seconds.yaml"
@@ -295,14 +295,6 @@ def plain(value: Any) -> Any:
 
 def _joined(pieces: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a text file; one that is cut off leaves the old one whole, and two processes do not mix."""
-    kept = {"dir": file.parent, "suffix": ".tmp", "delete": False}
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", **kept) as out:
-        out.write(text)
-    os.replace(out.name, file)
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
