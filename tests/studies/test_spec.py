@@ -296,7 +296,7 @@ def test_a_file_of_arrays_is_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no array train_y"):
         train(spec(data=str(file), model="linear"), tmp_path / "other")
     file.write_bytes(b"text")
-    with pytest.raises(InputError, match=r"is no \.npz file"):
+    with pytest.raises(InputError, match=r"mine\.npz cannot be read as a \.npz file"):
         train(spec(data=str(file), model="linear"), tmp_path / "other")
 
 
