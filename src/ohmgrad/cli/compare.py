@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .arguments import named_values, names_of
-from .console import console
+from .console import PAGE, console, write_page
 
 __all__ = ["compare"]
 
@@ -35,7 +35,7 @@ def compare(
     Each pair has its own learning rate, chosen by a short training with another seed. A comparison that was
     cut off goes on where it stopped; one that is finished is printed and drawn again from its numbers.
     """
-    from ..report import compare_table, study_figure
+    from ..report import compare_page, compare_table, study_figure
     from ..studies.compare import COMPARE, all_algorithms
     from ..studies.study import run_study
 
@@ -59,3 +59,4 @@ def compare(
     console.print(
         f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, raw/", soft_wrap=True
     )
+    write_page(compare_page(outcome), folder / PAGE)

@@ -18,6 +18,7 @@ from .demo import demo
 from .devices import devices_app
 from .fit import fit
 from .plot import plot
+from .report import report
 from .reproduce import reproduce
 from .train import train
 
@@ -86,6 +87,9 @@ app.command(
     )
 )(fit)
 app.command(epilog=examples("ohmgrad plot runs/demo"))(plot)
+app.command(
+    epilog=examples("ohmgrad report runs/demo", "ohmgrad report runs/a runs/b runs/compare --out three.html")
+)(report)
 app.command(
     epilog=examples(
         "ohmgrad reproduce list",

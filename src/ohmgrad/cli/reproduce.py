@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ..errors import InputError, check_choice
 from .arguments import named_values
-from .console import console
+from .console import PAGE, console, write_page
 
 if TYPE_CHECKING:
     from ..studies.study import Claim
@@ -111,7 +111,7 @@ def _scoreboard(home: Path) -> None:
 
 def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: int) -> list[Claim]:
     """Run a study, draw it and print its table."""
-    from ..report import study_figure, study_table
+    from ..report import study_figure, study_page, study_table
     from ..studies.papers import STUDIES
     from ..studies.study import run_study
 
@@ -130,6 +130,7 @@ def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: in
     figures = study_figure(outcome)
     console.print(study_table(outcome))
     console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)
+    write_page(study_page(outcome), folder / PAGE)
     return outcome.claims
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..style import style_of
-from .console import console, stopped
+from .console import PAGE, console, stopped, write_page
 
 if TYPE_CHECKING:
     from ..studies import RunSpec
@@ -68,7 +68,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
 
 
 def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
-    from ..report import monitor_figure, run_figure, run_table, save, summarise, write_summary
+    from ..report import monitor_figure, run_figure, run_page, run_table, save, summarise, write_summary
     from ..studies import read_monitor
 
     if not rows:
@@ -83,6 +83,7 @@ def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
     if watched:
         paths = save(monitor_figure(watched, title), folder / "monitor")
         console.print(f"predicted floor: {paths[0]} (also .pdf, .png), {folder}/monitor.csv", soft_wrap=True)
+    write_page(run_page(folder), folder / PAGE)
 
 
 def free_folder(folder: Path) -> Path:

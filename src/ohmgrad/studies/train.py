@@ -25,6 +25,7 @@ from .folders import COLUMNS, WATCHED, Row, check_folder, make_folder, write_row
 from .images import Images
 from .spec import RunSpec
 from .tensorboard import log_epoch, tensorboard_writer
+from .versions import note_versions
 
 __all__ = ["Progress", "Row", "evaluate", "train"]
 
@@ -53,8 +54,8 @@ def train(
 ) -> list[Row]:
     """Train every algorithm with every seed; after each epoch all numbers are on disk.
 
-    The folder gets spec.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/ and, if the specification
-    asks for a monitor, monitor.csv. A resumed run goes on after the last whole epoch of each training, and
+    The folder gets spec.yaml, versions.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/ and, if the
+    specification asks for a monitor, monitor.csv. A resumed run goes on after the last whole epoch of each training, and
     ends in the same weights and rows as one that was never cut off.
 
     Args:
@@ -81,6 +82,8 @@ def train(
     data = _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
     jobs = [_Job(spec, data, folder, a, seed) for seed in spec.seeds for a in spec.algorithms]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
+    if any(job.epoch < spec.epochs for job in jobs):
+        note_versions(folder)
     if any(job.algorithm != "digital" for job in jobs):
         _warm_up(progress)
     for job in jobs:

@@ -1,0 +1,26 @@
+// Every picture with data becomes a plot; a printed page has the picture again (see the style).
+for (const source of document.querySelectorAll('.panel > script[type="application/json"]')) {
+  const { data, layout } = JSON.parse(source.textContent);
+  const panel = source.parentElement;
+  const axis = { showline: true, ticks: "outside", zeroline: false, automargin: true, exponentformat: "power",
+                 gridcolor: "rgba(0,0,0,0.08)", linecolor: "rgba(0,0,0,0.6)" };
+  const place = document.createElement("div");
+  place.className = "plot";
+  panel.append(place);
+  const titled = Boolean(layout.title.text);
+  Plotly.newPlot(place, data, {
+    ...layout,
+    xaxis: { ...axis, ...layout.xaxis },
+    yaxis: { ...axis, ...layout.yaxis },
+    font: { family: "system-ui, sans-serif", size: 12, color: "#111" },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 8, r: 12, t: titled ? 44 : 24, b: 8 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: "rgba(0,0,0,0.35)", activecolor: "rgba(0,0,0,0.8)" },
+    legend: { orientation: "h", x: 0, y: -0.22, yanchor: "top", font: { size: 11 } },
+    hovermode: "closest",
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+  }, { responsive: true, displaylogo: false, displayModeBar: "hover",
+       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] })
+    .then(() => panel.classList.add("drawn"));
+}
