@@ -18,8 +18,11 @@ __all__ = ["free_folder", "report_run", "run_and_report"]
 
 def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
     """Train and report; a run that is stopped says how it goes on."""
+    from ..report import run_page
+
     try:
         report_run(_train(spec, folder, resume, tensorboard), folder, title)
+        write_page(run_page(folder), folder / PAGE)
     except KeyboardInterrupt:
         if not (folder / "spec.yaml").is_file():
             raise
@@ -68,7 +71,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
 
 
 def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
-    from ..report import monitor_figure, run_figure, run_page, run_table, save, summarise, write_summary
+    from ..report import monitor_figure, run_figure, run_table, save, summarise, write_summary
     from ..studies import read_monitor
 
     if not rows:
@@ -83,7 +86,6 @@ def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
     if watched:
         paths = save(monitor_figure(watched, title), folder / "monitor")
         console.print(f"predicted floor: {paths[0]} (also .pdf, .png), {folder}/monitor.csv", soft_wrap=True)
-    write_page(run_page(folder), folder / PAGE)
 
 
 def free_folder(folder: Path) -> Path:

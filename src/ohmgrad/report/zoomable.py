@@ -1,7 +1,7 @@
 """The panels of figures as plotly draws them, so that they can be zoomed and their values read.
 
-A matplotlib figure is the one description of a figure: what stands on an axis is taken from it here. A panel with
-anything else than lines, markers, bands, maps and words is left to its vector picture.
+A matplotlib figure is the one description of a figure: what stands on an axis is taken from it here. A panel
+with anything else than lines, markers, bands, maps and words is left to its vector picture.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _MOST = 50_000
 _DECADES = 1.5
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 _SYMBOLS = {
-    ".": "circle", "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left",
-    ">": "triangle-right", "D": "diamond", "d": "diamond-tall", "P": "cross", "X": "x", "*": "star",
+    ".": "circle", "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down",
+    "<": "triangle-left", ">": "triangle-right", "D": "diamond", "d": "diamond-tall", "P": "cross", "X": "x", "*": "star",
     "p": "pentagon", "h": "hexagon", "H": "hexagon2", "8": "octagon", "$\\star$": "star", "+": "cross-thin",
     "x": "x-thin", "|": "line-ns", "_": "line-ew",
 }  # fmt: skip
@@ -49,7 +49,7 @@ class _UnknownError(Exception):
 def script() -> str | None:
     """Plotly's own script, for inlining; None where plotly is not installed."""
     try:
-        from plotly.offline import get_plotlyjs
+        from plotly.offline import get_plotlyjs  # pyright: ignore  # an extra
     except ImportError:
         return None
     return get_plotlyjs()
@@ -317,7 +317,7 @@ def _note(axis: Axes, text: Text) -> dict[str, Any] | None:
     y = math.log10(y) if in_y and axis.get_yscale() == "log" else float(y)
     across = {"left": "left", "right": "right"}.get(text.get_horizontalalignment(), "center")
     up = {"top": "top", "bottom": "bottom", "baseline": "bottom"}.get(text.get_verticalalignment(), "middle")
-    font = {"size": max(text.get_fontsize() * 96 / 72, 9.0), "color": _colour(text.get_color())}
+    font = {"size": max(float(text.get_fontsize()) * 96 / 72, 9.0), "color": _colour(text.get_color())}
     return {
         "text": _words(text.get_text()), "x": x, "y": y, "showarrow": False, "font": font,
         "xref": "x" if in_x else "x domain", "yref": "y" if in_y else "y domain",

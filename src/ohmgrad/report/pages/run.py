@@ -16,7 +16,7 @@ from ..figures import monitor_figure, run_figure
 from ..page import Block, Code, Page, Picture, Section
 from ..tables import run_table, summarise
 from .device import device_blocks
-from .words import accuracy, as_yaml, command, gap, listed
+from .words import Values, accuracy, as_yaml, command, gap, listed
 
 __all__ = ["accuracies", "device_name", "run_page"]
 
@@ -83,9 +83,9 @@ def _caption(rows: list[Row]) -> str:
     return f"Lines are means over {count} seeds, bands reach from the lowest to the highest."
 
 
-def accuracies(rows: list[Row]) -> dict[str, tuple[int, dict[int, float]]]:
+def accuracies(rows: list[Row]) -> dict[str, tuple[int, Values]]:
     """By algorithm: the last epoch that all its seeds have, and test accuracies (%) by seed there."""
-    out = {}
+    out: dict[str, tuple[int, Values]] = {}
     for line in summarise(rows):
         name, epoch = line["algorithm"], line["epoch"]
         mine = [row for row in rows if row["algorithm"] == name and row["epoch"] == epoch]
@@ -122,7 +122,7 @@ def _behind(found: Mapping[str, tuple[int, dict[int, float]]], name: str, best: 
     return f"{label} is {gap(values, found[best][1], style_of(best).label)}"
 
 
-def _mean(values: Mapping[int, float]) -> float:
+def _mean(values: Values) -> float:
     return sum(values.values()) / len(values)
 
 

@@ -50,9 +50,7 @@ def _spec(folder: Path) -> dict[str, Any]:
     file = folder / "spec.yaml"
     spec = read_yaml(file) if file.is_file() else None
     if not isinstance(spec, dict):
-        raise InputError(
-            f"{folder} is no folder of a run: give one that train, compare or reproduce wrote, with a spec.yaml"
-        )
+        raise InputError(f"{folder} is no folder of a run: name one that train, compare or reproduce wrote")
     return spec
 
 
@@ -67,8 +65,8 @@ def _outcome(folder: Path, spec: Mapping[str, Any]) -> Outcome:
     missing = [part.name for part in parts if not (folder / "raw" / f"{part.name}.parquet").is_file()]
     if missing:
         raise InputError(
-            f"{folder} is not finished: {len(missing)} of {len(parts)} parts are missing, such as {missing[0]}; "
-            "the command that began it goes on"
+            f"{folder} is not finished: {len(missing)} of {len(parts)} parts are missing, such as "
+            f"{missing[0]}; the command that began it goes on"
         )
     return run_study(study, folder, quick=_was_quick(folder), changes=settings)
 

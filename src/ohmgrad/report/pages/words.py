@@ -18,7 +18,7 @@ Values = Mapping[int, float]
 
 
 def accuracy(values: Values) -> str:
-    """Mean test accuracy (%) of seeds with its 95 % interval: 97.8 % (95 % interval 97.2 to 98.4, 5 seeds)."""
+    """Mean of seeds (%) with its 95 % interval, as in 97.8 % (95 % interval 97.2 to 98.4, 5 seeds)."""
     mean, low, high = interval(np.array(list(values.values())))
     if len(values) == 1:
         return f"{mean:.1f} % (one seed, which shows no interval)"
