@@ -114,7 +114,7 @@ def verdict(spec: RunSpec, rows: list[Row]) -> str:
     return words
 
 
-def _behind(found: Mapping[str, tuple[int, dict[int, float]]], name: str, best: str) -> str:
+def _behind(found: Mapping[str, tuple[int, Values]], name: str, best: str) -> str:
     epoch, values = found[name]
     label = style_of(name).label
     if epoch != found[best][0]:

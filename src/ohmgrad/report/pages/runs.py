@@ -157,7 +157,7 @@ def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
 
 def _label(run: _Run, algorithm: str, device: str) -> str:
     on = "" if device == "-" else f" on {Path(device).stem}"
-    return f"{run.name}: {style_of(algorithm).label}{on}"
+    return f"{style_of(algorithm).label}{on} ({run.name})"
 
 
 def _verdict(runs: Sequence[_Run]) -> str:
@@ -173,9 +173,8 @@ def _verdict(runs: Sequence[_Run]) -> str:
         others = [pair for pair in ranked[1:] if pair[0] is not best]
         if others:
             other, at = others[0]
-            line += (
-                f", {gap(best.found[key], other.found[at], f'the best of another run, {_label(other, *at)}')}"
-            )
+            name = f"the best of another run, {_label(other, *at)}"
+            line += f", {gap(best.found[key], other.found[at], name)}"
         lines.append(f"{line}.")
     for name in ("data", "model"):
         kinds = dict.fromkeys(run.settings[name] for run in runs if run.found and name in run.settings)
