@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Block", "Code", "Page", "Picture", "Section"]
 
 
+#: letters of a cell, from which it has several lines
+_LONG = 32
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure with its caption; its panels stand side by side where there is room. It is used up."""
@@ -129,7 +133,7 @@ def _entries(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    """Cells of a terminal's table with their looks: numbers to the right, a colour as the name of a class."""
+    """Cells of a terminal's table with their looks, which are names of classes: number, long, a colour."""
     sides = ["number" if c.justify == "right" else "" for c in table.columns]
     columns = [[_cell(cell) for cell in column.cells] for column in table.columns]
     return {
@@ -137,7 +141,10 @@ def _table(table: Table) -> dict[str, Any]:
         "caption": _cell(table.caption)[0],
         "columns": [(_cell(c.header)[0], side) for c, side in zip(table.columns, sides, strict=True)],
         "rows": [
-            [(text, f"{side} {look}".strip()) for (text, look), side in zip(row, sides, strict=True)]
+            [
+                (text, " ".join(filter(None, (side, look))))
+                for (text, look), side in zip(row, sides, strict=True)
+            ]
             for row in zip(*columns, strict=True)
         ],
     }
@@ -145,5 +152,7 @@ def _table(table: Table) -> dict[str, Any]:
 
 def _cell(cell: Any) -> tuple[str, str]:
     text = cell if isinstance(cell, Text) else Text.from_markup(str(cell or ""))
-    whole = [str(s.style) for s in text.spans if s.end - s.start == len(text)]
-    return text.plain, " ".join(look for look in whole if look.isalpha())
+    looks = [str(s.style) for s in text.spans if s.end - s.start == len(text) and str(s.style).isalpha()]
+    if max(map(len, text.plain.split("\n"))) > _LONG:
+        looks.append("long")
+    return text.plain, " ".join(looks)

@@ -30,7 +30,8 @@ _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 _SYMBOLS = {
     ".": "circle", "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down",
     "<": "triangle-left", ">": "triangle-right", "D": "diamond", "d": "diamond-tall", "P": "cross", "X": "x",
-    "*": "star", "p": "pentagon", "h": "hexagon", "H": "hexagon2", "8": "octagon", "$\\star$": "star", "+": "cross-thin",
+    "*": "star", "p": "pentagon",
+    "h": "hexagon", "H": "hexagon2", "8": "octagon", "$\\star$": "star", "+": "cross-thin",
     "x": "x-thin", "|": "line-ns", "_": "line-ew",
 }  # fmt: skip
 #: signs of mathematical text

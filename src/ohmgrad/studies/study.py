@@ -27,6 +27,7 @@ from ..version import __version__
 from ..yaml_text import read_yaml
 from .parts import side_by_side
 from .settings import check_settings
+from .versions import note_versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -227,6 +228,8 @@ def run_study(
     ended = side_by_side(runs, jobs, progress) if jobs > 1 else enumerate(run(progress) for run in runs)
     for i, seconds in ended:
         _add_seconds(folder, left[i].name, seconds)
+    if left:
+        note_versions(folder)
     columns = _joined([_read_parquet(file) for file in files.values()])
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")

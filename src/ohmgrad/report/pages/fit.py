@@ -69,10 +69,11 @@ def verdict(fit: Fit, name: str) -> str:
     """The family and the main figures with their 90 % intervals, and what the data do not tell."""
     if fit.ranking:
         tied = [r.name for r in fit.ranking if r.tied and r.name != fit.family]
-        sure = f"not told apart from {listed(tied)}" if tied else "told apart from all others that were tried"
-        words = f"{name} is best described by {_plain(fit.family)}, {_plain(sure)}."
+        words = f"{name} is best described by the family {fit.family}"
+        others = listed(tied) if tied else "any other that was tried"
+        words += f"; these data {'do not tell' if tied else 'tell'} it from {others}."
     else:
-        words = f"{name} is a table of steps, taken as it is ({_plain(fit.family)})."
+        words = f"{name} is a table of steps, taken as it is ({fit.family})."
     known = {e.name: e for e in fit.estimates}
     told = [text for key, (form, factor) in _TOLD.items() if (text := _figure(known.get(key), form, factor))]
     if told:
@@ -83,15 +84,15 @@ def verdict(fit: Fit, name: str) -> str:
     return words
 
 
-def _plain(family: str) -> str:
-    return family.replace("_", " ")
-
-
 def _figure(e: Estimate | None, form: str, factor: float) -> str:
     if e is None or e.interval is None or not e.told or not math.isfinite(e.interval.value):
         return ""
-    value, low, high = (f"{factor * v:.3g}" for v in (e.interval.value, e.interval.low, e.interval.high))
+    value, low, high = (_short(factor * v) for v in (e.interval.value, e.interval.low, e.interval.high))
     return form.format(f"{value} ({low} to {high})")
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _understood(fit: Fit) -> Table:

@@ -11,6 +11,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from ...devices import describe
 from ...errors import InputError, check_choice
 from ...studies.compare import COMPARE, DIGITAL
 from ...studies.folders import Row, read_metrics, read_spec
@@ -140,18 +141,19 @@ def _run(folder: Path, name: str) -> _Run:
     if not rows:
         raise InputError(f"{folder} has no finished epoch yet: train it, or leave it out")
     found = {(a, "-"): values for a, (_, values) in accuracies(rows).items()}
-    return _Run(name, _flat(run.to_dict()), found, rows)
+    device = run.device if isinstance(run.device, str) else describe(run.built_device())
+    return _Run(name, _flat({**run.to_dict(), "device": device}), found, rows)
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, str]:
-    """Settings as text, those of mappings under names such as device.dw_min."""
+    """Settings as text, those of mappings under names such as options.columns."""
     out: dict[str, str] = {}
     for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             out |= _flat(value, f"{before}{name}.")
         else:
             listed = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-            out[f"{before}{name}"] = listed or "none"
+            out[f"{before}{name}"] = "none" if listed in ("", "None") else listed
     return out
 
 
@@ -187,8 +189,9 @@ def _accuracy_table(runs: Sequence[_Run]) -> Table:
     table = Table(title="test accuracy (%) [95 % interval over seeds]")
     for name in ("run", "algorithm", "device"):
         table.add_column(name)
-    for name in ("seeds", "test accuracy", "against digital SGD"):
+    for name in ("epochs", "seeds", "test accuracy"):
         table.add_column(name, justify="right")
+    table.add_column("against digital SGD")
     for run in runs:
         digital = run.found.get((DIGITAL, "-"))
         for (algorithm, device), values in run.found.items():
@@ -196,16 +199,23 @@ def _accuracy_table(runs: Sequence[_Run]) -> Table:
             name = escape(Path(device).stem) if device != "-" else run.settings.get("device", "-")
             table.add_row(
                 escape(run.name), style_of(algorithm).label, "-" if algorithm == DIGITAL else escape(name),
-                str(len(values)), escape(short_accuracy(values)), against.replace(" it", ""),
+                run.settings.get("epochs", "-"), str(len(values)), escape(short_accuracy(values)),
+                against.replace(" it", ""),
             )  # fmt: skip
     return table
 
 
 def _differences(runs: Sequence[_Run]) -> list[Block]:
+    """Settings that several runs have, and not the same; options of some count, too."""
     names = list(dict.fromkeys(name for run in runs for name in run.settings))
-    differ = [n for n in names if len({run.settings.get(n, "-") for run in runs}) > 1]
+    differ = [
+        n
+        for n in names
+        if ((values := [run.settings[n] for run in runs if n in run.settings])
+        and len({*values}) > 1) or ("." in n and len(values) < len(runs))
+    ]  # fmt: skip
     if not differ:
-        return ["All settings are the same."]
+        return ["No setting that these runs have in common differs."]
     table = Table(title="settings that differ")
     table.add_column("setting")
     for run in runs:

@@ -68,8 +68,9 @@ def compare_page(outcome: Outcome) -> Page:
         _figure(outcome), "Test accuracy (%), and below it the half-width of its 95 % interval over seeds."
     )
     sections = [
-        Section("Accuracy", (figure, compare_table(outcome), study_table(outcome))),
+        Section("Accuracy", (figure, compare_table(outcome))),
         Section("Devices", tuple(_devices(devices))),
+        Section("Numbers", (study_table(outcome),)),
         _settings(outcome),
     ]
     title = f"Algorithms on devices: {Path(settings['data']).stem}, {settings['model']}"
