@@ -7,6 +7,7 @@ for (const source of document.querySelectorAll('.panel > script[type="applicatio
   const place = document.createElement("div");
   place.className = "plot";
   panel.append(place);
+  panel.classList.add("drawn"); // before plotly measures its place
   Plotly.newPlot(place, data, {
     ...layout,
     title: { ...layout.title, x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top",
@@ -23,5 +24,5 @@ for (const source of document.querySelectorAll('.panel > script[type="applicatio
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
   }, { responsive: true, displaylogo: false, displayModeBar: "hover",
        modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] })
-    .then(() => panel.classList.add("drawn"));
+    .catch(() => panel.classList.remove("drawn"));
 }
