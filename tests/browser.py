@@ -60,11 +60,14 @@ class Browser:
     back: int
     rest: bytes = b""
     number: int = 0
+    target: str = ""
 
     def show(self, path: Path, width: int, *, height: int = 900, dark: bool = False) -> Shown:
-        """Open a page and wait until it has drawn itself."""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        """Open a page, instead of the one before, and wait until it has drawn itself."""
+        if self.target:
+            self.call("Target.closeTarget", targetId=self.target)
+        self.target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        session = self.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
         page = Shown(self, session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from ohmgrad import InputError
 from ohmgrad.report import Code, Page, compare_page, page_of, run_page, runs_page, study_page
@@ -87,6 +88,10 @@ def _values(progress: Any) -> dict[str, np.ndarray]:
     return {"value": np.array([1.0, 2.0, 1.5])}
 
 
+def _draw(figure: Figure, settings: dict[str, Any], columns: dict[str, np.ndarray]) -> None:
+    figure.subplots().plot(columns["value"])
+
+
 TOY = Study(
     name="toy",
     title="a toy",
@@ -100,7 +105,7 @@ TOY = Study(
         claim("values are large", "value", (1.5, 1.0, 2.0), "above", 9.0),
         claim("values are exact", "value", (1.5, 1.0, 2.0), "within", (1.4, 1.6), full=True),
     ],
-    draw=lambda figure, settings, columns: figure.subplots().plot(columns["value"]),
+    draw=_draw,
 )
 
 
@@ -138,7 +143,8 @@ def comparison(folder: Path, gap: float, **changes: Any) -> Outcome:
     return Outcome(COMPARE, settings, columns, summarise(settings, columns), [], folder)
 
 
-def test_the_page_of_a_comparison(tmp_path: Path) -> None:
+def test_the_page_of_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ohmgrad.report.pages.study._PICTURES", 0)  # they are those of trainings
     page = compare_page(comparison(tmp_path, 10.0))
     paper, ideal = page.verdict.splitlines()
     assert paper == (
