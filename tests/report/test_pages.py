@@ -15,8 +15,9 @@ from ohmgrad import InputError
 from ohmgrad.report import Code, Page, compare_page, page_of, run_page, runs_page, study_page
 from ohmgrad.report.pages.words import accuracy, gap, settled
 from ohmgrad.studies.compare import COMPARE, DIGITAL, summarise
+from ohmgrad.studies.engine import Part
 from ohmgrad.studies.spec import RunSpec
-from ohmgrad.studies.study import Outcome, Part, Study, claim, run_study
+from ohmgrad.studies.study import Outcome, Study, claim, run_study
 from ohmgrad.studies.versions import note_versions, read_versions
 from tests.report.made import run_folder
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -35,7 +37,9 @@ def note_versions(folder: Path) -> None:
     for name, value in versions_now().items():
         old = known.get(name, value).split(", ")
         known[name] = ", ".join([*old, *([] if value in old else [value])])
-    (folder / _FILE).write_text(yaml.safe_dump(known, sort_keys=False), encoding="utf-8")
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        file.write(yaml.safe_dump(known, sort_keys=False))
+    os.replace(file.name, folder / _FILE)  # of two processes that share a folder, too, the file is whole
 
 
 def read_versions(folder: Path) -> dict[str, str]:
