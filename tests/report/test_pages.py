@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ohmgrad import InputError
 from ohmgrad.report import Code, Page, compare_page, page_of, run_page, runs_page, study_page
 from ohmgrad.report.pages.words import accuracy, gap, settled
 from ohmgrad.studies.compare import COMPARE, DIGITAL, summarise
-from ohmgrad.studies.engine import Part
+from ohmgrad.studies.engine import Failure, Part
 from ohmgrad.studies.spec import RunSpec
 from ohmgrad.studies.study import Outcome, Study, claim, run_study
 from ohmgrad.studies.versions import note_versions, read_versions
@@ -61,6 +63,16 @@ def test_the_page_of_a_training(tmp_path: Path) -> None:
     text = page.html()
     for words in ("soft_bounds", "symmetric point", "NeurIPS 2024", "0, 1, 2"):
         assert words in text
+
+
+def test_the_code_on_the_page_about_pages_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_folder(Path("runs/a"), algorithms=("digital",))
+    page = (Path(__file__).parent.parent.parent / "docs/pages.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    exec(compile(block, "block", "exec"), {})
+    assert "After 3 epochs digital SGD reaches 97.0 %" in Path("a.html").read_text()
+    assert "They differ by less than the noise." in Path("mine.html").read_text()
 
 
 def test_a_run_that_was_cut_off_has_a_page(tmp_path: Path) -> None:
@@ -153,6 +165,10 @@ def test_the_page_of_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "(5.0 to 5.0); 10.0 points above the next, Analog SGD (10.0 to 10.0)."
     )
     assert ideal.startswith("On ideal TTv2 is best: 91.0 %")
+    lost = replace(comparison(tmp_path, 10.0), failed=[Failure("ttv2-on-paper", "ValueError: no")])
+    assert compare_page(lost).verdict.splitlines()[-1] == (
+        "1 part failed and left nothing: ttv2-on-paper (ValueError: no)."
+    )
     assert shlex.split(page.command) == [
         "ohmgrad", "compare", "--algorithms", "digital,sgd,ttv2", "--devices", "paper,ideal",
     ]  # fmt: skip

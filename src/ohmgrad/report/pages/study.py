@@ -57,7 +57,16 @@ def study_verdict(outcome: Outcome) -> str:
     elif len(decided) < len(results):
         words += f" {len(results) - len(decided)} more need the full settings."
     failed = [c.claim for c, r in decided if r == "FAIL"]
-    return words + (f" What does not hold: {'; '.join(failed)}." if failed else "")
+    return words + (f" What does not hold: {'; '.join(failed)}." if failed else "") + _missing(outcome)
+
+
+def _missing(outcome: Outcome) -> str:
+    """That parts failed, with the first error."""
+    if not outcome.failed:
+        return ""
+    first, count = outcome.failed[0], len(outcome.failed)
+    parts = "1 part" if count == 1 else f"{count} parts"
+    return f" {parts} failed and left nothing: {first.name} ({first.error})" + (", ..." if count > 1 else ".")
 
 
 def compare_page(outcome: Outcome) -> Page:
@@ -104,7 +113,7 @@ def compare_verdict(outcome: Outcome) -> str:
         if len(ranked) > 1:
             line += f"; {gap(mine[best], mine[ranked[1]], f'the next, {style_of(ranked[1]).label}')}"
         lines.append(f"{line}.")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([_missing(outcome).strip()] if outcome.failed else [])])
 
 
 def _devices(devices: Mapping[str, Device]) -> Iterator[Block]:
