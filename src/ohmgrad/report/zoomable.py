@@ -196,7 +196,7 @@ def _line(axis: Axes, line: Line2D, data: list[dict[str, Any]], shapes: list[dic
         symbol = _SYMBOLS.get(str(marker), "circle") + ("-open" if open_ else "")
         size = line.get_markersize() * (0.5 if marker == "." else 1) * 96 / 72
         face = _colour(line.get_markeredgecolor() if open_ else line.get_markerfacecolor(), line.get_alpha())
-        trace["marker"] = {"symbol": symbol, "size": max(size, 2.0), "color": face}
+        trace["marker"] = {"symbol": symbol, "size": max(size, 3.0), "color": face}
     data.append(trace)
 
 

@@ -80,7 +80,7 @@ def verdict(fit: Fit, name: str) -> str:
         words += f" It has {listed(told)} (90 % intervals)."
     open_ = [e.name for e in fit.estimates if not e.told and "measured distribution" not in e.note]
     if open_:
-        words += f" These data do not tell: {', '.join(open_)}."
+        words += f" These data do not tell: {'; '.join(open_)}."
     return words
 
 
