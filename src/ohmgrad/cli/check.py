@@ -126,4 +126,3 @@ def _print(report: Report) -> None:
     console.print(f"{run - failed} of {run} laws hold; {len(report.skipped)} skipped")
     if failed:
         raise typer.Exit(1)
-

@@ -74,6 +74,6 @@ def options_of(name: str) -> tuple[str, ...]:
     Raises:
         InputError: as `algorithm_of`.
     """
-    first, *rest = inspect.signature(algorithm_of(name)).parameters.values()
+    _, *rest = inspect.signature(algorithm_of(name)).parameters.values()
     named = (p for p in rest if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD))
     return tuple(p.name for p in named if p.name != "lr")

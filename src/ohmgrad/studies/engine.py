@@ -109,7 +109,9 @@ def compute(
     began = time.time()
     (folder / ".locks").mkdir(exist_ok=True)
     left = [part for part in parts if not _file(folder, part.name).is_file()]
-    tally = _Tally(parts, left, later, progress or (lambda *_: None), shows_running=jobs > 1 or on is not None)
+    tally = _Tally(
+        parts, left, later, progress or (lambda *_: None), shows_running=jobs > 1 or on is not None
+    )
     computed: set[str] = set()
     while left:
         elsewhere = _round(left, folder, jobs, on, tally, computed, keep_going)

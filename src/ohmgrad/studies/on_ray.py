@@ -60,8 +60,8 @@ def on_ray(
             ray.init(address, logging_level="error", log_to_driver=False)
         except Exception as error:  # of several kinds, by what is missing at the other end
             raise InputError(
-                f"there is no Ray cluster at {on} ({type(error).__name__}: {said(error)}): correct --on, or start "
-                "one with ray start --head"
+                f"there is no Ray cluster at {on} ({type(error).__name__}: {said(error)}): correct --on, or "
+                "start one with ray start --head"
             ) from error
     remote = ray.remote(num_cpus=1, max_retries=tries - 1)(_alone)
     running: dict[Any, int] = {}

@@ -224,9 +224,9 @@ class RunSpec:
         except InputError:
             raise
         except Exception as error:  # whatever a user's class may raise
+            given = ", ".join(f"{name}={value}" for name, value in {"lr": lr, **options}.items())
             raise InputError(
-                f"{algorithm} cannot be made with (params, lr={lr:g}{''.join(f', {n}={v}' for n, v in options.items())}): "
-                f"{type(error).__name__} ({said(error)})"
+                f"{algorithm} cannot be made with (params, {given}): {type(error).__name__} ({said(error)})"
             ) from error
         if not isinstance(made, AnalogOptimizer):
             raise InputError(
@@ -247,7 +247,9 @@ class RunSpec:
         else:
             values |= {"device": self.built_device().to_dict(), "tau": None, "dw_min": None}
         values["algorithms"] = [
-            f"{digest(Path(a.rpartition(':')[0]).expanduser())}:{a.rpartition(':')[2]}" if is_in_file(a) else a
+            f"{digest(Path(a.rpartition(':')[0]).expanduser())}:{a.rpartition(':')[2]}"
+            if is_in_file(a)
+            else a
             for a in self.algorithms
         ]
         for name in ("data", "pretrained"):

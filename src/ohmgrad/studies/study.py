@@ -24,7 +24,17 @@ from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice, check_integer, shown
 from ..version import __version__
 from ..yaml_text import read_yaml
-from .engine import Columns, Failure, Part, Progress, compute, read_columns, read_part, seconds_of, write_columns
+from .engine import (
+    Columns,
+    Failure,
+    Part,
+    Progress,
+    compute,
+    read_columns,
+    read_part,
+    seconds_of,
+    write_columns,
+)
 from .on_ray import check_place
 from .settings import check_settings
 
@@ -197,8 +207,8 @@ def run_study(
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
     The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), and what follows
-    from the parts: results.parquet (their rows), table.csv and claims.csv; `report.study_figure` draws. The networks that S4 and S6 share
-    lie beside it, in folder.parent/networks.
+    from the parts: results.parquet (their rows), table.csv and claims.csv; `report.study_figure` draws. The
+    networks that S4 and S6 share lie beside it, in folder.parent/networks.
 
     Args:
         study: which.
@@ -250,8 +260,8 @@ def _check_failed(study: Study, failed: list[Failure], parts: list[Part], raw: P
     first = failed[0]
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
     raise InputError(
-        f"{len(failed)} of {len(parts)} parts failed: {first.name} ({first.error}){more}; the others are kept, "
-        f"{raw}/_errors/{first.name}.txt says all, and the same command tries again"
+        f"{len(failed)} of {len(parts)} parts failed: {first.name} ({first.error}){more}; the others are "
+        f"kept, {raw}/_errors/{first.name}.txt says all, and the same command tries again"
     )
 
 

@@ -27,7 +27,7 @@ from .images import Images
 from .spec import RunSpec
 from .tensorboard import log_epoch, tensorboard_writer
 
-__all__ = ["Progress", "Row", "Trained", "evaluate", "train", "train_once"]
+__all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once"]
 
 #: at most so many images of the training set are evaluated at the end of an epoch, for train_loss
 EVALUATED = 10_000
@@ -80,7 +80,9 @@ def train(
     data = _data_of(spec)
     kept = folder / "checkpoints"
     jobs = [
-        _Job(spec, data, kept / f"{_file_name(a)}-{seed}.pt", a, seed) for seed in spec.seeds for a in spec.algorithms
+        _Job(spec, data, kept / f"{_file_name(a)}-{seed}.pt", a, seed)
+        for seed in spec.seeds
+        for a in spec.algorithms
     ]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
     if any(job.algorithm != "digital" for job in jobs):
@@ -165,6 +167,15 @@ def _data_of(spec: RunSpec) -> Dataset:
     return _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
 
 
+def check_data(name: str) -> None:
+    """Load a data set, for the trainings to come.
+
+    Raises:
+        InputError: when its files are missing or damaged.
+    """
+    _data_of(RunSpec(data=name, algorithms=("digital",)))
+
+
 @lru_cache(maxsize=1)
 def _loaded(name: str, folder: str | None, written: int) -> Dataset:
     """The data set, kept for the next training: a study has many, and unpacking takes seconds."""
@@ -235,7 +246,8 @@ class _Job:
     def log_to(self, folder: Path) -> None:
         """Log to TensorBoard from now on."""
         self.board = tensorboard_writer(
-            folder / f"{_file_name(self.algorithm)}-{self.seed}", self.epoch * self.steps)
+            folder / f"{_file_name(self.algorithm)}-{self.seed}", self.epoch * self.steps
+        )
         if self.monitor is not None:
             self.monitor.log_to(self.board)
 

@@ -101,9 +101,9 @@ def side_by_side(
                     process.join()
                     if connection not in ready and (process.exitcode or 0) > 0:
                         raise InputError(
-                            "a worker process could not start, as said above: in a script, what has jobs stands "
-                            "under if __name__ == '__main__'"
-                        )
+                            "a worker process could not start, as said above: in a script, what has jobs "
+                            "stands under if __name__ == '__main__'"
+                        ) from None
                     deaths[i] += 1
                     if deaths[i] < tries:
                         again.append((i, run))
