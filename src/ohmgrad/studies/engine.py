@@ -269,8 +269,8 @@ class _Tally:
         if self.failed:
             counts.append(f"{self.failed} failed")
         seconds = time.monotonic() - self.start
-        if gone > 0 and seconds > TOLD_AFTER:
-            counts.append(f"{_in_words(seconds * max(self.todo - gone, 0) / gone)} left")
+        if 0 < gone < self.todo and seconds > TOLD_AFTER:
+            counts.append(f"{_in_words(seconds * (self.todo - gone) / gone)} left")
         before = self.work - self.todo
         self.progress(round(1000 * (before + gone)), round(1000 * self.work), f"{', '.join(counts)}: {what}")
 
