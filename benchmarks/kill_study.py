@@ -52,9 +52,7 @@ def main() -> None:
         began = time.monotonic()
         start(calm, parts, seconds).wait()
         undisturbed = time.monotonic() - began
-        print(
-            f"undisturbed: {undisturbed:.0f} s, of which {parts * seconds / cores():.0f} s of parts on each core"
-        )
+        print(f"undisturbed: {undisturbed:.0f} s; its parts on all cores: {parts * seconds / cores():.0f} s")
         began, process = time.monotonic(), start(rough, parts, seconds)
         while process.poll() is None:
             time.sleep(choose.uniform(0.5, 6.0))

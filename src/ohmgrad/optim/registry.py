@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import cast
 
 from ..errors import InputError, check_choice, shown
 from ..user_files import is_in_file, object_in
@@ -65,7 +66,7 @@ def algorithm_of(name: str, *others: str) -> Callable[..., AnalogOptimizer]:
     if not callable(found) or (isinstance(found, type) and not issubclass(found, AnalogOptimizer)):
         kind = f"the class {found.__name__}" if isinstance(found, type) else shown(found)
         raise InputError(f"{name} is {kind}, but must be a class that extends ohmgrad.AnalogOptimizer")
-    return found
+    return cast("Callable[..., AnalogOptimizer]", found)
 
 
 def options_of(name: str) -> tuple[str, ...]:

@@ -95,11 +95,11 @@ def tried(settings: dict[str, Any], algorithm: str) -> list[dict[str, Any]]:
     found = [{"lr": lr, **fixed} for lr in rates]
     more = (settings["budget"] or len(rates)) - len(rates)
     if more > 0:
-        name, *ends = RANGES.get(algorithm, ("lr", min(rates), max(rates)))
-        ends = [(min(rates), max(rates)), (ends[0], ends[1])]
+        least, most = min(rates), max(rates)
+        name, low, high = RANGES.get(algorithm, ("lr", least, most))
         # the first point, of an unscrambled sequence, is a corner
-        for point in qmc.Halton(2, scramble=False).random(more + 1)[1:]:
-            lr, value = (_between(*e, float(u)) for e, u in zip(ends, point, strict=True))
+        for u, v in qmc.Halton(2, scramble=False).random(more + 1)[1:]:
+            lr, value = _between(least, most, float(u)), _between(low, high, float(v))
             found.append({"lr": lr, **fixed, **({} if name == "lr" else {name: value})})
     return found
 
@@ -217,7 +217,9 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
 
 
 def _interval(sample: np.ndarray) -> tuple[float, float, float]:
-    return interval(sample.astype(np.float64)) if len(sample) else (math.nan,) * 3
+    if not len(sample):
+        return math.nan, math.nan, math.nan
+    return interval(sample.astype(np.float64))
 
 
 def _by_seed(columns: Columns, algorithm: str, device: str) -> dict[int, float]:

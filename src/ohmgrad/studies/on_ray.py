@@ -30,7 +30,7 @@ def check_place(on: str | None) -> None:
 
 def _ray() -> Any:
     try:
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError("--on ray needs Ray: pip install 'ohmgrad[ray]'") from None
     return ray
