@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -49,7 +50,7 @@ def on_ray(
         tries: how often a run is begun whose worker dies; then it has failed.
 
     Raises:
-        InputError: when there is no such cluster, or no Ray.
+        InputError: when there is no such cluster, it is lost on the way, or there is no Ray.
     """
     ray = _ray()
     mine = not ray.is_initialized()
@@ -82,9 +83,15 @@ def on_ray(
                 except ray.exceptions.RayError as error:
                     result = Failed(f"it was begun {tries} times on the cluster, last: {said(error)}")
                 yield running.pop(reference), result
+    except ConnectionError as error:
+        raise InputError(
+            f"the Ray cluster at {on} was lost ({said(error)}): what is finished is kept, and the same "
+            "command goes on"
+        ) from error
     finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+        with contextlib.suppress(Exception):  # of a cluster that is gone
+            for reference in running:
+                ray.cancel(reference, force=True)
         if mine:
             ray.shutdown()
 

@@ -52,6 +52,7 @@ def cases(settings: dict[str, Any]) -> list[Case]:
             spec = {
                 **{name: settings[name] for name in ("data", "images", "model", "batch_size")},
                 "algorithms": (algorithm,),
+                "lr_gamma": 1.0,
                 "device": device(states).to_dict(),
             }
             labels = {"algorithm": algorithm, "states": float(states)}
