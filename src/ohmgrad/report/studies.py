@@ -92,10 +92,9 @@ def compare_table(outcome: Outcome) -> Table:
     title = f"algorithms on {Path(devices[0]).stem}, data {settings['data']}" if one else (
         f"accuracy (%), gap to digital, pulses per element and update; data {settings['data']}"
     )  # fmt: skip
-    table = Table(
-        title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD if one else HEAVY_HEAD
-    )
-    table.add_column("algorithm")
+    narrow: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": 0} if one else {"box": HEAVY_HEAD}
+    table = Table(title=title, title_justify="left", caption_justify="left", **narrow)
+    table.add_column("algorithm", min_width=9)
     if one:
         for name in _COLUMNS:
             table.add_column(name, justify="right", no_wrap=True)
