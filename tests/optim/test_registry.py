@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,12 +91,12 @@ def test_it_trains_and_resumes_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_keys_follow_what_determines_a_training(tmp_path: Path) -> None:
-    spec = {"algorithms": ("sgd",), "images": 50}
+    spec: dict[str, Any] = {"algorithms": ("sgd",), "images": 50}
     key = RunSpec(**spec).key
     device = RunSpec(**spec).built_device().to_dict()
     assert RunSpec(**spec, device=device).key == key  # a preset is its mapping
     assert RunSpec(**spec, tau=0.7).key != key
     assert RunSpec(**spec, tau=1.0, dw_min=device["dw_min"]).key == RunSpec(**spec, tau=1.0).key
     assert RunSpec(**spec, epochs=2).key != key
-    digital = {"algorithms": ("digital",)}
+    digital: dict[str, Any] = {"algorithms": ("digital",)}
     assert RunSpec(**digital).key == RunSpec(**digital, device="pcm").key

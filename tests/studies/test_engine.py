@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,24 @@ def kill_oneself(progress: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def started(*words: object) -> subprocess.Popen[str]:
-    """A Python process with a session of its own, as a shell gives to a command."""
-    piped: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *map(str, words)], cwd=HOME, start_new_session=True, **piped)
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts Python with some words, in a session of its own, as a shell does; none outlives the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*words: object) -> subprocess.Popen[str]:
+        piped: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, *map(str, words)]
+        running.append(subprocess.Popen(command, cwd=HOME, start_new_session=True, **piped))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
 
 
-def until(true: Any, seconds: float = 60.0) -> None:
+def until(true: Any, seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited in vain"
@@ -72,7 +84,7 @@ def there(folder: Path) -> int:
 
 
 @linux
-def test_what_is_killed_goes_on_and_gives_the_same_numbers(tmp_path: Path) -> None:
+def test_what_is_killed_goes_on_and_gives_the_same_numbers(tmp_path: Path, started: Any) -> None:
     """A worker, then the main process; its workers end with it. Part 3 fails, the others do not mind."""
     folder, parts = tmp_path / "toy", 16
     words = ("-m", "tests.studies.toy", folder, parts, 2, 0.1)
@@ -85,7 +97,7 @@ def test_what_is_killed_goes_on_and_gives_the_same_numbers(tmp_path: Path) -> No
     process.kill()
     process.communicate()
     assert there(folder) < parts - 1
-    until(lambda: not any("spawn_main" in command_of(pid) for pid in orphans), 10)
+    until(lambda: not any("spawn_main" in command_of(pid) for pid in orphans), 30)
     kept = {file.name: file.stat().st_mtime_ns for file in (folder / "raw").glob("*.parquet")}
     outcome = run_study(TOY, folder, changes={"parts": parts, "time": 0.1})
     assert len(outcome.computed) == parts - 1 - len(kept)
@@ -96,25 +108,25 @@ def test_what_is_killed_goes_on_and_gives_the_same_numbers(tmp_path: Path) -> No
         assert (column == np.concatenate([numbers[name] for numbers in wanted])).all()
 
 
-def test_two_processes_share_the_parts_of_a_folder(tmp_path: Path) -> None:
+def test_two_processes_share_the_parts_of_a_folder(tmp_path: Path, started: Any) -> None:
     folder = tmp_path / "toy"
     other = started("-m", "tests.studies.toy", folder, 12, 1, 0.2)
     until(lambda: there(folder) >= 1)
     outcome = run_study(TOY, folder, changes={"parts": 12, "time": 0.2})
-    assert other.wait(60) == 0
+    assert other.wait(300) == 0
     other.communicate()
     assert there(folder) == 11
     assert 0 < len(outcome.computed) < 11
 
 
 @linux
-def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path, started: Any) -> None:
     words = ("-m", "ohmgrad", "compare", "paper", "--algorithms=sgd", "--jobs=2", f"--out={tmp_path}/c")
     process = started(*words, "--set=images=100", "--set=rates=[0.1, 0.5]")
     until(lambda: there(tmp_path / "c") >= 1)
     workers = workers_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err == "stopped: finished parts are saved, and the same command goes on\n"
     assert not any("spawn_main" in command_of(pid) for pid in workers)
