@@ -43,7 +43,7 @@ def compare(
     ] = None,
     on: Annotated[
         str | None,
-        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (pip install 'ohmgrad[ray]')."),
+        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (extra ray)."),
     ] = None,
     change: Annotated[
         list[str] | None,

@@ -41,7 +41,7 @@ def reproduce(
     ] = 1,
     on: Annotated[
         str | None,
-        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (pip install 'ohmgrad[ray]')."),
+        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (extra ray)."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/reproduce or ...-quick.")] = None,
 ) -> None:

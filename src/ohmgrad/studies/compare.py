@@ -22,7 +22,7 @@ from ..errors import InputError, check_choice
 from ..models import MODELS
 from ..optim import AnalogOptimizer
 from ..optim.registry import ALGORITHMS, algorithm_of
-from ..style import style_of
+from ..style import BLACK, style_of
 from ..user_files import is_in_file
 from .engine import Columns, Part
 from .study import Study, interval, where
@@ -246,7 +246,45 @@ def verdicts(settings: dict[str, Any], columns: Columns, table: list[dict[str, A
 
 
 def draw(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
-    """Accuracies as a map, algorithms down and devices across; the half-width of the interval below."""
+    """Of one device, accuracies and pulses of every algorithm; of several, accuracies as a map."""
+    if len(settings["devices"]) == 1:
+        _draw_one(figure, summarise(settings, columns))
+    else:
+        _draw_map(figure, settings, columns)
+
+
+def _draw_one(figure: Figure, rows: list[dict[str, Any]]) -> None:
+    """Points with 95 % intervals, the best algorithm on top, and a band for digital SGD."""
+    digital, *others = rows
+    others = [row for row in others if math.isfinite(row["test_accuracy"])]
+    others.sort(key=lambda row: row["test_accuracy"])
+    figure.set_size_inches(6.8, 1.1 + 0.28 * len(others))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axis, name in ((left, "test_accuracy"), (right, "pulses_per_update")):
+        for y, row in enumerate(others):
+            look = style_of(row["algorithm"])
+            ends = [[row[name] - row[f"{name}_low"]], [row[f"{name}_high"] - row[name]]]
+            error = ends if np.isfinite(ends).all() else None
+            axis.errorbar(row[name], y, xerr=error, fmt=look.marker, color=look.colour, ms=5, capsize=2)
+    if math.isfinite(digital["test_accuracy"]):
+        left.axvline(digital["test_accuracy"], color=BLACK, ls="--", lw=0.8, label="digital SGD")
+        if math.isfinite(digital["test_accuracy_low"]):
+            band = (digital["test_accuracy_low"], digital["test_accuracy_high"])
+            left.axvspan(*band, color=BLACK, alpha=0.08, lw=0)
+        left.legend(frameon=False, fontsize=7, loc="lower right", bbox_to_anchor=(1.0, 0.98))
+    lowest = min([digital["test_accuracy"], *(row["test_accuracy"] for row in others)])
+    left.set(xlabel="test accuracy (%)", xlim=(max(0.0, lowest - 10), 100.5), ylim=(-0.6, len(others) - 0.4))
+    right.set(xlabel="pulses per element and update")
+    pulses = [row["pulses_per_update"] for row in others if row["pulses_per_update"] > 0]
+    if pulses and max(pulses) > 20 * min(pulses):
+        right.set_xscale("log")
+    else:
+        right.set_xlim(left=0)
+    left.set_yticks(range(len(others)), [style_of(row["algorithm"]).label for row in others], fontsize=7)
+
+
+def _draw_map(figure: Figure, settings: dict[str, Any], columns: Columns) -> None:
+    """Accuracies, algorithms down and devices across; the half-width of the interval below."""
     algorithms = [a for a in settings["algorithms"] if a != DIGITAL]
     devices, rows = list(settings["devices"]), summarise(settings, columns)
     found = {(row["algorithm"], row["device"]): row for row in rows}
