@@ -192,6 +192,10 @@ def test_a_verdict_has_every_device(tmp_path: Path) -> None:
         ({"algorithms": (f"{EXAMPLE}:torch",)}, "must be a class that extends ohmgrad.AnalogOptimizer"),
         ({"devices": ("papre",)}, "unknown device 'papre': did you mean 'paper'"),
         ({"devices": ("none.yaml",)}, "none.yaml"),
+        (
+            {"devices": ("pulses.csv",)},
+            "pulses.csv is no device: give a preset, or a YAML file, as ohmgrad fit",
+        ),
         ({"algorithms": ("digital",)}, "needs no device: name another one"),
         ({"data": "mnits"}, "unknown data set 'mnits'"),
         ({"seeds": 1}, "seeds is 1, but must be an integer of at least 2"),

@@ -73,7 +73,13 @@ def device_of(name: str) -> Device:
     Raises:
         InputError: for an unknown name or a wrong file.
     """
-    return Device.from_yaml(Path(name)) if name.endswith((".yaml", ".yml")) else preset(name)
+    if name.endswith((".yaml", ".yml")):
+        return Device.from_yaml(Path(name))
+    if Path(name).suffix:
+        raise InputError(
+            f"{name} is no device: give a preset, or a YAML file, as ohmgrad fit makes of measured pulses"
+        )
+    return preset(name)
 
 
 def all_algorithms() -> tuple[str, ...]:
