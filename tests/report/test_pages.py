@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ohmgrad import InputError
 from ohmgrad.report import Code, Page, compare_page, page_of, run_page, runs_page, study_page
 from ohmgrad.report.pages.words import accuracy, gap, settled
-from ohmgrad.studies.compare import COMPARE, DIGITAL, summarise
+from ohmgrad.studies.compare import COMPARE, DIGITAL, pairs
 from ohmgrad.studies.engine import Failure, Part
 from ohmgrad.studies.spec import RunSpec
 from ohmgrad.studies.study import Outcome, Study, claim, run_study
@@ -138,43 +138,44 @@ def test_the_page_of_a_study(tmp_path: Path) -> None:
     assert quick.command == "ohmgrad reproduce toy --quick"
 
 
-def comparison(folder: Path, gap: float, **changes: Any) -> Outcome:
-    """A comparison's outcome with made-up accuracies: TTv2 is `gap` points above Analog SGD."""
-    settings = {**COMPARE.settings, "algorithms": (DIGITAL, "sgd", "ttv2"), "devices": ("paper", "ideal"),
-                "seeds": 3, **changes}  # fmt: skip
-    pairs = [(DIGITAL, "-"), *((a, d) for d in settings["devices"] for a in ("sgd", "ttv2"))]
-    seed = np.tile(np.arange(3), len(pairs))
-    ends = {DIGITAL: 0.95, "sgd": 0.80, "ttv2": 0.80 + gap / 100}
+def comparison(folder: Path, **changes: Any) -> Outcome:
+    """A comparison's outcome with made-up accuracies: TTv2 is 10 points above Analog SGD."""
+    settings = {**COMPARE.settings, "algorithms": ("sgd", "ttv2"), "devices": ("paper", "ideal"), **changes}
+    found = pairs(settings)
+    seed = np.tile(np.arange(3), len(found))
+    ends = {DIGITAL: 0.95, "sgd": 0.80, "ttv2": 0.90}
+    noise = 0.001 * np.random.default_rng(0).normal(size=len(seed))
     columns = {
-        "algorithm": np.repeat([a for a, _ in pairs], 3),
-        "device": np.repeat([d for _, d in pairs], 3),
+        "algorithm": np.repeat([a for a, _ in found], 3),
+        "device": np.repeat([d for _, d in found], 3),
         "seed": seed,
-        "test_accuracy": np.repeat([ends[a] for a, _ in pairs], 3) + 0.01 * seed,
-        **{name: np.ones(len(seed)) for name in ("lr", "train_loss", "pulses", "seconds")},
-    }
-    columns["test_accuracy"][-1] += 0.001
-    return Outcome(COMPARE, settings, columns, summarise(settings, columns), [], folder)
+        "test_accuracy": np.repeat([ends[a] for a, _ in found], 3) + 0.01 * seed + noise,
+        "tuning": np.zeros(len(seed), dtype=bool),
+        "options": np.full(len(seed), "lr 0.1"),
+        **{name: np.ones(len(seed)) for name in ("lr", "train_loss", "pulses", "seconds", "cells", "updates",
+                                                 "gradient_sq", "floor")},
+    }  # fmt: skip
+    return Outcome(COMPARE, settings, columns, COMPARE.summarise(settings, columns), [], folder)
 
 
 def test_the_page_of_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ohmgrad.report.pages.study._PICTURES", 0)  # they are those of trainings
-    page = compare_page(comparison(tmp_path, 10.0))
+    outcome = comparison(tmp_path)
+    page = compare_page(outcome)
     paper, ideal = page.verdict.splitlines()
-    assert paper == (
-        "On paper TTv2 is best: 91.0 % (95 % interval 88.5 to 93.5, 3 seeds), 5.0 points below digital SGD "
-        "(5.0 to 5.0); 10.0 points above the next, Analog SGD (10.0 to 10.0)."
-    )
-    assert ideal.startswith("On ideal TTv2 is best: 91.0 %")
-    lost = replace(comparison(tmp_path, 10.0), failed=[Failure("ttv2-on-paper", "ValueError: no")])
-    assert compare_page(lost).verdict.splitlines()[-1] == (
-        "1 part failed and left nothing: ttv2-on-paper (ValueError: no)."
-    )
-    assert shlex.split(page.command) == [
-        "ohmgrad", "compare", "--algorithms", "digital,sgd,ttv2", "--devices", "paper,ideal",
-    ]  # fmt: skip
+    assert paper.startswith("paper: TTv2, 91.")
+    assert ideal.startswith("ideal: TTv2, 91.")
+    assert "is the best of 2, with a probability of more than 99 %" in paper
+    assert page.verdict.count("..") == 0
+    assert shlex.split(page.command) == ["ohmgrad", "compare", "paper", "ideal", "--algorithms", "sgd,ttv2"]
     text = page.html()
     for words in ("Analog SGD", "soft_bounds", "rates: [0.02, 0.1, 0.3, 1.0]", "test accuracy (%)"):
         assert words in text
+    lost = replace(outcome, failed=[Failure("ttv2-on-paper", "ValueError: no")])
+    assert compare_page(lost).verdict.splitlines()[-1] == (
+        "1 part failed and left nothing: ttv2-on-paper (ValueError: no)."
+    )
+    assert "TTv2" in compare_page(comparison(tmp_path, devices=("paper",))).html()
 
 
 def differing(page: Page) -> dict[str, list[str]]:
@@ -222,6 +223,6 @@ def test_a_study_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert page.verdict.splitlines()[1].startswith("toy: 1 of 2 claims of A. Uthor 2020 hold")
     assert "values are large" in page.html()
     (tmp_path / "toy" / "raw" / "a.parquet").unlink()
-    with pytest.raises(InputError, match="is not finished: 1 of 1 parts are missing, such as a"):
+    with pytest.raises(InputError, match="is not finished: 1 of 1 parts are missing"):
         page_of(tmp_path / "toy")
     assert not (tmp_path / "toy" / "raw" / "a.parquet").exists()

@@ -32,6 +32,7 @@ def test_lines_markers_and_bands() -> None:
     axis.plot([1, 10], [1, 1], ":", color="black")
     axis.fill_between([1, 10], [0, 1], [2, 3], color="red", alpha=0.2, lw=0)
     axis.axvline(10, color="black")
+    axis.axvspan(2, 5, color="black", alpha=0.1, lw=0)
     axis.errorbar([1, 2], [1, 2], yerr=[0.1, 0.2], capsize=2, label="with bars")
     found = plot(axis)
     band, bars, mine, plain, *_ = found["data"]
@@ -46,7 +47,8 @@ def test_lines_markers_and_bands() -> None:
     assert {tuple(p) for p in zip(band["x"], band["y"], strict=True)} >= {(1, 0), (1, 2), (10, 1), (10, 3)}
     assert bars["x"] == [1, 1, None, 2, 2]
     assert bars["y"] == pytest.approx([0.9, 1.1, None, 1.8, 2.2])
-    (line,) = found["layout"]["shapes"]
+    span, line = found["layout"]["shapes"]
+    assert (span["x0"], span["x1"], span["xref"], span["yref"]) == (2, 5, "x", "y domain")
     assert (line["x0"], line["xref"], line["yref"]) == (10, "x", "y domain")
     side = found["layout"]["xaxis"]
     assert (side["type"], side["range"], side["title"]["text"]) == ("log", [0, 3], "step k")

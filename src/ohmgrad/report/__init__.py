@@ -6,7 +6,7 @@ from .fits import fit_figure, fit_table, ranking_table
 from .page import Code, Page, Picture, Section
 from .pages import compare_page, fit_page, page_of, run_page, runs_page, study_page
 from .scoreboard import cells_table, counts_table, scoreboard_page
-from .studies import claims_table, compare_table, study_figure, study_table
+from .studies import claims_table, compare_lines, compare_table, study_figure, study_table
 from .tables import device_table, run_table, summarise, write_summary
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "algorithm_table",
     "cells_table",
     "claims_table",
+    "compare_lines",
     "compare_page",
     "compare_table",
     "counts_table",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.collections import Collection
     from matplotlib.lines import Line2D
@@ -103,7 +104,7 @@ def _plot(axis: Axes) -> dict[str, Any]:
     for image in axis.images:
         data.append(_map(image))
     for band in (*axis.collections, *axis.patches):
-        data += _band(axis, band)
+        data += _band(axis, band, shapes)
     for line in axis.lines:
         _line(axis, line, data, shapes)
     if sum(np.size(trace.get("x", ())) for trace in data) > _MOST:
@@ -206,7 +207,7 @@ def _named(label: str) -> dict[str, Any]:
     return {"name": _words(label), "showlegend": True}
 
 
-def _band(axis: Axes, band: Any) -> list[dict[str, Any]]:
+def _band(axis: Axes, band: Any, shapes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Filled areas, bars and bare lines of a collection or a patch; a grid of colours as a map."""
     from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
     from matplotlib.patches import Rectangle
@@ -215,6 +216,14 @@ def _band(axis: Axes, band: Any) -> list[dict[str, Any]]:
         return []
     if isinstance(band, QuadMesh):
         return [_mesh(band)]
+    if isinstance(band, Rectangle) and not _in_data(axis, band):  # axvspan and axhspan
+        in_x, in_y = band.get_transform().contains_branch_seperately(axis.transData)
+        ends = {"x0": band.get_x(), "x1": band.get_x() + band.get_width(),
+                "y0": band.get_y(), "y1": band.get_y() + band.get_height()}  # fmt: skip
+        refs = {"xref": "x" if in_x else "x domain", "yref": "y" if in_y else "y domain"}
+        look = {"fillcolor": _colour(band.get_facecolor()), "line": {"width": 0}, "layer": "below"}
+        shapes.append({"type": "rect", **refs, **{k: float(v) for k, v in ends.items()}, **look})
+        return []
     if isinstance(band, Rectangle):
         corners = band.get_patch_transform().transform(band.get_path().vertices)
         return [_area([corners], band.get_facecolor(), str(band.get_label()))]
@@ -234,7 +243,7 @@ def _band(axis: Axes, band: Any) -> list[dict[str, Any]]:
     raise _UnknownError
 
 
-def _in_data(axis: Axes, band: Collection) -> bool:
+def _in_data(axis: Axes, band: Artist) -> bool:
     return all(band.get_transform().contains_branch_seperately(axis.transData))
 
 

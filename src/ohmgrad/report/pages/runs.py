@@ -14,8 +14,9 @@ from rich.table import Table
 from ...devices import describe
 from ...errors import InputError, check_choice
 from ...studies.compare import COMPARE, DIGITAL
+from ...studies.finished import read_outcome
 from ...studies.folders import Row, read_metrics, read_spec
-from ...studies.study import Claim, Outcome, interval, run_study
+from ...studies.study import Claim, Outcome, interval
 from ...studies.versions import read_versions
 from ...style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RC, RED, SKY, style_of
 from ...yaml_text import read_yaml
@@ -56,26 +57,13 @@ def _spec(folder: Path) -> dict[str, Any]:
 
 
 def _outcome(folder: Path, spec: Mapping[str, Any]) -> Outcome:
-    """What a finished study's folder holds; nothing is computed."""
+    """What a finished study's folder holds."""
     from ...studies.papers import STUDIES
 
     known = {**STUDIES, COMPARE.name: COMPARE}
     study = known[check_choice(f"study in {folder}", spec["study"], known)]
     settings = {name: value for name, value in spec.items() if name not in ("study", "ohmgrad")}
-    parts = study.parts({**study.settings, **settings}, folder)
-    missing = [part.name for part in parts if not (folder / "raw" / f"{part.name}.parquet").is_file()]
-    if missing:
-        raise InputError(
-            f"{folder} is not finished: {len(missing)} of {len(parts)} parts are missing, such as "
-            f"{missing[0]}; the command that began it goes on"
-        )
-    return run_study(study, folder, quick=_was_quick(folder), changes=settings)
-
-
-def _was_quick(folder: Path) -> bool:
-    """Whether claims were left open, as only a quick run does."""
-    file = folder / "claims.csv"
-    return file.is_file() and "not shown here" in file.read_text(encoding="utf-8")
+    return read_outcome(study, folder, settings)
 
 
 @dataclass(frozen=True)

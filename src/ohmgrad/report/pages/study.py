@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...devices import Device
-from ...studies.compare import COMPARE, DIGITAL, device_of
+from ...studies.compare import COMPARE, device_of, pairs, verdicts
 from ...studies.study import Outcome, plain, where
+from ...studies.tuned import reported
 from ...studies.versions import read_versions
-from ...style import RC, style_of
+from ...style import RC
 from ..page import Block, Code, Page, Picture, Section
 from ..studies import claims_table, compare_table, study_table
 from .device import device_blocks, devices_table
-from .words import Values, accuracy, as_yaml, command, gap
+from .words import Values, as_yaml, command
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,9 +74,7 @@ def compare_page(outcome: Outcome) -> Page:
     """The page of algorithms against devices."""
     settings = outcome.settings
     devices = {name: device_of(name) for name in settings["devices"]}
-    figure = Picture(
-        _figure(outcome), "Test accuracy (%), and below it the half-width of its 95 % interval over seeds."
-    )
+    figure = Picture(_figure(outcome), "Test accuracy of every algorithm, with 95 % intervals over seeds.")
     sections = [
         Section("Accuracy", (figure, compare_table(outcome))),
         Section("Devices", tuple(_devices(devices))),
@@ -83,36 +82,28 @@ def compare_page(outcome: Outcome) -> Page:
         _settings(outcome),
     ]
     title = f"Algorithms on devices: {Path(settings['data']).stem}, {settings['model']}"
-    again = command("compare", _changes(outcome))
+    again = command("compare", settings["devices"], _changes(outcome))
     return Page(title, compare_verdict(outcome), tuple(sections), again, _versions(outcome.folder))
 
 
 def pair_accuracies(outcome: Outcome) -> dict[tuple[str, str], Values]:
-    """Test accuracies (%) by seed of every (algorithm, device) that is there."""
+    """Test accuracies (%) by seed of every (algorithm, device) that was trained."""
     out: dict[tuple[str, str], Values] = {}
-    for row in outcome.table:
-        mine = where(outcome.columns, algorithm=row["algorithm"], device=row["device"])
-        seeds = [int(seed) for seed in mine["seed"]]
-        out[row["algorithm"], row["device"]] = dict(zip(seeds, 100 * mine["test_accuracy"], strict=True))
+    columns = reported(outcome.columns)
+    for pair in pairs(outcome.settings):
+        mine = where(columns, algorithm=pair[0], device=pair[1])
+        if len(mine["seed"]):
+            seeds = [int(seed) for seed in mine["seed"]]
+            out[pair] = dict(zip(seeds, 100 * mine["test_accuracy"], strict=True))
     return out
 
 
 def compare_verdict(outcome: Outcome) -> str:
-    """The best algorithm on each device, its gap to digital SGD, and to the next."""
-    found = pair_accuracies(outcome)
-    lines = []
-    for device in outcome.settings["devices"]:
-        mine = {a: values for (a, d), values in found.items() if d == device}
-        ranked = sorted(mine, key=lambda a: -sum(mine[a].values()) / len(mine[a]))
-        if not ranked:
-            continue
-        best, label = ranked[0], style_of(ranked[0]).label
-        line = f"On {Path(device).stem} {label} is best: {accuracy(mine[best])}"
-        if (DIGITAL, "-") in found:
-            line += f", {gap(mine[best], found[DIGITAL, '-'], 'digital SGD')}"
-        if len(ranked) > 1:
-            line += f"; {gap(mine[best], mine[ranked[1]], f'the next, {style_of(ranked[1]).label}')}"
-        lines.append(f"{line}.")
+    """For each device which algorithm, why, and how sure; and that trainings failed."""
+    lines = [
+        line if line.endswith(".") else f"{line}."
+        for line in verdicts(outcome.settings, outcome.columns, outcome.table)
+    ]
     return "\n".join([*lines, *([_missing(outcome).strip()] if outcome.failed else [])])
 
 
@@ -151,12 +142,11 @@ def _changes(outcome: Outcome) -> Iterator[str]:
     quick = outcome.quick or len(differ[True]) < len(differ[False])
     if quick:
         yield "--quick"
-    flags = {"algorithms", "devices"} if outcome.study is COMPARE else set()
     for name, value in differ[quick].items():
-        if name in flags:
-            yield from (f"--{name}", ",".join(value))
-        else:
+        if outcome.study is not COMPARE or name not in ("algorithms", "devices"):
             yield from ("--set", f"{name}={_flow(value)}")
+        elif name == "algorithms":  # devices are the arguments
+            yield from ("--algorithms", ",".join(value))
 
 
 def _flow(value: Any) -> str:
