@@ -164,7 +164,7 @@ def test_the_page_of_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     page = compare_page(outcome)
     paper, ideal = page.verdict.splitlines()
     assert paper.startswith("paper: TTv2, 91.")
-    assert ideal.startswith("ideal: TTv2, 91.")
+    assert ideal.startswith("ideal: TTv2, 9")
     assert "is the best of 2, with a probability of more than 99 %" in paper
     assert page.verdict.count("..") == 0
     assert shlex.split(page.command) == ["ohmgrad", "compare", "paper", "ideal", "--algorithms", "sgd,ttv2"]

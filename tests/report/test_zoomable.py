@@ -31,7 +31,7 @@ def test_lines_markers_and_bands() -> None:
     axis.plot([1, 10, 100], [1 / 3, np.nan, 2], "--s", color="#0072B2", lw=3, ms=6, label="mine")
     axis.plot([1, 10], [1, 1], ":", color="black")
     axis.fill_between([1, 10], [0, 1], [2, 3], color="red", alpha=0.2, lw=0)
-    axis.axvline(10, color="black")
+    axis.axvline(10, color="black", label="here")
     axis.axvspan(2, 5, color="black", alpha=0.1, lw=0)
     axis.errorbar([1, 2], [1, 2], yerr=[0.1, 0.2], capsize=2, label="with bars")
     found = plot(axis)
@@ -48,6 +48,7 @@ def test_lines_markers_and_bands() -> None:
     assert bars["x"] == [1, 1, None, 2, 2]
     assert bars["y"] == pytest.approx([0.9, 1.1, None, 1.8, 2.2])
     span, line = found["layout"]["shapes"]
+    assert (line["name"], line["showlegend"], "name" in span) == ("here", True, False)
     assert (span["x0"], span["x1"], span["xref"], span["yref"]) == (2, 5, "x", "y domain")
     assert (line["x0"], line["xref"], line["yref"]) == (10, "x", "y domain")
     side = found["layout"]["xaxis"]

@@ -110,7 +110,7 @@ def _plot(axis: Axes) -> dict[str, Any]:
     if sum(np.size(trace.get("x", ())) for trace in data) > _MOST:
         raise _UnknownError
     notes = [note for text in axis.texts if (note := _note(axis, text))]
-    named = sum(bool(trace.get("showlegend")) for trace in data)
+    named = sum(bool(drawn.get("showlegend")) for drawn in (*data, *shapes))
     layout = {
         "xaxis": _side(axis, "x"),
         "yaxis": _side(axis, "y"),
@@ -178,9 +178,8 @@ def _line(axis: Axes, line: Line2D, data: list[dict[str, Any]], shapes: list[dic
             raise _UnknownError
         refs = {"xref": "x" if in_x else "x domain", "yref": "y" if in_y else "y domain"}
         ends = {"x0": x[0], "x1": x[1], "y0": y[0], "y1": y[1]}
-        shapes.append(
-            {"type": "line", **refs, **ends, "line": {"color": colour, "width": width, "dash": dash}}
-        )
+        look = {"color": colour, "width": width, "dash": dash}
+        shapes.append({"type": "line", **refs, **ends, "line": look, **_named(str(line.get_label()), {})})
         return
     if not drawn and not marked:
         return
@@ -201,9 +200,10 @@ def _line(axis: Axes, line: Line2D, data: list[dict[str, Any]], shapes: list[dic
     data.append(trace)
 
 
-def _named(label: str) -> dict[str, Any]:
+def _named(label: str, nameless: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The name in the legend; `nameless` for what has none."""
     if not label or label.startswith("_"):
-        return {"showlegend": False, "hoverinfo": "x+y"}
+        return {"showlegend": False, "hoverinfo": "x+y"} if nameless is None else nameless
     return {"name": _words(label), "showlegend": True}
 
 

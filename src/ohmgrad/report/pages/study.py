@@ -74,7 +74,9 @@ def compare_page(outcome: Outcome) -> Page:
     """The page of algorithms against devices."""
     settings = outcome.settings
     devices = {name: device_of(name) for name in settings["devices"]}
-    figure = Picture(_figure(outcome), "Test accuracy of every algorithm, with 95 % intervals over seeds.")
+    figure = Picture(
+        _figure(outcome), "Test accuracy of every algorithm on every device, with 95 % intervals over seeds."
+    )
     sections = [
         Section("Accuracy", (figure, compare_table(outcome))),
         Section("Devices", tuple(_devices(devices))),
