@@ -76,9 +76,7 @@ def array_events(model: nn.Module, optimizer: AnalogOptimizer) -> list[ArrayEven
     return found
 
 
-def _of(
-    layer: str, tile: int, array: str, shape: tuple[int, int], seen: bool, events: Any
-) -> ArrayEvents:
+def _of(layer: str, tile: int, array: str, shape: tuple[int, int], seen: bool, events: Any) -> ArrayEvents:
     counts = dict(zip(EVENTS, events.tolist(), strict=True))
     return ArrayEvents(layer, tile, array, *shape, seen, counts)
 

@@ -18,7 +18,8 @@ from ..monitor import COLUMNS as MONITOR_COLUMNS
 from .spec import RunSpec
 
 __all__ = ["COLUMNS", "WATCHED", "EpochEvents", "Row", "check_folder", "events_file", "make_folder",
-           "read_events", "read_metrics", "read_monitor", "read_spec", "write_events", "write_rows"]  # fmt: skip
+           "read_events", "read_metrics", "read_monitor", "read_spec", "write_events",
+           "write_rows"]  # fmt: skip
 
 #: columns of metrics.csv; train_loss is over the first 10,000 images of the training set, after the epoch
 COLUMNS = (
@@ -181,7 +182,9 @@ def read_events(path: Path) -> list[EpochEvents]:
         InputError: when the file is damaged.
     """
     epochs: dict[int, EpochEvents] = {}
-    for row in _read(path, COUNTED, "delete it, and train again into another folder") if path.is_file() else []:
+    for row in (
+        _read(path, COUNTED, "delete it, and train again into another folder") if path.is_file() else []
+    ):
         each = epochs.setdefault(row["epoch"], EpochEvents(row["epoch"], row["images"], row["steps"], []))
         place = (row["layer"], row["tile"], row["array"], row["rows"], row["cols"], bool(row["seen"]))
         each.arrays.append(ArrayEvents(*place, {name: row[name] for name in EVENTS}))

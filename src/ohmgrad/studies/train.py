@@ -66,8 +66,9 @@ def train(
     """Train every algorithm with every seed; after each epoch all numbers are on disk.
 
     The folder gets spec.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/, events/ (see
-    `folders.EpochEvents`) and, if the specification asks for a monitor, monitor.csv. A resumed run goes on after the last whole epoch of each training, and
-    ends in the same weights and rows as one that was never cut off.
+    `folders.EpochEvents`) and, if the specification asks for a monitor, monitor.csv. A resumed run goes on
+    after the last whole epoch of each training, and ends in the same weights and rows as one that was never
+    cut off.
 
     Args:
         spec: what to train.
