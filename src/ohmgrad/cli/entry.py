@@ -14,11 +14,13 @@ from .arguments import examples
 from .check import check_app
 from .compare import compare
 from .console import stopped
+from .cost import cost
 from .demo import demo
 from .devices import devices_app
 from .fit import fit
 from .plot import plot
 from .reproduce import reproduce
+from .tiles import tiles
 from .train import train
 
 __all__ = ["app", "main"]
@@ -100,6 +102,18 @@ app.command(
         "ohmgrad compare --algorithms digital,sgd,ttv2 --devices paper,my.yaml --seeds 5",
     )
 )(compare)
+app.command(
+    epilog=examples(
+        "ohmgrad cost runs/a --accuracy 90",
+        "ohmgrad cost runs/a --hardware my.yaml",
+        "ohmgrad cost --show rasch-li > my.yaml",
+        "ohmgrad cost --list",
+        "ohmgrad cost --check",
+    )
+)(cost)
+app.command(
+    epilog=examples("ohmgrad tiles fcn --array 256x256", "ohmgrad tiles torchvision:resnet18 --data cifar10")
+)(tiles)
 app.command(epilog=examples("ohmgrad algorithms"))(algorithms)
 app.add_typer(
     devices_app, name="devices", epilog=examples("ohmgrad devices list", "ohmgrad devices show ecram")

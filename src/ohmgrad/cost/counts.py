@@ -77,7 +77,7 @@ def array_events(model: nn.Module, optimizer: AnalogOptimizer) -> list[ArrayEven
 
 
 def _of(layer: str, tile: int, array: str, shape: tuple[int, int], seen: bool, events: Any) -> ArrayEvents:
-    counts = dict(zip(EVENTS, events.tolist(), strict=True))
+    counts: dict[str, float] = dict(zip(EVENTS, events.tolist(), strict=True))
     return ArrayEvents(layer, tile, array, *shape, seen, counts)
 
 
