@@ -55,6 +55,15 @@ WRONG = {
     "plot": (["plot", "nowhere"], "is this a run folder"),
     "show": (["devices", "show", "papr"], "did you mean 'paper'"),
     "device file": (["devices", "show", "no.yaml"], "cannot read"),
+    "cost of nothing": (["cost"], "give a run folder"),
+    "cost of two": (["cost", "a", "--list"], "give a run folder"),
+    "cost of no run": (["cost", "a"], "is this a run folder"),
+    "hardware": (["cost", "a", "--hardware", "rasch"], "did you mean 'rasch-li'"),
+    "hardware file": (["cost", "a", "--hardware", "no.yaml"], "cannot read no.yaml"),
+    "accuracy": (["cost", "a", "--accuracy", "0.9"], "did you mean 90"),
+    "array": (["tiles", "fcn", "--array", "512"], "must be rows x columns, as in 512x512"),
+    "tiles of": (["tiles", "fnc"], "did you mean 'fcn'"),
+    "tiles for": (["tiles", "fcn", "--data", "mnits"], "did you mean 'mnist'"),
 }
 
 

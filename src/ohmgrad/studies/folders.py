@@ -182,9 +182,8 @@ def read_events(path: Path) -> list[EpochEvents]:
         InputError: when the file is damaged.
     """
     epochs: dict[int, EpochEvents] = {}
-    for row in (
-        _read(path, COUNTED, "delete it, and train again into another folder") if path.is_file() else []
-    ):
+    again = "train again, into another folder"
+    for row in _read(path, COUNTED, again) if path.is_file() else []:
         each = epochs.setdefault(row["epoch"], EpochEvents(row["epoch"], row["images"], row["steps"], []))
         place = (row["layer"], row["tile"], row["array"], row["rows"], row["cols"], bool(row["seen"]))
         each.arrays.append(ArrayEvents(*place, {name: row[name] for name in EVENTS}))
