@@ -69,7 +69,7 @@ def test_areas_by_hand() -> None:
     assert eq.circuit_area(hw, 4, 3) == 4 * (2 * 1 + 6 * 10 + 100) + 3 * 2 * 1000
 
 
-def array(name: str = "weights", seen: bool = True, **events: float) -> ArrayEvents:
+def array(name: str = "weights", seen: bool = True, /, **events: float) -> ArrayEvents:
     """Events of an array, with the conversions of its vectors and reads."""
     forward = events.get("forward_vectors", 0) + events.get("driven_again", 0) + events.get("read_columns", 0)
     backward = events.get("backward_vectors", 0)
