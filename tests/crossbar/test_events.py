@@ -114,6 +114,7 @@ def test_a_reset_is_a_pulse_on_each_element(device: str) -> None:
     assert 0 < below < every
     assert counted(tile, lambda t: t.reset(0.1)) == {
         "pulses_up": up, "pulses_down": down, "slots": COLS, "line_toggles": COLS + up + down,
+        "rewrite_pulses": up + down, "rewrite_slots": COLS,
     }  # fmt: skip
 
 
