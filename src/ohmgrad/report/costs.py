@@ -50,6 +50,7 @@ def _totals(
 ) -> Table:
     table = _table(title, "algorithm", "epochs", "accuracy", "energy/image", "time/image", "energy", "time",
                    "energy/digital")  # fmt: skip
+    own = chosen.get("digital", [])
     for algorithm, many in chosen.items():
         reached = many[0].reached
         name = style_of(algorithm).label
@@ -58,7 +59,8 @@ def _totals(
         energy = _mean(many, lambda t: t.cost.energy() if t.cost else t.digital.energy)
         time = _mean(many, lambda t: t.cost.time() if t.cost else t.digital.time)
         images = _mean(many, lambda t: t.images)
-        share = energy / _mean(many, lambda t: t.digital.energy)
+        # at equal accuracy a digital training sees fewer images, or more
+        share = energy / _mean(own if own and own[0].reached else many, lambda t: t.digital.energy)
         accuracy = f"{100 * _mean(many, lambda t: t.accuracy):.1f} %"
         table.add_row(
             name,
@@ -68,7 +70,7 @@ def _totals(
             with_prefix(time / images, "s"),
             with_prefix(energy, "J") if reached else "-",
             with_prefix(time, "s") if reached else "-",
-            f"{share:.2g}",
+            f"{share:.2g}" if reached else "-",
         )
     table.caption = caption
     table.caption_justify = "left"
