@@ -197,7 +197,7 @@ def test_train_plot_and_a_folder_that_exists(
     assert "2 seeds" in out
     names = {p.name for p in (tmp_path / "a").iterdir()}
     files = {"spec.yaml", "metrics.csv", "summary.csv", "figure.svg", "figure.pdf", "figure.png"}
-    assert files | {"checkpoints"} == names
+    assert files | {"checkpoints", "events"} == names
     (tmp_path / "a" / "figure.svg").unlink()
     assert run(capsys, "plot", "a")[0] == 0
     assert (tmp_path / "a" / "figure.svg").stat().st_size > 1000
