@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import InputError, check_choice
-from ..optim.registry import ALGORITHMS
+from ..errors import InputError
+from ..optim.registry import algorithm_of
 from ..optim.work import Work
 from . import equations as eq
 from .counts import WEIGHTS, ArrayEvents
@@ -93,13 +93,12 @@ Spent = tuple[float, float]
 
 
 def work_of(algorithm: str) -> Work:
-    """The digital work of an algorithm of `ohmgrad.optim.ALGORITHMS`.
+    """The digital work of an algorithm, by its name or as FILE.py:CLASS.
 
     Raises:
         InputError: for an unknown algorithm, or one that does not say.
     """
-    kind = ALGORITHMS[check_choice("algorithm", algorithm, ALGORITHMS)]
-    work = getattr(kind, "work", None)
+    work = getattr(algorithm_of(algorithm), "work", None)
     if work is None:
         raise InputError(f"{algorithm} does not say what it does digitally: give its class a `work`")
     return work

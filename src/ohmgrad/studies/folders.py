@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from ..errors import InputError, naming, shown
 from ..monitor import COLUMNS as MONITOR_COLUMNS
 from .spec import RunSpec
 
-__all__ = ["COLUMNS", "WATCHED", "EpochEvents", "Row", "check_folder", "events_file", "make_folder",
-           "read_events", "read_metrics", "read_monitor", "read_spec", "write_events",
+__all__ = ["COLUMNS", "WATCHED", "EpochEvents", "Row", "check_folder", "events_file", "file_name",
+           "make_folder", "read_events", "read_metrics", "read_monitor", "read_spec", "write_events",
            "write_rows"]  # fmt: skip
 
 #: columns of metrics.csv; train_loss is over the first 10,000 images of the training set, after the epoch
@@ -154,9 +155,14 @@ def read_monitor(folder: Path) -> list[Row]:
     return _read(path, WATCHED) if path.is_file() else []
 
 
+def file_name(algorithm: str) -> str:
+    """An algorithm's name in those of files, also where it is a path."""
+    return re.sub(r"[^\w.-]+", "-", algorithm)
+
+
 def events_file(folder: Path, algorithm: str, seed: int) -> Path:
     """Where a run has the events of one training."""
-    return folder / "events" / f"{algorithm}-{seed}.csv"
+    return folder / "events" / f"{file_name(algorithm)}-{seed}.csv"
 
 
 def write_events(path: Path, epochs: list[EpochEvents]) -> None:

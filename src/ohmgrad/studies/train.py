@@ -29,6 +29,7 @@ from .folders import (
     Row,
     check_folder,
     events_file,
+    file_name,
     make_folder,
     read_events,
     write_events,
@@ -38,7 +39,7 @@ from .images import Images
 from .spec import RunSpec
 from .tensorboard import log_epoch, tensorboard_writer
 
-__all__ = ["Progress", "Row", "Trained", "evaluate", "train", "train_once"]
+__all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once"]
 
 #: at most so many images of the training set are evaluated at the end of an epoch, for train_loss
 EVALUATED = 10_000
@@ -92,7 +93,9 @@ def train(
     data = _data_of(spec)
     kept = folder / "checkpoints"
     jobs = [
-        _Job(spec, data, kept / f"{a}-{seed}.pt", a, seed) for seed in spec.seeds for a in spec.algorithms
+        _Job(spec, data, kept / f"{file_name(a)}-{seed}.pt", a, seed)
+        for seed in spec.seeds
+        for a in spec.algorithms
     ]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
     if any(job.algorithm != "digital" for job in jobs):
@@ -118,11 +121,12 @@ class Trained:
     Args:
         row: see `folders.COLUMNS`; a training that diverged has a loss that is not finite.
         events: of all arrays together, see `AnalogOptimizer.events`; none for digital.
-        cells: crosspoints of all arrays, auxiliary ones too; 0 for digital.
+        cells: elements of all arrays, auxiliary ones too, two for a crosspoint of pairs; 0 for digital.
         updates: steps of the optimizer.
         images: images that the training saw, each as often as it did.
         arrays: events of every array, without those of evaluations; none for digital. `ohmgrad.cost` takes
             them.
+        watched: rows of monitor.csv, see `Monitor`; none without a monitor.
     """
 
     row: Row
@@ -131,6 +135,12 @@ class Trained:
     updates: int
     images: int
     arrays: list[ArrayEvents]
+    watched: list[Row]
+
+    @property
+    def pulses(self) -> int:
+        """Pulses of all elements."""
+        return self.events.get("pulses_up", 0) + self.events.get("pulses_down", 0)
 
 
 def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None = None) -> Trained:
@@ -159,16 +169,26 @@ def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None =
         optimizer = job.optimizer
         own = [tile for group in optimizer.param_groups for tile, _ in optimizer.tiles_in(group)]
         events = optimizer.events()
-        cells = sum(tile.weight.numel() for tile in (*own, *optimizer.arrays()))
+        held = (*own, *optimizer.arrays())
+        cells = sum(tile.weight.numel() * (1 if tile.device.pair is None else 2) for tile in held)
     images = sum(each.images for each in job.events)
     arrays = added(array for each in job.events for array in each.arrays)
-    return Trained(job.rows[-1], events, cells, job.epoch * job.steps, images, arrays)
+    return Trained(job.rows[-1], events, cells, job.epoch * job.steps, images, arrays, job.monitor_rows())
 
 
 def _data_of(spec: RunSpec) -> Dataset:
     path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
     written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
     return _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
+
+
+def check_data(name: str) -> None:
+    """Load a data set, for the trainings to come.
+
+    Raises:
+        InputError: when its files are missing or damaged.
+    """
+    _data_of(RunSpec(data=name, algorithms=("digital",)))
 
 
 @lru_cache(maxsize=1)
@@ -243,7 +263,9 @@ class _Job:
 
     def log_to(self, folder: Path) -> None:
         """Log to TensorBoard from now on."""
-        self.board = tensorboard_writer(folder / f"{self.algorithm}-{self.seed}", self.epoch * self.steps)
+        self.board = tensorboard_writer(
+            folder / f"{file_name(self.algorithm)}-{self.seed}", self.epoch * self.steps
+        )
         if self.monitor is not None:
             self.monitor.log_to(self.board)
 
