@@ -19,6 +19,7 @@ from .demo import demo
 from .devices import devices_app
 from .fit import fit
 from .plot import plot
+from .report import report
 from .reproduce import reproduce
 from .tiles import tiles
 from .train import train
@@ -88,6 +89,9 @@ app.command(
     )
 )(fit)
 app.command(epilog=examples("ohmgrad plot runs/demo"))(plot)
+app.command(
+    epilog=examples("ohmgrad report runs/demo", "ohmgrad report runs/a runs/b runs/compare --out three.html")
+)(report)
 app.command(
     epilog=examples(
         "ohmgrad reproduce list",

@@ -38,6 +38,7 @@ from .folders import (
 from .images import Images
 from .spec import RunSpec
 from .tensorboard import log_epoch, tensorboard_writer
+from .versions import note_versions
 
 __all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once"]
 
@@ -66,7 +67,7 @@ def train(
 ) -> list[Row]:
     """Train every algorithm with every seed; after each epoch all numbers are on disk.
 
-    The folder gets spec.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/, events/ (see
+    The folder gets spec.yaml, versions.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/, events/ (see
     `folders.EpochEvents`) and, if the specification asks for a monitor, monitor.csv. A resumed run goes on
     after the last whole epoch of each training, and ends in the same weights and rows as one that was never
     cut off.
@@ -98,6 +99,8 @@ def train(
         for a in spec.algorithms
     ]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
+    if any(job.epoch < spec.epochs for job in jobs):
+        note_versions(folder)
     if any(job.algorithm != "digital" for job in jobs):
         _warm_up(progress)
     for job in jobs:
