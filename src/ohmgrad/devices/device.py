@@ -15,7 +15,7 @@ from ..errors import InputError, check_choice, check_number, naming, python_numb
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
 from .measured import MeanSteps, Measured
-from .memory import Retention, Stuck
+from .memory import ReadNoise, Retention, Stuck
 from .pairs import OneSided, Reference
 from .response import AbstractResponse, sampled
 from .symmetric_point import driven_to
@@ -28,6 +28,7 @@ _PARTS: dict[str, type] = {
     "spread": Spread,
     "noise": Noise,
     "stuck": Stuck,
+    "read_noise": ReadNoise,
     "retention": Retention,
     "pair": OneSided,
     "reference": Reference,
@@ -48,6 +49,7 @@ class Device:
         write_noise: standard deviation of what each write adds to the weight that is seen, in units of
             dw_min (>= 0): w_seen = w + write_noise dw_min xi, xi drawn anew whenever the element is pulsed.
             Pulses act on w (Gong et al. 2018, 10.1038/s41467-018-04485-1; aihwkit's `write_noise_std`).
+        read_noise: what products and reads see beside the weight, new in every read or slow.
         retention: what time does to weights.
         pair: the weight is the difference of two elements that only go up.
         reference: the weight is the difference to a second element that holds a reference.
@@ -67,6 +69,7 @@ class Device:
     noise: Noise = field(default_factory=Noise)
     stuck: Stuck | None = None
     write_noise: float = 0.0
+    read_noise: ReadNoise | None = None
     retention: Retention | None = None
     pair: OneSided | None = None
     reference: Reference | None = None
@@ -217,7 +220,7 @@ class Device:
     @property
     def memoryless(self) -> bool:
         """True when the weight is one element's, seen as it is and changed by pulses only."""
-        parts = (self.stuck, self.retention, self.pair, self.reference)
+        parts = (self.stuck, self.read_noise, self.retention, self.pair, self.reference)
         return not self.write_noise and all(part is None for part in parts)
 
     @property
