@@ -18,6 +18,7 @@ from .measured import MeanSteps, Measured
 from .memory import ReadNoise, Retention, Stuck
 from .pairs import OneSided, Reference
 from .response import AbstractResponse, sampled
+from .shapes import check_shapes, shaped
 from .symmetric_point import driven_to
 from .variability import Noise, Spread
 
@@ -87,8 +88,13 @@ class Device:
             if not isinstance(part, kind) and (needed or part is not None):
                 raise InputError(f"{name} is {shown(part)}, but must be a {kind.__name__}")
         self._check_companions()
+        if self.spread.shaped:
+            check_shapes(self.response, self.spread.shape_up, self.spread.shape_down)
         if self.spread.symmetric_point is not None:
-            self._check_symmetric_point()
+            up, down = self.spread.shape_up, self.spread.shape_down
+            every = shaped(self.response, up, down) if self.spread.shaped else [self.response]
+            for response in every:
+                self._check_symmetric_point(response)
         if isinstance(self.response, Measured):
             self._check_measured(self.response)
         elif not isinstance(self.response, MeanSteps):  # measured steps are as long as they are
@@ -149,8 +155,7 @@ class Device:
                 f"noise has std {self.noise.std:g}, but the measured steps have their own: leave noise out"
             )
 
-    def _check_symmetric_point(self) -> None:
-        response = self.response
+    def _check_symmetric_point(self, response: AbstractResponse) -> None:
         check_number(
             "symmetric_point_mean",
             self.spread.symmetric_point_mean,
