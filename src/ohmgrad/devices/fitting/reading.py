@@ -275,9 +275,7 @@ def _in_base_unit(
 def _check_sizes(columns: Columns, roles: list[str | None], at: list[int]) -> None:
     """Raise InputError where a reading is so large that it cannot be one, as 9.9e37 of an instrument."""
     sizes = {c: np.abs(columns.values[c]) for c in at}
-    typical = {
-        c: float(np.median(size[size > 0])) if (size > 0).any() else np.inf for c, size in sizes.items()
-    }
+    typical = {c: _usual(size[size > 0]) for c, size in sizes.items()}
     named = min((typical[c] for c in at if roles[c]), default=np.inf)
     for c, size in sizes.items():
         usual = named if roles[c] else typical[c]
@@ -288,6 +286,11 @@ def _check_sizes(columns: Columns, roles: list[str | None], at: list[int]) -> No
                 f"{columns.values[c][bad[0]]:g}, but readings are around {usual:.2g}: correct it, or leave "
                 "the cell empty (instruments write 9.9e37 where they are overloaded)"
             )
+
+
+def _usual(sizes: np.ndarray) -> float:
+    """The middle one; no mean of two, which may be too large for a number."""
+    return float(np.sort(sizes)[sizes.size // 2]) if sizes.size else np.inf
 
 
 def _tables(tables: dict, ramps: list[Ramp]) -> StepTable:
