@@ -18,7 +18,7 @@ import ohmgrad as og
 from ohmgrad import InputError
 from ohmgrad.devices.fitting.estimates import Estimate, estimates
 from ohmgrad.devices.fitting.fit import fit_pulses, fitted_family
-from ohmgrad.devices.fitting.intervals import parameter
+from ohmgrad.devices.fitting.intervals import derived, draws, parameter
 from ohmgrad.devices.fitting.laws import LAWS, Scale
 from ohmgrad.devices.fitting.marginal import corrected, freedom
 from ohmgrad.devices.fitting.model import Data, Fitted, Model, fitted
@@ -143,6 +143,16 @@ def test_intervals_hold_the_truth(name: str, true: float, trials: Any) -> None:
         held += (i.open_low or i.low <= true) and (i.open_high or true <= i.high)
     few = int(stats.binom.ppf(1e-4, len(trials), 0.9))
     assert held >= few, f"{held} of {len(trials)}"
+
+
+def test_draws_are_as_wide_as_the_likelihood(trials: Any) -> None:
+    """Parameters of the steps of soft bounds are nearly Gaussian: their draws know it to some percent."""
+    _, best, _ = trials[0]
+    drawn = draws(best)
+    for n, name in enumerate(best.model.names[:4]):
+        i = derived(best.p[n], drawn.p[:, n], drawn.weights)
+        wald = 2 * 1.645 * math.sqrt(best.covariance[n, n])
+        assert (i.high - i.low) / wald == pytest.approx(1.05, abs=0.15), name
 
 
 def test_intervals_are_not_wide(trials: Any) -> None:
