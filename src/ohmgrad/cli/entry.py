@@ -31,7 +31,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            kept = ctx.invoked_subcommand == "reproduce"
+            kept = ctx.invoked_subcommand in ("compare", "map", "reproduce")
             goes_on = "finished parts are saved, and the same command goes on"
             stopped(goes_on if kept else "the same command starts again")
 
@@ -96,8 +96,10 @@ app.command(
 )(reproduce)
 app.command(
     epilog=examples(
-        "ohmgrad compare --quick",
-        "ohmgrad compare --algorithms digital,sgd,ttv2 --devices paper,my.yaml --seeds 5",
+        "ohmgrad compare my.yaml",
+        "ohmgrad compare my.yaml paper --algorithms sgd,ttv2,mine.py:MyOptimizer --seeds 5",
+        "ohmgrad compare reram-es --budget 12 --out runs/tuned",
+        "ohmgrad compare my.yaml --on ray://cluster:10001",
     )
 )(compare)
 app.command(epilog=examples("ohmgrad algorithms"))(algorithms)

@@ -7,13 +7,12 @@ the paper claims about the numbers, and how to draw them. Everything else is her
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,21 +24,28 @@ from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice, check_integer, shown
 from ..version import __version__
 from ..yaml_text import read_yaml
-from .parts import side_by_side
+from .engine import (
+    Columns,
+    Failure,
+    Part,
+    Progress,
+    compute,
+    read_columns,
+    read_part,
+    seconds_of,
+    write_columns,
+)
+from .on_ray import check_place
 from .settings import check_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SECONDS", "Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "plain",
-           "run_study", "where"]  # fmt: skip
+__all__ = ["RESULTS", "SECONDS", "Claim", "Outcome", "Study", "claim", "interval", "load_columns", "plain",
+           "run_study", "where", "write_whole"]  # fmt: skip
 
-#: file of a study's folder: seconds that each part took
-SECONDS = "seconds.yaml"
-#: a table as columns of equal length
-Columns = dict[str, np.ndarray]
-#: (done, total, what): called now and then while a part runs
-Progress = Callable[[int, int, str], None]
+#: files of a study's folder: seconds that each part took; the rows of all parts
+SECONDS, RESULTS = "seconds.yaml", "results.parquet"
 Result = Literal["PASS", "FAIL", "not shown here"]
 
 
@@ -133,14 +139,6 @@ def where(columns: Columns, **values: Any) -> Columns:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A piece of a study that is computed as a whole and kept in one file."""
-
-    name: str
-    run: Callable[[Progress], Columns]
-
-
-@dataclass(frozen=True)
 class Study:
     """A study of a paper.
 
@@ -148,11 +146,16 @@ class Study:
         name: short name, as S1; title: a line; source: paper and figure.
         settings: full settings, written to spec.yaml; quick: what `--quick` changes.
         parts: (settings, run folder) -> the parts; all have the same columns.
+        follow: (settings, columns of these) -> parts that depend on their numbers; `later`: (settings) -> the
+            work of each of them, as far as it can be told before.
         summarise: (settings, columns) -> rows of the table.
         claims: (settings, columns) -> claims.
         draw: (figure, settings, columns) -> None, in the paper's arrangement.
         size: of the figure in inches.
         check: (settings) -> None, what `settings.check_settings` cannot know of: relations between settings.
+        hashed: names of parts hold the hash of what determines them (`engine.key_of`), so that a folder may
+            be run again with other settings.
+        partial: table, claims and figure can do without parts that failed.
     """
 
     name: str
@@ -166,6 +169,10 @@ class Study:
     draw: Callable[[Figure, dict[str, Any], Columns], None]
     size: tuple[float, float] = (6.8, 2.7)
     check: Callable[[dict[str, Any]], None] = lambda settings: None
+    follow: Callable[[dict[str, Any], Columns], list[Part]] | None = None
+    later: Callable[[dict[str, Any]], list[float]] = lambda settings: []
+    hashed: bool = False
+    partial: bool = False
 
     def resolved(self, quick: bool) -> dict[str, Any]:
         """The settings of a full or a quick run."""
@@ -184,6 +191,7 @@ class Outcome:
     folder: Path
     quick: bool = False
     computed: list[str] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
 
 
 def run_study(
@@ -194,12 +202,13 @@ def run_study(
     changes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     jobs: int = 1,
+    on: str | None = None,
 ) -> Outcome:
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
-    The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), table.csv and
-    claims.csv; `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in
-    folder.parent/networks.
+    The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), and what follows
+    from the parts: results.parquet (their rows), table.csv and claims.csv; `report.study_figure` draws. The
+    networks that S4 and S6 share lie beside it, in folder.parent/networks.
 
     Args:
         study: which.
@@ -208,43 +217,63 @@ def run_study(
         changes: settings that differ, by name.
         progress: called with (done, total, what) on the way.
         jobs: parts at a time, each in a process of its own with its share of the threads (>= 1).
+        on: None for this machine; "ray" or "ray://HOST:PORT" for a Ray cluster, on all of its cores.
 
     Raises:
         InputError: when jobs or a setting is unknown or out of range, or the folder holds the same study
             with other settings or of another version, holds something else, is damaged, or cannot be written
-            to; before anything is computed. When data are missing.
+            to; before anything is computed. When data are missing. When parts failed and the study cannot do
+            without them; after the others are done.
     """
     check_integer("jobs", jobs, 1)
+    check_place(on)
     settings = {**study.resolved(quick), **(changes or {})}
     settings = check_settings(study.name, study.settings, settings)
     study.check(settings)
     parts = study.parts(settings, folder)  # also checks the trainings: wrong input leaves no folder behind
     _open(study, settings, folder)
-    files = {part.name: folder / "raw" / f"{part.name}.parquet" for part in parts}
-    left = [part for part in parts if not files[part.name].is_file()]
-    runs = [partial(_compute, part.run, files[part.name]) for part in left]
-    progress = progress or (lambda *_: None)
-    ended = side_by_side(runs, jobs, progress) if jobs > 1 else enumerate(run(progress) for run in runs)
-    for i, seconds in ended:
-        _add_seconds(folder, left[i].name, seconds)
-    columns = _joined([_read_parquet(file) for file in files.values()])
+    raw = folder / "raw"
+    how: dict[str, Any] = {"jobs": jobs, "on": on, "progress": progress, "keep_going": study.partial}
+    computed, failed = compute(parts, raw, later=study.later(settings), **how)
+    _check_failed(study, failed, parts, raw)
+    if study.follow is not None:
+        parts = [*parts, *study.follow(settings, _there(parts, failed, raw))]
+        more, failed = compute(parts, raw, **how)
+        computed += more
+        _check_failed(study, failed, parts, raw)
+    columns = _there(parts, failed, raw)
+    lost = {failure.name for failure in failed}
+    there = [part.name for part in parts if part.name not in lost]
+    write_columns(columns, folder / ".results.tmp")
+    os.replace(folder / ".results.tmp", folder / RESULTS)
+    write_whole(folder / SECONDS, yaml.safe_dump({n: seconds_of(raw, n) for n in there}, sort_keys=False))
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
     lines = [{**asdict(c), "threshold": c.wanted, "result": c.result(quick)} for c in claims]
     _write_csv(lines, folder / "claims.csv")
-    return Outcome(study, settings, columns, table, claims, folder, quick, [part.name for part in left])
+    return Outcome(study, settings, columns, table, claims, folder, quick, computed, failed)
 
 
-def _compute(run: Callable[[Progress], Columns], file: Path, progress: Progress) -> float:
-    """Compute a part and write its file; returns the seconds it took."""
-    start = time.perf_counter()
-    _write_parquet(run(progress), file)
-    return time.perf_counter() - start
+def _check_failed(study: Study, failed: list[Failure], parts: list[Part], raw: Path) -> None:
+    if not failed or (study.partial and len(failed) < len(parts)):
+        return
+    first = failed[0]
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    raise InputError(
+        f"{len(failed)} of {len(parts)} parts failed: {first.name} ({first.error}){more}; the others are "
+        f"kept, {raw}/_errors/{first.name}.txt says all, and the same command tries again"
+    )
+
+
+def _there(parts: list[Part], failed: list[Failure], raw: Path) -> Columns:
+    """The numbers of the parts that did not fail."""
+    lost = {failure.name for failure in failed}
+    return _joined([read_part(raw, part.name) for part in parts if part.name not in lost])
 
 
 def load_columns(folder: Path) -> Columns:
-    """The raw numbers of a study's folder."""
-    return _joined([_read_parquet(file) for file in sorted((folder / "raw").glob("*.parquet"))])
+    """The raw numbers of a study's folder, of its last settings."""
+    return read_columns(folder / RESULTS)
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
@@ -256,6 +285,8 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         if not file.is_file():
             raise InputError(f"{folder} holds something else than a study: choose another --out")
         old = _read_spec(file)
+        if study.hashed and old.get("study") == study.name:
+            old = wanted  # parts of other settings and versions have other names
         if old.get("ohmgrad") != __version__:
             version = old.get("ohmgrad", "of unknown version")
             raise InputError(
@@ -272,15 +303,9 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         (folder / "raw").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        file.write_text(yaml.safe_dump(wanted, sort_keys=False))
+        write_whole(file, yaml.safe_dump(wanted, sort_keys=False))
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
-
-
-def _add_seconds(folder: Path, part: str, seconds: float) -> None:
-    file = folder / SECONDS
-    known = read_yaml(file) if file.is_file() else {}
-    file.write_text(yaml.safe_dump({**known, part: round(seconds, 2)}, sort_keys=False))
 
 
 def _read_spec(file: Path) -> dict[str, Any]:
@@ -304,32 +329,19 @@ def _joined(pieces: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def _write_parquet(columns: Columns, file: Path) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    whole = file.with_suffix(".tmp")  # a part that is cut off here is computed again
-    parquet.write_table(pyarrow.table(dict(columns)), whole)
-    os.replace(whole, file)
-
-
-def _read_parquet(file: Path) -> Columns:
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(file)
-    except (OSError, ValueError) as error:  # pyarrow's errors of damaged files are ValueErrors
-        raise InputError(
-            f"{file} is damaged ({type(error).__name__}): delete it, and the same command computes it again"
-        ) from None
-    found = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
-    return {name: c.astype(str) if c.dtype.kind == "O" else c for name, c in found.items()}
+def write_whole(file: Path, text: str) -> None:
+    """Write a text file; one that is cut off leaves the old one whole, and two processes do not mix."""
+    kept = {"dir": file.parent, "suffix": ".tmp", "delete": False}
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", **kept) as out:
+        out.write(text)
+    os.replace(out.name, file)
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
     if not rows:  # a comparison claims nothing
         return
-    with file.open("w", newline="") as out:
-        writer = csv.DictWriter(out, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(file, out.getvalue())
