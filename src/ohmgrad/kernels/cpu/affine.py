@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from ...rng import Purpose
 from ..reference.affine import COARSE, SAFETY
-from .compiling import CONTRACT, kernel
+from .compiling import CONTRACT, part
+from .late import late_kernel
 from .math import exp2m1, gauss2, log2_1p, philox
 from .packing import ADDITIVE, FLAT, MULTIPLICATIVE, NOISELESS
 
@@ -136,7 +137,7 @@ def apply_count(n, down, cell, affine, weight, z):
     return finish_cell(cell, affine, mean, var, max(mean, weight), min(mean, weight), var, z)
 
 
-@kernel(fastmath=CONTRACT)
+@part(fastmath=CONTRACT)
 def pulse_normals(r, j, first, blocks, address, z):
     """Standard normal numbers of the pulses 4 first ... 4 (first + blocks) - 1 of one cell."""
     for i in range(blocks):
@@ -146,7 +147,7 @@ def pulse_normals(r, j, first, blocks, address, z):
         z[4 * i + 2], z[4 * i + 3] = gauss2(c, d)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.float32, fastmath=CONTRACT)
 def apply_pulse_by_pulse(weight, r, j, counts, affine, address, z):
     """All pulses of one cell, each with its own noise and clipping; returns the new weight.
 

@@ -10,10 +10,12 @@ The result is that of the rows (`affine_rows`), at the cost of the cells on thos
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from .affine import NOISES, apply_count, apply_pulse_by_pulse, cell_at
 from .affine_rows import is_sparse
-from .compiling import CONTRACT, kernel
+from .compiling import CONTRACT, part
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_cell
 from .packing import NOISELESS
 from .trains import train_count
@@ -26,7 +28,7 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 MOST_COLUMNS = 16
 
 
-@kernel()
+@part()
 def single_columns(n, trains):
     """Whether the active samples are few, and each has one x-line that fires, not the same in any two.
 
@@ -45,7 +47,7 @@ def single_columns(n, trains):
     return True
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def columns_chunk(w, affine, trains, address):
     """Apply the trains of the active samples, of which each has a column of its own."""
     n_rows, n = w.shape

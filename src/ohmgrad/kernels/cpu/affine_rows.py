@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from ..pulsing import SLOTS
 from ..reference.groups import SMALLEST
@@ -26,10 +26,11 @@ from .affine_dense import (
     count_row,
     finish_row,
     load_row,
-    moments_of,
-    scratch_rows,
+    moments_in,
+    row_stride,
 )
-from .compiling import CONTRACT, kernel, no_refcount
+from .compiling import CONTRACT, carve, no_refcount, part, room
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import NOISELESS
 from .trains import SLOT_BITS, fires, train_count
@@ -71,17 +72,34 @@ class Scratch(NamedTuple):
     counts: np.ndarray
 
 
-@kernel()
+@part()
 def scratch_of(n, samples):
     """Scratch for rows of n cells."""
-    rows = scratch_rows(n, COEFFICIENTS + 6)
-    return Scratch(
-        rows[:COEFFICIENTS], moments_of(rows[COEFFICIENTS:], n),
-        np.empty(4 * ((n + 3) // 4), np.float32), np.empty(NOISES, np.float32),
-        np.zeros(n, np.uint8), np.empty(n, np.int32),
-        g.blocks_of(n), np.zeros(n, np.int32), np.empty((5, n), np.float32),
-        np.empty(samples, np.int64), np.empty(samples, np.int64),
+    padded, stride, n_blocks = 4 * ((n + 3) // 4), row_stride(n), (n + g.BLOCK - 1) // g.BLOCK
+    moments = 4 * COEFFICIENTS * stride
+    blocks = moments + 4 * 6 * stride
+    z = room(blocks, 4 * n_blocks * g.ROWS * g.STRIDE)
+    pulse_z = room(z, 4 * padded)
+    columns = room(pulse_z, 4 * NOISES)
+    place = room(columns, 4 * n)
+    gathered = room(place, 4 * n)
+    row_samples = room(gathered, 20 * n)
+    counts = room(row_samples, 8 * samples)
+    seen = room(counts, 8 * samples)
+    memory = np.empty(seen + n + 63, np.uint8)
+    at = (-memory.ctypes.data) % 64
+    scratch = Scratch(
+        carve(memory, at, (COEFFICIENTS, stride), f32), moments_in(memory, at + moments, n),
+        carve(memory, at + z, (padded,), f32), carve(memory, at + pulse_z, (NOISES,), f32),
+        carve(memory, at + seen, (n,), np.uint8), carve(memory, at + columns, (n,), i32),
+        carve(memory, at + blocks, (n_blocks, g.ROWS, g.STRIDE), f32), carve(memory, at + place, (n,), i32),
+        carve(memory, at + gathered, (5, n), f32),
+        carve(memory, at + row_samples, (samples,), np.int64),
+        carve(memory, at + counts, (samples,), np.int64),
     )  # fmt: skip
+    for j in range(n):
+        scratch.seen[j], scratch.place[j] = 0, 0
+    return scratch
 
 
 @njit(inline="always")
@@ -135,7 +153,21 @@ def counts_of(r, j, trains, samples, counts):
     return counts[: samples.shape[0]]
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.float32)
+def _by_pulse(r, j, w, affine, trains, samples, address, scratch):
+    """New weight of a cell after all pulses of the listed samples, one by one."""
+    counts = counts_of(r, j, trains, samples, scratch.counts)
+    return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+
+
+@late_kernel(types.float32)
+def _by_pulse_of_words(r, j, w, affine, groups, address, scratch):
+    """Likewise, of the pulses in the words of groups."""
+    counts = g.counts_in_words(r, j, groups, scratch.counts)
+    return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+
+
+@late_kernel(types.void, fastmath=CONTRACT)
 def _sparse_row(r, w, affine, trains, samples, address, scratch):
     xs, ds, seen, columns, z = trains.xs, trains.ds, scratch.seen, scratch.columns, scratch.z
     mean, var, mean_max, mean_min, var_max, _ = scratch.moments
@@ -173,12 +205,11 @@ def _sparse_row(r, w, affine, trains, samples, address, scratch):
             cell_at(affine, r, j), affine, mean[j], var[j], mean_max[j], mean_min[j], var_max[j], z[i]
         )
         if needs_pulse_by_pulse:
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         w[r, j] = new
 
 
-@kernel()
+@late_kernel(types.void)
 def _dense_row(r, w, affine, trains, samples, address, scratch):
     coefficients, moments, noise_kind = scratch.coefficients, scratch.moments, affine.noise_kind
     mean, count = moments.mean, moments.pulses
@@ -191,8 +222,7 @@ def _dense_row(r, w, affine, trains, samples, address, scratch):
     if finish_row(noise_kind, coefficients, moments, scratch.z):
         for j in range(w.shape[1]):
             if count[j] != f32(0):
-                counts = counts_of(r, j, trains, samples, scratch.counts)
-                mean[j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+                mean[j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
     for j in range(w.shape[1]):
         w[r, j] = mean[j]
 
@@ -205,7 +235,7 @@ def _in_group(samples, at, end):
     return at
 
 
-@kernel()
+@part()
 def _gather(r, w, affine, columns, begin, end, scratch):
     """Put the listed cells from place `begin` on into the blocks."""
     given, blocks, uniform = scratch.gathered, scratch.blocks, affine.up.size == 1
@@ -230,7 +260,7 @@ def _gather(r, w, affine, columns, begin, end, scratch):
         at = stop
 
 
-@kernel()
+@part()
 def _count_events(r, trains, samples, touched, scratch):
     """Count the pulses of the listed samples into the blocks; cells without a place get the next ones.
 
@@ -262,13 +292,13 @@ def _count_events(r, trains, samples, touched, scratch):
     return touched
 
 
-@kernel()
+@part()
 def _clear(blocks, n):
     for first in range(0, n, g.BLOCK):
         g.clear(blocks[first // g.BLOCK], min(g.BLOCK, n - first))
 
 
-@kernel()
+@late_kernel(types.boolean)
 def _sparse_groups(r, w, affine, trains, groups, samples, address, scratch):
     """The cells of a row that get pulses, in groups of samples; False where the row has to go in order."""
     columns, place, blocks, z = scratch.columns, scratch.place, scratch.blocks, scratch.z
@@ -299,13 +329,12 @@ def _sparse_groups(r, w, affine, trains, groups, samples, address, scratch):
         block, q, j = blocks[i // g.BLOCK], i % g.BLOCK, columns[i]
         new = block[g.MEAN, q]
         if some and block[g.FLAG, q] != f32(0):
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         w[r, j] = new
     return True
 
 
-@kernel()
+@late_kernel(types.boolean)
 def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
     """All cells of a row, likewise."""
     blocks, z, n, by_words = scratch.blocks, scratch.z, w.shape[1], groups.xs.shape[0] > 0
@@ -351,13 +380,13 @@ def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
                 if block[g.FLAG, q] != f32(0):
                     j = first + q
                     if by_words:
-                        counts = g.counts_in_words(r, j, groups, scratch.counts)
+                        new = _by_pulse_of_words(r, j, w, affine, groups, address, scratch)
                     else:
-                        counts = counts_of(r, j, trains, samples, scratch.counts)
-                    block[g.MEAN, q] = apply_pulse_by_pulse(
-                        w[r, j], r, j, counts, affine, address, scratch.pulse_z
-                    )
-        w[r, first : first + m] = block[g.MEAN, :m]
+                        new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
+                    block[g.MEAN, q] = new
+        new = block[g.MEAN]
+        for q in range(m):
+            w[r, first + q] = new[q]
     return True
 
 
@@ -370,8 +399,7 @@ def apply_row(r, w, affine, trains, groups, by_pulse, address, scratch):
         return
     if by_pulse:
         for j in range(w.shape[1]):
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            w[r, j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            w[r, j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         return
     if groups.size > 1:
         if _is_sparse_in_groups(w.shape[1], n, lines, meets, trains.n_lines.shape[0], groups):
@@ -386,14 +414,14 @@ def apply_row(r, w, affine, trains, groups, by_pulse, address, scratch):
         _dense_row(r, w, affine, trains, samples, address, scratch)
 
 
-@kernel()
+@late_kernel(types.void)
 def rows_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1))
     _rows(begin, end, w, affine, trains, groups, by_pulse, address, scratch)
 
 
-@kernel()
+@late_kernel(types.void)
 def _rows(begin, end, w, affine, trains, groups, by_pulse, address, scratch):
     w, affine, trains, groups, scratch = no_refcount((w, affine, trains, groups, scratch))
     for r in range(begin, end):

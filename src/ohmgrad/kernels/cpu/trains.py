@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
+from numba import njit, types
 from torch import Tensor
 
 from ...rng import Purpose
 from ..cells import Cells
 from ..pulsing import SLOTS, WHOLE, Pulsing
-from .compiling import kernel, no_refcount
+from .compiling import carve, kernel, no_refcount, part, room
+from .late import late_kernel
 from .lines import Site, draw_driven, draw_lines, driven, list_firing
 from .math import as_float, as_int, popcount
 from .packing import Address, How, address, how_of
@@ -61,23 +62,33 @@ class TrainScratch(NamedTuple):
     fires: np.ndarray
 
 
-@kernel()
+@part()
 def empty_trains(words, samples, rows, cols):
     """Memory for the trains of an update."""
+    once = room(0, 8 * samples)
+    xs = 5 * once
+    ds = room(xs, 4 * words * samples * cols)
+    lines = room(ds, 4 * words * samples * rows)
+    memory = np.empty(room(lines, 4 * samples * cols), np.uint8)
     return Trains(
-        np.empty((words, samples, cols), np.uint32), np.empty((words, samples, rows), np.uint32),
-        np.empty((samples, cols), np.int32), np.empty(samples, np.int64), np.empty(samples, np.float64),
-        np.zeros(samples, np.int64), np.zeros(samples, np.float64), np.empty(samples, np.int64),
+        carve(memory, xs, (words, samples, cols), np.uint32),
+        carve(memory, ds, (words, samples, rows), np.uint32),
+        carve(memory, lines, (samples, cols), np.int32), carve(memory, 0, (samples,), np.int64),
+        carve(memory, once, (samples,), np.float64), carve(memory, 2 * once, (samples,), np.int64),
+        carve(memory, 3 * once, (samples,), np.float64), carve(memory, 4 * once, (samples,), np.int64),
     )  # fmt: skip
 
 
-@kernel()
+@part()
 def train_scratch(lines, max_bl):
     """Scratch for trains of so many lines and slots."""
-    return TrainScratch(np.empty((4, 4 * ((lines + 3) // 4)), np.uint32), np.empty((4, max_bl), np.int64))
+    padded = 4 * ((lines + 3) // 4)
+    fires = room(0, 16 * padded)
+    memory = np.empty(fires + 32 * max_bl, np.uint8)
+    return TrainScratch(carve(memory, 0, (4, padded), np.uint32), carve(memory, fires, (4, max_bl), np.int64))
 
 
-@kernel()
+@part()
 def active_samples(trains):
     """The trains with their active samples listed."""
     n, listed = 0, trains.active_samples
@@ -99,7 +110,7 @@ def fires(ds, b, r):
     return n
 
 
-@kernel()
+@part()
 def _pairs(trains, b):
     """Sum over the lines of sample b of k (k - 1), k the fires of a line."""
     total = np.int64(0)
@@ -117,7 +128,7 @@ def _pairs(trains, b):
     return total
 
 
-@kernel()
+@part()
 def train_count(xs, ds, b, r, j):
     """Signed coincidence count of one cell and sample."""
     k = 0
@@ -128,7 +139,7 @@ def train_count(xs, ds, b, r, j):
     return k
 
 
-@kernel()
+@part()
 def top(values):
     """Largest absolute value; not finite if any value is not. The bits of floats order as integers."""
     bits = i32(0)
@@ -145,7 +156,7 @@ def bit_length(need, max_bl, manage_bl):
     return max(np.int64(math.ceil(min(need * (1.0 - WHOLE), float(max_bl)))), np.int64(1))
 
 
-@kernel()
+@late_kernel(types.UniTuple(types.int64, 4))
 def sample_trains(b, x, d, how, address, trains, scratch):
     """Draw the trains of sample b, and list its x-lines that fire.
 
@@ -157,7 +168,7 @@ def sample_trains(b, x, d, how, address, trains, scratch):
     x, d, trains, scratch = no_refcount(x), no_refcount(d), no_refcount(trains), no_refcount(scratch)
     lines, n_lines, fires = trains.lines, trains.n_lines, scratch.fires
     top_x, top_d = top(x[b]), top(d[b])
-    n_lines[b] = 0
+    n_lines[b], trains.slots[b], trains.pairs[b] = 0, 0, 0.0
     if not (math.isfinite(top_x) and math.isfinite(top_d)):
         return -1, 0, 0, 0
     need = np.float64(top_x) * np.float64(top_d) * abs(how.lr) / how.dw_min
@@ -183,7 +194,7 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         n = list_firing(xs, b, lines[b]) if x_fires else 0
     if x_fires == 0:
         return 0, 0, d_fires, bl
-    n_lines[b], trains.mean_active_lines[b], trains.slots[b], trains.pairs[b] = n, x_fires / bl, bl, 0.0
+    n_lines[b], trains.mean_active_lines[b], trains.slots[b] = n, x_fires / bl, bl
     if bl > 1 and n_lines.shape[0] > 1:
         trains.pairs[b] = np.float64(_pairs(trains.ds, b) * _pairs(xs, b)) / (bl * (bl - 1.0))
     up, down = 0, 0
@@ -193,7 +204,7 @@ def sample_trains(b, x, d, how, address, trains, scratch):
     return up, down, d_fires + x_fires, bl
 
 
-@kernel()
+@late_kernel(types.void)
 def trains_chunk(begin, end, x, d, how, address, trains, events):
     """Draw the trains of samples begin ... end-1.
 
@@ -201,8 +212,7 @@ def trains_chunk(begin, end, x, d, how, address, trains, events):
     value is not finite, and nothing must be applied then.
     """
     x, d, trains = no_refcount((x, d, trains))
-    held = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl)
-    scratch = no_refcount(held)
+    scratch = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl)  # held to the end of the loop
     for b in range(begin, end):
         up, down, toggles, slots = sample_trains(b, x, d, how, address, trains, scratch)
         if up < 0:
