@@ -72,7 +72,7 @@ def _pack_on_threads(chunks, trains, groups):
         pack_words(c * blocks // chunks, (c + 1) * blocks // chunks, trains, groups)
 
 
-@part()
+@late_kernel(types.void)
 def _apply(begin, end, w, elements, trains, groups, by_pulse, address):
     """The trains on rows begin ... end-1; elements: parts of `Affine` or `Tables`."""
     if len(elements) == AFFINE:
@@ -118,7 +118,9 @@ def _update(w, elements, x, d, how, address, events, touched):
             columns_chunk(w, Affine(*elements), trains, key)
             return True
         limit = 0.0 if columns or settings.by_pulse or settings.strict else Affine(*elements).limit
-    pulses = counted[:, 0].sum() + counted[:, 1].sum()
+    pulses = np.int64(0)
+    for c in range(chunks):
+        pulses += counted[c, 0] + counted[c, 1]
     groups = Groups(*plan(trains, pulses, rows, limit))
     if groups.xs.shape[0] > 0:
         if chunks > 1:
