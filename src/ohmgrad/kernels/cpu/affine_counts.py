@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from .affine import apply_count, apply_pulse_by_pulse, cell_at
+from .affine import after_count, apply_pulse_by_pulse, cell_at
 from .affine_dense import advance_row, finish_row, load_row
-from .affine_rows import scratch_of
+from .affine_scratch import scratch_of
 from .compiling import CONTRACT, kernel, no_refcount, part
 from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row
@@ -45,7 +45,7 @@ def _few_counts(r, w, affine, counts, busy, address, scratch):
     for i in range(busy):
         j = np.int64(columns[i])
         k = i32(counts[r, j])
-        new, needs_pulse_by_pulse = apply_count(
+        new, needs_pulse_by_pulse = after_count(
             abs(k), k < 0, cell_at(affine, r, j), affine, w[r, j], z[i]
         )  # fmt: skip
         if needs_pulse_by_pulse:

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, types
 
 from .affine import MAX_E, SAFE, growth, stationary
-from .compiling import CONTRACT, carve, part
+from .compiling import CONTRACT, part
 from .late import late_kernel
 from .math import exp2m1, log2_1p, popcount
 from .packing import ADDITIVE, FLAT, MULTIPLICATIVE, NOISELESS
@@ -20,7 +20,7 @@ from .trains import SLOT_BITS
 
 __all__ = [
     "COARSE_MARK", "COEFFICIENTS", "Moments", "advance_row", "count_row", "finish_row", "load_row",
-    "load_way", "moments_in", "row_stride",
+    "load_way",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -42,27 +42,6 @@ class Moments(NamedTuple):
     var_max: np.ndarray
     #: signed pulses of the present sample; after `finish_row` 1 where a cell needs pulse by pulse
     pulses: np.ndarray
-
-
-@njit(inline="always")
-def row_stride(n):
-    """Floats from one scratch row for n cells to the next.
-
-    The rows start 256 bytes apart modulo 4096: rows in step would share the sets of the cache, and a
-    load that follows a store by nearly 4096 bytes is taken to depend on it. Both halve the speed.
-    """
-    return 64 + 1024 * ((max(n - 64, 0) + 1023) // 1024)
-
-
-@part()
-def moments_in(memory, at, n):
-    """Moments of n cells, in scratch rows from byte `at` of memory on."""
-    step = 4 * row_stride(n)
-    return Moments(
-        carve(memory, at, (n,), f32), carve(memory, at + step, (n,), f32),
-        carve(memory, at + 2 * step, (n,), f32), carve(memory, at + 3 * step, (n,), f32),
-        carve(memory, at + 4 * step, (n,), f32), carve(memory, at + 5 * step, (n,), f32),
-    )  # fmt: skip
 
 
 @late_kernel(types.void, fastmath=CONTRACT)

@@ -26,8 +26,8 @@ from .packing import FLAT, MULTIPLICATIVE
 from .trains import SLOT_BITS
 
 __all__ = [
-    "BLOCK", "COUNTED", "DOWN", "MEAN", "ROWS", "STRIDE", "UP", "Groups", "add_sample", "add_words", "advance",
-    "clear", "counts_in_words", "finish", "load", "measure", "next_size", "pack_words", "plan",
+    "BLOCK", "COUNTED", "DOWN", "MEAN", "ROWS", "STRIDE", "UP", "Groups", "add_sample", "add_words",
+    "advance", "clear", "counts_in_words", "finish", "load", "measure", "next_size", "pack_words", "plan",
 ]  # fmt: skip
 
 u16, u32, u64, i32, f32 = np.uint16, np.uint32, np.uint64, np.int32, np.float32
@@ -153,7 +153,7 @@ def _load_multiplicative(up, down, lower, upper, affine, s):
     _load_each(True, up, down, lower, upper, affine, s)
 
 
-@part()
+@late_kernel(types.void)
 def load(weights, up, down, lower, upper, affine, block, first):
     """Coefficients and state of cells with these weights and planes, from place `first` of a block on.
 
@@ -194,7 +194,7 @@ def _add_slots(x, y, z, sign, words, up, down):
         down[j] += f32(i32(falls))
 
 
-@part()
+@late_kernel(types.void)
 def add_words(r, begin, end, first, groups, up, down):
     """Pulses of samples begin ... end - 1 between d-line r and the x-lines from `first` on."""
     xs, ds, last = groups.xs, groups.ds, first + up.shape[0]
@@ -270,7 +270,7 @@ def _sums_of_small(up, down):
     return np.float64(cubes), np.float64(squares), np.float64(ups), np.float64(downs)
 
 
-@part()
+@late_kernel(types.UniTuple(types.float64, 3))
 def measure(blocks, n, most, groups):
     """The sums of `reference.groups` of a group of the first n cells; most: pulses of a cell at most."""
     order, ups, downs = 0.0, 0.0, 0.0
@@ -357,7 +357,7 @@ def advance(noise_kind, blocks, n):
             _additive(blocks[i].ravel(), m)
 
 
-@part(fastmath=CONTRACT)
+@late_kernel(types.boolean, fastmath=CONTRACT)
 def _finish(s, z):
     some = i32(0)
     for jj in range(z.shape[0]):

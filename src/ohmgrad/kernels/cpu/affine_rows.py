@@ -1,4 +1,4 @@
-"""Rows of affine elements in Numba: the dense and the sparse path, with one result.
+"""Rows of affine elements in Numba: the dense and the sparse path, with one result to rounding.
 
 The dense path streams the whole row for every sample, or for every group of them; the sparse path visits the
 x-lines that fire, so that its cost follows the coincidences. A row takes the cheaper one.
@@ -10,34 +10,23 @@ x-lines that fire, so that its cost follows the coincidences. A row takes the ch
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit, types
 
 from ..pulsing import SLOTS
 from ..reference.groups import SMALLEST
 from . import affine_groups as g
-from .affine import NOISES, advance, apply_pulse_by_pulse, cell_at, finish_cell
-from .affine_dense import (
-    COEFFICIENTS,
-    Moments,
-    advance_row,
-    count_row,
-    finish_row,
-    load_row,
-    moments_in,
-    row_stride,
-)
-from .compiling import CONTRACT, carve, no_refcount, part, room
+from .affine import advance, apply_pulse_by_pulse, cell_at, finish_cell
+from .affine_dense import advance_row, count_row, finish_row, load_row
+from .affine_scratch import scratch_of
+from .compiling import CONTRACT, no_refcount, part
 from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import NOISELESS
 from .trains import SLOT_BITS, fires, train_count
 
 __all__ = [
-    "SPARSE_EVENT", "SPARSE_LINE", "Scratch", "apply_row", "counts_of", "is_sparse", "rows_chunk",
-    "samples_of_row", "scratch_of",
+    "SPARSE_EVENT", "SPARSE_LINE", "affine_chunk", "apply_row", "counts_of", "is_sparse", "samples_of_row",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -49,57 +38,6 @@ DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
 #: of a cell and sample that the dense path counts, by trains or in a slot of words; of a cell and group
 GROUP_LINE, GROUP_EVENT, GROUP_CELL = 0.7, 1.5, 10.0
 DENSE_COUNT, DENSE_SLOT, GROUP = 0.2, 0.006, 1.5
-
-
-class Scratch(NamedTuple):
-    """Scratch of `apply_row`."""
-
-    coefficients: np.ndarray
-    moments: Moments
-    #: standard normal numbers of a row, padded to fours, and of the pulses of a cell
-    z: np.ndarray
-    pulse_z: np.ndarray
-    #: uint8 (n,), whether a cell got a pulse; 0 between rows. int32 (n,): the cells that did
-    seen: np.ndarray
-    columns: np.ndarray
-    #: of groups: blocks of cells; int32 (n,): place of a cell in them plus one, 0 between rows; float32
-    #: (5, n): weights and planes of the cells there
-    blocks: np.ndarray
-    place: np.ndarray
-    gathered: np.ndarray
-    #: int64 (samples,): those in which the row's d-line fires, and counts of a cell in them
-    row_samples: np.ndarray
-    counts: np.ndarray
-
-
-@part()
-def scratch_of(n, samples):
-    """Scratch for rows of n cells."""
-    padded, stride, n_blocks = 4 * ((n + 3) // 4), row_stride(n), (n + g.BLOCK - 1) // g.BLOCK
-    moments = 4 * COEFFICIENTS * stride
-    blocks = moments + 4 * 6 * stride
-    z = room(blocks, 4 * n_blocks * g.ROWS * g.STRIDE)
-    pulse_z = room(z, 4 * padded)
-    columns = room(pulse_z, 4 * NOISES)
-    place = room(columns, 4 * n)
-    gathered = room(place, 4 * n)
-    row_samples = room(gathered, 20 * n)
-    counts = room(row_samples, 8 * samples)
-    seen = room(counts, 8 * samples)
-    memory = np.empty(seen + n + 63, np.uint8)
-    at = (-memory.ctypes.data) % 64
-    scratch = Scratch(
-        carve(memory, at, (COEFFICIENTS, stride), f32), moments_in(memory, at + moments, n),
-        carve(memory, at + z, (padded,), f32), carve(memory, at + pulse_z, (NOISES,), f32),
-        carve(memory, at + seen, (n,), np.uint8), carve(memory, at + columns, (n,), i32),
-        carve(memory, at + blocks, (n_blocks, g.ROWS, g.STRIDE), f32), carve(memory, at + place, (n,), i32),
-        carve(memory, at + gathered, (5, n), f32),
-        carve(memory, at + row_samples, (samples,), np.int64),
-        carve(memory, at + counts, (samples,), np.int64),
-    )  # fmt: skip
-    for j in range(n):
-        scratch.seen[j], scratch.place[j] = 0, 0
-    return scratch
 
 
 @njit(inline="always")
@@ -169,6 +107,7 @@ def _by_pulse_of_words(r, j, w, affine, groups, address, scratch):
 
 @late_kernel(types.void, fastmath=CONTRACT)
 def _sparse_row(r, w, affine, trains, samples, address, scratch):
+    """Visit the x-lines that fire, sample by sample, then finish the cells that got pulses."""
     xs, ds, seen, columns, z = trains.xs, trains.ds, scratch.seen, scratch.columns, scratch.z
     mean, var, mean_max, mean_min, var_max, _ = scratch.moments
     one_word = xs.shape[0] == 1
@@ -235,7 +174,7 @@ def _in_group(samples, at, end):
     return at
 
 
-@part()
+@late_kernel(types.void)
 def _gather(r, w, affine, columns, begin, end, scratch):
     """Put the listed cells from place `begin` on into the blocks."""
     given, blocks, uniform = scratch.gathered, scratch.blocks, affine.up.size == 1
@@ -260,7 +199,7 @@ def _gather(r, w, affine, columns, begin, end, scratch):
         at = stop
 
 
-@part()
+@late_kernel(types.int64)
 def _count_events(r, trains, samples, touched, scratch):
     """Count the pulses of the listed samples into the blocks; cells without a place get the next ones.
 
@@ -415,7 +354,7 @@ def apply_row(r, w, affine, trains, groups, by_pulse, address, scratch):
 
 
 @late_kernel(types.void)
-def rows_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
+def affine_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1))
     _rows(begin, end, w, affine, trains, groups, by_pulse, address, scratch)

@@ -23,8 +23,8 @@ from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import populate_array
 
 __all__ = [
-    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_key", "carve", "chunks_for", "kernel", "no_refcount",
-    "part", "room", "serial_and_parallel", "sources", "threads",
+    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_key", "carve", "chunks_for", "kernel",
+    "no_refcount", "part", "room", "serial_and_parallel", "sources", "threads",
 ]  # fmt: skip
 
 #: files below the package that kernels take code or numbers from, as patterns

@@ -17,8 +17,8 @@ from ..pulsing import SLOTS, Pulsing
 from .compiling import kernel, no_refcount, part
 from .late import late_kernel
 from .math import popcount
-from .packing import Address, How, address, how_of
-from .trains import SLOT_BITS, Trains, active_samples, empty_trains, trains_chunk
+from .packing import Address, How, address_of, how_of
+from .trains import SLOT_BITS, Trains, empty_trains, list_active_samples, trains_chunk
 
 __all__ = ["count_pulses", "mark"]
 
@@ -81,7 +81,7 @@ def _draw(x, d, how, address, events):
     trains_chunk(0, x.shape[0], x, d, settings, Address(*address), trains, counted)
     for i in range(4):
         events[i] += counted[i]
-    xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active = active_samples(trains)
+    xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active = list_active_samples(trains)
     return (xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active), counted[0], counted[1]
 
 
@@ -117,8 +117,8 @@ def count_pulses(
 ) -> Counts:
     """As `ops.count_pulses`."""
     shape = (d.shape[1], x.shape[1])
-    how, key = how_of(pulsing, lr, cells), address(cells, step)
-    trains, *pulses = _draw(x.numpy(), d.numpy(), how, key, events.numpy())
+    how, address = how_of(pulsing, lr, cells), address_of(cells, step)
+    trains, *pulses = _draw(x.numpy(), d.numpy(), how, address, events.numpy())
     if dense(sum(pulses), shape):
         up, down = (torch.empty(shape, dtype=torch.int64) for _ in range(2))
         _count_planes(trains, up.numpy(), down.numpy())

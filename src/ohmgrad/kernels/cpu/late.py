@@ -1,9 +1,9 @@
-"""Kernels that are compiled when they are first called, from Python or from another kernel.
+"""Kernels that are compiled when another kernel first calls them.
 
-Numba puts the code of all kernels that a kernel calls into its own, and optimises it anew at every level, used
-or not. Here the call goes through a place that holds the address of the compiled kernel. It is empty at first:
-then Python is asked, which loads the kernel from the cache or compiles it. So each is compiled by itself, once,
-and only if it is needed.
+Numba puts the code of all kernels that a kernel calls into its own, used or not, and optimises it anew at
+every level. Here the call goes through a place that holds the address of the compiled kernel. It is empty at
+first: then Python is asked, which loads the kernel from the cache or compiles it. So each is compiled by
+itself, once, and only if it is needed.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import pickle
 import threading
+import traceback
 from _thread import interrupt_main
 from collections.abc import Callable
 from typing import Any
@@ -109,10 +110,14 @@ def _address_of(asked: int, size: int) -> int:
     found = [0]
 
     def compile_it() -> None:
-        own.compile(taken)
-        compiled = own.overloads[taken]
-        assert compiled.signature.return_type == returns, (name, compiled.signature)
-        found[0] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        try:
+            own.compile(taken)
+            compiled = own.overloads[taken]
+            if compiled.signature.return_type != returns:
+                raise TypeError(f"{name} returns {compiled.signature.return_type}, and not {returns}")
+            found[0] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+        except Exception:
+            traceback.print_exc()  # no exception passes through the kernel that asks
 
     thread = threading.Thread(target=compile_it)
     thread.start()

@@ -2,8 +2,9 @@
 
 An update has two phases. *Trains* (`trains`): samples in parallel; d-lines first, and x-lines only where a
 d-line fires at all. *Rows* (`affine_rows`, `tables_rows`): rows of the array in parallel, the samples of a
-minibatch in groups (`affine_groups`) or in order. Noise is one Gaussian for each element that got pulses;
-elements near a bound are computed pulse by pulse.
+minibatch in groups (`affine_groups`) or in order. Samples that each drive one column of their own, as
+transfers send them, take only the cells on it (`affine_columns`). Noise is one Gaussian for each element that
+got pulses; elements near a bound are computed pulse by pulse.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -19,17 +20,17 @@ from ..cells import Cells
 from ..checks import raise_not_finite, raise_too_many
 from ..pulsing import SLOTS, Pulsing
 from ..reference.mean import mean_counts
-from .affine_columns import columns_chunk, single_columns
+from .affine_columns import single_columns, write_columns
 from .affine_counts import apply_counts as apply_counts_affine
 from .affine_groups import Groups, pack_words, plan
-from .affine_rows import rows_chunk as affine_chunk
+from .affine_rows import affine_chunk
 from .compiling import PARALLEL_FROM, carve, chunks_for, kernel, part
 from .counts import mark
 from .late import late_kernel
-from .packing import AFFINE, Address, Affine, How, Tables, address, how_of, pack
+from .packing import AFFINE, Address, Affine, How, Tables, address_of, how_of, pack
 from .tables_counts import apply_counts as apply_counts_tables
-from .tables_rows import rows_chunk as tables_chunk
-from .trains import active_samples, empty_trains, trains_chunk
+from .tables_rows import tables_chunk
+from .trains import empty_trains, list_active_samples, trains_chunk
 
 __all__ = ["apply_counts_", "pulsed_update_"]
 
@@ -40,6 +41,7 @@ NOWHERE = np.empty((0, 0), np.bool_)
 
 @part()
 def _no_events(chunks):
+    """Events of each chunk, as `trains_chunk` counts them: the fifth becomes 1 if a value is not finite."""
     events = carve(np.empty(40 * chunks, np.uint8), 0, (chunks, 5), np.int64)
     events[:] = 0
     return events
@@ -98,24 +100,24 @@ def _update(w, elements, x, d, how, address, events, touched):
         events: int64 (4,), to which those of this update are added.
         touched: bool (rows, cols), where elements that get pulses are marked; empty for no marks.
     """
-    settings, key = How(*how), Address(*address)
+    settings, address = How(*how), Address(*address)
     chunks, samples, rows = settings.chunks, x.shape[0], w.shape[0]
     all_trains = empty_trains((settings.max_bl + SLOTS - 1) // SLOTS, samples, rows, x.shape[1])
     counted = _no_events(chunks)
     if chunks > 1:
-        _draw_on_threads(chunks, x, d, settings, key, all_trains, counted)
+        _draw_on_threads(chunks, x, d, settings, address, all_trains, counted)
     else:
-        trains_chunk(0, samples, x, d, settings, key, all_trains, counted[0])
+        trains_chunk(0, samples, x, d, settings, address, all_trains, counted[0])
     if not _add_events(counted, events):
         return False
-    trains = active_samples(all_trains)
+    trains = list_active_samples(all_trains)
     if touched.shape[0] > 0:
         mark(trains, touched)
     limit = 0.0
     if len(elements) == AFFINE:
         columns = not settings.by_pulse and single_columns(w.shape[1], trains)
         if columns and chunks == 1:
-            columns_chunk(w, Affine(*elements), trains, key)
+            write_columns(w, Affine(*elements), trains, address)
             return True
         limit = 0.0 if columns or settings.by_pulse or settings.strict else Affine(*elements).limit
     pulses = np.int64(0)
@@ -128,9 +130,9 @@ def _update(w, elements, x, d, how, address, events, touched):
         else:
             pack_words(0, groups.xs.shape[0], trains, groups)
     if chunks > 1:
-        _apply_on_threads(chunks, w, elements, trains, groups, settings.by_pulse, key)
+        _apply_on_threads(chunks, w, elements, trains, groups, settings.by_pulse, address)
     else:
-        _apply(0, rows, w, elements, trains, groups, settings.by_pulse, key)
+        _apply(0, rows, w, elements, trains, groups, settings.by_pulse, address)
     return True
 
 
@@ -146,7 +148,7 @@ def pulsed_update_(
     chunks = chunks_for(work)
     finite = _update(
         weights, pack(cells.elements[0]), lines, d.numpy(), how_of(pulsing, lr, cells, chunks),
-        address(cells, step), events.numpy(), NOWHERE if touched is None else touched.numpy(),
+        address_of(cells, step), events.numpy(), NOWHERE if touched is None else touched.numpy(),
     )  # fmt: skip
     if not finite:
         raise_not_finite(x, d)
@@ -177,7 +179,7 @@ def apply_counts_(
         w.copy_(mean_counts(w, elements, counts))
     else:
         apply = apply_counts_tables if elements.form == "table" else apply_counts_affine
-        apply(w.numpy(), pack(elements), fidelity == "pulse-by-pulse", given, address(cells, step))
+        apply(w.numpy(), pack(elements), fidelity == "pulse-by-pulse", given, address_of(cells, step))
     if events is not None:
         both = events.numpy()
         both[0] += up

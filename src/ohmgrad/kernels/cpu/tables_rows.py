@@ -36,7 +36,7 @@ from .tables_dense import (
 from .tables_segments import apply_segments, expand
 from .trains import SLOT_BITS, train_count
 
-__all__ = ["Scratch", "rows_chunk", "scratch_of"]
+__all__ = ["Scratch", "scratch_of", "tables_chunk"]
 
 i32, u32, f32 = np.int32, np.uint32, np.float32
 
@@ -280,7 +280,7 @@ def _draw_cells(r, first, w, tables, columns, address, scratch, n_samples):
 
 
 @late_kernel(types.void)
-def rows_chunk(begin, end, w, tables, trains, by_pulse, address):
+def tables_chunk(begin, end, w, tables, trains, by_pulse, address):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1), tables.noise_kind)
     _rows(begin, end, w, tables, trains, by_pulse, address, scratch)

@@ -20,11 +20,22 @@ from .compiling import carve, kernel, no_refcount, part, room
 from .late import late_kernel
 from .lines import Site, draw_driven, draw_lines, driven, list_firing
 from .math import as_float, as_int, popcount
-from .packing import Address, How, address, how_of
+from .packing import Address, How, address_of, how_of
 
 __all__ = [
-    "SLOT_BITS", "TrainScratch", "Trains", "active_samples", "bit_length", "draw_trains", "empty_trains",
-    "fires", "sample_trains", "top", "train_count", "train_scratch", "trains_chunk",
+    "SLOT_BITS",
+    "TrainScratch",
+    "Trains",
+    "bit_length",
+    "draw_trains",
+    "empty_trains",
+    "fires",
+    "list_active_samples",
+    "sample_trains",
+    "top",
+    "train_count",
+    "train_scratch",
+    "trains_chunk",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -49,7 +60,7 @@ class Trains(NamedTuple):
     #: one to expect in both, summed over the cells and pairs (`reference.groups`), float64 (samples,)
     slots: np.ndarray
     pairs: np.ndarray
-    #: the samples in which lines on both sides fire, int64 (n,); see `active_samples`
+    #: the samples in which lines on both sides fire, int64 (n,); see `list_active_samples`
     active_samples: np.ndarray
 
 
@@ -89,7 +100,7 @@ def train_scratch(lines, max_bl):
 
 
 @part()
-def active_samples(trains):
+def list_active_samples(trains):
     """The trains with their active samples listed."""
     n, listed = 0, trains.active_samples
     for b in range(trains.n_lines.shape[0]):
@@ -166,7 +177,7 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         Events of the sample: pulses up (-1 if a value is not finite), pulses down, line toggles, slots.
     """
     x, d, trains, scratch = no_refcount(x), no_refcount(d), no_refcount(trains), no_refcount(scratch)
-    lines, n_lines, fires = trains.lines, trains.n_lines, scratch.fires
+    lines, n_lines, counted = trains.lines, trains.n_lines, scratch.fires
     top_x, top_d = top(x[b]), top(d[b])
     n_lines[b], trains.slots[b], trains.pairs[b] = 0, 0, 0.0
     if not (math.isfinite(top_x) and math.isfinite(top_d)):
@@ -181,16 +192,16 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
     site = Site(u32(b), address.step, D_TRAIN, address.k0, address.k1)
     d_fires = draw_lines(
-        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds, b, fires[:2]
+        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds, b, counted[:2]
     )
     if d_fires == 0:
         return 0, 0, 0, bl
     site = Site(u32(b), address.step, X_TRAIN, address.k0, address.k1)
     n, gain_x, xs = driven(x[b], lines[b]), f32(gain * ratio), trains.xs
     if n >= 0:
-        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, b, fires[2:])
+        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, b, counted[2:])
     else:
-        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, b, fires[2:])
+        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, b, counted[2:])
         n = list_firing(xs, b, lines[b]) if x_fires else 0
     if x_fires == 0:
         return 0, 0, d_fires, bl
@@ -199,8 +210,8 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         trains.pairs[b] = np.float64(_pairs(trains.ds, b) * _pairs(xs, b)) / (bl * (bl - 1.0))
     up, down = 0, 0
     for t in range(bl):
-        up += fires[0, t] * fires[2, t] + fires[1, t] * fires[3, t]
-        down += fires[0, t] * fires[3, t] + fires[1, t] * fires[2, t]
+        up += counted[0, t] * counted[2, t] + counted[1, t] * counted[3, t]
+        down += counted[0, t] * counted[3, t] + counted[1, t] * counted[2, t]
     return up, down, d_fires + x_fires, bl
 
 
@@ -236,5 +247,5 @@ def draw_trains(
     x: Tensor, d: Tensor, lr: float, cells: Cells, pulsing: Pulsing, step: Tensor
 ) -> tuple[Tensor, Tensor]:
     """As `ops.draw_trains`."""
-    xs, ds = _draw(x.numpy(), d.numpy(), how_of(pulsing, lr, cells), address(cells, step))
+    xs, ds = _draw(x.numpy(), d.numpy(), how_of(pulsing, lr, cells), address_of(cells, step))
     return torch.from_numpy(xs.astype(np.int64)), torch.from_numpy(ds.astype(np.int64))
