@@ -13,39 +13,36 @@ A response is taken apart into
     bounds          where weights are clipped; ideal: far away, with F and r inside as they were, and outside
                     as at the old bound
 
-and noise, spread, and what else a device has. r and the symmetric point are like the length and the direction of
-a vector: asymmetry scales r as a whole, so that the symmetric point stays where it is, until without asymmetry there
-is none. So `shift` and `sp-spread` mean something only on a device that has its asymmetry (`Property.needs`).
-Soft bounds never let a weight pass, so that `bounds` does nothing there before the asymmetry is gone.
+and noise, spread, and what else a device has. r and the symmetric point are like the length and the
+direction of a vector: asymmetry scales r as a whole, so that the symmetric point stays where it is, until
+without asymmetry there is none. So `shift` and `sp-spread` mean something only on a device that has its
+asymmetry (`Property.needs`). Soft bounds never let a weight pass, so that `bounds` does nothing there before the
+asymmetry is gone.
 
-A property is scaled by a factor: 1 leaves it as it is, 0 makes it ideal, 2 makes it twice as bad. `plain` first brings a
-device to a form in which this is possible.
+A property is scaled by a factor: 1 leaves it as it is, 0 makes it ideal, 2 makes it twice as bad. A device is
+first brought to a form in which this is possible (`ohmgrad.devices.plain`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from ..errors import check_choice, check_number
 from ..rng import Key
 from .device import Device
 from .elements import draw
-from .families import FAMILIES, ConstantStep, LinearStep, PiecewiseStep, SoftBounds
-from .measured import Measured
+from .families import ConstantStep
 from .memory import Retention, Stuck
+from .plain import INTERVALS, balanced, built, parts, plain, steps, with_parts
 from .response import AbstractResponse
 from .variability import Noise, Spread
 
 __all__ = ["PROPERTIES", "Property", "plain", "present", "scaled"]
 
-#: intervals of the grid on which a response is changed
-_INTERVALS = 512
 #: a granularity this fine, in weight units or as a share of the range, is ideal; finer ones need more slots
 #: than trains have
 _IDEAL_STEP, _IDEAL_SHARE = 2e-4, 1e-4
@@ -53,108 +50,26 @@ _IDEAL_STEP, _IDEAL_SHARE = 2e-4, 1e-4
 _FAR = 4.0
 #: variation of F, as a share of F(0), that is none
 _EVEN = 0.1
-_ZERO = torch.zeros(1, dtype=torch.float64)
-
-
-# --- responses -------------------------------------------------------------------------------------------
-
-
-def _steps(response: AbstractResponse) -> tuple[Tensor, Tensor, Tensor]:
-    """w, q+ and q- on an even grid over the range, which has the kinks of a piecewise response."""
-    own = int(getattr(response, "intervals", 1))
-    n = own * max(1, _INTERVALS // own)
-    w = torch.linspace(response.w_min, response.w_max, n + 1, dtype=torch.float64)
-    return w, response.q_plus(w).double().clamp(min=0), response.q_minus(w).double().clamp(min=0)
-
-
-def _parts(response: AbstractResponse) -> tuple[Tensor, Tensor, Tensor, float, float]:
-    """w, F and r on the grid, F(0) and r(0)."""
-    w, up, down = _steps(response)
-    f = (up + down) / 2
-    r = torch.where(f > 0, (down - up) / 2 / f.clamp(min=1e-300), 0.0)
-    up0, down0 = float(response.q_plus(_ZERO)), float(response.q_minus(_ZERO))
-    return w, f, r, (up0 + down0) / 2, (down0 - up0) / (down0 + up0)
-
-
-def _built(w: Tensor, up: Tensor, down: Tensor) -> AbstractResponse:
-    """The simplest response with these steps on the grid `w`: an affine family, or a piecewise one.
-
-    Equal steps that vary are piecewise: rounding of their slopes would make a symmetric point.
-    """
-    low, high = float(w[0]), float(w[-1])
-    flat = float((up.max() - up.min()) / up.max()) < 1e-9
-    if bool((up - down).abs().max() <= 1e-12 * up.max()) and not flat:
-        return PiecewiseStep(low, high, tuple(up.tolist()), tuple(up.tolist()))
-    lines = []
-    for q in (up, down):
-        b = (q[-1] - q[0]) / (high - low)
-        a = q[0] - b * low
-        if float((q - (a + b * w)).abs().max()) > 1e-9 * float(q.max()):
-            return PiecewiseStep(low, high, tuple(up.tolist()), tuple(down.tolist()))
-        lines.append((float(a), float(b)))
-    (a, b), (c, d) = lines
-    slopes = [round(-b * high / a, 9), round(-d * low / c, 9)]
-    if max(map(abs, slopes)) > 1:
-        return PiecewiseStep(low, high, tuple(up.tolist()), tuple(down.tolist()))
-    if slopes == [0, 0]:
-        return ConstantStep(low, high, a, c)
-    return SoftBounds(low, high, a, c) if slopes == [1, 1] else LinearStep(low, high, *slopes, a, c)
-
-
-def _with_steps(device: Device, f: Tensor, r: Tensor, w: Tensor) -> Device:
-    return replace(device, response=_built(w, f * (1 - r), f * (1 + r)))
-
-
-def _balanced(response: AbstractResponse, r0: float) -> AbstractResponse:
-    """The same with other gains of q+ and q-, so that r(0) = r0; F(0) stays."""
-    w, up, down = _steps(response)
-    _, _, _, f0, old = _parts(response)
-    return _built(w, up * (f0 * (1 - r0) / (f0 * (1 - old))), down * (f0 * (1 + r0) / (f0 * (1 + old))))
-
-
-def plain(device: Device) -> Device:
-    """The device in the form that properties are changed in.
-
-    - Means of its spread stand in its response.
-    - Measured tables become their mean steps, Gaussian noise of their relative standard deviation at w = 0, and a
-      spread of the step and of the balance from device to device.
-    - Of a one-sided pair, which uses q+ alone, q- is q+.
-    - Callables become values on a grid.
-    """
-    response, spread = device.response, device.spread
-    if isinstance(response, Measured):
-        middle = response.mean.shape[-1] // 2
-        up, down = response.mean[:, 0, middle], response.mean[:, 1, middle]
-        if response.devices > 1:
-            step, balance = (up + down) / 2, (down - up) / (down + up)
-            spread = Spread(dw_min=float(step.std() / step.mean()), up_down=float(balance.std()))
-        device = replace(
-            device, response=_built(*_steps(response)), noise=Noise(response.relative_std), spread=spread
-        )
-    elif device.pair is not None:
-        w, up, _ = _steps(response)
-        both = torch.where(w >= 0, up, up.flip(0))  # the range of a pair is symmetric
-        step = math.hypot(spread.dw_min, spread.up_down)  # of q+ alone a balance is a size
-        spread = replace(spread, dw_min=step, up_down=0.0, up_down_mean=0.0)
-        device = replace(device, response=_built(w, both, both), spread=spread)
-    elif spread.symmetric_point is None and spread.up_down_mean:
-        plus, minus = device.nominal_steps
-        balanced = _balanced(response, (minus - plus) / (minus + plus))
-        device = replace(device, response=balanced, spread=replace(spread, up_down_mean=0.0))
-    if getattr(device.response, "family", None) not in FAMILIES:
-        device = replace(device, response=_built(*_steps(device.response)))
-    return device
 
 
 # --- the properties ----------------------------------------------------------------------------------------
 
 
-def _states(device: Device, factor: float) -> Device:
-    """dw_min times the factor; noise that is given in steps but does not come from them stays in weight units."""
+def _near(device: Device) -> float:
+    """The nearer bound, in weight units."""
+    return min(device.response.w_max, -device.response.w_min)
+
+
+def _finest(device: Device) -> float:
+    """Factor of the granularity at which it is ideal."""
     span = device.response.w_max - device.response.w_min
-    fine = min(device.dw_min, _IDEAL_STEP, _IDEAL_SHARE * span)
-    most = min(device.response.w_max, -device.response.w_min) / max(device.nominal_steps)
-    dw = min(max(factor * device.dw_min, fine), most)
+    return min(device.dw_min, _IDEAL_STEP, _IDEAL_SHARE * span) / device.dw_min
+
+
+def _states(device: Device, factor: float) -> Device:
+    """dw_min times the factor; write noise and diffusion, which are given in steps, stay in weight units."""
+    most = _near(device) / max(device.nominal_steps)
+    dw = min(max(factor, _finest(device)) * device.dw_min, most)
     ratio = device.dw_min / dw
     retention = device.retention and replace(device.retention, diffusion=ratio * device.retention.diffusion)
     return replace(device, dw_min=dw, write_noise=ratio * device.write_noise, retention=retention)
@@ -162,23 +77,23 @@ def _states(device: Device, factor: float) -> Device:
 
 def _nonlinearity(device: Device, factor: float) -> Device:
     """F(0) (F/F(0))^factor in place of F, with the gains by which steps are equal at 0; r(0) stays."""
-    r0 = _parts(device.response)[4]
-    w, f, r, f0, _ = _parts(_balanced(device.response, 0.0))
-    even = _with_steps(device, f0 * (f / f0) ** factor, r, w)
-    return even if r0 == 0 else replace(even, response=_balanced(even.response, r0))
+    r0 = parts(device.response)[4]
+    w, f, r, f0, _ = parts(balanced(device.response, 0.0))
+    even = with_parts(device, f0 * (f / f0) ** factor, r, w)
+    return even if r0 == 0 else replace(even, response=balanced(even.response, r0))
 
 
 def _asymmetry(device: Device, factor: float) -> Device:
-    """factor r in place of r, of the nominal element and of all others; 0 is an element without symmetric point."""
-    w, f, r, *_ = _parts(device.response)
+    """factor r in place of r, of all elements; with 0 there is no symmetric point."""
+    w, f, r, *_ = parts(device.response)
     spread = replace(device.spread, up_down=factor * device.spread.up_down)
     if factor == 0:
         spread = replace(spread, symmetric_point=None, symmetric_point_mean=0.0)
-    return _with_steps(replace(device, spread=spread), f, (factor * r).clamp(-1, 1), w)
+    return with_parts(replace(device, spread=spread), f, (factor * r).clamp(-1, 1), w)
 
 
 def _shift(device: Device, factor: float) -> Device:
-    """r(0) times the factor by the gains of q+ and q-; where a reference is subtracted, its distance from the point."""
+    """r(0) times the factor, by the gains of q+ and q-; of a reference, its distance from the point."""
     spread, reference = device.spread, device.reference
     if reference is not None:
         if isinstance(reference.at, str):
@@ -188,8 +103,8 @@ def _shift(device: Device, factor: float) -> Device:
     if spread.symmetric_point is not None:
         mean = factor * spread.symmetric_point_mean
         return replace(device, spread=replace(spread, symmetric_point_mean=mean))
-    r0 = _parts(device.response)[4]
-    return replace(device, response=_balanced(device.response, min(max(factor * r0, -0.9), 0.9)))
+    r0 = parts(device.response)[4]
+    return replace(device, response=balanced(device.response, min(max(factor * r0, -0.9), 0.9)))
 
 
 def _sp_spread(device: Device, factor: float) -> Device:
@@ -231,8 +146,7 @@ def _spread(device: Device, factor: float) -> Device:
 def _bounds(device: Device, factor: float) -> Device:
     """The range divided by the factor, up to `_FAR`; inside the old one F and r stay, outside they go on."""
     response = device.response
-    near = min(response.w_max, -response.w_min)
-    wide = min(1 / factor, max(_FAR / near, 1.0)) if factor else max(_FAR / near, 1.0)
+    wide = 1 / max(factor, _widest(device))
     if wide == 1 or _never_passed(response):
         return device
     if isinstance(response, ConstantStep):
@@ -240,14 +154,19 @@ def _bounds(device: Device, factor: float) -> Device:
             device, response=replace(response, w_min=wide * response.w_min, w_max=wide * response.w_max)
         )
     ends = wide * response.w_min, wide * response.w_max
-    grid = torch.linspace(*ends, 2 * _INTERVALS + 1, dtype=torch.float64)
+    grid = torch.linspace(*ends, 2 * INTERVALS + 1, dtype=torch.float64)
     inside = grid.clamp(response.w_min, response.w_max)
-    return replace(device, response=_built(grid, response.q_plus(inside), response.q_minus(inside)))
+    return replace(device, response=built(grid, response.q_plus(inside), response.q_minus(inside)))
+
+
+def _widest(device: Device) -> float:
+    """Factor of the bounds at which they are ideal."""
+    return min(_near(device) / _FAR, 1.0)
 
 
 def _never_passed(response: AbstractResponse) -> bool:
     """Whether steps vanish at the bound ahead, so that no weight is ever clipped there."""
-    _, up, down = _steps(response)
+    _, up, down = steps(response)
     return float(up[-1]) <= 0.01 * float(up.max()) and float(down[0]) <= 0.01 * float(down.max())
 
 
@@ -277,16 +196,16 @@ def _pairs(device: Device, factor: float) -> Device:
     return device if factor else replace(device, pair=None)
 
 
-# --- how much of it there is ---------------------------------------------------------------------------------
+# --- how much of it there is ----------------------------------------------------------------------------
 
 
 def _asymmetry_of(device: Device) -> float:
     """Mean of |q- - q+|/(q- + q+) over the range, with gains by which they are equal at 0."""
-    return float(_parts(_balanced(device.response, 0.0))[2].abs().mean())
+    return float(parts(balanced(device.response, 0.0))[2].abs().mean())
 
 
 def _nonlinearity_of(device: Device) -> float:
-    _, f, _, f0, _ = _parts(_balanced(device.response, 0.0))
+    _, f, _, f0, _ = parts(balanced(device.response, 0.0))
     return float((f / f0 - 1).abs().max())
 
 
@@ -325,6 +244,7 @@ class Property:
         least: an amount up to this is none.
         usual: a device without it that gets a usual amount of it: what factor 1 then means.
         rising: more is better, as of states and bounds; `amount` is then divided by the factor.
+        end: of rising ones, the factor at which they are ideal; 0 for the others.
         needs: the property without which it means nothing, if a device has that.
         smooth: factors between 0 and 1 mean something.
     """
@@ -337,6 +257,7 @@ class Property:
     usual: Callable[[Device], Device]
     least: float = 0.0
     rising: bool = False
+    end: Callable[[Device], float] = lambda device: 0.0
     needs: str = ""
     smooth: bool = True
 
@@ -354,23 +275,26 @@ def _as_it_is(device: Device) -> Device:
 
 
 def _usual_shift(device: Device) -> Device:
-    return replace(device, response=_balanced(device.response, 0.2))
+    return replace(device, response=balanced(device.response, 0.2))
 
 
 def _usual_asymmetry(device: Device) -> Device:
-    w, f, *_ = _parts(device.response)
-    return _with_steps(device, f, w / torch.where(w < 0, -w[0], w[-1]), w)
+    w, f, *_ = parts(device.response)
+    return with_parts(device, f, w / torch.where(w < 0, -w[0], w[-1]), w)
 
 
 PROPERTIES: dict[str, Property] = {
     "states": Property(
-        "granularity", _states, lambda d: d.states, "{:.0f}", "states", _as_it_is, rising=True
+        "granularity", _states, lambda d: d.states, "{:.0f}", "states", _as_it_is,
+        rising=True, end=_finest,
     ),
     "nonlinearity": Property(
-        "nonlinearity", _nonlinearity, _nonlinearity_of, "{:.0%}", "variation of the step", _as_it_is, least=_EVEN
+        "nonlinearity", _nonlinearity, _nonlinearity_of, "{:.0%}", "variation of the step", _as_it_is,
+        least=_EVEN,
     ),
     "asymmetry": Property(
-        "asymmetry", _asymmetry, _asymmetry_of, "{:.1%}", "difference of up and down", _usual_asymmetry, least=0.005
+        "asymmetry", _asymmetry, _asymmetry_of, "{:.1%}", "difference of up and down", _usual_asymmetry,
+        least=0.005,
     ),
     "shift": Property(
         "shifted symmetric point", _shift, _shift_of, "{:.3g}", "weight units", _usual_shift,
@@ -389,8 +313,7 @@ PROPERTIES: dict[str, Property] = {
         _with_spread(dw_min=0.3, w_max=0.3, w_min=0.3),
     ),
     "bounds": Property(
-        "bounds", _bounds, lambda d: min(d.response.w_max, -d.response.w_min), "{:.3g}", "weight units",
-        _as_it_is, rising=True,
+        "bounds", _bounds, _near, "{:.3g}", "weight units", _as_it_is, rising=True, end=_widest
     ),
     "write-noise": Property(
         "write noise", _write_noise, lambda d: d.write_noise, "{:.3g}", "steps",
@@ -418,19 +341,14 @@ def present(device: Device) -> list[str]:
     """Names of the properties that a plain device has not ideal, in the order of `PROPERTIES`."""
     found = []
     for name, p in PROPERTIES.items():
-        if p.rising:
-            has = p.amount(p.scale(device, 0.0)) > 1.01 * p.amount(device)
-            if name == "bounds":  # behind an asymmetry they show only without it
-                has = p.amount(device) < 0.999 * _FAR
-        else:
-            has = p.amount(device) > p.least
+        has = p.end(device) < 0.99 if p.rising else p.amount(device) > p.least
         if has and not (device.pair is not None and name in ("shift", "sp-spread")):
             found.append(name)
     return found
 
 
 def scaled(device: Device, factors: Mapping[str, float]) -> Device:
-    """A plain device with its properties multiplied by factors; those that it has not get a usual amount first.
+    """A plain device with properties multiplied by factors; those that it has not get a usual amount first.
 
     Args:
         device: see `plain`.

@@ -1,13 +1,13 @@
 """How much of a loss each of several faults causes: Shapley values from chains of trainings.
 
-v(S) is what is measured with the faults S and no others. A chain adds one fault after the other, from none to all, and
-what a fault adds depends on those before it. The Shapley value of a fault is its mean over all orders,
+v(S) is what is measured with the faults S and no others. A chain adds one fault after the other, from none to
+all, and what a fault adds depends on those before it. Its Shapley value is the mean over all orders,
 
     phi_i = E [v(faults before i and i) - v(faults before i)],        sum_i phi_i = v(all) - v(none),
 
-here over pairs of a random order and its reverse, each pair with a seed of its own. Where faults act in twos at
-most, one pair is exact but for the noise of its trainings. All trainings of a pair have one seed, so that what
-they have in common goes from their differences.
+here over pairs of a random order and its reverse, each pair with a seed of its own. Where faults act in twos
+at most, one pair is exact but for the noise of its trainings. All trainings of a pair have one seed, so that
+what they have in common goes from their differences.
 
 A fault that means nothing without another one comes after it in every order (Frye, Rowat & Feige 2020,
 arXiv 1910.06358): its share is what it adds, and the other's is what that does by itself.
@@ -41,8 +41,8 @@ def orders(faults: Sequence[str], needs: Mapping[str, str], pairs: int) -> list[
     rng = np.random.default_rng(2026)
     found = []
     for _ in range(pairs):
-        order = [faults[i] for i in rng.permutation(len(faults))]
-        found.append((_allowed(order, needs), _allowed(order[::-1], needs)))
+        order = [faults[int(i)] for i in rng.permutation(len(faults))]
+        found.append((_allowed(order, needs), _allowed([*reversed(order)], needs)))
     return found
 
 
@@ -65,9 +65,11 @@ def chain(order: Order) -> list[frozenset[str]]:
 
 
 def shares(
-    faults: Sequence[str], plan: Sequence[tuple[Order, Order]], values: Mapping[tuple[int, frozenset[str]], float]
+    faults: Sequence[str],
+    plan: Sequence[tuple[Order, Order]],
+    values: Mapping[tuple[int, frozenset[str]], float],
 ) -> np.ndarray:
-    """What each fault adds, mean of the two orders of a pair, (pairs, faults); pairs with a value missing are left out.
+    """What each fault adds, mean over the orders of a pair, (pairs, faults); without pairs that miss a value.
 
     Args:
         faults: names, the columns.
@@ -90,8 +92,8 @@ def interval(replicates: np.ndarray) -> np.ndarray:
     """Mean, low and high of every column, (columns, 3), at `LEVEL`; ends are NaN for a single row.
 
     Few rows say little of their variance, so that of each column is drawn towards the mean over columns (the
-    moderated t of Smyth 2004, 10.2202/1544-6115.1027):  s^2 = (d0 S^2 + (n - 1) s_i^2)/(d0 + n - 1), d0 = 3 for
-    several columns, with d0 + n - 1 degrees of freedom.
+    moderated t of Smyth 2004, 10.2202/1544-6115.1027):  s^2 = (d0 S^2 + (n - 1) s_i^2)/(d0 + n - 1), d0 = 3
+    for several columns, with d0 + n - 1 degrees of freedom.
 
     Args:
         replicates: (n, columns), rows independent.

@@ -1,8 +1,8 @@
 """A smooth surface through accuracies that were measured at a few points, and how well it is known.
 
-Accuracies become logits, log(p/(1 - p)), which have no ceiling. A Gaussian process (Matern 5/2, a length for each axis,
-by the likelihood) goes through them; every point has the variance 1/(n p (1 - p)) of n test images, and the process
-another one for all, of the seeds.
+Accuracies become logits, log(p/(1 - p)), which have no ceiling. A Gaussian process (Matern 5/2, a length for
+each axis, by the likelihood) goes through them; every point has the variance 1/(n p (1 - p)) of n test
+images, and the process another one for all, of the seeds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 __all__ = ["Surface", "design", "surface"]
 
 
-def design(points: int, low: float, high: float) -> np.ndarray:
-    """Points that fill a square [low, high]^2 evenly, (points, 2): a Latin hypercube of low discrepancy."""
+def design(points: int) -> np.ndarray:
+    """Points that fill the unit square evenly, (points, 2): a Latin hypercube of low discrepancy."""
     from scipy.stats import qmc
 
-    sampler = qmc.LatinHypercube(d=2, optimization="random-cd", seed=2026)
-    return low + (high - low) * sampler.random(points)
+    sampler = qmc.LatinHypercube(d=2, optimization="random-cd", rng=2026)
+    return sampler.random(points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +70,12 @@ def surface(x: np.ndarray, accuracy: np.ndarray, images: int) -> Surface:
     kernel = ConstantKernel(1.0, (0.1, 30.0)) * Matern([1.0] * x.shape[1], (0.25, 20.0), nu=2.5)
     kernel = kernel + WhiteKernel(0.05, (1e-4, 1.0))
     noise = 1 / (images * p * (1 - p)) / scale**2
-    process = GaussianProcessRegressor(kernel, alpha=noise, n_restarts_optimizer=2, random_state=2026)
+    kind: Any = GaussianProcessRegressor  # whose alpha may be an array
+    process = kind(kernel, alpha=noise, n_restarts_optimizer=2, random_state=2026)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its limit is an axis that does nothing
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # a length at its limit is an axis that does nothing
         process.fit(x, (logits - middle) / scale)
     # what the process that leaves a point out says there: its kernel stays
     inverse = np.linalg.inv(process.L_ @ process.L_.T)
