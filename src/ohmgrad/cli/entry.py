@@ -17,6 +17,7 @@ from .console import stopped
 from .demo import demo
 from .devices import devices_app
 from .fit import fit
+from .map import map_
 from .plot import plot
 from .reproduce import reproduce
 from .train import train
@@ -31,7 +32,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            kept = ctx.invoked_subcommand == "reproduce"
+            kept = ctx.invoked_subcommand in ("reproduce", "map")
             goes_on = "finished parts are saved, and the same command goes on"
             stopped(goes_on if kept else "the same command starts again")
 
@@ -100,6 +101,14 @@ app.command(
         "ohmgrad compare --algorithms digital,sgd,ttv2 --devices paper,my.yaml --seeds 5",
     )
 )(compare)
+app.command(
+    "map",
+    epilog=examples(
+        "ohmgrad map my.yaml --jobs 2",
+        "ohmgrad map reram-es --algorithm ttv2 --target 95",
+        "ohmgrad map ecram --axes states,asymmetry --axes sp-spread,noise --trainings 80",
+    ),
+)(map_)
 app.command(epilog=examples("ohmgrad algorithms"))(algorithms)
 app.add_typer(
     devices_app, name="devices", epilog=examples("ohmgrad devices list", "ohmgrad devices show ecram")

@@ -16,8 +16,8 @@ A response is taken apart into
 and noise, spread, and what else a device has. r and the symmetric point are like the length and the
 direction of a vector: asymmetry scales r as a whole, so that the symmetric point stays where it is, until
 without asymmetry there is none. So `shift` and `sp-spread` mean something only on a device that has its
-asymmetry (`Property.needs`). Soft bounds never let a weight pass, so that `bounds` does nothing there before the
-asymmetry is gone.
+asymmetry (`Property.needs`). Soft bounds never let a weight pass, so that `bounds` does nothing there before
+the asymmetry is gone.
 
 A property is scaled by a factor: 1 leaves it as it is, 0 makes it ideal, 2 makes it twice as bad. A device is
 first brought to a form in which this is possible (`ohmgrad.devices.plain`).
@@ -43,11 +43,13 @@ from .variability import Noise, Spread
 
 __all__ = ["PROPERTIES", "Property", "plain", "present", "scaled"]
 
-#: a granularity this fine, in weight units or as a share of the range, is ideal; finer ones need more slots
-#: than trains have
-_IDEAL_STEP, _IDEAL_SHARE = 2e-4, 1e-4
+#: a granularity this fine, in weight units and as a share of the range, is ideal: that of the specification of
+#: Gokmen & Vlasov 2016 (10.3389/fnins.2016.00333). Much finer ones need more slots than pulse trains have
+_IDEAL_STEP, _IDEAL_SHARE = 1e-3, 1 / 1200
 #: bounds this far away, in weight units, are ideal: no weight of a network of the usual size gets there
 _FAR = 4.0
+#: factor from which on a property that ends there is ideal already
+_NEARLY = 0.7
 #: variation of F, as a share of F(0), that is none
 _EVEN = 0.1
 
@@ -341,7 +343,7 @@ def present(device: Device) -> list[str]:
     """Names of the properties that a plain device has not ideal, in the order of `PROPERTIES`."""
     found = []
     for name, p in PROPERTIES.items():
-        has = p.end(device) < 0.99 if p.rising else p.amount(device) > p.least
+        has = p.end(device) < _NEARLY if p.rising else p.amount(device) > p.least
         if has and not (device.pair is not None and name in ("shift", "sp-spread")):
             found.append(name)
     return found

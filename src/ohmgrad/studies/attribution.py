@@ -81,7 +81,7 @@ def shares(
         row = dict.fromkeys(faults, 0.0)
         for order in pair:
             sets = chain(order)
-            for name, before, after in zip(order, sets, sets[1:], strict=True):
+            for name, before, after in zip(order, sets[:-1], sets[1:], strict=True):
                 row[name] += (values[number, after] - values[number, before]) / len(pair)
         rows.append([row[name] for name in faults])
     found = np.array(rows)

@@ -3,8 +3,8 @@
 For a property that reaches the target when it is ideal, its amount is bisected between the device's and the
 ideal one, in the logarithm of the factor: so the changes of all properties are on one scale, "how many times
 better". One training decides each turn, so a turn may go wrong; the answer therefore comes from a surface
-through all trainings along the property (`ohmgrad.studies.surrogate`), and its interval from the surfaces that
-the trainings allow.
+through all trainings along the property (`ohmgrad.studies.surrogate`), and its interval from the
+surfaces that the trainings allow.
 """
 
 from __future__ import annotations

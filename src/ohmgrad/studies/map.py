@@ -9,7 +9,8 @@
     improvement   for properties that reach the target when they are ideal, bisection of the least change
 
 The stages follow from the results before them and from the settings, and every training is kept under the
-hash of what determines it: an interrupted map goes on, and other axes or another target cost only what they add.
+hash of what determines it: an interrupted map goes on, and other axes or another target cost only what they
+add.
 
 Accuracy, and not training loss, is what is divided: it is what a target is given in, it has a floor where a
 training fails, and its shares add up to the points that people speak of. The loss is kept beside it.
@@ -143,7 +144,7 @@ def map_device(
     filling = int(_MAP * (runs.left - len(alone))) // len(axes)
     runs.train([*alone, *(point for pair in axes for point in _filled(base, pair, filling, pairs))])
     search = Search(base, smooth, target, runs.images)
-    while tries := search.next(runs.along)[: runs.left]:
+    while tries := [t for t in search.next(runs.along) if not runs.known({t[0]: t[1]})][: runs.left]:
         runs.train([({n: factor}, turn % pairs) for n, factor, turn in tries])
 
     result = DeviceMap(
