@@ -1,8 +1,8 @@
 """The attribution of `ohmgrad map` on devices whose fault is known: does it name the fault?
 
-A device has every property a little (a linear step with slopes of 0.2 on [-1.5, 1.5], 1500 states, 20 % noise, 10 %
-spread), and one of them a lot. Analog SGD trains the digits network on it, as it suffers from all of them. Prints what
-the attribution gives to the fault and to the next one, as docs/map.md has it.
+A device has every property a little (a linear step with slopes of 0.2 on [-1.5, 1.5], 1500 states, 20 %
+noise, 10 % spread), and one of them a lot. Analog SGD, which suffers from all, trains the digits network.
+Prints what the attribution gives to the fault and to the next one, as docs/map.md has it.
 
     python benchmarks/map_known_faults.py [FOLDER] [--trainings 40] [--epochs 8] [--jobs 1]
 """
@@ -61,8 +61,8 @@ def main() -> None:
         value, low, high = mine.lost
         print(
             f"| {PROPERTIES[fault].label}: {PROPERTIES[fault].write(found.device)} | {found.own[0]:.1f} % | "
-            f"{found.ideal[0]:.1f} % | {value:.1f} | {low:.1f} to {high:.1f} | {PROPERTIES[other.name].label} | "
-            f"{other.lost[0]:.1f} |",
+            f"{found.ideal[0]:.1f} % | {value:.1f} | {low:.1f} to {high:.1f} | "
+            f"{PROPERTIES[other.name].label} | {other.lost[0]:.1f} |",
             flush=True,
         )
     print(f"\n{time.perf_counter() - start:.0f} s")

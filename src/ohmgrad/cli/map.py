@@ -52,8 +52,8 @@ def map_(
     """What must improve on a device: what each property costs, maps of two of them, the cheapest improvement.
 
     Each property is made ideal with and without the others, in a stated number of trainings of a small
-    network. The learning rate is chosen once, by short trainings on the device and on the ideal one. A map that
-    was cut off goes on where it stopped; another target or other axes add to what is there.
+    network. The learning rate is chosen once, by short trainings on the device and on the ideal one. A map
+    that was cut off goes on where it stopped; another target or other axes add to what is there.
     """
     from ..devices import Device
     from ..devices.presets import preset

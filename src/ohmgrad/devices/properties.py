@@ -43,8 +43,8 @@ from .variability import Noise, Spread
 
 __all__ = ["PROPERTIES", "Property", "plain", "present", "scaled"]
 
-#: a granularity this fine, in weight units and as a share of the range, is ideal: that of the specification of
-#: Gokmen & Vlasov 2016 (10.3389/fnins.2016.00333). Much finer ones need more slots than pulse trains have
+#: a granularity this fine, in weight units and as a share of the range, is ideal: that of the specification
+#: of Gokmen & Vlasov 2016 (10.3389/fnins.2016.00333). Much finer ones need more slots than trains have
 _IDEAL_STEP, _IDEAL_SHARE = 1e-3, 1 / 1200
 #: bounds this far away, in weight units, are ideal: no weight of a network of the usual size gets there
 _FAR = 4.0

@@ -44,8 +44,8 @@ def share_table(found: DeviceMap) -> Table:
     )
     table.caption = (
         f"digital SGD {found.digital:.1f} %, this device {found.own[0]:.1f} %, the ideal one "
-        f"{found.ideal[0]:.1f} % (test accuracy on {found.settings.data}, learning rate {found.lr:g}); costs are "
-        f"Shapley values of {found.pairs} pair{'s' if found.pairs > 1 else ''} of orders"
+        f"{found.ideal[0]:.1f} % (test accuracy on {found.settings.data}, learning rate {found.lr:g}); costs "
+        f"are Shapley values of {found.pairs} pair{'s' if found.pairs > 1 else ''} of orders"
         + ("" if found.pairs > 1 else ", too few for intervals: give more --trainings")
     )
     table.caption_justify = "left"
@@ -105,8 +105,8 @@ def map_words(found: DeviceMap) -> str:
     ends = f"{low:.2g} to {high:.2g}" if math.isfinite(high) else f"{low:.2g} or more, if at all"
     label = PROPERTIES[best.name].label
     return (
-        f"{text}. Cheapest way to {found.target:.1f} %: {label} {best.times[0]:.2g} times better ({ends}), from "
-        f"{best.before} to {best.after}."
+        f"{text}. Cheapest way to {found.target:.1f} %: {label} {best.times[0]:.2g} times better ({ends}), "
+        f"from {best.before} to {best.after}."
     )
 
 
@@ -144,9 +144,12 @@ def _bars(axis: Axes, found: DeviceMap) -> None:
 
 def _plane(axis: Axes, plane: Plane, found: DeviceMap) -> None:
     """Contours of the accuracy, hatched where it is hardly known; the trainings, and the user's device."""
+    from matplotlib.ticker import MaxNLocator
+
     low, high = float(plane.accuracy.min()), float(plane.accuracy.max())
-    levels = np.linspace(math.floor(low), math.ceil(high), 13)
-    image = axis.contourf(plane.x, plane.y, plane.accuracy, levels, cmap="cividis")
+    image = axis.contourf(
+        plane.x, plane.y, plane.accuracy, MaxNLocator(12).tick_values(low, max(high, low + 1)), cmap="cividis"
+    )
     if low < found.target < high:
         lines = axis.contour(plane.x, plane.y, plane.accuracy, [found.target], colors="white", linewidths=1.2)
         axis.clabel(lines, fmt=f"{found.target:.1f} %%", fontsize=7)

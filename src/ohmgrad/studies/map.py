@@ -5,8 +5,8 @@
     attribution   Shapley values of the device's properties (`ohmgrad.studies.attribution`), for about two
                   thirds of the trainings
     alone         every property made ideal by itself
-    map           a design that fills the plane of two properties
     improvement   for properties that reach the target when they are ideal, bisection of the least change
+    map           a design that fills the plane of two properties, with what is left
 
 The stages follow from the results before them and from the settings, and every training is kept under the
 hash of what determines it: an interrupted map goes on, and other axes or another target cost only what they
@@ -141,11 +141,13 @@ def map_device(
 
     alone = [({n: 0.0}, 0) for n in (faults[i] for i in ranked) if not runs.known({n: 0.0})][: runs.left]
     axes = settings.axes or (_two(smooth),)
-    filling = int(_MAP * (runs.left - len(alone))) // len(axes)
-    runs.train([*alone, *(point for pair in axes for point in _filled(base, pair, filling, pairs))])
+    runs.train(alone)
+    kept = math.ceil(_MAP * runs.left)  # for the maps, which also get what the search leaves
     search = Search(base, smooth, target, runs.images)
-    while tries := [t for t in search.next(runs.along) if not runs.known({t[0]: t[1]})][: runs.left]:
+    while tries := _new(search.next(runs.along), runs)[: max(0, runs.left - kept)]:
         runs.train([({n: factor}, turn % pairs) for n, factor, turn in tries])
+    filling = runs.left // len(axes)
+    runs.train([point for pair in axes for point in _filled(base, pair, filling, pairs)])
 
     result = DeviceMap(
         name=name,
@@ -197,6 +199,11 @@ def _attribution(runs: Runs, faults: Sequence[str], pairs: int) -> tuple[np.ndar
         raise InputError(f"every pair of orders has a training that failed: {why}{runs.raw} has their errors")
     ends = [[100 * values[n, frozenset(s)][0] for s in (faults, ())] for n in range(pairs)]
     return lost, loss, interval(np.array(ends)[np.isfinite(ends).all(1)])
+
+
+def _new(tries: list[tuple[str, float, int]], runs: Runs) -> list[tuple[str, float, int]]:
+    """Those that were not trained: one that failed is not tried again."""
+    return [(name, factor, turn) for name, factor, turn in tries if not runs.known({name: factor})]
 
 
 def _three(values: np.ndarray) -> tuple[float, float, float]:

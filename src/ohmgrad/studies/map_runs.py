@@ -87,13 +87,12 @@ class MapSettings:
             object.__setattr__(self, "options", {n: v for n, v in OPTIONS.items() if n in has})
 
     def run(self, device: dict[str, Any] | None, lr: float, seed: int, epochs: int) -> dict[str, Any]:
-        """The training on a device, or the digital one, as `RunSpec` has it."""
+        """The training on a device, or the digital one for None, as `RunSpec.from_dict` takes it."""
+        algorithm = "digital" if device is None else self.algorithm
+        names = ("data", "model", "images", "batch_size")
+        run = {name: getattr(self, name) for name in names} | {"lr": lr, "epochs": epochs, "seeds": [seed]}
         analog = {} if device is None else {"device": device, "options": self.options}
-        spec = RunSpec(
-            data=self.data, model=self.model, images=self.images, batch_size=self.batch_size, lr=lr,
-            epochs=epochs, seeds=(seed,), algorithms=(self.algorithm if analog else "digital",), **analog,
-        )  # fmt: skip
-        return spec.to_dict()
+        return {**run, "algorithms": [algorithm], **analog}
 
 
 def _run(spec: dict[str, Any], progress: Progress) -> Columns:
@@ -121,10 +120,13 @@ class Runs:
         self.parts: dict[str, Part] = {}
         self.used: dict[tuple[tuple[tuple[str, float], ...], int], str] = {}
         self.failed: list[Failure] = []
+        self.rows: dict[str, tuple[float, float]] = {}
         ideal = scaled(base, dict.fromkeys(faults, 0.0))
         self.devices = [None, base.to_dict(), ideal.to_dict()]
         for device in self.devices:
-            settings.run(device, self.lr, 0, 1)  # wrong settings are refused before there is a folder
+            RunSpec.from_dict(
+                settings.run(device, self.lr, 0, settings.epochs)
+            )  # wrong settings are refused before there is a folder
         self.total = settings.trainings + 3 * len(settings.rates) + 2
 
     @property
@@ -167,8 +169,10 @@ class Runs:
     def _row(self, name: str) -> tuple[float, float]:
         if any(failure.name == name for failure in self.failed):
             return math.nan, math.nan
-        columns = read_part(self.raw, name)
-        return float(columns["test_accuracy"][0]), float(columns["train_loss"][0])
+        if name not in self.rows:
+            columns = read_part(self.raw, name)
+            self.rows[name] = float(columns["test_accuracy"][0]), float(columns["train_loss"][0])
+        return self.rows[name]
 
     def all(self) -> list[tuple[dict[str, float], int, float, float]]:
         """Factors, seed, accuracy and loss of every training."""
