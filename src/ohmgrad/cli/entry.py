@@ -18,6 +18,7 @@ from .cost import cost
 from .demo import demo
 from .devices import devices_app
 from .fit import fit
+from .map import map_
 from .plot import plot
 from .report import report
 from .reproduce import reproduce
@@ -120,6 +121,14 @@ app.command(
 app.command(
     epilog=examples("ohmgrad tiles fcn --array 256x256", "ohmgrad tiles torchvision:resnet18 --data cifar10")
 )(tiles)
+app.command(
+    "map",
+    epilog=examples(
+        "ohmgrad map my.yaml --jobs 2",
+        "ohmgrad map reram-es --algorithm ttv2 --target 95",
+        "ohmgrad map ecram --axes states,asymmetry --axes sp-spread,noise --trainings 80",
+    ),
+)(map_)
 app.command(epilog=examples("ohmgrad algorithms"))(algorithms)
 app.add_typer(
     devices_app, name="devices", epilog=examples("ohmgrad devices list", "ohmgrad devices show ecram")
