@@ -3,6 +3,7 @@
 from .algorithms import algorithm_table
 from .figures import device_figure, monitor_figure, run_figure, save
 from .fits import fit_figure, fit_table, ranking_table
+from .maps import improvement_table, map_figure, map_words, share_table
 from .page import Code, Page, Picture, Section
 from .pages import compare_page, fit_page, page_of, run_page, runs_page, study_page
 from .scoreboard import cells_table, counts_table, scoreboard_page
@@ -26,6 +27,9 @@ __all__ = [
     "fit_figure",
     "fit_page",
     "fit_table",
+    "improvement_table",
+    "map_figure",
+    "map_words",
     "monitor_figure",
     "page_of",
     "ranking_table",
@@ -35,6 +39,7 @@ __all__ = [
     "runs_page",
     "save",
     "scoreboard_page",
+    "share_table",
     "study_figure",
     "study_page",
     "study_table",
