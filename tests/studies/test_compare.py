@@ -67,6 +67,10 @@ def test_the_command_prints_the_table_and_keeps_its_numbers(
         np.testing.assert_allclose(got, interval(sample), rtol=1e-12)
     assert float(rows["digital", "-"]["pulses"]) == 0 < float(rows["sgd", "paper"]["pulses"])
     assert (tmp_path / "figure.svg").is_file()
+    assert said.splitlines()[-1] == f"page: {tmp_path}/page.html"
+    page = (tmp_path / "page.html").read_text()
+    assert "On paper " in page
+    assert "torch" in page
     assert command(*words, *settings) == 0  # again, from its numbers
     assert capsys.readouterr().out == said
 

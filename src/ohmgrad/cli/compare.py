@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .arguments import named_values, names_of
-from .console import console
+from .console import PAGE, console, write_page
 from .progress import study_progress
 
 __all__ = ["compare"]
@@ -58,7 +58,7 @@ def compare(
     the same command goes on where it was stopped, and more seeds, devices or algorithms in the same folder
     repeat none. A training that fails leaves a gap, with its reason.
     """
-    from ..report import compare_lines, compare_table, study_figure
+    from ..report import compare_lines, compare_page, compare_table, study_figure
     from ..studies.compare import COMPARE, all_algorithms
     from ..studies.study import run_study
     from ..studies.workers import cores
@@ -82,3 +82,4 @@ def compare(
         f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, results.parquet",
         soft_wrap=True,
     )
+    write_page(compare_page(outcome), folder / PAGE)

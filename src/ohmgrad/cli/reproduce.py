@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..errors import InputError, check_choice
 from .arguments import named_values
-from .console import console
+from .console import PAGE, console, write_page
 from .progress import study_progress
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _run(
     name: str, folder: Path, quick: bool, changes: dict[str, Any], places: dict[str, Any]
 ) -> list[Claim]:
     """Run a study, draw it and print its table."""
-    from ..report import study_figure, study_table
+    from ..report import study_figure, study_page, study_table
     from ..studies.papers import STUDIES
     from ..studies.study import run_study
 
@@ -122,6 +122,7 @@ def _run(
     figures = study_figure(outcome)
     console.print(study_table(outcome))
     console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)
+    write_page(study_page(outcome), folder / PAGE)
     return outcome.claims
 
 

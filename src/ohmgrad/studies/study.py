@@ -37,6 +37,7 @@ from .engine import (
 )
 from .on_ray import check_place
 from .settings import check_settings
+from .versions import note_versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -242,6 +243,8 @@ def run_study(
         computed += more
         _check_failed(study, failed, parts, raw)
     columns = _there(parts, failed, raw)
+    if computed:
+        note_versions(folder)
     lost = {failure.name for failure in failed}
     there = [part.name for part in parts if part.name not in lost]
     write_columns(columns, folder / ".results.tmp")

@@ -13,20 +13,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from ..pulsing import SLOTS
 from ..reference.groups import FEWEST, SMALLEST, TINY
 from .affine import MAX_E, SAFE, growth, stationary
 from .affine_dense import COARSE_MARK, COEFFICIENTS
-from .compiling import CONTRACT, kernel, no_refcount
+from .compiling import CONTRACT, carve, no_refcount, part, room
+from .late import late_kernel
 from .math import exp2m1, log2_1p, popcount
 from .packing import FLAT, MULTIPLICATIVE
 from .trains import SLOT_BITS
 
 __all__ = [
-    "BLOCK", "COUNTED", "DOWN", "MEAN", "UP", "Groups", "add_sample", "add_words", "advance", "blocks_of",
-    "clear", "counts_in_words", "finish", "load", "measure", "next_size", "pack_words", "plan",
+    "BLOCK", "COUNTED", "DOWN", "MEAN", "ROWS", "STRIDE", "UP", "Groups", "add_sample", "add_words",
+    "advance", "clear", "counts_in_words", "finish", "load", "measure", "next_size", "pack_words", "plan",
 ]  # fmt: skip
 
 u16, u32, u64, i32, f32 = np.uint16, np.uint32, np.uint64, np.int32, np.float32
@@ -62,7 +63,7 @@ class Groups(NamedTuple):
     ds: np.ndarray
 
 
-@kernel()
+@part()
 def _first_size(pulses, samples, cells, clump, limit):
     """As `reference.groups.first_size`."""
     size = np.int64(1)
@@ -74,7 +75,7 @@ def _first_size(pulses, samples, cells, clump, limit):
     return size if size >= min(SMALLEST, samples) else np.int64(1)
 
 
-@kernel()
+@part()
 def plan(trains, pulses, rows, limit):
     """The groups of an update with so many pulses; words of samples are made room for where they pay."""
     samples, cols = trains.n_lines.shape[0], trains.xs.shape[2]
@@ -89,11 +90,14 @@ def plan(trains, pulses, rows, limit):
     words = samples >= WORDS_FROM and slots <= MOST_SLOTS and pulses * MOST_CELLS >= samples * rows * cols
     if size > 1 and words:
         blocks = (samples + COUNTED - 1) // COUNTED
-    xs, ds = np.empty((blocks, 1 + slots, cols), np.uint16), np.empty((blocks, 1 + slots, rows), np.uint16)
+    begin = room(0, 2 * blocks * (1 + slots) * cols)
+    memory = np.empty(begin + 2 * blocks * (1 + slots) * rows, np.uint8)
+    xs = carve(memory, 0, (blocks, 1 + slots, cols), np.uint16)
+    ds = carve(memory, begin, (blocks, 1 + slots, rows), np.uint16)
     return size, clump, limit, xs, ds
 
 
-@kernel()
+@part()
 def _pack(trains, n_lines, begin, end, words):
     """Samples begin ... end-1 of one side, (words, samples, lines), into uint16 (1 + slots, lines)."""
     words[:] = u16(0)
@@ -107,7 +111,7 @@ def _pack(trains, n_lines, begin, end, words):
                 word[j] |= u16(u32(u32(u32(line[j] >> shift) & u32(1)) << place))
 
 
-@kernel()
+@late_kernel(types.void)
 def pack_words(begin, end, trains, groups):
     """Words of samples, of blocks begin ... end-1 of them."""
     xs, ds, n_lines = trains.xs, trains.ds, trains.n_lines
@@ -115,15 +119,6 @@ def pack_words(begin, end, trains, groups):
         first, last = q * COUNTED, min((q + 1) * COUNTED, n_lines.shape[0])
         _pack(xs, n_lines, first, last, groups.xs[q])
         _pack(ds, n_lines, first, last, groups.ds[q])
-
-
-@kernel()
-def blocks_of(n):
-    """Scratch for n cells: float32 (blocks, ROWS, STRIDE), on cache lines of its own."""
-    blocks = (n + BLOCK - 1) // BLOCK
-    flat = np.empty(blocks * ROWS * STRIDE + 16, np.float32)
-    first = (-(flat.ctypes.data // 4)) % 16
-    return flat[first : first + blocks * ROWS * STRIDE].reshape(blocks, ROWS, STRIDE)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
@@ -148,17 +143,17 @@ def _load_each(multiplicative, up, down, lower, upper, affine, s):
         s[j + AT[LOWER]], s[j + AT[UPPER]] = low, high
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _load_additive(up, down, lower, upper, affine, s):
     _load_each(False, up, down, lower, upper, affine, s)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _load_multiplicative(up, down, lower, upper, affine, s):
     _load_each(True, up, down, lower, upper, affine, s)
 
 
-@kernel()
+@late_kernel(types.void)
 def load(weights, up, down, lower, upper, affine, block, first):
     """Coefficients and state of cells with these weights and planes, from place `first` of a block on.
 
@@ -178,14 +173,14 @@ def load(weights, up, down, lower, upper, affine, block, first):
         s[j + AT[VAR]], s[j + AT[VAR_MAX]] = f32(0), f32(0)
 
 
-@kernel()
+@part()
 def clear(block, n):
     """No pulses in a group yet."""
     block[UP, :n] = f32(0)
     block[DOWN, :n] = f32(0)
 
 
-@kernel()
+@part()
 def _add_slots(x, y, z, sign, words, up, down):
     """Coincidences in three slots; words: of the d-line in each, and its signs."""
     a, b, c, own = words
@@ -199,7 +194,7 @@ def _add_slots(x, y, z, sign, words, up, down):
         down[j] += f32(i32(falls))
 
 
-@kernel()
+@late_kernel(types.void)
 def add_words(r, begin, end, first, groups, up, down):
     """Pulses of samples begin ... end - 1 between d-line r and the x-lines from `first` on."""
     xs, ds, last = groups.xs, groups.ds, first + up.shape[0]
@@ -218,7 +213,7 @@ def add_words(r, begin, end, first, groups, up, down):
                 _add_slots(x, y, z, xs[q, 0, first:last], (a, b, c, ds[q, 0, r]), up, down)
 
 
-@kernel()
+@part()
 def counts_in_words(r, j, groups, counts):
     """Signed pulses of one cell in the samples in which it has any."""
     xs, ds, n = groups.xs, groups.ds, 0
@@ -237,7 +232,7 @@ def counts_in_words(r, j, groups, counts):
     return counts[:n]
 
 
-@kernel()
+@part()
 def add_sample(r, b, first, xs, ds, up, down):
     """Pulses of sample b, from its trains, likewise."""
     n = up.shape[0]
@@ -250,7 +245,7 @@ def add_sample(r, b, first, xs, ds, up, down):
             down[j] += k if falls else f32(0)
 
 
-@kernel(fastmath=WHOLE)
+@part(fastmath=WHOLE)
 def _sums(up, down):
     cubes, squares, ups, downs = 0.0, 0.0, 0.0, 0.0
     for j in range(up.shape[0]):
@@ -262,7 +257,7 @@ def _sums(up, down):
     return cubes, squares, ups, downs
 
 
-@kernel()
+@part()
 def _sums_of_small(up, down):
     """The same of cells with up to `SMALL` pulses, of which a block's sums stay below 2^31."""
     cubes, squares, ups, downs = i32(0), i32(0), i32(0), i32(0)
@@ -275,7 +270,7 @@ def _sums_of_small(up, down):
     return np.float64(cubes), np.float64(squares), np.float64(ups), np.float64(downs)
 
 
-@kernel()
+@late_kernel(types.UniTuple(types.float64, 3))
 def measure(blocks, n, most, groups):
     """The sums of `reference.groups` of a group of the first n cells; most: pulses of a cell at most."""
     order, ups, downs = 0.0, 0.0, 0.0
@@ -293,7 +288,7 @@ def _holds(order, ups, downs, noise_kind, groups):
     return groups.clump * order <= groups.limit * noise
 
 
-@kernel()
+@part()
 def next_size(size, own, before, noise_kind, groups):
     """Samples of the groups from here on, `size` if the bound holds with a group of these sums; and the sums
     of the groups taken, `before` without it."""
@@ -340,17 +335,17 @@ def _advance_each(multiplicative, s, n):
         s[j + AT[MEAN_MIN]] = min(min(s[j + AT[MEAN_MIN]], m - LN_2 * way_down), new)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _additive(s, n):
     _advance_each(False, s, n)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _multiplicative(s, n):
     _advance_each(True, s, n)
 
 
-@kernel()
+@part()
 def advance(noise_kind, blocks, n):
     """The pulses of a group on the first n cells."""
     for i in range((n + BLOCK - 1) // BLOCK):
@@ -362,7 +357,7 @@ def advance(noise_kind, blocks, n):
             _additive(blocks[i].ravel(), m)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.boolean, fastmath=CONTRACT)
 def _finish(s, z):
     some = i32(0)
     for jj in range(z.shape[0]):
@@ -378,7 +373,7 @@ def _finish(s, z):
     return some != i32(0)
 
 
-@kernel()
+@part()
 def finish(blocks, n, z):
     """Add the noise to the first n cells; whether any, flagged in row `FLAG`, needs pulse by pulse."""
     some = False

@@ -1,4 +1,4 @@
-"""Rows of affine elements in Numba: the dense and the sparse path, with one result.
+"""Rows of affine elements in Numba: the dense and the sparse path, with one result to rounding.
 
 The dense path streams the whole row for every sample, or for every group of them; the sparse path visits the
 x-lines that fire, so that its cost follows the coincidences. A row takes the cheaper one.
@@ -10,33 +10,23 @@ x-lines that fire, so that its cost follows the coincidences. A row takes the ch
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from ..pulsing import SLOTS
 from ..reference.groups import SMALLEST
 from . import affine_groups as g
-from .affine import NOISES, advance, apply_pulse_by_pulse, cell_at, finish_cell
-from .affine_dense import (
-    COEFFICIENTS,
-    Moments,
-    advance_row,
-    count_row,
-    finish_row,
-    load_row,
-    moments_of,
-    scratch_rows,
-)
-from .compiling import CONTRACT, kernel, no_refcount
+from .affine import advance, apply_pulse_by_pulse, cell_at, finish_cell
+from .affine_dense import advance_row, count_row, finish_row, load_row
+from .affine_scratch import scratch_of
+from .compiling import CONTRACT, no_refcount, part
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import NOISELESS
 from .trains import SLOT_BITS, fires, train_count
 
 __all__ = [
-    "SPARSE_EVENT", "SPARSE_LINE", "Scratch", "apply_row", "counts_of", "is_sparse", "rows_chunk",
-    "samples_of_row", "scratch_of",
+    "SPARSE_EVENT", "SPARSE_LINE", "affine_chunk", "apply_row", "counts_of", "is_sparse", "samples_of_row",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -48,40 +38,6 @@ DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
 #: of a cell and sample that the dense path counts, by trains or in a slot of words; of a cell and group
 GROUP_LINE, GROUP_EVENT, GROUP_CELL = 0.7, 1.5, 10.0
 DENSE_COUNT, DENSE_SLOT, GROUP = 0.2, 0.006, 1.5
-
-
-class Scratch(NamedTuple):
-    """Scratch of `apply_row`."""
-
-    coefficients: np.ndarray
-    moments: Moments
-    #: standard normal numbers of a row, padded to fours, and of the pulses of a cell
-    z: np.ndarray
-    pulse_z: np.ndarray
-    #: uint8 (n,), whether a cell got a pulse; 0 between rows. int32 (n,): the cells that did
-    seen: np.ndarray
-    columns: np.ndarray
-    #: of groups: blocks of cells; int32 (n,): place of a cell in them plus one, 0 between rows; float32
-    #: (5, n): weights and planes of the cells there
-    blocks: np.ndarray
-    place: np.ndarray
-    gathered: np.ndarray
-    #: int64 (samples,): those in which the row's d-line fires, and counts of a cell in them
-    row_samples: np.ndarray
-    counts: np.ndarray
-
-
-@kernel()
-def scratch_of(n, samples):
-    """Scratch for rows of n cells."""
-    rows = scratch_rows(n, COEFFICIENTS + 6)
-    return Scratch(
-        rows[:COEFFICIENTS], moments_of(rows[COEFFICIENTS:], n),
-        np.empty(4 * ((n + 3) // 4), np.float32), np.empty(NOISES, np.float32),
-        np.zeros(n, np.uint8), np.empty(n, np.int32),
-        g.blocks_of(n), np.zeros(n, np.int32), np.empty((5, n), np.float32),
-        np.empty(samples, np.int64), np.empty(samples, np.int64),
-    )  # fmt: skip
 
 
 @njit(inline="always")
@@ -135,8 +91,23 @@ def counts_of(r, j, trains, samples, counts):
     return counts[: samples.shape[0]]
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.float32)
+def _by_pulse(r, j, w, affine, trains, samples, address, scratch):
+    """New weight of a cell after all pulses of the listed samples, one by one."""
+    counts = counts_of(r, j, trains, samples, scratch.counts)
+    return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+
+
+@late_kernel(types.float32)
+def _by_pulse_of_words(r, j, w, affine, groups, address, scratch):
+    """Likewise, of the pulses in the words of groups."""
+    counts = g.counts_in_words(r, j, groups, scratch.counts)
+    return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+
+
+@late_kernel(types.void, fastmath=CONTRACT)
 def _sparse_row(r, w, affine, trains, samples, address, scratch):
+    """Visit the x-lines that fire, sample by sample, then finish the cells that got pulses."""
     xs, ds, seen, columns, z = trains.xs, trains.ds, scratch.seen, scratch.columns, scratch.z
     mean, var, mean_max, mean_min, var_max, _ = scratch.moments
     one_word = xs.shape[0] == 1
@@ -173,12 +144,11 @@ def _sparse_row(r, w, affine, trains, samples, address, scratch):
             cell_at(affine, r, j), affine, mean[j], var[j], mean_max[j], mean_min[j], var_max[j], z[i]
         )
         if needs_pulse_by_pulse:
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         w[r, j] = new
 
 
-@kernel()
+@late_kernel(types.void)
 def _dense_row(r, w, affine, trains, samples, address, scratch):
     coefficients, moments, noise_kind = scratch.coefficients, scratch.moments, affine.noise_kind
     mean, count = moments.mean, moments.pulses
@@ -191,8 +161,7 @@ def _dense_row(r, w, affine, trains, samples, address, scratch):
     if finish_row(noise_kind, coefficients, moments, scratch.z):
         for j in range(w.shape[1]):
             if count[j] != f32(0):
-                counts = counts_of(r, j, trains, samples, scratch.counts)
-                mean[j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+                mean[j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
     for j in range(w.shape[1]):
         w[r, j] = mean[j]
 
@@ -205,7 +174,7 @@ def _in_group(samples, at, end):
     return at
 
 
-@kernel()
+@late_kernel(types.void)
 def _gather(r, w, affine, columns, begin, end, scratch):
     """Put the listed cells from place `begin` on into the blocks."""
     given, blocks, uniform = scratch.gathered, scratch.blocks, affine.up.size == 1
@@ -230,7 +199,7 @@ def _gather(r, w, affine, columns, begin, end, scratch):
         at = stop
 
 
-@kernel()
+@late_kernel(types.int64)
 def _count_events(r, trains, samples, touched, scratch):
     """Count the pulses of the listed samples into the blocks; cells without a place get the next ones.
 
@@ -262,13 +231,13 @@ def _count_events(r, trains, samples, touched, scratch):
     return touched
 
 
-@kernel()
+@part()
 def _clear(blocks, n):
     for first in range(0, n, g.BLOCK):
         g.clear(blocks[first // g.BLOCK], min(g.BLOCK, n - first))
 
 
-@kernel()
+@late_kernel(types.boolean)
 def _sparse_groups(r, w, affine, trains, groups, samples, address, scratch):
     """The cells of a row that get pulses, in groups of samples; False where the row has to go in order."""
     columns, place, blocks, z = scratch.columns, scratch.place, scratch.blocks, scratch.z
@@ -299,13 +268,12 @@ def _sparse_groups(r, w, affine, trains, groups, samples, address, scratch):
         block, q, j = blocks[i // g.BLOCK], i % g.BLOCK, columns[i]
         new = block[g.MEAN, q]
         if some and block[g.FLAG, q] != f32(0):
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         w[r, j] = new
     return True
 
 
-@kernel()
+@late_kernel(types.boolean)
 def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
     """All cells of a row, likewise."""
     blocks, z, n, by_words = scratch.blocks, scratch.z, w.shape[1], groups.xs.shape[0] > 0
@@ -351,13 +319,13 @@ def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
                 if block[g.FLAG, q] != f32(0):
                     j = first + q
                     if by_words:
-                        counts = g.counts_in_words(r, j, groups, scratch.counts)
+                        new = _by_pulse_of_words(r, j, w, affine, groups, address, scratch)
                     else:
-                        counts = counts_of(r, j, trains, samples, scratch.counts)
-                    block[g.MEAN, q] = apply_pulse_by_pulse(
-                        w[r, j], r, j, counts, affine, address, scratch.pulse_z
-                    )
-        w[r, first : first + m] = block[g.MEAN, :m]
+                        new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
+                    block[g.MEAN, q] = new
+        new = block[g.MEAN]
+        for q in range(m):
+            w[r, first + q] = new[q]
     return True
 
 
@@ -370,8 +338,7 @@ def apply_row(r, w, affine, trains, groups, by_pulse, address, scratch):
         return
     if by_pulse:
         for j in range(w.shape[1]):
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            w[r, j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            w[r, j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         return
     if groups.size > 1:
         if _is_sparse_in_groups(w.shape[1], n, lines, meets, trains.n_lines.shape[0], groups):
@@ -386,14 +353,14 @@ def apply_row(r, w, affine, trains, groups, by_pulse, address, scratch):
         _dense_row(r, w, affine, trains, samples, address, scratch)
 
 
-@kernel()
-def rows_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
+@late_kernel(types.void)
+def affine_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1))
     _rows(begin, end, w, affine, trains, groups, by_pulse, address, scratch)
 
 
-@kernel()
+@late_kernel(types.void)
 def _rows(begin, end, w, affine, trains, groups, by_pulse, address, scratch):
     w, affine, trains, groups, scratch = no_refcount((w, affine, trains, groups, scratch))
     for r in range(begin, end):

@@ -23,7 +23,8 @@ from .affine import far_bound
 from .affine_columns import single_columns
 from .affine_counts import counts_rows
 from .affine_groups import Groups, pack_words, plan
-from .affine_rows import apply_row, scratch_of
+from .affine_rows import apply_row
+from .affine_scratch import scratch_of
 from .compiling import kernel, no_refcount
 from .packing import FLAT, Address, Affine, How, how_of, key_words, noise_kind, number
 from .trains import (
