@@ -201,7 +201,7 @@ _FORGETS = Retention(
 MEMORIES: dict[str, dict[str, Any]] = {
     "stuck": {"stuck": Stuck(0.1)},
     "write-noise": {"write_noise": 0.5},
-    "read-noise": {"read_noise": ReadNoise(0.4, 0.8, 5.0)},
+    "read-noise": {"read_noise": ReadNoise(slow=0.8, correlation=5.0)},
     "retention": {"retention": _FORGETS},
     "pair": {"pair": OneSided(3, 0.3)},
     "reference": {"reference": Reference(std=0.02)},
