@@ -21,8 +21,8 @@ from ..pulsing import SLOTS, Pulsing
 from ..reference.mean import mean_counts
 from .affine_columns import columns_chunk, single_columns
 from .affine_counts import apply_counts as apply_counts_affine
+from .affine_group_rows import rows_chunk as affine_chunk
 from .affine_groups import Groups, pack_words, plan
-from .affine_rows import rows_chunk as affine_chunk
 from .compiling import PARALLEL_FROM, chunks_for, kernel, serial_and_parallel
 from .counts import mark
 from .packing import AFFINE, Address, Affine, How, Tables, address, how_of, pack
@@ -85,11 +85,11 @@ def _update(w, elements, x, d, how, address, events, touched):
         limit = 0.0 if columns or settings.by_pulse or settings.strict else Affine(*elements).limit
     pulses = counted[:, 0].sum() + counted[:, 1].sum()
     groups = Groups(*plan(trains, pulses, rows, limit))
-    blocks = groups.xs.shape[0]
-    if blocks > 0:
+    words = groups.first[groups.first.shape[0] - 1]
+    if groups.size > 1:
         for u in prange(chunks):
             c = np.int64(u)
-            pack_words(c * blocks // chunks, (c + 1) * blocks // chunks, trains, groups)
+            pack_words(c * words // chunks, (c + 1) * words // chunks, trains, groups)
     for u in prange(chunks):
         c = np.int64(u)
         begin, end = c * rows // chunks, (c + 1) * rows // chunks
