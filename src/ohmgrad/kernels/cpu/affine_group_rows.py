@@ -76,20 +76,17 @@ def _is_sparse(cols, lines, meets, groups):
 
 
 @kernel()
-def _store(r, j, cell, flagged, w, affine, shape, groups, address, scratch, block):
-    """New weight of cell j of row r, which stands at place `cell` of a block."""
-    new = block[g.MEAN, cell]
-    if flagged and block[g.FLAG, cell] != f32(0):
-        counts = g.counts_in_words(r, j, shape[0], shape[1], groups, scratch.counts)
-        new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
-    w[r, j] = new
+def _by_pulse(r, j, w, affine, groups, address, scratch):
+    """New weight of a cell, computed pulse by pulse."""
+    counts = g.counts_in_words(r, j, w.shape[0], w.shape[1], groups, scratch.counts)
+    return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
 
 
 @kernel()
 def _dense(rows, w, affine, groups, address, scratch):
     """All cells of the listed rows."""
-    z, both, falls, shape = scratch.z, scratch.pulses[0], scratch.pulses[1], w.shape
-    n, alike, own = shape[1], affine.up.size == 1, (shape[1] + g.BLOCK - 1) // g.BLOCK
+    z, both, falls, n = scratch.z, scratch.pulses[0], scratch.pulses[1], w.shape[1]
+    alike, own = affine.up.size == 1, (n + g.BLOCK - 1) // g.BLOCK
     for i in range(rows.shape[0]):
         r, row = rows[i], 0 if alike else rows[i]
         for k in range(own):
@@ -105,19 +102,20 @@ def _dense(rows, w, affine, groups, address, scratch):
             for k in range(own if end > begin else 0):
                 block, first = scratch.blocks[i * own + k], k * g.BLOCK
                 m = min(g.BLOCK, n - first)
-                g.count(rows[i], shape[0], n, first, m, begin, end, groups, block, both, falls)
+                g.count(rows[i], w.shape[0], n, first, m, begin, end, groups, block, both, falls)
                 g.advance(affine, groups.clump, block, m)
     for i in range(rows.shape[0]):
         r, blocks = rows[i], scratch.blocks[i * own : (i + 1) * own]
         gauss_row(r, UPDATE_NOISE, address, z)
         flagged = g.finish(blocks, n, z)
         for k in range(own):
+            first, block = k * g.BLOCK, blocks[k]
+            for cell in range(min(g.BLOCK, n - first) if flagged else 0):
+                if block[g.FLAG, cell] != f32(0):
+                    block[g.MEAN, cell] = _by_pulse(r, first + cell, w, affine, groups, address, scratch)
+        for k in range(own):
             first, m = k * g.BLOCK, min(g.BLOCK, n - k * g.BLOCK)
-            if not flagged:
-                w[r, first : first + m] = blocks[k, g.MEAN, :m]
-                continue
-            for cell in range(m):
-                _store(r, first + cell, cell, True, w, affine, shape, groups, address, scratch, blocks[k])
+            w[r, first : first + m] = blocks[k, g.MEAN, :m]
 
 
 @njit(inline="always")
@@ -207,11 +205,12 @@ def _sparse(r, w, affine, trains, groups, samples, address, scratch):
     gauss_list(r, touched, UPDATE_NOISE, address, columns, z)
     flagged = g.finish(blocks, touched, z)
     for i in range(touched):
-        place[columns[i]] = 0
-        _store(
-            r, np.int64(columns[i]), i % g.BLOCK, flagged, w, affine, w.shape, groups, address, scratch,
-            blocks[i // g.BLOCK],
-        )  # fmt: skip
+        k, cell, j = i // g.BLOCK, i % g.BLOCK, np.int64(columns[i])
+        place[j] = 0
+        if flagged and blocks[k, g.FLAG, cell] != f32(0):
+            w[r, j] = _by_pulse(r, j, w, affine, groups, address, scratch)
+        else:
+            w[r, j] = blocks[k, g.MEAN, cell]
 
 
 @kernel()
