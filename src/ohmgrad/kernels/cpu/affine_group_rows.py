@@ -27,10 +27,11 @@ __all__ = ["GroupScratch", "group_scratch", "rows_chunk", "rows_in_groups"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
-#: measured costs in ns: of an x-line that fires on the sparse path, of one that meets the d-line, and of a cell
-#: once; of a cell and word that the dense path counts, and of a cell once; of a cell and group on either
+#: costs in ns, measured on an Intel Xeon (AVX-512) as CPU time of loops over rows in cache: of an x-line that
+#: fires on the sparse path, of one that meets the d-line, and of a cell once; of a cell and word that the
+#: dense path counts, and of a cell once; of a cell and group on either
 LINE, EVENT, CELL = 0.7, 1.5, 12.0
-DENSE_WORD, DENSE_CELL, GROUP = 0.15, 3.0, 3.0
+DENSE_WORD, DENSE_CELL, GROUP = 0.1, 4.0, 2.5
 #: rows that the dense path takes together
 TOGETHER = 4
 
@@ -62,17 +63,20 @@ def group_scratch(n, samples, parts):
     blocks = g.blocks_of(TOGETHER * own * g.BLOCK)
     return GroupScratch(
         blocks, np.empty((2, g.BLOCK), np.uint32), np.empty(4 * ((n + 3) // 4), np.float32),
-        np.empty(NOISES, np.float32), np.empty(n, np.int32), np.zeros(n, np.int32), np.empty((5, n), np.float32),
-        np.empty(samples, np.int64), np.empty(max(parts, samples), np.int64), np.empty(TOGETHER, np.int64),
+        np.empty(NOISES, np.float32), np.empty(n, np.int32), np.zeros(n, np.int32),
+        np.empty((5, n), np.float32),
+        np.empty(samples, np.int64), np.empty(parts + 1, np.int64), np.empty(TOGETHER, np.int64),
     )  # fmt: skip
 
 
 @njit(inline="always")
-def _is_sparse(cols, lines, meets, groups):
-    """Whether the sparse path is the cheaper one for a row, by what `samples_of_row` found."""
-    n_groups, touched = groups.first.shape[0] - 1, min(meets, np.float64(cols))
-    cost = lines * LINE + meets * EVENT + touched * (CELL + n_groups * GROUP)
-    return cost < cols * (groups.first[n_groups] * DENSE_WORD + n_groups * GROUP + DENSE_CELL)
+def _is_sparse(fires, cols, samples, groups):
+    """Whether the sparse path is the cheaper one for a row whose d-line fires so many times."""
+    n_groups, meets, all_cells = groups.first.shape[0] - 1, fires * groups.pulses, np.float64(cols)
+    touched = min(meets, all_cells)
+    cost = min(fires, np.float64(samples)) * groups.lines * LINE + meets * EVENT
+    cost += touched * (CELL + n_groups * GROUP)
+    return cost < all_cells * (groups.first[n_groups] * DENSE_WORD + n_groups * GROUP + DENSE_CELL)
 
 
 @kernel()
@@ -219,9 +223,10 @@ def rows_in_groups(begin, end, w, affine, trains, groups, address, scratch):
     w, affine, trains, groups, scratch = no_refcount((w, affine, trains, groups, scratch))
     waiting, held = scratch.waiting, 0
     for r in range(begin, end):
-        n, lines, meets = samples_of_row(r, trains, scratch.row_samples)
-        if n > 0:
-            if _is_sparse(w.shape[1], lines, meets, groups):
+        fires = np.float64(groups.fires[r])
+        if fires > 0.0:
+            if _is_sparse(fires, w.shape[1], trains.active_samples.shape[0], groups):
+                n, _, _ = samples_of_row(r, trains, scratch.row_samples)
                 _sparse(r, w, affine, trains, groups, scratch.row_samples[:n], address, scratch)
             else:
                 waiting[held] = r

@@ -1,7 +1,7 @@
 """Rows of affine elements in Numba: the dense and the sparse path, with one result.
 
-The dense path streams the whole row for every sample; the sparse path visits the x-lines that fire, so that its
-cost follows the coincidences. A row takes the cheaper one.
+The dense path streams the whole row for every sample; the sparse path visits the x-lines that fire, so that
+its cost follows the coincidences. A row takes the cheaper one.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false

@@ -23,16 +23,16 @@ are equally likely, all this is 0 in the mean, and its variance is that of a sum
     samples:         (Q_u Q_d + n_d^2 Q_u + n_u^2 Q_d) c^2 V(L)  ~  C n_u n_d (n + C) c^2 V(L),
     V(L) = (1 - exp(-2L))/2L^3 - (1 - exp(-L))^2/L^4  ~  exp(-L) (1 + L^2/15)/12,
 
-at L = 0 the law of Mann and Whitney. Q_u and Q_d sum the squares of the pulses of one sample, which follow one
-another in one direction, and C is the pulses that a pulse has in its sample on average, itself among them:
+at L = 0 the law of Mann and Whitney. Q_u and Q_d sum the squares of the pulses of one sample, which follow
+one another in one direction, and C is the pulses that a pulse has in its sample on average, itself included:
 
     C = 1 + sum_b D_b X_b/(T BL_b (BL_b - 1)),
 
 with D_b (X_b) the sum over d-lines (x-lines) of k (k - 1), k a line's fires in the sample, and T all pulses
 of the update: slots are alike, so that this is the number that fires lead one to expect. **This variance is
 added to v**: mean and variance of every element are those of samples in random order. The mean is off by
-C n_u n_d c (e_u - e_d)/12 only. What is not kept is that elements on one line share the order of samples, so
-that this part of their variance is correlated: here it is independent.
+C n_u n_d c (e_u - e_d)/12 only, some thousandths of the noise. What is not kept is that elements on one line
+share the order of samples, so that this part of their variance is correlated: here it is independent.
 
 **The bound.** The order's variance, summed over the array, is at most the part `PART`^2 of that of the noise.
 Additive noise has the variance s^2 (n_u up^2 + n_d down^2), at least n times that of the smaller step.
@@ -69,8 +69,8 @@ from ..pulsing import SLOTS, Pulsing
 from .affine import Passed, noisy
 
 __all__ = [
-    "FEWEST", "PART", "SMALLEST", "STEEP", "TINY", "Bound", "Groups", "bound_of", "collapse", "groups_of", "size_of",
-    "steep",
+    "FEWEST", "PART", "SMALLEST", "STEEP", "TINY", "Bound", "Groups", "bound_of", "collapse", "groups_of",
+    "size_of", "steep",
 ]  # fmt: skip
 
 #: largest standard deviation of the order, in those of the cycle-to-cycle noise
@@ -191,9 +191,7 @@ def _evenness(fires: Tensor, power: int) -> float:
     return float((fires / fires.sum().clamp(min=1)).pow(power).sum())
 
 
-def collapse(
-    w: Tensor, elements: Elements, counts: Tensor, groups: Groups
-) -> tuple[Tensor, Tensor, Passed]:
+def collapse(w: Tensor, elements: Elements, counts: Tensor, groups: Groups) -> tuple[Tensor, Tensor, Passed]:
     """As `affine.collapse`, in groups."""
     m, v = w, torch.zeros_like(w)
     passed = Passed(w, w, v, steep(elements, groups.bound).expand(w.shape))
