@@ -1,11 +1,11 @@
 """Groups of samples on affine elements in Numba: trains as words of all samples, and groups taken at once.
 
 `reference.groups` has the equations. *Words*: the slots of successive samples stand side by side in words of
-32 bits, so that the product of two 0/1 matrices, the count of coincidences, is an `and` and a count of bits. On
-an Intel Xeon 512 x 512 x 512 slots take 0.55 ms so, up and down; two int8 products (`torch._int_mm`) take 0.9
-ms, in float32 3.7 ms, in bfloat16 40 ms, without what it takes to spread bits to numbers. The cells of a row,
-or those of it that get pulses, stand in blocks: an array, a row of `STRIDE` floats for each value of a cell.
-The compiler then knows that rows are apart.
+32 bits, so that the product of two 0/1 matrices, the count of coincidences, is an `and` and a count of bits.
+On an Intel Xeon 512 x 512 x 512 slots take 0.55 ms so, up and down; two int8 products (`torch._int_mm`) take
+0.9 ms, in float32 3.7 ms, in bfloat16 40 ms, without what it takes to spread bits to numbers. The cells of a
+row, or those of it that get pulses, stand in blocks: an array, a row of `STRIDE` floats for each value of a
+cell. The compiler then knows that rows are apart.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -62,7 +62,7 @@ class Groups(NamedTuple):
     #: uint32: in turn for each word the fires of all lines, and their signs in the slots of a sample
     xs: np.ndarray
     ds: np.ndarray
-    #: fires of the d-lines, uint32; in the mean x-lines that fire in a sample, and pulses of a fire of a d-line
+    #: fires of the d-lines, uint32; in the mean x-lines that fire in a sample, and pulses of a d-line's fire
     fires: np.ndarray
     lines: float
     pulses: float
