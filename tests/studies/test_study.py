@@ -17,10 +17,11 @@ import yaml
 from ohmgrad import InputError, __version__
 from ohmgrad.cli import main, reproduce
 from ohmgrad.report import claims_table, study_figure, study_table
+from ohmgrad.studies.engine import Part
 from ohmgrad.studies.papers import STUDIES
 from ohmgrad.studies.papers.least_squares import TAIL, slope, tails
 from ohmgrad.studies.papers.wu_2024_s4 import trainings
-from ohmgrad.studies.study import Claim, Part, Study, claim, interval, load_columns, run_study, where
+from ohmgrad.studies.study import Claim, Study, claim, interval, load_columns, run_study, where
 
 CALLS: list[str] = []
 
@@ -294,12 +295,12 @@ def test_a_study_without_a_terminal_says_what_it_does(
 ) -> None:
     """After a minute; here, at once. Before that it says nothing."""
     monkeypatch.setitem(STUDIES, "S1", replace(TOY, name="S1"))
-    for after, lines in ((0.0, ["S1: a", "S1: b"]), (60.0, [])):
+    for after, lines in ((0.0, ["S1: 0 of 2 finished: a", "S1: 1 of 2 finished: b"]), (60.0, [])):
         monkeypatch.setattr(reproduce, "_LINE_AFTER", after)
         with pytest.raises(SystemExit):
             main(["reproduce", "S1", "--out", str(tmp_path / str(after))])
         out = capsys.readouterr().out.splitlines()
-        assert [line for line in out if line in ("S1: a", "S1: b")] == lines
+        assert [line for line in out if line.startswith("S1: ") and "finished" in line] == lines
 
 
 def test_tails_are_by_seed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from ohmgrad import InputError
 from ohmgrad.datasets import load
 from ohmgrad.models import build
 from ohmgrad.studies import Progress, RunSpec, read_metrics, read_spec, train
+from ohmgrad.studies.train import train_once
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -250,3 +251,17 @@ def test_damaged_files(tmp_path: Path) -> None:
         train(one, tmp_path, resume=True)
     file.unlink()
     assert len(train(one, tmp_path, resume=True)) == 1
+
+
+def test_a_training_that_keeps_nothing_gives_the_row_of_one_that_does(tmp_path: Path) -> None:
+    spec = RunSpec(images=40, epochs=2, algorithms=("tiki-taka",), seeds=(3,))
+    (*_, last) = train(spec, tmp_path / "kept")
+    once = train_once(spec)
+    assert {k: v for k, v in once.row.items() if k != "seconds"} == {
+        k: v for k, v in last.items() if k != "seconds"
+    }
+    assert once.events["pulses_up"] == last["pulses_up"]
+    assert once.updates == 2 * 4
+    assert once.cells % 2 == 0  # the weights and their auxiliary arrays
+    with pytest.raises(InputError, match="must have one of each"):
+        train_once(RunSpec(algorithms=("sgd", "tiki-taka")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,11 +12,10 @@ from torch import Tensor, nn
 from ..crossbar import Tile
 from ..crossbar.contents import NUMBERS, free_array
 from ..crossbar.gradient import FactoredGradient
-from ..crossbar.gradient_parts import Part
 from ..devices import Device, describe
 from ..errors import InputError, check_integer
 from . import compiled, states
-from .blocks import Block, layout
+from .blocks import Block, layout, parts_of
 from .passes import first_order, full_precision
 
 __all__ = ["AnalogLayer", "layer_product", "mapped"]
@@ -81,7 +81,7 @@ class _SplitProduct(torch.autograd.Function):
                 grad_x[:, block.lines] += tile.backward(d[block.band, :, block.rows])
         return (
             grad_x,
-            FactoredGradient(ctx.weight, x, d, layer.parts) if need_weight else None,
+            FactoredGradient(ctx.weight, x, d, partial(parts_of, layer.blocks)) if need_weight else None,
             (g * y).sum(1).view_as(scale) if need_scale else None,
             g.sum(0) if need_bias else None,
             None,
@@ -183,10 +183,6 @@ class AnalogLayer(nn.Module):
     def tiles_with_blocks(self) -> Iterator[tuple[Tile, Block]]:
         """Every tile and where it lies."""
         return zip(self.tiles, self.blocks, strict=True)
-
-    def parts(self, x: Tensor, d: Tensor) -> list[Part]:
-        """What the tiles take of a gradient: x as in `layer_product`, d (bands, samples, outputs)."""
-        return [Part(x[:, b.lines], d[b.band, :, b.rows], (b.rows, b.cols)) for b in self.blocks]
 
     def effective_weight(self) -> Tensor:
         """What products see, in the shape of `weight`."""

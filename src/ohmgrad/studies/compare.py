@@ -28,7 +28,8 @@ from ..models import MODELS, build
 from ..nn import convert
 from ..optim import ALGORITHMS, AnalogOptimizer
 from ..style import style_of
-from .study import Columns, Part, Study, interval, where
+from .engine import Columns, Part
+from .study import Study, interval, where
 from .train import evaluate
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ the paper claims about the numbers, and how to draw them. Everything else is her
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,21 +24,17 @@ from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice, check_integer, shown
 from ..version import __version__
 from ..yaml_text import read_yaml
-from .parts import side_by_side
+from .engine import Columns, Failure, Part, Progress, compute, read_part, seconds_of
 from .settings import check_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SECONDS", "Claim", "Columns", "Part", "Study", "claim", "interval", "load_columns", "plain",
-           "run_study", "where"]  # fmt: skip
+__all__ = ["SECONDS", "Claim", "Outcome", "Study", "claim", "interval", "load_columns", "plain",
+           "run_study", "where", "write_whole"]  # fmt: skip
 
 #: file of a study's folder: seconds that each part took
 SECONDS = "seconds.yaml"
-#: a table as columns of equal length
-Columns = dict[str, np.ndarray]
-#: (done, total, what): called now and then while a part runs
-Progress = Callable[[int, int, str], None]
 Result = Literal["PASS", "FAIL", "not shown here"]
 
 
@@ -133,14 +128,6 @@ def where(columns: Columns, **values: Any) -> Columns:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A piece of a study that is computed as a whole and kept in one file."""
-
-    name: str
-    run: Callable[[Progress], Columns]
-
-
-@dataclass(frozen=True)
 class Study:
     """A study of a paper.
 
@@ -153,6 +140,9 @@ class Study:
         draw: (figure, settings, columns) -> None, in the paper's arrangement.
         size: of the figure in inches.
         check: (settings) -> None, what `settings.check_settings` cannot know of: relations between settings.
+        hashed: names of parts hold the hash of what determines them (`engine.key_of`), so that a folder may
+            be run again with other settings.
+        partial: table, claims and figure can do without parts that failed.
     """
 
     name: str
@@ -166,6 +156,8 @@ class Study:
     draw: Callable[[Figure, dict[str, Any], Columns], None]
     size: tuple[float, float] = (6.8, 2.7)
     check: Callable[[dict[str, Any]], None] = lambda settings: None
+    hashed: bool = False
+    partial: bool = False
 
     def resolved(self, quick: bool) -> dict[str, Any]:
         """The settings of a full or a quick run."""
@@ -184,6 +176,7 @@ class Outcome:
     folder: Path
     quick: bool = False
     computed: list[str] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
 
 
 def run_study(
@@ -198,8 +191,8 @@ def run_study(
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
     The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), table.csv and
-    claims.csv; `report.study_figure` draws. The networks that S4 and S6 share lie beside it, in
-    folder.parent/networks.
+    claims.csv, which follow from the parts; `report.study_figure` draws. The networks that S4 and S6 share
+    lie beside it, in folder.parent/networks.
 
     Args:
         study: which.
@@ -212,7 +205,8 @@ def run_study(
     Raises:
         InputError: when jobs or a setting is unknown or out of range, or the folder holds the same study
             with other settings or of another version, holds something else, is damaged, or cannot be written
-            to; before anything is computed. When data are missing.
+            to; before anything is computed. When data are missing. When parts failed and the study cannot do
+            without them; after the others are done.
     """
     check_integer("jobs", jobs, 1)
     settings = {**study.resolved(quick), **(changes or {})}
@@ -220,31 +214,34 @@ def run_study(
     study.check(settings)
     parts = study.parts(settings, folder)  # also checks the trainings: wrong input leaves no folder behind
     _open(study, settings, folder)
-    files = {part.name: folder / "raw" / f"{part.name}.parquet" for part in parts}
-    left = [part for part in parts if not files[part.name].is_file()]
-    runs = [partial(_compute, part.run, files[part.name]) for part in left]
-    progress = progress or (lambda *_: None)
-    ended = side_by_side(runs, jobs, progress) if jobs > 1 else enumerate(run(progress) for run in runs)
-    for i, seconds in ended:
-        _add_seconds(folder, left[i].name, seconds)
-    columns = _joined([_read_parquet(file) for file in files.values()])
+    raw = folder / "raw"
+    computed, failed = compute(parts, raw, jobs=jobs, progress=progress)
+    lost = {failure.name for failure in failed}
+    there = [part.name for part in parts if part.name not in lost]
+    if failed and not (study.partial and there):
+        raise InputError(_told(failed, len(parts), raw))
+    columns = _joined([read_part(raw, name) for name in there])
+    write_whole(folder / SECONDS, yaml.safe_dump({n: seconds_of(raw, n) for n in there}, sort_keys=False))
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
     lines = [{**asdict(c), "threshold": c.wanted, "result": c.result(quick)} for c in claims]
     _write_csv(lines, folder / "claims.csv")
-    return Outcome(study, settings, columns, table, claims, folder, quick, [part.name for part in left])
+    return Outcome(study, settings, columns, table, claims, folder, quick, computed, failed)
 
 
-def _compute(run: Callable[[Progress], Columns], file: Path, progress: Progress) -> float:
-    """Compute a part and write its file; returns the seconds it took."""
-    start = time.perf_counter()
-    _write_parquet(run(progress), file)
-    return time.perf_counter() - start
+def _told(failed: list[Failure], total: int, raw: Path) -> str:
+    first = failed[0]
+    more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return (
+        f"{len(failed)} of {total} parts failed: {first.name} ({first.error}){more}; the others are kept, "
+        f"{raw}/{first.name}.error.txt says all, and the same command tries again"
+    )
 
 
 def load_columns(folder: Path) -> Columns:
     """The raw numbers of a study's folder."""
-    return _joined([_read_parquet(file) for file in sorted((folder / "raw").glob("*.parquet"))])
+    raw = folder / "raw"
+    return _joined([read_part(raw, file.stem) for file in sorted(raw.glob("*.parquet"))])
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
@@ -256,6 +253,8 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         if not file.is_file():
             raise InputError(f"{folder} holds something else than a study: choose another --out")
         old = _read_spec(file)
+        if study.hashed and old.get("study") == study.name:
+            old = wanted  # parts of other settings and versions have other names
         if old.get("ohmgrad") != __version__:
             version = old.get("ohmgrad", "of unknown version")
             raise InputError(
@@ -272,15 +271,9 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
         (folder / "raw").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        file.write_text(yaml.safe_dump(wanted, sort_keys=False))
+        write_whole(file, yaml.safe_dump(wanted, sort_keys=False))
     except OSError as error:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
-
-
-def _add_seconds(folder: Path, part: str, seconds: float) -> None:
-    file = folder / SECONDS
-    known = read_yaml(file) if file.is_file() else {}
-    file.write_text(yaml.safe_dump({**known, part: round(seconds, 2)}, sort_keys=False))
 
 
 def _read_spec(file: Path) -> dict[str, Any]:
@@ -304,32 +297,19 @@ def _joined(pieces: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def _write_parquet(columns: Columns, file: Path) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    whole = file.with_suffix(".tmp")  # a part that is cut off here is computed again
-    parquet.write_table(pyarrow.table(dict(columns)), whole)
-    os.replace(whole, file)
-
-
-def _read_parquet(file: Path) -> Columns:
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(file)
-    except (OSError, ValueError) as error:  # pyarrow's errors of damaged files are ValueErrors
-        raise InputError(
-            f"{file} is damaged ({type(error).__name__}): delete it, and the same command computes it again"
-        ) from None
-    found = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
-    return {name: c.astype(str) if c.dtype.kind == "O" else c for name, c in found.items()}
+def write_whole(file: Path, text: str) -> None:
+    """Write a text file; one that is cut off leaves the old one whole, and two processes do not mix."""
+    kept = {"dir": file.parent, "suffix": ".tmp", "delete": False}
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", **kept) as out:
+        out.write(text)
+    os.replace(out.name, file)
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
     if not rows:  # a comparison claims nothing
         return
-    with file.open("w", newline="") as out:
-        writer = csv.DictWriter(out, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(file, out.getvalue())

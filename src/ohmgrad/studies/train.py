@@ -26,7 +26,7 @@ from .images import Images
 from .spec import RunSpec
 from .tensorboard import log_epoch, tensorboard_writer
 
-__all__ = ["Progress", "Row", "evaluate", "train"]
+__all__ = ["Progress", "Row", "Trained", "evaluate", "train", "train_once"]
 
 #: at most so many images of the training set are evaluated at the end of an epoch, for train_loss
 EVALUATED = 10_000
@@ -76,10 +76,11 @@ def train(
     if tensorboard:
         tensorboard_writer(None)
     check_folder(folder, spec, resume)
-    path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
-    written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
-    data = _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
-    jobs = [_Job(spec, data, folder, a, seed) for seed in spec.seeds for a in spec.algorithms]
+    data = _data_of(spec)
+    kept = folder / "checkpoints"
+    jobs = [
+        _Job(spec, data, kept / f"{a}-{seed}.pt", a, seed) for seed in spec.seeds for a in spec.algorithms
+    ]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
     if any(job.algorithm != "digital" for job in jobs):
         _warm_up(progress)
@@ -97,6 +98,59 @@ def train(
     return _write(folder, jobs)
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a single training gave: its last row of metrics.csv, and what its tiles counted.
+
+    Args:
+        row: see `folders.COLUMNS`; a training that diverged has a loss that is not finite.
+        events: of all arrays together, see `AnalogOptimizer.events`; none for digital.
+        cells: crosspoints of all arrays, auxiliary ones too; 0 for digital.
+        updates: steps of the optimizer.
+    """
+
+    row: Row
+    events: dict[str, int]
+    cells: int
+    updates: int
+
+
+def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None = None) -> Trained:
+    """Train one algorithm with one seed and keep nothing on disk: a training of a study of many.
+
+    Args:
+        spec: of one algorithm and one seed.
+        progress: called with (done, total, what).
+
+    Raises:
+        InputError: when it names more than one training, or data are missing, or the model does not fit.
+    """
+    if len(spec.algorithms) * len(spec.seeds) != 1:
+        trainings = f"algorithms {list(spec.algorithms)} and seeds {list(spec.seeds)}"
+        raise InputError(f"the run has {trainings}, but must have one of each: use train for more")
+    job = _Job(spec, _data_of(spec), None, spec.algorithms[0], spec.seeds[0])
+
+    def step(_: str, __: int, done: int, total: int, loss: float) -> None:
+        if progress is not None:
+            progress(done, total, f"loss {loss:.4f}")
+
+    while job.epoch < spec.epochs:
+        job.run_epoch(Progress(step))
+    events, cells = {}, 0
+    if isinstance(job.optimizer, AnalogOptimizer):
+        optimizer = job.optimizer
+        own = [tile for group in optimizer.param_groups for tile, _ in optimizer.tiles_in(group)]
+        events = optimizer.events()
+        cells = sum(tile.weight.numel() for tile in (*own, *optimizer.arrays()))
+    return Trained(job.rows[-1], events, cells, job.epoch * job.steps)
+
+
+def _data_of(spec: RunSpec) -> Dataset:
+    path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
+    written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
+    return _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
+
+
 @lru_cache(maxsize=1)
 def _loaded(name: str, folder: str | None, written: int) -> Dataset:
     """The data set, kept for the next training: a study has many, and unpacking takes seconds."""
@@ -106,9 +160,10 @@ def _loaded(name: str, folder: str | None, written: int) -> Dataset:
 class _Job:
     """One algorithm with one seed."""
 
-    def __init__(self, spec: RunSpec, data: Dataset, folder: Path, algorithm: str, seed: int) -> None:
+    def __init__(self, spec: RunSpec, data: Dataset, file: Path | None, algorithm: str, seed: int) -> None:
+        """`file` is that of the checkpoint; None for a training that keeps none."""
         self.spec, self.data, self.algorithm, self.seed = spec, data, algorithm, seed
-        self.file = folder / "checkpoints" / f"{algorithm}-{seed}.pt"
+        self.file = file
         self.epoch, self.rows = 0, []
         self.steps = -(-len(data.train_x) // spec.batch_size)  # updates of an epoch
         self.board: Any = None
@@ -127,23 +182,36 @@ class _Job:
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, spec.lr_step, spec.lr_gamma)
         watched = spec.monitor and algorithm != "digital"
         self.monitor = Monitor(self.model, self.optimizer) if watched else None
-        if self.file.is_file():
+        if file is not None and file.is_file():
             try:
-                self._load()
+                self._load(file)
             except Exception as error:  # a damaged file may raise anything
                 raise InputError(
-                    f"{self.file} is damaged ({type(error).__name__}): delete it, and {algorithm} with seed "
+                    f"{file} is damaged ({type(error).__name__}): delete it, and {algorithm} with seed "
                     f"{seed} starts again"
                 ) from None
 
-    def _load(self) -> None:
-        kept = torch.load(self.file, weights_only=True)
+    def _load(self, file: Path) -> None:
+        kept = torch.load(file, weights_only=True)
         self.model.load_state_dict(kept["model"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.scheduler.load_state_dict(kept["scheduler"])
         self.epoch, self.rows = kept["epoch"], kept["rows"]
         if self.monitor is not None:
             self.monitor.load_state_dict(kept["monitor"])
+
+    def _save(self, file: Path) -> None:
+        kept = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "epoch": self.epoch,
+            "rows": self.rows,
+            "monitor": None if self.monitor is None else self.monitor.state_dict(),
+        }
+        whole = file.with_suffix(".tmp")  # a run that is cut off here keeps its last checkpoint
+        torch.save(kept, whole)
+        os.replace(whole, file)
 
     def monitor_rows(self) -> list[Row]:
         """This training's rows of monitor.csv."""
@@ -198,17 +266,8 @@ class _Job:
             "seconds": (self.rows[-1]["seconds"] if self.rows else 0.0) + seconds,
         }
         self.rows.append(row)
-        kept = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "epoch": self.epoch,
-            "rows": self.rows,
-            "monitor": None if self.monitor is None else self.monitor.state_dict(),
-        }
-        whole = self.file.with_suffix(".tmp")  # a run that is cut off here keeps its last checkpoint
-        torch.save(kept, whole)
-        os.replace(whole, self.file)
+        if self.file is not None:
+            self._save(self.file)
         if self.board is not None:
             log_epoch(self.board, row, self.epoch * steps)
         return row

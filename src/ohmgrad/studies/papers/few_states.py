@@ -21,7 +21,8 @@ import numpy as np
 from ...devices import Device, Noise, SoftBounds, Spread
 from ...style import style_of
 from ..compare import trained
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval, where
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,7 +22,8 @@ from ...errors import InputError
 from ...kernels import Pulsing
 from ...style import style_of
 from ...theory import GradientNoise, Prediction, analog_sgd, tiki_taka
-from ..study import Claim, Columns, Part, Study, claim, interval
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval
 from .least_squares import columns_of, problem, slope, tails
 
 if TYPE_CHECKING:

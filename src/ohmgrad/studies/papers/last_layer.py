@@ -15,8 +15,8 @@ from ...errors import check_choice
 from ...models import last_layer
 from ...models.vision import PREFIX
 from ...style import style_of
+from ..engine import Part
 from ..spec import RunSpec
-from ..study import Part
 from .networks import NetworkTraining
 
 __all__ = ["QUICK", "SETTINGS", "check", "part", "short"]

@@ -9,7 +9,8 @@ import torch
 
 from ...ensemble import Grid
 from ...theory import Quadratic, least_squares
-from ..study import Columns, where
+from ..engine import Columns
+from ..study import where
 
 __all__ = ["TAIL", "columns_of", "curve", "problem", "slope", "tails"]
 

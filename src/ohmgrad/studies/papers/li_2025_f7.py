@@ -27,8 +27,9 @@ from ...errors import InputError
 from ...kernels import Pulsing
 from ...nn import AnalogLinear
 from ...optim import MultiTile
+from ..engine import Columns, Part
 from ..settings import at_least_two
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..study import Claim, Study, claim, interval, where
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

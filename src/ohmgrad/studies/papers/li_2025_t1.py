@@ -21,8 +21,9 @@ import numpy as np
 from ...devices import Device, Noise, SoftBounds, Spread
 from ...errors import InputError, check_choice
 from ...style import style_of
+from ..engine import Columns, Part
 from ..spec import RunSpec
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..study import Claim, Study, claim, interval, where
 from .networks import NetworkTraining, accuracy, accuracy_curve, accuracy_table, shared_folder
 
 if TYPE_CHECKING:

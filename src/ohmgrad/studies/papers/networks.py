@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..engine import Columns, Part
 from ..features import features
 from ..spec import RunSpec
-from ..study import Columns, Part, interval, where
+from ..study import interval, where
 from ..train import Progress, train
 
 if TYPE_CHECKING:

@@ -37,8 +37,9 @@ from ...kernels import Pulsing
 from ...nn import analog_layers, convert
 from ...optim import AnalogSGD
 from ...style import BLACK, BLUE, RED, style_of
+from ..engine import Columns, Part
 from ..settings import at_least_two
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..study import Claim, Study, claim, interval, where
 from ..train import evaluate
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ from ...errors import InputError
 from ...nn import AnalogLinear
 from ...optim import ALGORITHMS
 from ...style import style_of
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval, where
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

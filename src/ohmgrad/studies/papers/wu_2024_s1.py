@@ -28,8 +28,9 @@ from ...errors import InputError
 from ...kernels import Pulsing
 from ...style import BLACK, BLUE, GREEN, ORANGE, RED
 from ...theory import GradientNoise, WeightNoise, analog_sgd, digital_sgd
+from ..engine import Columns, Part
 from ..settings import at_least_two
-from ..study import Claim, Columns, Part, Study, claim, interval
+from ..study import Claim, Study, claim, interval
 from .least_squares import columns_of, curve, problem, slope, tails
 
 if TYPE_CHECKING:

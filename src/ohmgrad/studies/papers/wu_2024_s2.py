@@ -31,7 +31,8 @@ from ...errors import InputError
 from ...kernels import Pulsing
 from ...style import BLACK, BLUE, ORANGE, RED
 from ...theory import GradientNoise, Quadratic, WeightNoise, analog_sgd
-from ..study import Claim, Columns, Part, Study, claim, interval
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval
 from .least_squares import columns_of, curve, problem, tails
 
 if TYPE_CHECKING:

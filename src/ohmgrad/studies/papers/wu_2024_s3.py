@@ -37,8 +37,9 @@ from ...errors import InputError
 from ...kernels import Periphery, Pulsing
 from ...style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY
 from ...theory import WeightNoise, analog_sgd
+from ..engine import Columns, Part
 from ..settings import at_least_two
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..study import Claim, Study, claim, interval, where
 from .least_squares import TAIL, columns_of, problem
 from .one_layer import digital_start, train
 

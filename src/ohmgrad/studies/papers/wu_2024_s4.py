@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...style import style_of
+from ..engine import Columns, Part
 from ..spec import RunSpec
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..study import Claim, Study, claim, interval, where
 from .networks import NetworkTraining, accuracy_curve, last_epochs, shared_folder
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...style import style_of
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval, where
 from .last_layer import QUICK, SETTINGS, check, part, short
 from .networks import accuracy, accuracy_curve, accuracy_table
 

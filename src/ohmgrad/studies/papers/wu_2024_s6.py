@@ -16,7 +16,8 @@ import torch
 
 from ...errors import InputError, check_choice
 from ...style import style_of
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval, where
 from .networks import NetworkTraining
 from .wu_2024_s4 import ALGORITHMS, trainings
 from .wu_2024_s4 import STUDY as S4

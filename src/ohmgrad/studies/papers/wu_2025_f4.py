@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...style import style_of
-from ..study import Claim, Columns, Part, Study, claim, interval, where
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval, where
 from .networks import accuracy_curve, accuracy_table
 from .wu_2025_mnist import (
     ALGORITHMS,

@@ -21,8 +21,9 @@ import numpy as np
 
 from ...devices import AbstractResponse, Device, ExpBounds, Noise, PowStep, SoftBounds, Spread
 from ...style import style_of
+from ..engine import Columns
 from ..spec import RunSpec
-from ..study import Claim, Columns, claim, interval
+from ..study import Claim, claim, interval
 from .networks import NetworkTraining, accuracy, shared_folder
 
 __all__ = ["ALGORITHMS", "KEYS", "SETTINGS", "Case", "comes_close", "reached", "trainings", "with_digital"]

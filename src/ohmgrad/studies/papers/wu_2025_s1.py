@@ -36,7 +36,8 @@ from ...ensemble import AnalogSGD, ResidualLearning, Runs, Samples, grid
 from ...errors import InputError
 from ...kernels import Pulsing
 from ...style import BLUE, GREEN, ORANGE, RED, style_of
-from ..study import Claim, Columns, Part, Study, claim, interval
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval
 from .least_squares import columns_of, curve, problem, tails
 
 if TYPE_CHECKING:

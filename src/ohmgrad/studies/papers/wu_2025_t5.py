@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import check_choice
 from ...style import style_of
+from ..engine import Columns, Part
 from ..settings import at_least_two
-from ..study import Claim, Columns, Part, Study, claim, interval
+from ..study import Claim, Study, claim, interval
 from .networks import accuracy_table
 from .wu_2025_mnist import (
     ALGORITHMS,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...style import style_of
-from ..study import Claim, Columns, Part, Study, claim, interval
+from ..engine import Columns, Part
+from ..study import Claim, Study, claim, interval
 from .networks import accuracy_table
 from .wu_2025_mnist import (
     ALGORITHMS,
