@@ -3,8 +3,8 @@
 Arrays and minibatches of dense layers and convolutions at 0.2 pulses a cell and sample, in groups of
 samples and in their order (`Pulsing.order`), with additive and multiplicative noise. Before a time is
 printed, the mean change is checked against the one that was asked for, and groups against order: equal
-events, weights that differ by less than the noise. Times are medians of interleaved rounds, on torch's threads:
-`update_against_digital.py [threads]`.
+events, weights that differ by less than the noise. Times are medians of interleaved rounds, on torch's
+threads: `update_against_digital.py [threads]`.
 """
 
 from __future__ import annotations

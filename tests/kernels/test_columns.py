@@ -9,7 +9,6 @@ import torch
 from ohmgrad import Device, Noise, Pulsing
 from ohmgrad.devices import draw
 from ohmgrad.kernels.cpu.affine_columns import MOST_COLUMNS, columns_chunk, single_columns
-from ohmgrad.kernels.cpu.affine_groups import Groups, plan
 from ohmgrad.kernels.cpu.affine_rows import rows_chunk
 from ohmgrad.kernels.cpu.packing import Address, Affine, How, pack
 from ohmgrad.kernels.cpu.trains import active_samples, empty_trains, trains_chunk
@@ -88,8 +87,7 @@ def test_a_column_has_the_bits_of_the_rows(noise: Noise, cols: int) -> None:
     trains, affine = active_samples(drawn), Affine(*pack(elements))
     assert len(trains.active_samples) == k
     rows, columns = start.copy(), start.copy()
-    groups = Groups(*plan(trains, 0, 300, 0.0))
-    rows_chunk(0, 300, rows, affine, trains, groups, False, address)
+    rows_chunk(0, 300, rows, affine, trains, False, address)
     assert (rows != start).sum() > 200
     alone = single_columns(cols, trains)
     assert alone or cols < 10  # the sparse path of short rows is not the cheaper one, which is theirs then
