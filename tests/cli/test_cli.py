@@ -53,8 +53,18 @@ WRONG = {
     "below a file": (["train", "--out", f"{__file__}/a"], "cannot write"),
     "config": (["train", "--config", "no.yaml"], "cannot read no.yaml"),
     "plot": (["plot", "nowhere"], "is this a run folder"),
+    "report": (["report", "nowhere", "b"], "nowhere is no folder of a run"),
     "show": (["devices", "show", "papr"], "did you mean 'paper'"),
     "device file": (["devices", "show", "no.yaml"], "cannot read"),
+    "cost of nothing": (["cost"], "give a run folder"),
+    "cost of two": (["cost", "a", "--list"], "give a run folder"),
+    "cost of no run": (["cost", "a"], "is this a run folder"),
+    "hardware": (["cost", "a", "--hardware", "rasch"], "did you mean 'rasch-li'"),
+    "hardware file": (["cost", "a", "--hardware", "no.yaml"], "cannot read no.yaml"),
+    "accuracy": (["cost", "a", "--accuracy", "0.9"], "did you mean 90"),
+    "array": (["tiles", "fcn", "--array", "512"], "must be rows x columns, as in 512x512"),
+    "tiles of": (["tiles", "fnc"], "did you mean 'fcn'"),
+    "tiles for": (["tiles", "fcn", "--data", "mnits"], "did you mean 'mnist'"),
 }
 
 
@@ -188,7 +198,13 @@ def test_train_plot_and_a_folder_that_exists(
     assert "2 seeds" in out
     names = {p.name for p in (tmp_path / "a").iterdir()}
     files = {"spec.yaml", "metrics.csv", "summary.csv", "figure.svg", "figure.pdf", "figure.png"}
-    assert files | {"checkpoints"} == names
+    assert files | {"checkpoints", "events", "versions.yaml", "page.html"} == names
+    assert out.splitlines()[-1] == "page: a/page.html"
+    (tmp_path / "a" / "page.html").rename("old.html")
+    code, out, _ = run(capsys, "report", "a")
+    assert code == 0
+    assert out.startswith("After 1 epoch Tiki-Taka reaches ")
+    assert (tmp_path / "a" / "page.html").read_bytes() == (tmp_path / "old.html").read_bytes()
     (tmp_path / "a" / "figure.svg").unlink()
     assert run(capsys, "plot", "a")[0] == 0
     assert (tmp_path / "a" / "figure.svg").stat().st_size > 1000

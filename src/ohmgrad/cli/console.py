@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 from rich.console import Console
 
-__all__ = ["console", "stopped"]
+if TYPE_CHECKING:
+    from ..report import Page
+
+__all__ = ["PAGE", "console", "stopped", "write_page"]
+
+#: name of the page in a run's or a study's folder
+PAGE = "page.html"
 
 console = Console()
 
@@ -17,3 +24,8 @@ def stopped(what: str) -> NoReturn:
     """Say in one line what is left of a command that was stopped; exit code 130, as shells have it."""
     print(f"stopped: {what}", file=sys.stderr)
     raise typer.Exit(130)
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write a page and say where it is."""
+    console.print(f"page: {page.write(path)}", highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..style import style_of
-from .console import console, stopped
+from .console import PAGE, console, stopped, write_page
 
 if TYPE_CHECKING:
     from ..studies import RunSpec
@@ -18,8 +18,11 @@ __all__ = ["free_folder", "report_run", "run_and_report"]
 
 def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
     """Train and report; a run that is stopped says how it goes on."""
+    from ..report import run_page
+
     try:
         report_run(_train(spec, folder, resume, tensorboard), folder, title)
+        write_page(run_page(folder), folder / PAGE)
     except KeyboardInterrupt:
         if not (folder / "spec.yaml").is_file():
             raise

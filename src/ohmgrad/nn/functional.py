@@ -128,6 +128,8 @@ class AnalogLayer(nn.Module):
     #: where each tile lies, and how many of them add up to an output
     blocks: list[Block]
     bands: int
+    #: largest (rows, cols) of a tile; None for no limit
+    max_tile: tuple[int, int] | None = None
     #: by which compiled code finds the layer, see `compiled`
     number: Tensor
     #: whether the converted layer had its weight as (inputs, outputs)
@@ -140,7 +142,8 @@ class AnalogLayer(nn.Module):
         settings = dict(settings)
         flat = weight.detach().flatten(1)
         self.number = compiled.number_for(self)
-        self.blocks = layout(flat.shape[0], flat.shape[1], groups, settings.pop("max_tile", None))
+        self.max_tile = settings.pop("max_tile", None)
+        self.blocks = layout(flat.shape[0], flat.shape[1], groups, self.max_tile)
         self.bands, self.omega = 1 + self.blocks[-1].band, omega
         self.weight, self.out_scale = map(nn.Parameter, self._mapped(weight.detach(), settings["device"]))
         given = settings.pop("array", None)
@@ -288,6 +291,9 @@ class AnalogLayer(nn.Module):
         place = f"{tile.shape[0]} x {tile.shape[1]}"  # the first tile is the largest
         if len(self.tiles) > 1:
             place = f"{len(self.tiles)} x ({'up to ' if len(shapes) > 1 else ''}{place})"
+        if self.max_tile is not None:
+            rows, cols = self.max_tile
+            place += f", {self.weight.numel() / (len(self.tiles) * rows * cols):.0%} of {rows} x {cols} used"
         kind = "perfect" if tile.periphery.perfect else "noisy"
         return f"{place}, {describe(tile.device)}, {kind} periphery, {tile.pulsing.fidelity}"
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..cost.counts import ArrayEvents
+from ..crossbar import EVENTS
 from ..errors import InputError, naming, shown
 from ..monitor import COLUMNS as MONITOR_COLUMNS
 from .spec import RunSpec
 
-__all__ = ["COLUMNS", "WATCHED", "Row", "check_folder", "make_folder", "read_metrics", "read_monitor",
-           "read_spec", "write_rows"]  # fmt: skip
+__all__ = ["COLUMNS", "WATCHED", "EpochEvents", "Row", "check_folder", "events_file", "file_name",
+           "make_folder", "read_events", "read_metrics", "read_monitor", "read_spec", "write_events",
+           "write_rows"]  # fmt: skip
 
 #: columns of metrics.csv; train_loss is over the first 10,000 images of the training set, after the epoch
 COLUMNS = (
@@ -31,9 +36,29 @@ COLUMNS = (
 )
 #: columns of monitor.csv
 WATCHED = ("algorithm", "seed", *MONITOR_COLUMNS)
-_WHOLE = ("seed", "epoch", "step", "pulses_up", "pulses_down")
-_NAMES = ("algorithm", "layer")
+_NAMES = ("algorithm", "layer", "array")
+_PLACES = ("epoch", "images", "steps", "tile", "rows", "cols", "seen")
+#: columns of a file in events/, a row for every epoch and array
+COUNTED = ("layer", "array", *_PLACES, *EVENTS)
+_WHOLE = ("seed", "step", *_PLACES, *EVENTS)
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EpochEvents:
+    """What the arrays counted in one epoch of a training, in its steps alone: not in evaluations.
+
+    Args:
+        epoch: from 1.
+        images: that the epoch saw.
+        steps: of the optimizer.
+        arrays: events of each array.
+    """
+
+    epoch: int
+    images: int
+    steps: int
+    arrays: list[ArrayEvents]
 
 
 def read_spec(folder: Path) -> RunSpec:
@@ -130,9 +155,50 @@ def read_monitor(folder: Path) -> list[Row]:
     return _read(path, WATCHED) if path.is_file() else []
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> list[Row]:
+def file_name(algorithm: str) -> str:
+    """An algorithm's name in those of files, also where it is a path."""
+    return re.sub(r"[^\w.-]+", "-", algorithm)
+
+
+def events_file(folder: Path, algorithm: str, seed: int) -> Path:
+    """Where a run has the events of one training."""
+    return folder / "events" / f"{file_name(algorithm)}-{seed}.csv"
+
+
+def write_events(path: Path, epochs: list[EpochEvents]) -> None:
+    """Write the events of a training; nothing of a digital one."""
+    rows = [
+        {
+            "epoch": each.epoch, "images": each.images, "steps": each.steps,
+            "layer": array.layer, "tile": array.tile, "array": array.array,
+            "rows": array.rows, "cols": array.cols, "seen": int(array.seen), **array.events,
+        }
+        for each in epochs
+        for array in each.arrays
+    ]  # fmt: skip
+    if rows:
+        path.parent.mkdir(exist_ok=True)
+        write_rows(path, rows, COUNTED)
+
+
+def read_events(path: Path) -> list[EpochEvents]:
+    """What `write_events` wrote; nothing where there is no file.
+
+    Raises:
+        InputError: when the file is damaged.
+    """
+    epochs: dict[int, EpochEvents] = {}
+    again = "train again, into another folder"
+    for row in _read(path, COUNTED, again) if path.is_file() else []:
+        each = epochs.setdefault(row["epoch"], EpochEvents(row["epoch"], row["images"], row["steps"], []))
+        place = (row["layer"], row["tile"], row["array"], row["rows"], row["cols"], bool(row["seen"]))
+        each.arrays.append(ArrayEvents(*place, {name: row[name] for name in EVENTS}))
+    return list(epochs.values())
+
+
+def _read(path: Path, columns: tuple[str, ...], again: str = "") -> list[Row]:
     """Rows of a CSV file: columns in `_WHOLE` are integers, all others but names are floats."""
-    again = f"`ohmgrad train --resume --out {path.parent}` writes it again"
+    again = again or f"`ohmgrad train --resume --out {path.parent}` writes it again"
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..cost.counts import ArrayEvents, added, array_events, since
 from ..crossbar import Tile
 from ..datasets import ENVIRONMENT, Dataset, batches, load
 from ..devices.presets import preset
@@ -21,12 +22,25 @@ from ..models import build
 from ..models.vision import is_vision, standard
 from ..monitor import Monitor
 from ..optim import AnalogOptimizer, MultiTile
-from .folders import COLUMNS, WATCHED, Row, check_folder, make_folder, write_rows
+from .folders import (
+    COLUMNS,
+    WATCHED,
+    EpochEvents,
+    Row,
+    check_folder,
+    events_file,
+    file_name,
+    make_folder,
+    read_events,
+    write_events,
+    write_rows,
+)
 from .images import Images
 from .spec import RunSpec
 from .tensorboard import log_epoch, tensorboard_writer
+from .versions import note_versions
 
-__all__ = ["Progress", "Row", "Trained", "evaluate", "train", "train_once"]
+__all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once"]
 
 #: at most so many images of the training set are evaluated at the end of an epoch, for train_loss
 EVALUATED = 10_000
@@ -53,9 +67,10 @@ def train(
 ) -> list[Row]:
     """Train every algorithm with every seed; after each epoch all numbers are on disk.
 
-    The folder gets spec.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/ and, if the specification
-    asks for a monitor, monitor.csv. A resumed run goes on after the last whole epoch of each training, and
-    ends in the same weights and rows as one that was never cut off.
+    The folder gets spec.yaml, versions.yaml, metrics.csv (see `folders.COLUMNS`), checkpoints/, events/ (see
+    `folders.EpochEvents`) and, if the specification asks for a monitor, monitor.csv. A resumed run goes on
+    after the last whole epoch of each training, and ends in the same weights and rows as one that was never
+    cut off.
 
     Args:
         spec: what to train.
@@ -79,9 +94,13 @@ def train(
     data = _data_of(spec)
     kept = folder / "checkpoints"
     jobs = [
-        _Job(spec, data, kept / f"{a}-{seed}.pt", a, seed) for seed in spec.seeds for a in spec.algorithms
+        _Job(spec, data, kept / f"{file_name(a)}-{seed}.pt", a, seed)
+        for seed in spec.seeds
+        for a in spec.algorithms
     ]
     make_folder(folder, spec)  # all is checked: wrong input leaves no folder behind
+    if any(job.epoch < spec.epochs for job in jobs):
+        note_versions(folder)
     if any(job.algorithm != "digital" for job in jobs):
         _warm_up(progress)
     for job in jobs:
@@ -105,14 +124,26 @@ class Trained:
     Args:
         row: see `folders.COLUMNS`; a training that diverged has a loss that is not finite.
         events: of all arrays together, see `AnalogOptimizer.events`; none for digital.
-        cells: crosspoints of all arrays, auxiliary ones too; 0 for digital.
+        cells: elements of all arrays, auxiliary ones too, two for a crosspoint of pairs; 0 for digital.
         updates: steps of the optimizer.
+        images: images that the training saw, each as often as it did.
+        arrays: events of every array, without those of evaluations; none for digital. `ohmgrad.cost` takes
+            them.
+        watched: rows of monitor.csv, see `Monitor`; none without a monitor.
     """
 
     row: Row
     events: dict[str, int]
     cells: int
     updates: int
+    images: int
+    arrays: list[ArrayEvents]
+    watched: list[Row]
+
+    @property
+    def pulses(self) -> int:
+        """Pulses of all elements."""
+        return self.events.get("pulses_up", 0) + self.events.get("pulses_down", 0)
 
 
 def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None = None) -> Trained:
@@ -141,14 +172,26 @@ def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None =
         optimizer = job.optimizer
         own = [tile for group in optimizer.param_groups for tile, _ in optimizer.tiles_in(group)]
         events = optimizer.events()
-        cells = sum(tile.weight.numel() for tile in (*own, *optimizer.arrays()))
-    return Trained(job.rows[-1], events, cells, job.epoch * job.steps)
+        held = (*own, *optimizer.arrays())
+        cells = sum(tile.weight.numel() * (1 if tile.device.pair is None else 2) for tile in held)
+    images = sum(each.images for each in job.events)
+    arrays = added(array for each in job.events for array in each.arrays)
+    return Trained(job.rows[-1], events, cells, job.epoch * job.steps, images, arrays, job.monitor_rows())
 
 
 def _data_of(spec: RunSpec) -> Dataset:
     path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
     written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
     return _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
+
+
+def check_data(name: str) -> None:
+    """Load a data set, for the trainings to come.
+
+    Raises:
+        InputError: when its files are missing or damaged.
+    """
+    _data_of(RunSpec(data=name, algorithms=("digital",)))
 
 
 @lru_cache(maxsize=1)
@@ -164,6 +207,7 @@ class _Job:
         """`file` is that of the checkpoint; None for a training that keeps none."""
         self.spec, self.data, self.algorithm, self.seed = spec, data, algorithm, seed
         self.file = file
+        self.events: list[EpochEvents] = []
         self.epoch, self.rows = 0, []
         self.steps = -(-len(data.train_x) // spec.batch_size)  # updates of an epoch
         self.board: Any = None
@@ -190,6 +234,8 @@ class _Job:
                     f"{file} is damaged ({type(error).__name__}): delete it, and {algorithm} with seed "
                     f"{seed} starts again"
                 ) from None
+            kept = read_events(events_file(file.parent.parent, algorithm, seed))
+            self.events = [each for each in kept if each.epoch <= self.epoch]
 
     def _load(self, file: Path) -> None:
         kept = torch.load(file, weights_only=True)
@@ -220,7 +266,9 @@ class _Job:
 
     def log_to(self, folder: Path) -> None:
         """Log to TensorBoard from now on."""
-        self.board = tensorboard_writer(folder / f"{self.algorithm}-{self.seed}", self.epoch * self.steps)
+        self.board = tensorboard_writer(
+            folder / f"{file_name(self.algorithm)}-{self.seed}", self.epoch * self.steps
+        )
         if self.monitor is not None:
             self.monitor.log_to(self.board)
 
@@ -228,10 +276,17 @@ class _Job:
         if self.board is not None:
             self.board.close()
 
+    def _arrays(self) -> list[ArrayEvents]:
+        """Events so far of all arrays; none of a digital training."""
+        if isinstance(self.optimizer, AnalogOptimizer):
+            return array_events(self.model, self.optimizer)
+        return []
+
     def run_epoch(self, progress: Progress) -> Row:
         spec, data = self.spec, self.data
         steps = self.steps
         loss_of, total, seen = nn.CrossEntropyLoss(), 0.0, 0
+        before = self._arrays()
         start = time.perf_counter()
         self.model.train()
         order = batches(data.train_x, data.train_y, spec.batch_size, seed=self.seed, epoch=self.epoch)
@@ -251,6 +306,7 @@ class _Job:
             self.optimizer.end_epoch(total / seen)
         seconds = time.perf_counter() - start
         self.epoch += 1
+        self.events.append(EpochEvents(self.epoch, seen, steps, since(before, self._arrays())))
         loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED], self.images)
         _, accuracy = evaluate(self.model, data.test_x, data.test_y, self.images)
         events = self.optimizer.events() if isinstance(self.optimizer, AnalogOptimizer) else {}
@@ -267,6 +323,8 @@ class _Job:
         }
         self.rows.append(row)
         if self.file is not None:
+            # before the checkpoint: an epoch that it lacks is trained again, and its events counted again
+            write_events(events_file(self.file.parent.parent, self.algorithm, self.seed), self.events)
             self._save(self.file)
         if self.board is not None:
             log_epoch(self.board, row, self.epoch * steps)

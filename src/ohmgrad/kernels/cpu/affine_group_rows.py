@@ -13,17 +13,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from . import affine_groups as g
 from .affine import NOISES, apply_pulse_by_pulse
-from .affine_rows import rows_chunk as rows_in_order
-from .affine_rows import samples_of_row
-from .compiling import kernel, no_refcount
+from .affine_rows import rows_in_order, samples_of_row
+from .compiling import no_refcount, part
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .trains import SLOT_BITS, train_count
 
-__all__ = ["GroupScratch", "group_scratch", "rows_chunk", "rows_in_groups"]
+__all__ = ["GroupScratch", "affine_chunk", "group_scratch", "rows_in_groups"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -56,7 +56,7 @@ class GroupScratch(NamedTuple):
     waiting: np.ndarray
 
 
-@kernel()
+@part()
 def group_scratch(n, samples, parts):
     """Scratch for rows of n cells; parts: of words."""
     own = (n + g.BLOCK - 1) // g.BLOCK
@@ -79,14 +79,14 @@ def _is_sparse(fires, cols, samples, groups):
     return cost < all_cells * (groups.first[n_groups] * DENSE_WORD + n_groups * GROUP + DENSE_CELL)
 
 
-@kernel()
+@late_kernel(types.float32)
 def _by_pulse(r, j, w, affine, groups, address, scratch):
     """New weight of a cell, computed pulse by pulse."""
     counts = g.counts_in_words(r, j, w.shape[0], w.shape[1], groups, scratch.counts)
     return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
 
 
-@kernel()
+@late_kernel(types.void)
 def _dense(rows, w, affine, groups, address, scratch):
     """All cells of the listed rows."""
     z, both, falls, n = scratch.z, scratch.pulses[0], scratch.pulses[1], w.shape[1]
@@ -130,7 +130,7 @@ def _in_group(samples, at, end):
     return at
 
 
-@kernel()
+@late_kernel(types.void)
 def _gather(r, w, affine, columns, begin, end, scratch):
     """Put the listed cells from place `begin` on into the blocks."""
     given, blocks, uniform = scratch.gathered, scratch.blocks, affine.up.size == 1
@@ -155,7 +155,7 @@ def _gather(r, w, affine, columns, begin, end, scratch):
         at = stop
 
 
-@kernel()
+@late_kernel(types.int64)
 def _count_events(r, trains, samples, touched, scratch):
     """Count the pulses of the listed samples into the blocks; cells without a place get the next ones.
 
@@ -187,7 +187,7 @@ def _count_events(r, trains, samples, touched, scratch):
     return touched
 
 
-@kernel()
+@late_kernel(types.void)
 def _sparse(r, w, affine, trains, groups, samples, address, scratch):
     """The cells of a row that get pulses."""
     columns, place, blocks, z = scratch.columns, scratch.place, scratch.blocks, scratch.z
@@ -217,7 +217,7 @@ def _sparse(r, w, affine, trains, groups, samples, address, scratch):
             w[r, j] = blocks[k, g.MEAN, cell]
 
 
-@kernel()
+@late_kernel(types.void)
 def rows_in_groups(begin, end, w, affine, trains, groups, address, scratch):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     w, affine, trains, groups, scratch = no_refcount((w, affine, trains, groups, scratch))
@@ -236,8 +236,8 @@ def rows_in_groups(begin, end, w, affine, trains, groups, address, scratch):
             held = 0
 
 
-@kernel()
-def rows_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
+@late_kernel(types.void)
+def affine_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
     """As `rows_in_groups`, or in order where samples are not taken together."""
     if groups.size > 1:
         scratch = group_scratch(w.shape[1], max(trains.active_samples.shape[0], 1), groups.parts.shape[0])

@@ -17,12 +17,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from ..pulsing import SLOTS
 from ..reference.groups import FEWEST, SMALLEST, TINY
 from .affine import MAX_E, SAFE
-from .compiling import CONTRACT, kernel, no_refcount
+from .compiling import CONTRACT, no_refcount, part
+from .late import late_kernel
 from .math import exp2m1, popcount, wide_vectors
 from .packing import FLAT, MULTIPLICATIVE
 from .trains import SLOT_BITS
@@ -68,7 +69,7 @@ class Groups(NamedTuple):
     pulses: float
 
 
-@kernel()
+@part()
 def _fires(trains, active):
     """Slots in which lines fire in the active samples, uint32 (lines,)."""
     fires = np.zeros(trains.shape[2], np.uint32)
@@ -80,7 +81,7 @@ def _fires(trains, active):
     return fires
 
 
-@kernel()
+@part()
 def _evenness(fires):
     """Sums of squares and of cubes of the fires of lines, over these powers of their sum; and the sum."""
     total, squares, cubes = 0.0, 0.0, 0.0
@@ -105,7 +106,7 @@ def _size(samples, pulses, evenness_x, evenness_d, clump, limit):
     return (samples + groups - 1) // groups
 
 
-@kernel()
+@part()
 def plan(trains, pulses, rows, limit):
     """The groups of an update with so many pulses; `pack_words` fills their words."""
     samples, cols, active = trains.n_lines.shape[0], trains.xs.shape[2], trains.active_samples
@@ -142,7 +143,7 @@ def plan(trains, pulses, rows, limit):
     return size, clump, first, parts[:n], of_word[: words + 1], xs, ds, fires, lines, mean
 
 
-@kernel()
+@part()
 def _pack(line, place, slots, fires, signs):
     """A part of a train into its place in words; the part at place 0 is the first in its word."""
     mask, at = u32(u32(0xFFFFFFFF) >> u32(WORD - slots)), u32(place)
@@ -159,7 +160,7 @@ def _pack(line, place, slots, fires, signs):
             signs[j] |= mask if i32(word) < i32(0) else u32(0)
 
 
-@kernel()
+@late_kernel(types.void)
 def pack_words(begin, end, trains, groups):
     """Words begin ... end-1 of the groups."""
     trains, groups = no_refcount((trains, groups))
@@ -172,7 +173,7 @@ def pack_words(begin, end, trains, groups):
         _pack(trains.ds[q, b], place, slots, ds[d : d + rows], ds[d + rows : d + 2 * rows])
 
 
-@kernel()
+@part()
 def blocks_of(n):
     """Scratch for n cells: float32 (blocks, ROWS, STRIDE), on cache lines of its own."""
     blocks = (n + BLOCK - 1) // BLOCK
@@ -181,7 +182,7 @@ def blocks_of(n):
     return flat[first : first + blocks * ROWS * STRIDE].reshape(blocks, ROWS, STRIDE)
 
 
-@kernel()
+@late_kernel(types.void)
 def load(weights, up, down, lower, upper, block, first):
     """Cells with these weights and planes, from place `first` of a block on; planes may have one value."""
     n, s = weights.shape[0], block.ravel()[first:]
@@ -198,7 +199,7 @@ def load(weights, up, down, lower, upper, block, first):
         s[j + AT[VAR]], s[j + AT[VAR_MAX]] = f32(0), f32(0)
 
 
-@kernel()
+@part()
 def _add_words(xs, at, half, words, n, both, falls):
     """Coincidences in four words: their places in xs, signs `half` after them; words of the d-line."""
     wide_vectors()
@@ -217,7 +218,7 @@ def _add_words(xs, at, half, words, n, both, falls):
         falls[j] = u32(falls[j] + u32(k + u32(popcount(s))))
 
 
-@kernel()
+@late_kernel(types.void)
 def count(r, rows, cols, first, n, begin, end, groups, block, both, falls):
     """Pulses in words begin ... end-1 between d-line r and n x-lines from `first` on, into a block.
 
@@ -245,7 +246,7 @@ def count(r, rows, cols, first, n, begin, end, groups, block, both, falls):
         up[j], down[j] = f32(i32(u32(both[j] - falls[j]))), f32(i32(falls[j]))
 
 
-@kernel()
+@part()
 def counts_in_words(r, j, rows, cols, groups, counts):
     """Signed pulses of a cell in the samples in which it has any; counts: places for all parts, and one."""
     xs, ds, parts, of_word, n = groups.xs, groups.ds, groups.parts, groups.of_word, 0
@@ -334,17 +335,17 @@ def _advance_each(multiplicative, s, n, slope_up, slope_down, noise_std, most, c
         s[j + AT[MEAN_MIN]] = min(s[j + AT[MEAN_MIN]], new)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _additive(s, n, slope_up, slope_down, noise_std, most, clump):
     _advance_each(False, s, n, slope_up, slope_down, noise_std, most, clump)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _multiplicative(s, n, slope_up, slope_down, noise_std, most, clump):
     _advance_each(True, s, n, slope_up, slope_down, noise_std, most, clump)
 
 
-@kernel()
+@part()
 def advance(affine, clump, block, n):
     """The pulses of a group on the first n cells of a block."""
     n += (-n) % BEYOND  # whole vectors
@@ -355,7 +356,7 @@ def advance(affine, clump, block, n):
         _additive(block.ravel(), n, up, down, std, most, f32(clump))
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.boolean, fastmath=CONTRACT)
 def _finish(s, z):
     some = i32(0)
     for jj in range(z.shape[0]):
@@ -373,7 +374,7 @@ def _finish(s, z):
     return some != i32(0)
 
 
-@kernel()
+@part()
 def finish(blocks, n, z):
     """Add the noise to the first n cells; whether any, flagged in row `FLAG`, needs pulse by pulse."""
     some = False

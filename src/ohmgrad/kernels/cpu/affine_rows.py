@@ -1,4 +1,4 @@
-"""Rows of affine elements in Numba: the dense and the sparse path, with one result.
+"""Rows of affine elements in Numba: the dense and the sparse path, with one result to rounding.
 
 The dense path streams the whole row for every sample; the sparse path visits the x-lines that fire, so that
 its cost follows the coincidences. A row takes the cheaper one.
@@ -10,30 +10,20 @@ its cost follows the coincidences. A row takes the cheaper one.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import njit
+from numba import njit, types
 
-from .affine import NOISES, advance, apply_pulse_by_pulse, cell_at, finish_cell
-from .affine_dense import (
-    COEFFICIENTS,
-    Moments,
-    advance_row,
-    count_row,
-    finish_row,
-    load_row,
-    moments_of,
-    scratch_rows,
-)
-from .compiling import CONTRACT, kernel, no_refcount
+from .affine import advance, apply_pulse_by_pulse, cell_at, finish_cell
+from .affine_dense import advance_row, count_row, finish_row, load_row
+from .affine_scratch import scratch_of
+from .compiling import CONTRACT, no_refcount
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import NOISELESS
 from .trains import SLOT_BITS, fires, train_count
 
 __all__ = [
-    "SPARSE_EVENT", "SPARSE_LINE", "Scratch", "apply_row", "counts_of", "is_sparse", "rows_chunk",
-    "samples_of_row", "scratch_of",
+    "SPARSE_EVENT", "SPARSE_LINE", "apply_row", "counts_of", "is_sparse", "rows_in_order", "samples_of_row",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -41,34 +31,6 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 #: measured costs in ns: of a cell and sample on the dense path, and of a cell once per row on it; of
 #: an x-line that fires on the sparse path, and of one that meets the d-line there
 DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
-
-
-class Scratch(NamedTuple):
-    """Scratch of `apply_row`."""
-
-    coefficients: np.ndarray
-    moments: Moments
-    #: standard normal numbers of a row, padded to fours, and of the pulses of a cell
-    z: np.ndarray
-    pulse_z: np.ndarray
-    #: uint8 (n,), whether a cell got a pulse; 0 between rows. int32 (n,): the cells that did
-    seen: np.ndarray
-    columns: np.ndarray
-    #: int64 (samples,): those in which the row's d-line fires, and counts of a cell in them
-    row_samples: np.ndarray
-    counts: np.ndarray
-
-
-@kernel()
-def scratch_of(n, samples):
-    """Scratch for rows of n cells."""
-    rows = scratch_rows(n, COEFFICIENTS + 6)
-    return Scratch(
-        rows[:COEFFICIENTS], moments_of(rows[COEFFICIENTS:], n),
-        np.empty(4 * ((n + 3) // 4), np.float32), np.empty(NOISES, np.float32),
-        np.zeros(n, np.uint8), np.empty(n, np.int32),
-        np.empty(samples, np.int64), np.empty(samples, np.int64),
-    )  # fmt: skip
 
 
 @njit(inline="always")
@@ -110,8 +72,16 @@ def counts_of(r, j, trains, samples, counts):
     return counts[: samples.shape[0]]
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.float32)
+def _by_pulse(r, j, w, affine, trains, samples, address, scratch):
+    """New weight of a cell after all pulses of the listed samples, one by one."""
+    counts = counts_of(r, j, trains, samples, scratch.counts)
+    return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+
+
+@late_kernel(types.void, fastmath=CONTRACT)
 def _sparse_row(r, w, affine, trains, samples, address, scratch):
+    """Visit the x-lines that fire, sample by sample, then finish the cells that got pulses."""
     xs, ds, seen, columns, z = trains.xs, trains.ds, scratch.seen, scratch.columns, scratch.z
     mean, var, mean_max, mean_min, var_max, _ = scratch.moments
     one_word = xs.shape[0] == 1
@@ -148,12 +118,11 @@ def _sparse_row(r, w, affine, trains, samples, address, scratch):
             cell_at(affine, r, j), affine, mean[j], var[j], mean_max[j], mean_min[j], var_max[j], z[i]
         )
         if needs_pulse_by_pulse:
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         w[r, j] = new
 
 
-@kernel()
+@late_kernel(types.void)
 def _dense_row(r, w, affine, trains, samples, address, scratch):
     coefficients, moments, noise_kind = scratch.coefficients, scratch.moments, affine.noise_kind
     mean, count = moments.mean, moments.pulses
@@ -166,8 +135,7 @@ def _dense_row(r, w, affine, trains, samples, address, scratch):
     if finish_row(noise_kind, coefficients, moments, scratch.z):
         for j in range(w.shape[1]):
             if count[j] != f32(0):
-                counts = counts_of(r, j, trains, samples, scratch.counts)
-                mean[j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+                mean[j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
     for j in range(w.shape[1]):
         w[r, j] = mean[j]
 
@@ -181,8 +149,7 @@ def apply_row(r, w, affine, trains, by_pulse, address, scratch):
         return
     if by_pulse:
         for j in range(w.shape[1]):
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            w[r, j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            w[r, j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         return
     if is_sparse(w.shape[1], n, lines, meets):
         _sparse_row(r, w, affine, trains, samples, address, scratch)
@@ -190,14 +157,14 @@ def apply_row(r, w, affine, trains, by_pulse, address, scratch):
         _dense_row(r, w, affine, trains, samples, address, scratch)
 
 
-@kernel()
-def rows_chunk(begin, end, w, affine, trains, by_pulse, address):
+@late_kernel(types.void)
+def rows_in_order(begin, end, w, affine, trains, by_pulse, address):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1))
     _rows(begin, end, w, affine, trains, by_pulse, address, scratch)
 
 
-@kernel()
+@late_kernel(types.void)
 def _rows(begin, end, w, affine, trains, by_pulse, address, scratch):
     w, affine, trains, scratch = no_refcount((w, affine, trains, scratch))
     for r in range(begin, end):

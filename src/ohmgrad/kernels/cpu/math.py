@@ -18,7 +18,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ...rng import Purpose
-from .compiling import CONTRACT, kernel
+from .compiling import CONTRACT
+from .late import late_kernel
 
 __all__ = [
     "UPDATE_NOISE", "as_float", "as_int", "exp2m1", "gauss2", "gauss_cell", "gauss_list", "gauss_row",
@@ -162,7 +163,7 @@ def gauss2(a, b) -> Any:
     return radius * c, radius * d
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def gauss_row(r, purpose, address, z):
     """The standard normal numbers of `rng.gaussians` of all cells of row r; z is padded to fours."""
     wide_vectors()
@@ -184,7 +185,7 @@ def gauss_cell(r, j, group, purpose, address):
     return two if (lane & i32(1)) != i32(0) else one
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def gauss_list(r, n, purpose, address, columns, z):
     """The numbers of `gauss_row` of the first n listed cells of row r; z has the length of that row's."""
     group = z.shape[0] // 4

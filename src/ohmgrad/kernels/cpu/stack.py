@@ -24,7 +24,8 @@ from .affine_columns import single_columns
 from .affine_counts import counts_rows
 from .affine_group_rows import group_scratch, rows_in_groups
 from .affine_groups import Groups, pack_words, plan
-from .affine_rows import apply_row, scratch_of
+from .affine_rows import apply_row
+from .affine_scratch import scratch_of
 from .compiling import kernel, no_refcount
 from .packing import FLAT, Address, Affine, How, how_of, key_words, noise_kind, number
 from .trains import (
