@@ -9,7 +9,6 @@ import numpy as np
 from numba import njit
 
 from ohmgrad.kernels.cpu import affine_columns, affine_rows
-from ohmgrad.kernels.cpu.affine_groups import Groups, plan
 from ohmgrad.kernels.cpu.trains import empty_trains, list_active_samples, trains_chunk
 
 __all__ = ["apply_columns", "apply_rows", "drawn_trains"]
@@ -26,8 +25,7 @@ def drawn_trains(words, x, d, how, address):
 @njit
 def apply_rows(w, affine, trains, address):
     """The trains on all rows, sample by sample."""
-    groups = Groups(*plan(trains, 0, w.shape[0], 0.0))
-    affine_rows.affine_chunk(0, w.shape[0], w, affine, trains, groups, False, address)
+    affine_rows.rows_in_order(0, w.shape[0], w, affine, trains, False, address)
 
 
 @njit

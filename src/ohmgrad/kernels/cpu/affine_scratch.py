@@ -12,7 +12,6 @@ from numba import njit
 
 from .affine import NOISES
 from .affine_dense import COEFFICIENTS, Moments
-from .affine_groups import BLOCK, ROWS, STRIDE
 from .compiling import carve, part, room
 
 __all__ = ["Scratch", "scratch_of"]
@@ -31,11 +30,6 @@ class Scratch(NamedTuple):
     #: uint8 (n,), whether a cell got a pulse; 0 between rows. int32 (n,): the cells that did
     seen: np.ndarray
     columns: np.ndarray
-    #: of groups: blocks of cells; int32 (n,): place of a cell in them plus one, 0 between rows; float32
-    #: (5, n): weights and planes of the cells there
-    blocks: np.ndarray
-    place: np.ndarray
-    gathered: np.ndarray
     #: int64 (samples,): those in which the row's d-line fires, and counts of a cell in them
     row_samples: np.ndarray
     counts: np.ndarray
@@ -65,15 +59,12 @@ def _moments_in(memory, at, n):
 @part()
 def scratch_of(n, samples):
     """Scratch for rows of n cells."""
-    padded, stride, n_blocks = 4 * ((n + 3) // 4), _row_stride(n), (n + BLOCK - 1) // BLOCK
+    padded, stride = 4 * ((n + 3) // 4), _row_stride(n)
     moments = 4 * COEFFICIENTS * stride
-    blocks = moments + 4 * 6 * stride
-    z = room(blocks, 4 * n_blocks * ROWS * STRIDE)
+    z = moments + 4 * 6 * stride
     pulse_z = room(z, 4 * padded)
     columns = room(pulse_z, 4 * NOISES)
-    place = room(columns, 4 * n)
-    gathered = room(place, 4 * n)
-    row_samples = room(gathered, 20 * n)
+    row_samples = room(columns, 4 * n)
     counts = room(row_samples, 8 * samples)
     seen = room(counts, 8 * samples)
     memory = np.empty(seen + n + 63, np.uint8)
@@ -82,11 +73,9 @@ def scratch_of(n, samples):
         carve(memory, at, (COEFFICIENTS, stride), f32), _moments_in(memory, at + moments, n),
         carve(memory, at + z, (padded,), f32), carve(memory, at + pulse_z, (NOISES,), f32),
         carve(memory, at + seen, (n,), np.uint8), carve(memory, at + columns, (n,), i32),
-        carve(memory, at + blocks, (n_blocks, ROWS, STRIDE), f32), carve(memory, at + place, (n,), i32),
-        carve(memory, at + gathered, (5, n), f32),
         carve(memory, at + row_samples, (samples,), np.int64),
         carve(memory, at + counts, (samples,), np.int64),
     )  # fmt: skip
     for j in range(n):
-        scratch.seen[j], scratch.place[j] = 0, 0
+        scratch.seen[j] = 0
     return scratch

@@ -2,7 +2,7 @@
 
 An update has two phases. *Trains* (`trains`): samples in parallel; d-lines first, and x-lines only where a
 d-line fires at all. *Rows* (`affine_rows`, `tables_rows`): rows of the array in parallel, the samples of a
-minibatch in groups (`affine_groups`) or in order. Samples that each drive one column of their own, as
+minibatch in groups (`affine_group_rows`) or in order. Samples that each drive one column of their own, as
 transfers send them, take only the cells on it (`affine_columns`). Noise is one Gaussian for each element that
 got pulses; elements near a bound are computed pulse by pulse.
 """
@@ -22,8 +22,8 @@ from ..pulsing import SLOTS, Pulsing
 from ..reference.mean import mean_counts
 from .affine_columns import single_columns, write_columns
 from .affine_counts import apply_counts as apply_counts_affine
+from .affine_group_rows import affine_chunk
 from .affine_groups import Groups, pack_words, plan
-from .affine_rows import affine_chunk
 from .compiling import PARALLEL_FROM, carve, chunks_for, kernel, part
 from .counts import mark
 from .late import late_kernel
@@ -70,8 +70,8 @@ def _draw_on_threads(chunks, x, d, how, address, trains, counted):
 @late_kernel(types.void, parallel=True)
 def _pack_on_threads(chunks, trains, groups):
     for u in prange(chunks):
-        c, blocks = np.int64(u), groups.xs.shape[0]
-        pack_words(c * blocks // chunks, (c + 1) * blocks // chunks, trains, groups)
+        c, words = np.int64(u), groups.of_word.shape[0] - 1
+        pack_words(c * words // chunks, (c + 1) * words // chunks, trains, groups)
 
 
 @late_kernel(types.void)
@@ -124,11 +124,11 @@ def _update(w, elements, x, d, how, address, events, touched):
     for c in range(chunks):
         pulses += counted[c, 0] + counted[c, 1]
     groups = Groups(*plan(trains, pulses, rows, limit))
-    if groups.xs.shape[0] > 0:
+    if groups.size > 1:
         if chunks > 1:
             _pack_on_threads(chunks, trains, groups)
         else:
-            pack_words(0, groups.xs.shape[0], trains, groups)
+            pack_words(0, groups.of_word.shape[0] - 1, trains, groups)
     if chunks > 1:
         _apply_on_threads(chunks, w, elements, trains, groups, settings.by_pulse, address)
     else:
