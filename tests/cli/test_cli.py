@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 
+from ohmgrad import __version__
 from ohmgrad.cli import app, main
 from ohmgrad.report import run_figure
 from ohmgrad.studies import read_metrics, read_spec
@@ -258,3 +261,14 @@ def test_help_has_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture
     below = [command for other, command in COMMANDS.items() if other[: len(words)] == words]
     known = {flag for command in below for parameter in command.params for flag in parameter.opts}
     assert {word for word in examples.split() if word.startswith("--")} <= known
+
+
+def test_info_says_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "info", "--json")
+    found = json.loads(out)
+    assert (code, found["ohmgrad"], found["packages"]["torch"]) == (0, __version__, torch.__version__)
+    assert found["threads"]["torch"] == torch.get_num_threads()
+    assert "numba" in found["back ends"]
+    code, out, _ = run(capsys, "info")
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()] == list(found)

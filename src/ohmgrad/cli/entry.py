@@ -18,6 +18,7 @@ from .cost import cost
 from .demo import demo
 from .devices import devices_app
 from .fit import fit
+from .info import info
 from .map import map_
 from .plot import plot
 from .report import report
@@ -45,7 +46,6 @@ app = typer.Typer(
     help="Train neural networks on simulated analog in-memory hardware.",
     epilog="Start with [bold]ohmgrad demo[/bold]; [bold]ohmgrad COMMAND --help[/bold] has examples.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -130,6 +130,7 @@ app.command(
     ),
 )(map_)
 app.command(epilog=examples("ohmgrad algorithms"))(algorithms)
+app.command(epilog=examples("ohmgrad info", "ohmgrad info --json"))(info)
 app.add_typer(
     devices_app, name="devices", epilog=examples("ohmgrad devices list", "ohmgrad devices show ecram")
 )

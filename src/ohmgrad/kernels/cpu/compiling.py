@@ -23,8 +23,8 @@ from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import populate_array
 
 __all__ = [
-    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_key", "carve", "chunks_for", "kernel",
-    "no_refcount", "part", "room", "serial_and_parallel", "sources", "threads",
+    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_folder", "cache_key", "carve", "chunks_for",
+    "kernel", "no_refcount", "part", "room", "serial_and_parallel", "sources", "threads",
 ]  # fmt: skip
 
 #: files below the package that kernels take code or numbers from, as patterns
@@ -52,13 +52,13 @@ def cache_key(package: Path) -> str:
     return content.hexdigest()[:16]
 
 
-def _cache_folder() -> str:
+def cache_folder() -> str:
     """Folder of the compiled kernels: one per content of their sources."""
     root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
     return str(Path(root) / f"kernels-{cache_key(Path(__file__).parents[2])}")
 
 
-_CACHE = _cache_folder()
+_CACHE = cache_folder()
 
 
 class _Notice(event.Listener):
