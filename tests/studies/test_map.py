@@ -74,7 +74,7 @@ class Stub:
                 raise RuntimeError("the training broke")
             right = accuracy(device) + self.noise * rng.standard_normal() / 100
         row = {"test_accuracy": right, "train_loss": 1 - right + spec.lr, "pulses_up": 1, "pulses_down": 1}
-        return Trained(row, {}, 1, 1)
+        return Trained(row, {}, 1, 1, 1, [], [])
 
 
 @pytest.fixture
@@ -211,6 +211,10 @@ def test_the_command_prints_the_tables_and_the_verdict(
     assert names >= {"spec.yaml", "shares.csv", "improvements.csv", "trainings.csv", "trainings.parquet",
                      "map-states-asymmetry.csv", "map-shift-noise.csv",
                      "figure.svg", "figure.pdf", "figure.png"}  # fmt: skip
+    page = (tmp_path / "out" / "page.html").read_text()
+    again = "--algorithm sgd --target 85.0 --axes states,asymmetry --axes shift,noise"
+    assert f"ohmgrad map {tmp_path}/mine.yaml {again}" in page
+    assert reached in page
 
 
 @pytest.mark.parametrize(

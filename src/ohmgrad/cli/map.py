@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError, shown
 from .arguments import device_of, named_values
-from .console import console
+from .console import PAGE, console, write_page
+from .progress import study_progress
 
 __all__ = ["map_"]
-
-#: seconds after which a line shows that a map goes on, where there is no terminal for a bar
-_LINE_AFTER = 60.0
 
 
 def map_(
@@ -57,7 +53,7 @@ def map_(
     """
     from ..devices import Device
     from ..devices.presets import preset
-    from ..report import improvement_table, map_figure, map_words, save, share_table
+    from ..report import improvement_table, map_figure, map_page, map_words, save, share_table
     from ..studies.map import MapSettings, map_device
 
     found = device_of(device)
@@ -71,17 +67,7 @@ def map_(
     settings = MapSettings(**{name: value for name, value in changes.items() if value is not None})
     name = Path(device).stem
     folder = out or Path("runs") / f"map-{name}"
-    layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task, told = bars.add_task("map", total=None), time.monotonic()
-
-        def progress(done: int, total: int, what: str) -> None:
-            nonlocal told
-            bars.update(task, completed=done, total=total, description=what)
-            if not console.is_terminal and time.monotonic() - told >= _LINE_AFTER:
-                console.print(f"map: {what}", highlight=False, soft_wrap=True)
-                told = time.monotonic()
-
+    with study_progress("map") as progress:
         result = map_device(built, folder, settings, name=name, jobs=jobs, progress=progress)
     console.print(share_table(result))
     console.print(improvement_table(result))
@@ -101,6 +87,7 @@ def map_(
             f"failed: {failure.name} ({failure.error})", soft_wrap=True, highlight=False, markup=False
         )
     console.print(map_words(result), soft_wrap=True, highlight=False)
+    write_page(map_page(result, device), folder / PAGE)
 
 
 def _axes(text: str) -> tuple[str, str]:

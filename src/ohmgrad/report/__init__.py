@@ -5,7 +5,7 @@ from .figures import device_figure, monitor_figure, run_figure, save
 from .fits import fit_figure, fit_table, ranking_table
 from .maps import improvement_table, map_figure, map_words, share_table
 from .page import Code, Page, Picture, Section
-from .pages import compare_page, fit_page, page_of, run_page, runs_page, study_page
+from .pages import compare_page, fit_page, map_page, page_of, run_page, runs_page, study_page
 from .scoreboard import cells_table, counts_table, scoreboard_page
 from .studies import claims_table, compare_lines, compare_table, study_figure, study_table
 from .tables import device_table, run_table, summarise, write_summary
@@ -29,6 +29,7 @@ __all__ = [
     "fit_table",
     "improvement_table",
     "map_figure",
+    "map_page",
     "map_words",
     "monitor_figure",
     "page_of",

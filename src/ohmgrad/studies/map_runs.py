@@ -42,7 +42,7 @@ class MapSettings:
     """What a map is made with.
 
     Args:
-        algorithm: a name in `ohmgrad.optim.registry.ALGORITHMS`.
+        algorithm: a name in `ohmgrad.optim.registry.ALGORITHMS`, or FILE.py:CLASS.
         options: of it; None for those of `OPTIONS` that it has.
         trainings: on devices, in all, beside the short ones that choose the learning rate.
         axes: pairs of properties, a map each; empty for the two that cost most.
@@ -68,7 +68,7 @@ class MapSettings:
     tuning_epochs: int = 5
 
     def __post_init__(self) -> None:
-        check_choice("algorithm", self.algorithm, registry.ALGORITHMS)
+        registry.algorithm_of(self.algorithm)
         check_integer("trainings", self.trainings, 6)
         check_integer("tuning_epochs", self.tuning_epochs, 1)
         for pair in self.axes:
