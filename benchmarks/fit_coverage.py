@@ -6,7 +6,7 @@ how often the 90 % intervals hold the true figures (steps, bounds, noises, symme
 how often the true family is first or not told apart from the first.
 
 Every trial is one line in the output, by family, kind of data and seed: what is there is not done again, so
-that a run that was stopped goes on.
+that a run that was stopped, by Ctrl-C or killed, goes on with the same command.
 
     python benchmarks/fit_coverage.py --trials 20 --out runs/fit_coverage.csv
     python benchmarks/fit_coverage.py --trials 5 --rank --out runs/fit_ranks.csv
@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import math
+import sys
+import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +57,8 @@ TRUE: dict[str, og.Device] = {
     ),
 }
 KINDS = ("plain", "outliers and gaps")
+#: last cell of a line that is whole
+END = "."
 
 
 def readings(family: str, kind: str, seed: int) -> Pulses:
@@ -123,35 +128,66 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/fit_coverage.csv"))
     options = parser.parse_args()
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    done = set()
-    if options.out.exists():
-        done = {tuple(row[:3]) for row in csv.reader(options.out.open())}
-    for seed in range(options.trials):
-        for family in options.families.split(","):
-            for kind in KINDS:
-                if (family, kind, str(seed)) in done:
-                    continue
-                found = trial(family, kind, seed, options.rank)
-                with options.out.open("a", newline="") as file:
-                    csv.writer(file).writerow([family, kind, seed, *(f"{k}={v}" for k, v in found.items())])
+    wanted = [
+        (family, kind, seed)
+        for seed in range(options.trials)
+        for family in options.families.split(",")
+        for kind in KINDS
+    ]
+    done = {(family, kind, int(seed)) for family, kind, seed, *_ in lines(options.out)}
+    left = [one for one in wanted if one not in done]
+    start = time.monotonic()
+    try:
+        for n, (family, kind, seed) in enumerate(left, 1):
+            found = trial(family, kind, seed, options.rank)
+            append(options.out, [family, kind, seed, *(f"{k}={v}" for k, v in found.items()), END])
+            each = (time.monotonic() - start) / n
+            print(
+                f"{n} of {len(left)}, {each * (len(left) - n) / 60:.0f} min left", file=sys.stderr, flush=True
+            )
+    except KeyboardInterrupt:
+        print(f"stopped; what is done is in {options.out}, the same command goes on", file=sys.stderr)
     print(machine())
     report(options.out, options.rank)
+
+
+def lines(path: Path) -> list[list[str]]:
+    """The trials in a file; a line that was cut off when a run was killed is none."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [row[:-1] for row in csv.reader(file) if row and row[-1] == END]
+
+
+def append(path: Path, row: list[object]) -> None:
+    """Add a trial at the end of a file, in one piece, so that several runs may share it."""
+    text = io.StringIO()
+    csv.writer(text).writerow(row)
+    with path.open("ab", buffering=0) as file:
+        cut = path.stat().st_size and path.read_bytes()[-1:] != b"\n"
+        file.write((b"\n" if cut else b"") + text.getvalue().encode())
 
 
 def report(path: Path, rank: bool) -> None:
     """The table of what is in the file."""
     counts: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    for family, kind, _, *cells in csv.reader(path.open()):
+    for family, kind, _, *cells in lines(path):
         for name, value in (cell.rsplit("=", 1) for cell in cells):
             cell = counts[family, kind][name]
             cell[0] += value == family or value == "True" or value.startswith("1 ")
             cell[1] += 1
-    for (family, kind), cells in counts.items():
+    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for (family, kind), cells in sorted(counts.items()):
         words = ", ".join(f"{name} {good}/{n}" for name, (good, n) in cells.items())
         print(f"{family:15} {kind:18} {words}")
         if not rank:
             good, n = (sum(c[k] for c in cells.values()) for k in (0, 1))
             print(f"{'':15} {'':18} all: {good}/{n} = {100 * good / n:.1f} %")
+        for name, (good, n) in cells.items():
+            totals[f"{name}, {kind}"][0] += good
+            totals[f"{name}, {kind}"][1] += n
+    for name, (good, n) in sorted(totals.items()):
+        print(f"{name:52} {good}/{n} = {100 * good / n:.1f} %")
 
 
 if __name__ == "__main__":

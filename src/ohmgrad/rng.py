@@ -58,6 +58,8 @@ class Purpose:
     DIFFUSION = 29
     REFERENCE = 30
     MEASURED_STEP = 31
+    SLOW_READ = 32
+    SHAPE = 33
     CHOPPER = 40
     ROUNDING = 45
     MINIBATCH = 46

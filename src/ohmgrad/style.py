@@ -49,5 +49,5 @@ LOOKS: dict[str, Look] = {
 
 
 def style_of(algorithm: str) -> Look:
-    """How an algorithm is drawn; a plain look for an unknown one."""
-    return LOOKS.get(algorithm, Look(algorithm, PURPLE, "-", "v"))
+    """How an algorithm is drawn; a plain look for one that is not of ours, without the path of its file."""
+    return LOOKS.get(algorithm, Look(algorithm.rpartition(":")[2], PURPLE, "-", "v"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 
+from ohmgrad import __version__
 from ohmgrad.cli import app, main
 from ohmgrad.report import run_figure
 from ohmgrad.studies import read_metrics, read_spec
@@ -53,8 +56,18 @@ WRONG = {
     "below a file": (["train", "--out", f"{__file__}/a"], "cannot write"),
     "config": (["train", "--config", "no.yaml"], "cannot read no.yaml"),
     "plot": (["plot", "nowhere"], "is this a run folder"),
+    "report": (["report", "nowhere", "b"], "nowhere is no folder of a run"),
     "show": (["devices", "show", "papr"], "did you mean 'paper'"),
     "device file": (["devices", "show", "no.yaml"], "cannot read"),
+    "cost of nothing": (["cost"], "give a run folder"),
+    "cost of two": (["cost", "a", "--list"], "give a run folder"),
+    "cost of no run": (["cost", "a"], "is this a run folder"),
+    "hardware": (["cost", "a", "--hardware", "rasch"], "did you mean 'rasch-li'"),
+    "hardware file": (["cost", "a", "--hardware", "no.yaml"], "cannot read no.yaml"),
+    "accuracy": (["cost", "a", "--accuracy", "0.9"], "did you mean 90"),
+    "array": (["tiles", "fcn", "--array", "512"], "must be rows x columns, as in 512x512"),
+    "tiles of": (["tiles", "fnc"], "did you mean 'fcn'"),
+    "tiles for": (["tiles", "fcn", "--data", "mnits"], "did you mean 'mnist'"),
 }
 
 
@@ -106,7 +119,7 @@ def test_a_stopped_run_says_how_it_goes_on(
 ) -> None:
     """Ctrl-C in the second training; the command that is printed, and nothing else, ends the run."""
     monkeypatch.chdir(tmp_path)
-    job = sys.modules["ohmgrad.studies.train"]._Job
+    job = sys.modules["ohmgrad.studies.training"].Training
     epoch = job.run_epoch
 
     def stop(self: Any, progress: Any) -> Any:
@@ -188,7 +201,13 @@ def test_train_plot_and_a_folder_that_exists(
     assert "2 seeds" in out
     names = {p.name for p in (tmp_path / "a").iterdir()}
     files = {"spec.yaml", "metrics.csv", "summary.csv", "figure.svg", "figure.pdf", "figure.png"}
-    assert files | {"checkpoints"} == names
+    assert files | {".lock", "checkpoints", "events", "versions.yaml", "page.html"} == names
+    assert out.splitlines()[-1] == "page: a/page.html"
+    (tmp_path / "a" / "page.html").rename("old.html")
+    code, out, _ = run(capsys, "report", "a")
+    assert code == 0
+    assert out.startswith("After 1 epoch Tiki-Taka reaches ")
+    assert (tmp_path / "a" / "page.html").read_bytes() == (tmp_path / "old.html").read_bytes()
     (tmp_path / "a" / "figure.svg").unlink()
     assert run(capsys, "plot", "a")[0] == 0
     assert (tmp_path / "a" / "figure.svg").stat().st_size > 1000
@@ -242,3 +261,14 @@ def test_help_has_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture
     below = [command for other, command in COMMANDS.items() if other[: len(words)] == words]
     known = {flag for command in below for parameter in command.params for flag in parameter.opts}
     assert {word for word in examples.split() if word.startswith("--")} <= known
+
+
+def test_info_says_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "info", "--json")
+    found = json.loads(out)
+    assert (code, found["ohmgrad"], found["packages"]["torch"]) == (0, __version__, torch.__version__)
+    assert found["threads"]["torch"] == torch.get_num_threads()
+    assert "numba" in found["back ends"]
+    code, out, _ = run(capsys, "info")
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()] == list(found)

@@ -57,6 +57,11 @@ def test_a_fit_is_printed_and_written(
     assert card["estimates"]["device-to-device spread"]["told"] is False
     device = og.Device.from_yaml(tmp_path / "pulses.yaml")
     assert og.Device.from_dict(device.to_dict()) == device
+    assert out.splitlines()[-1] == "page: pulses.html"
+    page = (tmp_path / "pulses.html").read_text()
+    assert "pulses is best described by the family soft_bounds; these data tell it from any other" in page
+    assert "ohmgrad fit pulses.csv --out pulses.yaml --family soft_bounds,constant_step" in page
+    assert card["files"][0]["sha256"] in page
     text = (tmp_path / "pulses.svg").read_text()
     for words in ("fitted state", "simulated", "pulse number", "symmetric point", "constant_step"):
         assert words in text

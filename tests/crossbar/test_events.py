@@ -114,6 +114,7 @@ def test_a_reset_is_a_pulse_on_each_element(device: str) -> None:
     assert 0 < below < every
     assert counted(tile, lambda t: t.reset(0.1)) == {
         "pulses_up": up, "pulses_down": down, "slots": COLS, "line_toggles": COLS + up + down,
+        "rewrite_pulses": up + down, "rewrite_slots": COLS,
     }  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def test_pairs_count_resets_rounds_and_reads(
     else:
         none = torch.zeros(ROWS, COLS, dtype=torch.int64)
         found = counted(tile, lambda t: t.pulse_counts(none))
-        expected |= {"updates": 1, "read_columns": 2 * COLS}
+        expected |= {"updates": 1, "read_columns": 2 * COLS, "verify_columns": 2 * COLS}
         assert bool(rounds) == (what == "refresh")
     if rounds:
         cells = rounds[0][0]
@@ -195,9 +196,11 @@ def test_pairs_count_resets_rounds_and_reads(
             expected["pulses_down"] += down
             expected["slots"] += slots
             expected["line_toggles"] += slots + up + down
+            expected["rewrite_pulses"] += up + down
+            expected["rewrite_slots"] += slots
         verified = len(rounds) * len({int(cell) % COLS for cell in cells})
         expected["read_columns"] += verified
-        expected["verify_columns"] = verified
+        expected["verify_columns"] += verified
     expected["dac"], expected["adc"] = expected["read_columns"] * COLS, expected["read_columns"] * ROWS
     assert found == {name: number for name, number in expected.items() if number}
 

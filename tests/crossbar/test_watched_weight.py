@@ -129,8 +129,8 @@ def test_written_weights_are_taken_over_and_kept_within_bounds(name: str, write:
         close = (tile.weight - part).abs() < 1e-6
         assert bool(close.all()) if free else float(close.float().mean()) > 0.6
     before = m.weight.detach().clone()
-    idle_step(m, optimizer)  # nothing comes back but what time does: drift by a few percent of a weight
-    quiet = "retention" not in DEVICES[name]
+    idle_step(m, optimizer)  # nothing comes back but what time does: drift by a few percent, noise
+    quiet = not {"retention", "read_noise"} & {*DEVICES[name]}
     assert float((m.weight - before).abs().max()) <= (0.0 if quiet else 0.15)
     assert [tile.count("updates") for tile in m.tiles] == [2] * len(m.tiles)
 

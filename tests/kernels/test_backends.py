@@ -33,7 +33,6 @@ from ohmgrad.devices import draw
 from ohmgrad.kernels import FIDELITIES
 from ohmgrad.kernels.cpu.affine_rows import is_sparse, samples_of_row
 from ohmgrad.kernels.cpu.packing import Address, How
-from ohmgrad.kernels.cpu.trains import active_samples, empty_trains, trains_chunk
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key
@@ -48,6 +47,7 @@ from tests.cases import (
     factors,
 )
 from tests.cases import start as start_weights
+from tests.kernels.inner import drawn_trains
 from tests.updates import apply_counts_, draw_trains, pulsed_update_
 
 KEY = Key(3, 4)
@@ -92,9 +92,8 @@ def paths(setting: Setting, shape: tuple[int, int]) -> set[bool]:
     x, d = (t.numpy() for t in factors(shape, setting))
     p, (samples, cols) = setting.pulsing, x.shape
     how = How(setting.pulses * 0.001, 0.001, p.max_bl, p.update_management, p.bl_management, False, False, 1)
-    drawn = empty_trains(p.words, samples, *shape)
-    trains_chunk(0, samples, x, d, how, Address(*map(np.uint32, (STEP, *KEY))), drawn, np.zeros(5, np.int64))
-    trains, listed = active_samples(drawn), np.empty(samples, np.int64)
+    trains = drawn_trains(p.words, x, d, how, Address(*map(np.uint32, (STEP, *KEY))))
+    listed = np.empty(samples, np.int64)
     rows = [samples_of_row(r, trains, listed) for r in range(shape[0])]
     return {is_sparse(cols, n, *found) for n, *found in rows if n > 0}
 

@@ -8,15 +8,13 @@ import torch
 
 from ohmgrad import Device, Noise, Pulsing
 from ohmgrad.devices import draw
-from ohmgrad.kernels.cpu.affine_columns import MOST_COLUMNS, columns_chunk, single_columns
-from ohmgrad.kernels.cpu.affine_groups import Groups, plan
-from ohmgrad.kernels.cpu.affine_rows import rows_chunk
+from ohmgrad.kernels.cpu.affine_columns import MOST_COLUMNS
 from ohmgrad.kernels.cpu.packing import Address, Affine, How, pack
-from ohmgrad.kernels.cpu.trains import active_samples, empty_trains, trains_chunk
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.kernels.reference.trains import coincidences, update_trains
 from ohmgrad.rng import Key
 from tests.cases import RESPONSES, SPREADS
+from tests.kernels.inner import apply_columns, apply_rows, drawn_trains
 from tests.updates import draw_trains, pulsed_update_
 
 KEY, STEP, DW_MIN = Key(3, 4), 7, 0.002
@@ -83,16 +81,12 @@ def test_a_column_has_the_bits_of_the_rows(noise: Noise, cols: int) -> None:
     x, d = np.zeros((k, cols), np.float32), np.random.default_rng(0).normal(size=(k, 300)).astype(np.float32)
     x[np.arange(k), np.arange(k)] = 1
     how, address = How(0.02, DW_MIN, 31, True, True, False, False, 1), Address(*map(np.uint32, (STEP, *KEY)))
-    drawn = empty_trains(1, k, 300, cols)
-    trains_chunk(0, k, x, d, how, address, drawn, np.zeros(5, np.int64))
-    trains, affine = active_samples(drawn), Affine(*pack(elements))
+    trains, affine = drawn_trains(1, x, d, how, address), Affine(*pack(elements))
     assert len(trains.active_samples) == k
     rows, columns = start.copy(), start.copy()
-    groups = Groups(*plan(trains, 0, 300, 0.0))
-    rows_chunk(0, 300, rows, affine, trains, groups, False, address)
+    apply_rows(rows, affine, trains, address)
     assert (rows != start).sum() > 200
-    alone = single_columns(cols, trains)
+    alone = apply_columns(columns, affine, trains, address)
     assert alone or cols < 10  # the sparse path of short rows is not the cheaper one, which is theirs then
     if alone:
-        columns_chunk(columns, affine, trains, address)
         assert (rows == columns).all()

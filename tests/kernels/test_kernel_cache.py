@@ -18,7 +18,7 @@ from ohmgrad.kernels.cpu.compiling import cache_key, sources
 
 PACKAGE = Path(ohmgrad.__file__).parent
 #: decorators of functions that are compiled
-COMPILING = {"njit", "kernel", "intrinsic", "serial_and_parallel"}
+COMPILING = {"njit", "kernel", "late_kernel", "part", "intrinsic", "serial_and_parallel"}
 #: compiled from itself alone, so that Numba's own rule sees every edit
 ALONE = PACKAGE / "devices" / "fitting" / "filter.py"
 

@@ -22,12 +22,14 @@ from ohmgrad import (
     ExpBounds,
     ExpStep,
     InputError,
+    LinearStep,
     Measured,
     Noise,
     PiecewiseStep,
     PowStep,
     Pulsing,
     SoftBounds,
+    Spread,
     Tile,
 )
 from ohmgrad.devices import Elements, Table, draw, tabulate
@@ -47,11 +49,14 @@ KEY = Key(3, 4)
 STEP = 7
 NOISES = {"quiet": Noise(), "additive": Noise(0.3), "multiplicative": Noise(0.3, "multiplicative")}
 SAMPLE = measured()
+SHAPES = Spread(dw_min=0.3, w_max=0.3, w_min=0.3, shape_up=0.3, shape_down=0.1)
 DEVICES = {
     **{
         f"{name}-{spread}-{noise}": Device(r, 0.002, SPREADS[spread], NOISES[noise])
         for (name, r), spread, noise in itertools.product(TABULATED.items(), ("alike", "spread"), NOISES)
     },
+    "linear-shapes": Device(LinearStep(-0.6, 0.5), 0.002, SHAPES, NOISES["additive"]),
+    "pow-shapes": Device(TABULATED["pow"], 0.002, SHAPES, NOISES["multiplicative"]),
     "measured-alike": Device(measured(1), measured(1).dw_min),
     "measured-spread": Device(SAMPLE, SAMPLE.dw_min, SPREADS["spread"]),
 }

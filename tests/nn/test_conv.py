@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ohmgrad import NOISY_PERIPHERY, AnalogConv1d, AnalogConv3d, AnalogSGD, InputError, convert
+from ohmgrad import NOISY_PERIPHERY, AnalogSGD, InputError, convert
 from ohmgrad.nn import analog_layers
+from ohmgrad.nn.patches import Patching
 from tests.nn.test_layers import IDEAL, PERIPHERIES, REAL, check_twin
 
 KINDS: dict[str, Any] = {"1d": nn.Conv1d, "3d": nn.Conv3d}
@@ -56,9 +57,8 @@ def test_convolution_is_torchs(kind: str, name: str, omega: Any, periphery: str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wrong_patch_is_caught(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: kernels read backwards along the last dimension."""
-    twin = {"1d": AnalogConv1d, "3d": AnalogConv3d}[kind]
-    right = twin.patches
-    monkeypatch.setattr(twin, "patches", lambda self, x: right(self, x).flip(-1))
+    right = Patching.patches
+    monkeypatch.setattr(Patching, "patches", lambda self, x: right(self, x).flip(-1))
     for periphery in PERIPHERIES.values():
         with pytest.raises(AssertionError):
             check_twin(*layer_and_input(kind, {}), None, periphery)

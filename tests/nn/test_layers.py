@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +14,6 @@ from torch import Tensor, nn
 
 from ohmgrad import (
     NOISY_PERIPHERY,
-    AnalogConv2d,
     AnalogLinear,
     AnalogSGD,
     ConstantStep,
@@ -23,6 +25,7 @@ from ohmgrad import (
     convert,
 )
 from ohmgrad.nn import analog_layers
+from ohmgrad.nn.patches import Patching
 from tests.cases import SPREADS
 
 IDEAL = Device(ConstantStep(-2, 2), dw_min=1e-3)
@@ -118,8 +121,8 @@ def test_convolution_is_torchs(name: str, omega: Any, periphery: str) -> None:
 
 def test_a_wrong_factor_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: patches of the next group."""
-    right = AnalogConv2d.vectors
-    monkeypatch.setattr(AnalogConv2d, "vectors", lambda self, x, group: right(self, x, 1 - group))
+    right = Patching.patches
+    monkeypatch.setattr(Patching, "patches", lambda self, x: right(self, x).roll(2, dims=3))
     torch.manual_seed(2)
     with pytest.raises(AssertionError):
         check_twin(nn.Conv2d(4, 8, 3, groups=2), torch.randn(3, 4, 9, 8), None, Periphery())
@@ -183,3 +186,22 @@ def train(model: nn.Module, steps: int, lr: float = 0.05) -> Tensor:
 
 def through_pickle(model: nn.Module) -> nn.Module:
     return pickle.loads(pickle.dumps(model))
+
+
+def split_linear() -> nn.Module:
+    return convert(nn.Linear(6, 5), REAL, max_tile=(3, 4))
+
+
+def grouped_convolution() -> nn.Module:
+    return convert(nn.Conv2d(4, 4, 3, groups=2), REAL)
+
+
+@pytest.mark.parametrize(("make", "shape"), [(split_linear, (2, 6)), (grouped_convolution, (2, 4, 5, 5))])
+def test_a_layer_is_freed_while_its_gradient_is_set(make: Callable[[], nn.Module], shape: Any) -> None:
+    """What a gradient keeps are numbers: torch's own reference from weight to gradient is no circle."""
+    layer = make()
+    layer(torch.randn(shape)).square().sum().backward()
+    there = weakref.ref(layer)
+    del layer
+    gc.collect()
+    assert there() is None

@@ -250,7 +250,7 @@ def test_missing_and_added_values_with_right_checksums(attacked: Attacked) -> No
 
 NAMED: list[tuple[str, Callable[[Any], Any], str]] = [
     ("epoch", lambda c: c.update(epoch=10**9), r"epoch is 1000000000, but must be an integer in \[1, 2\]"),
-    ("rows", lambda c: c["rows"].pop(), "it has 1 rows after epoch 2"),
+    ("rows", lambda c: c["rows"].pop(), "it has 1 rows and 2 events after epoch 2"),
     ("events", lambda c: c["model"]["1.analog.events"].neg_(), "counts nothing below 0"),
     ("pulses", lambda c: c["rows"][1].update(pulses_up=10**9), "have counted .* its rows 1000000000"),
     ("state", lambda c: c.update(state={}), "not of its 1 tiles"),

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from ohmgrad import InputError, __version__
-from ohmgrad.cli import main, reproduce
+from ohmgrad.cli import main, progress
 from ohmgrad.report import claims_table, study_figure, study_table
 from ohmgrad.studies.engine import Part
 from ohmgrad.studies.papers import STUDIES
@@ -295,8 +295,9 @@ def test_a_study_without_a_terminal_says_what_it_does(
 ) -> None:
     """After a minute; here, at once. Before that it says nothing."""
     monkeypatch.setitem(STUDIES, "S1", replace(TOY, name="S1"))
-    for after, lines in ((0.0, ["S1: 0 of 2 finished: a", "S1: 1 of 2 finished: b"]), (60.0, [])):
-        monkeypatch.setattr(reproduce, "_LINE_AFTER", after)
+    every = [f"S1: {n} of 2 finished: {part}" for n, part in ((0, "a"), (1, "a"), (1, "b"), (2, "b"))]
+    for after, lines in ((0.0, every), (60.0, [])):
+        monkeypatch.setattr(progress, "LINE_EVERY", after)
         with pytest.raises(SystemExit):
             main(["reproduce", "S1", "--out", str(tmp_path / str(after))])
         out = capsys.readouterr().out.splitlines()

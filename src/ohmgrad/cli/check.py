@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import InputError, check_choice, check_options, said
+from ..errors import InputError, check_choice, check_options
+from ..user_files import is_in_file, object_in
 from .arguments import named_values
 from .console import console
 
@@ -41,8 +40,8 @@ def device(
     from ..devices import Device
     from ..devices.presets import PRESETS, preset
 
-    if ".py:" in what:
-        given = _from_file(what)
+    if is_in_file(what):
+        given = object_in(what)
     elif what.endswith((".yaml", ".yml")):
         given = Device.from_yaml(Path(what))
     elif Path(what).suffix:
@@ -77,13 +76,10 @@ def algorithm(
 ) -> None:
     """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
     from ..conformance import check_algorithm
-    from ..optim import ALGORITHMS
+    from ..optim.registry import ALGORITHMS, algorithm_of
 
-    if ".py:" in what:
-        given = _from_file(what)
-    else:
-        classes = {kind.__name__: name for name, kind in ALGORITHMS.items()}
-        given = ALGORITHMS[check_choice("algorithm", classes.get(what, what), ALGORITHMS)]
+    classes = {kind.__name__: name for name, kind in ALGORITHMS.items()}
+    given = algorithm_of(classes.get(what, what))
     if option:
         options = named_values("--option", option)
         _check_options(options, given, what)
@@ -130,30 +126,3 @@ def _print(report: Report) -> None:
     console.print(f"{run - failed} of {run} laws hold; {len(report.skipped)} skipped")
     if failed:
         raise typer.Exit(1)
-
-
-def _from_file(what: str) -> Any:
-    """The object NAME of FILE.py:NAME; the file's folder is on the path, as when it is run.
-
-    Raises:
-        InputError: when there is no such file or name, or the file raises.
-    """
-    path, name = what.rsplit(":", 1)
-    file = Path(path)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        raise InputError(
-            f"cannot read {path}: give a Python file and a name in it, as in my_device.py:device"
-        )
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(file.resolve().parent))
-    sys.modules[file.stem] = module  # dataclasses in it look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may raise
-        raise InputError(
-            f"{path} raised {type(error).__name__} ({said(error)}): run it by itself first"
-        ) from error
-    finally:
-        sys.path.remove(str(file.resolve().parent))
-    return getattr(module, check_choice(f"name in {path}", name, [n for n in vars(module) if n[0] != "_"]))

@@ -1,4 +1,4 @@
-"""`ohmgrad compare`: algorithms against devices in one table."""
+"""`ohmgrad compare`: which algorithm trains best on a device."""
 
 from __future__ import annotations
 
@@ -6,56 +6,80 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .arguments import named_values, names_of
-from .console import console
+from .console import PAGE, console, write_page
+from .progress import study_progress
 
 __all__ = ["compare"]
 
 
 def compare(
-    algorithms: Annotated[
-        str | None, typer.Option(help="Names with commas, as in sgd,ttv2; or all. digital is SGD in floats.")
-    ] = None,
     devices: Annotated[
-        str | None, typer.Option(help="Presets or YAML files of devices, with commas; default: a selection.")
+        list[str] | None,
+        typer.Argument(
+            help="Presets, or YAML files as `ohmgrad fit` writes; default: a selection of presets."
+        ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Trainings of each pair (at least 2).")] = None,
+    algorithms: Annotated[
+        str | None,
+        typer.Option(
+            help="Names with commas, as in sgd,ttv2; FILE.py:CLASS for one of your own; default all. digital "
+            "SGD is always there."
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each pair that count (at least 2).")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="Short trainings of each pair that choose its options; default one for each learning rate. "
+            "More try further options, too."
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short trainings and few learning rates.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Trainings at a time, a core each; default all cores.")
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (extra ray)."),
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="Another setting as name=value in YAML, as in --set 'rates=[0.1, 0.5]'."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/compare or ...-quick.")] = None,
 ) -> None:
-    """Train a small network with every algorithm on every device: accuracies with intervals, and pulses.
+    """Train a small network with every algorithm on every device, and say which is best and how sure that is.
 
-    Each pair has its own learning rate, chosen by a short training with another seed. A comparison that was
-    cut off goes on where it stopped; one that is finished is printed and drawn again from its numbers.
+    Accuracies, gaps to digital SGD with the same seeds, and pulses, with 95 % intervals. Each pair has its
+    own learning rate, chosen by short trainings with another seed, as many for each. All trainings are kept:
+    the same command goes on where it was stopped, and more seeds, devices or algorithms in the same folder
+    repeat none. A training that fails leaves a gap, with its reason.
     """
-    from ..report import compare_table, study_figure
+    from ..report import compare_lines, compare_page, compare_table, study_figure
     from ..studies.compare import COMPARE, all_algorithms
     from ..studies.study import run_study
+    from ..studies.workers import cores
 
     changes: dict[str, Any] = named_values("--set", change or [])
     if algorithms is not None:
         changes["algorithms"] = all_algorithms() if algorithms == "all" else names_of(algorithms)
-    if devices is not None:
-        changes["devices"] = names_of(devices)
-    changes |= {name: value for name, value in (("seeds", seeds), ("epochs", epochs)) if value is not None}
+    if devices:
+        changes["devices"] = devices
+    given = {"seeds": seeds, "epochs": epochs, "budget": budget}
+    changes |= {name: value for name, value in given.items() if value is not None}
     folder = out or Path("runs") / ("compare-quick" if quick else "compare")
-    layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("compare", total=None)
-
-        def progress(done: int, total: int, what: str) -> None:
-            bars.update(task, completed=done, total=total, description=what)
-
-        outcome = run_study(COMPARE, folder, quick=quick, changes=changes, progress=progress)
+    places = {"jobs": jobs or (1 if on else cores()), "on": on}
+    with study_progress("compare") as progress:
+        outcome = run_study(COMPARE, folder, quick=quick, changes=changes, progress=progress, **places)
     figures = study_figure(outcome)
     console.print(compare_table(outcome))
+    for line in compare_lines(outcome):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, raw/", soft_wrap=True
+        f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, results.parquet",
+        soft_wrap=True,
     )
+    write_page(compare_page(outcome), folder / PAGE)

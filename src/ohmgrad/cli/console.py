@@ -8,12 +8,19 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-__all__ = ["StoppedError", "cannot_write", "console", "stopped", "stops"]
+if TYPE_CHECKING:
+    from ..report import Page
+
+__all__ = ["PAGE", "StoppedError", "cannot_write", "console", "stopped", "stops", "write_page"]
+
+#: name of the page in a run's or a study's folder
+PAGE = "page.html"
 
 
 class StoppedError(KeyboardInterrupt):
@@ -78,3 +85,8 @@ def stopped(what: str, why: BaseException | None = None) -> NoReturn:
 def cannot_write(error: OSError) -> str:
     """An error of the system, such as a full disk, in a line."""
     return f"cannot use {error.filename} ({error.strerror})" if error.filename else str(error.strerror)
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write a page and say where it is."""
+    console.print(f"page: {page.write(path)}", highlight=False, soft_wrap=True)

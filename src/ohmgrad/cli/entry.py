@@ -15,11 +15,16 @@ from .arguments import examples
 from .check import check_app
 from .compare import compare
 from .console import cannot_write, stopped, stops
+from .cost import cost
 from .demo import demo
 from .devices import devices_app
 from .fit import fit
+from .info import info
+from .map import map_
 from .plot import plot
+from .report import report
 from .reproduce import reproduce
+from .tiles import tiles
 from .train import train
 
 __all__ = ["app", "main"]
@@ -32,7 +37,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as why:
-            kept = ctx.invoked_subcommand in ("reproduce", "compare")
+            kept = ctx.invoked_subcommand in ("compare", "map", "reproduce")
             goes_on = "finished parts are saved, and the same command goes on"
             stopped(goes_on if kept else "the same command starts again", why)
 
@@ -42,7 +47,6 @@ app = typer.Typer(
     help="Train neural networks on simulated analog in-memory hardware.",
     epilog="Start with [bold]ohmgrad demo[/bold]; [bold]ohmgrad COMMAND --help[/bold] has examples.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -98,6 +102,9 @@ app.command(
 )(fit)
 app.command(epilog=examples("ohmgrad plot runs/demo"))(plot)
 app.command(
+    epilog=examples("ohmgrad report runs/demo", "ohmgrad report runs/a runs/b runs/compare --out three.html")
+)(report)
+app.command(
     epilog=examples(
         "ohmgrad reproduce list",
         "ohmgrad reproduce S1 --quick",
@@ -107,11 +114,34 @@ app.command(
 )(reproduce)
 app.command(
     epilog=examples(
-        "ohmgrad compare --quick",
-        "ohmgrad compare --algorithms digital,sgd,ttv2 --devices paper,my.yaml --seeds 5",
+        "ohmgrad compare my.yaml",
+        "ohmgrad compare my.yaml paper --algorithms sgd,ttv2,mine.py:MyOptimizer --seeds 5",
+        "ohmgrad compare reram-es --budget 12 --out runs/tuned",
+        "ohmgrad compare my.yaml --on ray://cluster:10001",
     )
 )(compare)
+app.command(
+    epilog=examples(
+        "ohmgrad cost runs/a --accuracy 90",
+        "ohmgrad cost runs/a --hardware my.yaml",
+        "ohmgrad cost --show rasch-li > my.yaml",
+        "ohmgrad cost --list",
+        "ohmgrad cost --check",
+    )
+)(cost)
+app.command(
+    epilog=examples("ohmgrad tiles fcn --array 256x256", "ohmgrad tiles torchvision:resnet18 --data cifar10")
+)(tiles)
+app.command(
+    "map",
+    epilog=examples(
+        "ohmgrad map my.yaml --jobs 2",
+        "ohmgrad map reram-es --algorithm ttv2 --target 95",
+        "ohmgrad map ecram --axes states,asymmetry --axes sp-spread,noise --trainings 80",
+    ),
+)(map_)
 app.command(epilog=examples("ohmgrad algorithms"))(algorithms)
+app.command(epilog=examples("ohmgrad info", "ohmgrad info --json"))(info)
 app.add_typer(
     devices_app, name="devices", epilog=examples("ohmgrad devices list", "ohmgrad devices show ecram")
 )

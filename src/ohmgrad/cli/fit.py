@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError, shown
 from .arguments import names_of
-from .console import console
+from .console import console, write_page
 
 __all__ = ["fit"]
 
@@ -49,7 +49,7 @@ def fit(
 ) -> None:
     """Fit a device to measured pulses: what was understood, every family ranked, figures with intervals.
 
-    Writes the device with a card of its fit as YAML, which `train` and `compare` take, and a figure.
+    Writes the device with a card of its fit as YAML, which `train` and `compare` take, a figure, and a page.
     """
     from ..devices.fitting import fit_read
     from ..devices.fitting.card import write
@@ -57,7 +57,7 @@ def fit(
     from ..devices.fitting.pulses import ReadOptions
     from ..devices.fitting.reading import read
     from ..errors import check_choice
-    from ..report import fit_figure, fit_table, ranking_table, save
+    from ..report import fit_figure, fit_page, fit_table, ranking_table, save
 
     options = ReadOptions(
         layout=layout, unit=unit, read_voltage=read_voltage, columns=_columns(column or []),  # pyright: ignore
@@ -84,6 +84,7 @@ def fit(
     figures = save(fit_figure(result, files[0].stem), path.with_suffix(".svg"))
     named = ", ".join(str(p) for p in [*written, *figures])
     console.print(f"device: {named}\nnext: ohmgrad train --device {path}", highlight=False, soft_wrap=True)
+    write_page(fit_page(result, files, path, options, families), path.with_suffix(".html"))
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:

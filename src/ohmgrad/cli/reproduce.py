@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..errors import InputError, check_choice
 from .arguments import named_values
-from .console import console
+from .console import PAGE, console, write_page
+from .progress import study_progress
 
 if TYPE_CHECKING:
     from ..studies.study import Claim
 
 __all__ = ["reproduce"]
-
-#: seconds after which a line shows that a study goes on, where there is no terminal for a bar
-_LINE_AFTER = 60.0
 
 
 def reproduce(
@@ -43,6 +39,10 @@ def reproduce(
             min=1, help="Parts of a study at a time, in processes of their own: for the networks, one a core."
         ),
     ] = 1,
+    on: Annotated[
+        str | None,
+        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (extra ray)."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/reproduce or ...-quick.")] = None,
 ) -> None:
     """Run the papers' studies: raw numbers, a table, a figure, and which claims hold.
@@ -72,7 +72,7 @@ def reproduce(
     skipped: dict[str, InputError] = {}
     for name in names:
         try:
-            found += [(name, c) for c in _run(name, home / name, quick, changes, jobs)]
+            found += [(name, c) for c in _run(name, home / name, quick, changes, {"jobs": jobs, "on": on})]
         except InputError as error:
             if study != "all":
                 raise
@@ -109,27 +109,20 @@ def _scoreboard(home: Path) -> None:
     console.print(f"page: {page}", soft_wrap=True)
 
 
-def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], jobs: int) -> list[Claim]:
+def _run(
+    name: str, folder: Path, quick: bool, changes: dict[str, Any], places: dict[str, Any]
+) -> list[Claim]:
     """Run a study, draw it and print its table."""
-    from ..report import study_figure, study_table
+    from ..report import study_figure, study_page, study_table
     from ..studies.papers import STUDIES
     from ..studies.study import run_study
 
-    layout = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*layout, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task, told = bars.add_task(name, total=None), time.monotonic()
-
-        def progress(done: int, total: int, what: str) -> None:
-            nonlocal told
-            bars.update(task, completed=done, total=total, description=what)
-            if not console.is_terminal and time.monotonic() - told >= _LINE_AFTER:
-                console.print(f"{name}: {what}", highlight=False, soft_wrap=True)
-                told = time.monotonic()
-
-        outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, progress=progress, jobs=jobs)
+    with study_progress(name) as progress:
+        outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, progress=progress, **places)
     figures = study_figure(outcome)
     console.print(study_table(outcome))
     console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)
+    write_page(study_page(outcome), folder / PAGE)
     return outcome.claims
 
 

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import InputError
 from ..style import style_of
-from .console import cannot_write, console, stopped
+from .console import PAGE, cannot_write, console, stopped, write_page
 
 if TYPE_CHECKING:
     from ..studies import RunSpec
@@ -21,11 +21,14 @@ __all__ = ["free_folder", "report_run", "run_and_report"]
 
 def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
     """Train and report; a run that is stopped, or whose disk fails, says how it goes on."""
+    from ..report import run_page
+
     board = ["--tensorboard"] if tensorboard else []
     again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
     goes_on = f"finished epochs are saved; go on with {again}"
     try:
         report_run(_train(spec, folder, resume, tensorboard), folder, title)
+        write_page(run_page(folder), folder / PAGE)
     except KeyboardInterrupt as why:
         if not (folder / "spec.yaml").is_file():
             raise

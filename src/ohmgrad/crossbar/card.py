@@ -107,7 +107,10 @@ def _plain(value: Any) -> Any:
 def _difference(there: Any, here: Any, name: str = "") -> tuple[str, str, str] | None:
     """Name and both values of the first difference."""
     if isinstance(there, Mapping) and isinstance(here, Mapping):
-        pairs = [(f"{name}.{key}".lstrip("."), there.get(key), here.get(key)) for key in {**here, **there}]
+        both = {key: (there.get(key), here.get(key)) for key in {**here, **there}}
+        # an entry that another version did not have yet is no difference where it is 0 or None
+        known = [key for key, ends in both.items() if (key in there and key in here) or any(ends)]
+        pairs = [(f"{name}.{key}".lstrip("."), *both[key]) for key in known]
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         pairs = [(name, a, b) for a, b in zip(there, here, strict=True)]
     else:

@@ -26,11 +26,11 @@ class CellState(abc.ABC):
 
     @abc.abstractmethod
     def held(self, w: Tensor) -> Tensor:
-        """What pulses act on, (rows, cols): the weights without write noise and reference."""
+        """What pulses act on, (rows, cols): the weights without noise and reference."""
 
     @abc.abstractmethod
     def nearest(self, w: Tensor, calibrated: bool = True) -> Tensor:
-        """`w` kept inside what the weights can be, write noise aside.
+        """`w` kept inside what the weights can be, noise aside.
 
         Args:
             calibrated: false for the weights without the reference of a calibration.

@@ -29,15 +29,20 @@ EVENTS = (
     # matrix-vector products that were asked for, one direction ...
     "forward_vectors",
     "backward_vectors",  # ... and the other
-    # columns that were read: by read, calibrate, write-verify; and of both arrays of pairs, before a refresh
+    # columns that were read: by read, calibrate, write-verify
     "read_columns",
     "dac",  # conversions of one line, of all products and reads: every input ...
     "adc",  # ... and every output
     # vectors that bound management drove again, beside those asked for, as often as it did
     "driven_again",
     # of read_columns, those that write-verify read, in program and refresh: every column that holds an
-    # element to be written, once a round, the last round too, which finds nothing to do
+    # element to be written, once a round, the last round too, which finds nothing to do. And those of both
+    # arrays of pairs, before a refresh
     "verify_columns",
+    # of pulses, up and down, and of slots, those of single elements, column by column: in resets, refreshes
+    # and the programming of pairs
+    "rewrite_pulses",
+    "rewrite_slots",
 )
 _AT = {name: i for i, name in enumerate(EVENTS)}
 #: what shares memory with the counts
@@ -143,6 +148,7 @@ class Counters:
         largest.scatter_reduce_(0, columns, torch.maximum(up, down), "amax")
         slots, ups, downs = largest.sum(), up.sum(), down.sum()
         self.add(pulses_up=ups, pulses_down=downs, slots=slots, line_toggles=slots + ups + downs)
+        self.add(rewrite_pulses=ups + downs, rewrite_slots=slots)
 
     def load(self, events: Any) -> None:
         """Go on from `events`, integers; what an earlier version did not count starts at 0.

@@ -29,7 +29,8 @@ class MemoryState(StateWithPlanes):
     def __init__(self, device: Device, cells: Cells, memory: dict[str, Any], strided: bool) -> None:
         whole = device.memoryless or not strided
         #: whether the device asks for a plane of the elements' own weights
-        self._own = bool(device.write_noise) or device.reference is not None or not whole
+        noisy = device.write_noise or (device.read_noise is not None and device.read_noise.slow)
+        self._own = bool(noisy) or device.reference is not None or not whole
         super().__init__(device, [draw_sub_array(device, cells)], memory, ["persistent"] * self._own)
         (self.array,) = self.arrays
         if device.reference is not None and "reference" not in memory:

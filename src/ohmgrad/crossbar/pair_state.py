@@ -121,7 +121,7 @@ class PairState(StateWithPlanes):
         """
         if int(counters.updates) % self.pair.refresh_every:
             return
-        counters.add_reads(2 * w.shape[1])
+        counters.add_reads(2 * w.shape[1], verify=True)
         cells = self.saturated_pairs()
         if len(cells):
             self._rewrite(w, cells, self.held(w).view(-1)[cells], ROUNDS, fidelity, counters)

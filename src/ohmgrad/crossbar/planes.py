@@ -4,7 +4,7 @@ Products and reads see a tile's weights. Where a device asks for it, its element
 pulses and time act on, in the planes of `Tile.memory`, each (rows, cols):
 
     persistent         weights of the elements; plus, minus: of the two of a one-sided pair
-    noise              write noise, weight = persistent + noise
+    noise, slow        write noise and slow read noise, weight = persistent + noise + slow
     reference          weight = persistent - reference
     age, age_minus     steps of time since an element was last pulsed, int32
     fixed              where a weight is held, its value; NaN elsewhere (`Tile.hold`, of any device)
@@ -12,7 +12,7 @@ pulses and time act on, in the planes of `Tile.memory`, each (rows, cols):
                        are counted in place, so that a state that was put into other containers goes on
 
 The weights are made anew from these after each primitive. The next primitive takes over weights that a user
-writes: elements then hold them as given, without write noise.
+writes: elements then hold them as given, without write noise and slow read noise.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ TOP_NORMAL = 6.8
 NUMBERS = ("clock", "refreshes")
 #: ages of the elements of each array
 AGES = ("age", "age_minus")
+#: noise on the weights that are seen
+NOISES = ("noise", "slow")
 
 
 class StateWithPlanes(CellState):
@@ -57,7 +59,11 @@ class StateWithPlanes(CellState):
         self.device, self.arrays, self.memory = device, arrays, memory
         self.cells = arrays[0].cells
         self._noise = device.write_noise * device.dw_min
-        names = [*names, *(["noise"] if self._noise else []), *(["clock"] if device.retention else [])]
+        read = device.read_noise
+        #: slow read noise, if the device has any
+        self._slow = read if read is not None and read.slow else None
+        noises = [n for n, there in zip(NOISES, (self._noise, self._slow), strict=True) if there]
+        names = [*names, *noises, *(["clock"] if device.retention or self._slow else [])]
         names += AGES[: len(arrays)] if arrays[0].nu is not None else ()
         for name in names:
             shape = () if name in NUMBERS else self.cells.shape
@@ -74,22 +80,23 @@ class StateWithPlanes(CellState):
 
     @abc.abstractmethod
     def _noiseless(self, memory: Mapping[str, Any]) -> Tensor | None:
-        """Weights that go with planes, without write noise; None where elements hold the weights."""
+        """Weights that go with planes, without noise; None where elements hold the weights."""
 
     @abc.abstractmethod
     def check(self, planes: Mapping[str, Any]) -> None:
         """Raise InputError unless the planes of a checkpoint are of this kind of device and of this shape."""
 
     def fits(self, w: Tensor, calibrated: bool = True) -> Tensor:
-        """As `CellState.fits`, write noise and rounding included."""
-        slack = TOP_NORMAL * self._noise + 1e-6 * (self.device.response.w_max - self.device.response.w_min)
+        """As `CellState.fits`, noise and rounding included."""
+        noise = self._noise + (self._slow.slow * self.device.dw_min if self._slow else 0.0)
+        slack = TOP_NORMAL * noise + 1e-6 * (self.device.response.w_max - self.device.response.w_min)
         return (w - self.nearest(w, calibrated)).abs() <= slack  # false for NaN
 
     def load_weights(self, w: Tensor) -> None:
-        """As `CellState.load_weights`; write noise and ages start anew, held weights are held as written."""
+        """As `CellState.load_weights`; noise and ages start anew, held weights are held as written."""
         memory = self.memory
         self._write(w, w)
-        for name in ("noise", *AGES):
+        for name in (*NOISES, *AGES):
             if name in memory:
                 memory[name].zero_()
         if (fixed := memory.pop("fixed", None)) is not None:
@@ -111,8 +118,9 @@ class StateWithPlanes(CellState):
         w = self._noiseless(memory)
         if w is None:
             return None
-        if "noise" in memory:
-            w = w + memory["noise"]
+        for name in NOISES:
+            if name in memory:
+                w = w + memory[name]
         return torch.where(memory["fixed"].isnan(), w, memory["fixed"]) if "fixed" in memory else w
 
     def refresh_weights(
@@ -137,8 +145,9 @@ class StateWithPlanes(CellState):
             ops.normals_(memory["noise"], cells, step, Purpose.WRITE_NOISE, self._noise, some)
         if "fixed" in memory:
             self._write(w, memory["fixed"])
-            if "noise" in memory:
-                memory["noise"].masked_fill_(~memory["fixed"].isnan(), 0.0)
+            for name in NOISES:
+                if name in memory:
+                    memory[name].masked_fill_(~memory["fixed"].isnan(), 0.0)
         seen = self.seen(memory)
         if seen is not None:
             w.copy_(seen)
@@ -194,20 +203,32 @@ class StateWithPlanes(CellState):
             self.hold(w, ~fixed.isnan())
 
     def wait(self, w: Tensor, steps: int) -> None:
-        """Let `steps` steps of time pass, see `Retention`; at once where that is exact in law.
+        """Let `steps` steps of time pass, see `Retention`, `ReadNoise`; at once where that is exact in law.
 
-        That is so where drift comes alone, or decay and diffusion without drift.
+        That is so of read noise, and where drift comes alone, or decay and diffusion without drift.
         """
-        retention = self.device.retention
-        if retention is None:
+        if "clock" not in self.memory:
             return
-        mixed = retention.drift and (retention.lifetime is not None or retention.diffusion)
+        clock, retention = self.memory["clock"], self.device.retention
+        self._advance_slow(steps)
+        mixed = retention and retention.drift and (retention.lifetime is not None or retention.diffusion)
         at_once = 1 if mixed else steps
         for _ in range(steps // at_once):
             for array, plane, age in zip(self.arrays, self.planes(w), AGES, strict=False):
-                array.wait(plane, self.memory.get(age), at_once, self.memory["clock"], retention)
-            self.memory["clock"].add_(1)
+                if retention is not None:
+                    array.wait(plane, self.memory.get(age), at_once, clock, retention)
+            clock.add_(1)
         self.refresh_weights(w)
+
+    def _advance_slow(self, steps: int) -> None:
+        """`steps` steps of time for the slow read noise."""
+        if self._slow is None:
+            return
+        slow, dw_min = self.memory["slow"], self.device.dw_min
+        left, added = self._slow.left(steps)
+        new = ops.normals_(torch.empty_like(slow), self.cells, self.memory["clock"], Purpose.SLOW_READ)
+        top = TOP_NORMAL * self._slow.slow * dw_min  # farther than any number of a single draw: `fits` asks
+        slow.mul_(left).add_(new, alpha=added * dw_min).clamp_(-top, top)
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -12,7 +12,7 @@ from ..devices import PLANES, Device, Elements, Retention
 from ..kernels import Cells, ops
 from ..rng import Key, Purpose, gaussians, words
 
-__all__ = ["SubArray", "draw_sub_array", "gather_cells", "pass_time"]
+__all__ = ["SubArray", "draw_sub_array", "gather_cells"]
 
 #: columns of the small arrays in which listed cells are pulsed
 WIDTH = 512
@@ -64,7 +64,7 @@ class SubArray:
         w.copy_(torch.where(values.isnan(), w, self.clip(values)))
 
     def wait(self, w: Tensor, age: Tensor | None, steps: int, clock: Tensor, retention: Retention) -> None:
-        """`steps` steps of time for the weights `w` (rows, cols), in place; see `pass_time`.
+        """`steps` steps of time for the weights `w` (rows, cols), in place; see `Retention`.
 
         Args:
             age: steps since each element was last pulsed, int32 (rows, cols), advanced; None without drift.
@@ -124,25 +124,6 @@ def _normal(std: float, shape: tuple[int, int], purpose: int, key: Key) -> Tenso
     if not std:
         return torch.zeros(1, 1, dtype=torch.float64)
     return std * gaussians(shape[1], torch.arange(shape[0]), 0, purpose, key)
-
-
-def pass_time(
-    arrays: Sequence[tuple[SubArray, Tensor, Tensor | None]], steps: int, clock: Tensor, retention: Retention
-) -> None:
-    """Let `steps` steps of time pass, see `Retention`; at once where that is exact in law.
-
-    That is so where drift comes alone, or decay and diffusion without drift.
-
-    Args:
-        arrays: each with its weights (rows, cols) and, where they drift, its ages, int32 (rows, cols).
-        clock: number of times that time has passed before, int64 (0-d), which addresses the diffusion.
-    """
-    mixed = retention.drift and (retention.lifetime is not None or retention.diffusion)
-    at_once = 1 if mixed else steps
-    for _ in range(steps // at_once):
-        for array, w, age in arrays:
-            array.wait(w, age, at_once, clock, retention)
-        clock.add_(1)
 
 
 def gather_cells(arrays: Sequence[Elements], cells: Tensor) -> Elements:

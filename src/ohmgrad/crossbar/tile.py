@@ -129,19 +129,24 @@ class Tile:
             weight: (rows, cols) float32 for its weights; zeros by default. memory: of an earlier one.
         """
         role = check_integer("role", role, 1, 255)
+        w = torch.zeros(self.shape, device=self.owner.device) if weight is None else weight
         other = Tile(
-            torch.zeros(self.shape, device=self.owner.device) if weight is None else weight,
-            self.device,
-            pulsing=self.pulsing,
-            periphery=self.periphery,
-            seed=self.key.seed,
-            array=(self.key.array + role) % 2**32,
-            backend=self.backend,
-            memory=memory,
-        )
+            w, self.device, pulsing=self.pulsing, periphery=self._circuits, seed=self.key.seed,
+            array=(self.key.array + role) % 2**32, backend=self.backend, memory=memory,
+        )  # fmt: skip
         if "fixed" in self.memory and "fixed" not in other.memory:
             other.hold(~self.memory["fixed"].isnan())
         return other
+
+    @property
+    def periphery(self) -> Periphery:
+        """The circuits around, before elements with the read noise of the device; set them without it."""
+        return self._periphery
+
+    @periphery.setter
+    def periphery(self, circuits: Periphery) -> None:
+        noise, self._circuits = self.device.read_noise, circuits
+        self._periphery = circuits.seeing(noise.fast * self.device.dw_min if noise else 0.0)
 
     # --- weights, and the parameter that holds them -------------------------------------------------
 
@@ -227,13 +232,10 @@ class Tile:
     def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
 
-        Sent line by line, see `Counters.add_lines`.
+        Sent line by line, see `Counters.add_lines`. `is_update`: as for `pulse`, false only where n is zero.
 
-        `is_update` is as for `pulse`, false only where n is zero everywhere.
-
-        Raises:
-            InputError: when the shape or the type does not match, or a count is above 10,000 and above what
-                crosses the device's range ten times.
+        Raises InputError when the shape or the type does not match, or a count is above 10,000 and above what
+        crosses the device's range ten times.
         """
         if known_to_be_no_update(is_update):
             return
@@ -262,8 +264,7 @@ class Tile:
         Args:
             target: (rows, cols), each inside the device's nominal range or its element's own bounds.
 
-        Returns target - weight, what is left, (rows, cols). Raises InputError when a target is outside the
-        range or the shape does not match.
+        Returns target - weight, (rows, cols). Raises InputError when a target is out of range or of shape.
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
@@ -276,7 +277,7 @@ class Tile:
         return target - weight
 
     def reset(self, value: float = 0.0) -> None:
-        """Set every element to `value`, or to its nearest bound: one strong pulse, column by column.
+        """Set every element to `value`, or its nearest bound: one strong pulse, column by column.
 
         Raises InputError when the value is outside the device's range.
         """
@@ -311,8 +312,7 @@ class Tile:
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
 
-        Kim et al. 2019 (arXiv 1907.10228). A slot and a toggle of every line for each of the 2 n pulses.
-        Raises InputError when n is not an integer >= 0.
+        Kim et al. 2019 (arXiv 1907.10228). A slot and a toggle of every line for each pulse; n >= 0.
         """
         check_integer("number of pulse pairs", n, 0)
         one = torch.ones(self.shape, dtype=torch.int64, device=self.owner.device)
@@ -322,8 +322,8 @@ class Tile:
                 self.counters.add(slots=1, line_toggles=sum(self.shape))
 
     def wait(self, steps: int = 1) -> None:
-        """Let time pass, see `Retention`: optimizers let an array wait a step (>= 1) in each of theirs."""
-        if self.device.retention is not None:
+        """Let time pass, see `Retention`, `ReadNoise`: optimizers let arrays wait a step (>= 1) in each."""
+        if "clock" in self.memory:
             check_integer("steps", steps, 1)
             self.sync()
             self.contents.with_planes().wait(self.weight, steps)

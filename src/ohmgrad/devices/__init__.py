@@ -17,7 +17,7 @@ from .families import (
 )
 from .fitting import fit
 from .measured import Measured
-from .memory import Retention, Stuck
+from .memory import ReadNoise, Retention, Stuck
 from .pairs import OneSided, Reference
 from .response import AbstractResponse
 from .table import Table, tabulate
@@ -40,6 +40,7 @@ __all__ = [
     "OneSided",
     "PiecewiseStep",
     "PowStep",
+    "ReadNoise",
     "Reference",
     "Retention",
     "SoftBounds",

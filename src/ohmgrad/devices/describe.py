@@ -24,6 +24,8 @@ def describe(device: Device) -> str:
         words.append(f"{100 * device.stuck.fraction:g} % stuck")
     if device.write_noise:
         words.append(f"write noise {device.write_noise:g} steps")
+    if device.read_noise is not None:
+        words.append(f"read noise {device.read_noise.fast:g} and slow {device.read_noise.slow:g} steps")
     for name in ("retention", "pair", "reference"):
         if getattr(device, name) is not None:
             words.append({"pair": "one-sided pairs"}.get(name, name))

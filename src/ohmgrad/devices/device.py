@@ -15,9 +15,10 @@ from ..errors import InputError, check_choice, check_number, naming, python_numb
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
 from .measured import MeanSteps, Measured
-from .memory import Retention, Stuck
+from .memory import ReadNoise, Retention, Stuck
 from .pairs import OneSided, Reference
 from .response import AbstractResponse, sampled
+from .shapes import check_shapes, shaped
 from .symmetric_point import driven_to
 from .variability import Noise, Spread
 
@@ -28,6 +29,7 @@ _PARTS: dict[str, type] = {
     "spread": Spread,
     "noise": Noise,
     "stuck": Stuck,
+    "read_noise": ReadNoise,
     "retention": Retention,
     "pair": OneSided,
     "reference": Reference,
@@ -48,6 +50,7 @@ class Device:
         write_noise: standard deviation of what each write adds to the weight that is seen, in units of
             dw_min (>= 0): w_seen = w + write_noise dw_min xi, xi drawn anew whenever the element is pulsed.
             Pulses act on w (Gong et al. 2018, 10.1038/s41467-018-04485-1; aihwkit's `write_noise_std`).
+        read_noise: what products and reads see beside the weight, new in every read or slow.
         retention: what time does to weights.
         pair: the weight is the difference of two elements that only go up.
         reference: the weight is the difference to a second element that holds a reference.
@@ -67,6 +70,7 @@ class Device:
     noise: Noise = field(default_factory=Noise)
     stuck: Stuck | None = None
     write_noise: float = 0.0
+    read_noise: ReadNoise | None = None
     retention: Retention | None = None
     pair: OneSided | None = None
     reference: Reference | None = None
@@ -84,8 +88,13 @@ class Device:
             if not isinstance(part, kind) and (needed or part is not None):
                 raise InputError(f"{name} is {shown(part)}, but must be a {kind.__name__}")
         self._check_companions()
+        if self.spread.shaped:
+            check_shapes(self.response, self.spread.shape_up, self.spread.shape_down)
         if self.spread.symmetric_point is not None:
-            self._check_symmetric_point()
+            up, down = self.spread.shape_up, self.spread.shape_down
+            every = shaped(self.response, up, down) if self.spread.shaped else [self.response]
+            for response in every:
+                self._check_symmetric_point(response)
         if isinstance(self.response, Measured):
             self._check_measured(self.response)
         elif not isinstance(self.response, MeanSteps):  # measured steps are as long as they are
@@ -146,8 +155,7 @@ class Device:
                 f"noise has std {self.noise.std:g}, but the measured steps have their own: leave noise out"
             )
 
-    def _check_symmetric_point(self) -> None:
-        response = self.response
+    def _check_symmetric_point(self, response: AbstractResponse) -> None:
         check_number(
             "symmetric_point_mean",
             self.spread.symmetric_point_mean,
@@ -217,7 +225,7 @@ class Device:
     @property
     def memoryless(self) -> bool:
         """True when the weight is one element's, seen as it is and changed by pulses only."""
-        parts = (self.stuck, self.retention, self.pair, self.reference)
+        parts = (self.stuck, self.read_noise, self.retention, self.pair, self.reference)
         return not self.write_noise and all(part is None for part in parts)
 
     @property

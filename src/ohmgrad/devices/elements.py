@@ -16,7 +16,7 @@ from .families import AffineResponse
 from .measured import Measured
 from .response import AbstractResponse, sampled
 from .symmetric_point import affine_symmetric_point, driven_to, root
-from .table import Table, tabulate
+from .table import Table, tabulate, tabulate_shapes
 
 __all__ = ["NEAREST", "PLANES", "Elements", "check_shape", "draw"]
 
@@ -39,7 +39,7 @@ class Elements:
     -down (1 - slope_down w/lower). For "table" the step is asked of the table, for "callable" of the
     response, at w scaled to the nominal range, and divided by its value at 0, `unit_up` or `unit_down`.
     A tile with per-cell planes takes 20 bytes per cell with its weight, 4 if uniform; a set of measured
-    devices has one plane more, `which` (int32), the number of each element's device.
+    devices, or of shapes, has one plane more, `which` (int32), the number of each element's device or shape.
     """
 
     shape: tuple[int, int]
@@ -57,7 +57,7 @@ class Elements:
     unit_up: float = 1.0
     unit_down: float = 1.0
     table: Table | None = None
-    #: device of each element in a table of several, int32; of the planes' shape if there are several
+    #: device or shape of each element in a table of several, int32; of the planes' shape if there are several
     which: Tensor = field(default_factory=lambda: torch.zeros(1, 1, dtype=torch.int32))
     #: why there is no table, for callables
     reason: str = ""
@@ -219,10 +219,17 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     """
     rows, cols = check_shape(shape)
     response, spread = device.response, device.spread
-    affine = isinstance(response, AffineResponse)
+    affine, shapes = isinstance(response, AffineResponse), None
+    if spread.shaped:
+        affine, shapes = False, tabulate_shapes(response, spread.shape_up, spread.shape_down)
+        if isinstance(shapes, str):
+            raise InputError(
+                f"the spread has shape_up {spread.shape_up:g} and shape_down {spread.shape_down:g}, which "
+                f"gives elements that have no table: lower them ({shapes})"
+            )
     zero = torch.zeros((), dtype=torch.float64)
     base_up, base_down = float(response.q_plus(zero)), float(response.q_minus(zero))  # at w = 0
-    slope_up, slope_down = response.slopes if affine else (0.0, 0.0)
+    slope_up, slope_down = response.slopes if isinstance(response, AffineResponse) and affine else (0.0, 0.0)
 
     def normal(purpose: int, std: float) -> Tensor:
         if not std:
@@ -233,6 +240,11 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     gain = torch.exp(z) if spread.law == "lognormal" else (1 + z).abs()
     upper = response.w_max * (1 + normal(Purpose.UPPER, spread.w_max)).abs().clamp(min=NEAREST)
     lower = response.w_min * (1 + normal(Purpose.LOWER, spread.w_min)).abs().clamp(min=NEAREST)
+    which = torch.zeros(1, 1, dtype=torch.int64)
+    several = response.devices if isinstance(response, Measured) else len(shapes.q) if shapes else 1
+    if several > 1:
+        purpose = Purpose.SHAPE if shapes else Purpose.MEASURED_DEVICE
+        which = words(cols, torch.arange(rows), 0, purpose, key) * several >> 32
     if spread.symmetric_point is None:
         balance = spread.up_down_mean + normal(Purpose.UP_DOWN, spread.up_down)
     else:
@@ -244,16 +256,16 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
         else:
             nominal = point * torch.where(point >= 0, response.w_max / upper, response.w_min / lower)
             plus, minus = response.q_plus(nominal), response.q_minus(nominal)
+            if shapes:
+                at = nominal.expand(rows, cols)
+                plus, minus = (shapes.tangent(shapes.q, which, torch.tensor(d), at)[0] for d in (0, 1))
         balance = (minus - plus) / (minus + plus)
     balance = balance.clamp(-0.9, 0.9)
     up = base_up * device.dw_min * gain * (1 + balance)
     down = base_down * device.dw_min * gain * (1 - balance)
-    which = torch.zeros(1, 1, dtype=torch.int64)
-    if isinstance(response, Measured) and response.devices > 1:
-        which = words(cols, torch.arange(rows), 0, Purpose.MEASURED_DEVICE, key) * response.devices >> 32
     planes = torch.broadcast_tensors(up, down, lower, upper, which)
     up, down, lower, upper = (plane.to(torch.float32).contiguous() for plane in planes[:4])
-    table = "" if affine else tabulate(response)
+    table = shapes or ("" if affine else tabulate(response))
     return Elements(
         shape=(rows, cols),
         form="affine" if affine else "callable" if isinstance(table, str) else "table",

@@ -1,15 +1,16 @@
-"""What an element does besides answering pulses: it may be stuck, and it may not keep its weight.
+"""What an element does besides answering pulses: it may be stuck, read noisily, and not keep its weight.
 
 Kernels know nothing of these: a tile applies them around its primitives. Defaults mean none.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ..errors import InputError, check_number, python_numbers, shown
 
-__all__ = ["Retention", "Stuck"]
+__all__ = ["ReadNoise", "Retention", "Stuck"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,44 @@ class Stuck:
         check_number("fraction of stuck elements", self.fraction, low=0, high=1)
         if self.at is not None:
             check_number("weight of stuck elements", self.at)
+
+
+@dataclass(frozen=True)
+class ReadNoise:
+    """What products and reads see beside an element's weight w; pulses act on w alone.
+
+        w_seen = w + r + fast dw_min xi          xi standard normal, for each element and vector
+        r'     = phi r + sqrt(1 - phi^2) slow dw_min eta,      phi = exp(-1/correlation)
+
+    in each step of time, which is one optimizer step (`Tile.wait`), with eta standard normal, for each
+    element and step. So r has the standard deviation slow dw_min, and comes back within some `correlation`
+    steps: the part of 1/f noise of this time, or a random telegraph signal, which has the same correlation
+    (Machlup 1954, 10.1063/1.1721637). It starts at 0 where weights are written. n steps at once are n single
+    steps in law. `fast` adds to the `weight_noise` of the periphery, in squares.
+
+    Args:
+        fast: standard deviation of noise that is new in every read, in units of dw_min (>= 0).
+        slow: standard deviation of noise that stays for some time, in units of dw_min (>= 0).
+        correlation: steps over which the correlation of the slow part falls to 1/e (> 0).
+
+    Raises:
+        InputError: when a value is out of range.
+    """
+
+    fast: float = 0.0
+    slow: float = 0.0
+    correlation: float = 10.0
+
+    def __post_init__(self) -> None:
+        python_numbers(self)
+        check_number("fast read noise", self.fast, low=0)
+        check_number("slow read noise", self.slow, low=0)
+        check_number("correlation of the slow read noise", self.correlation, low=0, open_low=True)
+
+    def left(self, steps: int) -> tuple[float, float]:
+        """Factor of r after `steps` steps, and standard deviation of what is added, in units of dw_min."""
+        way = -steps / self.correlation
+        return math.exp(way), self.slow * math.sqrt(-math.expm1(2 * way))
 
 
 @dataclass(frozen=True)

@@ -28,20 +28,25 @@ from .families import AffineResponse
 from .measured import Measured
 from .parabolas import parabolas
 from .response import AbstractResponse
+from .shapes import FEWEST, MOST, shaped
 from .symmetric_point import with_zero
 
-__all__ = ["ERROR", "ERROR_AT_BOUND", "TOLERANCE", "Table", "tabulate"]
+__all__ = ["ERROR", "ERROR_AT_BOUND", "TOLERANCE", "Table", "tabulate", "tabulate_shapes"]
 
 #: largest error of interpolation, as a part of the step at w = 0
 ERROR = 1e-4
 #: the same next to a bound at which the slope is infinite
 ERROR_AT_BOUND = 5e-3
+#: both of tables of several shapes, which differ by more from one to the next
+OF_SHAPES = 1e-3, 1e-2
 #: largest error of a step that a parabola predicts, as a part of the step at w = 0. On the way there the
 #: error grows from 0 to this, as the third power of the distance: the move is off by a quarter
 TOLERANCE = 2e-3
 #: likewise of the standard deviation of a measured step
 _SD_TOLERANCE = 0.02
 _FIRST, _LAST = 64, 8192
+#: intervals above which tables are long, and fewer shapes have to do
+_LONG = 1024
 #: part of the range at either end that is next to a bound
 _AT_BOUND = 1 / 1024
 #: points between two nodes where the error is measured
@@ -173,6 +178,21 @@ def _make(response: AbstractResponse) -> Table | str:
         return f"{type(response).__name__} is affine and needs no table"
     if isinstance(response, Measured):
         return _measured(response)
+    found = _nodes(response, ERROR, ERROR)
+    if isinstance(found, str):
+        return found
+    q, error = found
+    return _of_nodes(response, q.unsqueeze(0), error)
+
+
+_kept = functools.lru_cache(maxsize=64)(_make)
+
+
+def _nodes(response: AbstractResponse, most: float, near: float) -> tuple[Tensor, float] | str:
+    """q+ and q- (2, n + 1) on the coarsest grid that serves, and its error; or why none does.
+
+    A grid serves with errors up to `most`, next to a bound to `near`; the finest there to `ERROR_AT_BOUND`.
+    """
     low, high = response.w_min, response.w_max
     zero = torch.zeros(1, dtype=torch.float64)
     unit = _both(response, zero)
@@ -182,23 +202,51 @@ def _make(response: AbstractResponse) -> Table | str:
         grid = torch.linspace(low, high, n + 1, dtype=torch.float64)
         q = _both(response, grid)
         errors = _errors(response, grid, q, unit)
-        error = float(errors.max())
-        if error <= ERROR or 2 * n > _LAST:
+        ends = int(n * _AT_BOUND)
+        error, inner = float(errors.max()), float(errors[ends : n - ends].max())
+        if 2 * n > _LAST or (inner <= most and error <= near):
             break
         n *= 2
-    ends = int(n * _AT_BOUND)
-    inner = float(errors[ends : n - ends].max())
-    if not (inner <= ERROR and error <= ERROR_AT_BOUND):
+    if not (inner <= most and error <= max(near, ERROR_AT_BOUND)):
         return (
             f"between the nodes of a grid of {n} intervals its steps are off by {error:.2g} of the step at "
-            f"w = 0, more than {ERROR:g} (they jump, or their slope is infinite somewhere)"
+            f"w = 0, more than {most:g} (they jump, or their slope is infinite somewhere)"
         )
-    q = q.unsqueeze(0)
-    curve, valid_radius = _trust(q, unit.view(1, 2), torch.tensor([TOLERANCE], dtype=torch.float64), False)
-    return Table(low, high, q, error, curve, valid_radius)
+    return q, error
 
 
-_kept = functools.lru_cache(maxsize=64)(_make)
+def _of_nodes(response: AbstractResponse, q: Tensor, error: float) -> Table:
+    """The table of steps (devices, 2, n + 1), whose unit are those of a response at w = 0."""
+    unit = _both(response, torch.zeros(1, dtype=torch.float64)).view(1, 2)
+    tolerance = torch.full((len(q),), TOLERANCE, dtype=torch.float64)
+    curve, valid_radius = _trust(q, unit, tolerance, False)
+    return Table(response.w_min, response.w_max, q, error, curve, valid_radius)
+
+
+@functools.lru_cache(maxsize=64)
+def tabulate_shapes(response: AbstractResponse, up: float, down: float) -> Table | str:
+    """The table of all shapes of a response, as one of several devices; or, where one has none, the reason.
+
+    All have the step of the response at w = 0, and errors up to `OF_SHAPES` of it.
+
+    Args:
+        up, down: standard deviations, `Spread.shape_up` and `shape_down`.
+    """
+    n, error = 0, 0.0
+    for count in (MOST, FEWEST):
+        shapes = shaped(response, up, down, count)
+        for one in shapes:
+            nodes = _nodes(one, *OF_SHAPES)
+            if isinstance(nodes, str):
+                return f"{one}: {nodes}"
+            n, error = max(n, nodes[0].shape[-1] - 1), max(error, nodes[1])
+        if n <= _LONG:
+            break
+    grid = torch.linspace(response.w_min, response.w_max, n + 1, dtype=torch.float64)
+    zero = torch.zeros(1, dtype=torch.float64)
+    unit = _both(response, zero)
+    q = torch.stack([_both(one, grid) * (unit / _both(one, zero)) for one in shapes])
+    return _of_nodes(response, q, error)
 
 
 def _both(response: AbstractResponse, w: Tensor) -> Tensor:

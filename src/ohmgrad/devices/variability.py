@@ -14,7 +14,7 @@ __all__ = ["Noise", "Spread"]
 class Spread:
     """Device-to-device spread: how the elements of one array differ. Each field is a standard deviation.
 
-    For an element with standard normal draws z1 ... z5 (independent, addressed by cell):
+    For an element with standard normal draws z1 ... z7 (independent, addressed by cell):
 
         granularity       g = |1 + dw_min z1|  (law "normal")  or  exp(dw_min z1)  ("lognormal")
         up/down balance   step up   = dw_min g (1 + d),   step down = dw_min g (1 - d),
@@ -24,6 +24,14 @@ class Spread:
         symmetric point   when `symmetric_point` is given: the balance d is chosen so that q+ = q-
                           at s = symmetric_point_mean + symmetric_point z5, kept inside 90 % of the
                           element's range; up_down must then be 0
+        shape             of a LinearStep: slope_up + shape_up z6,  slope_down + shape_down z7;
+                          of an ExpStep, ExpBounds or PowStep: gamma_up + shape_up z6,  likewise down;
+                          of a PiecewiseStep: nodes_up exp(-shape_up z6 v),
+                          nodes_down exp(shape_down z7 v),   v = 2 w/(w_max - w_min)
+
+    Shapes leave the step at w = 0 as it is. z6 and z7 take 64 values (see `devices/shapes.py`): elements of
+    several shapes run from as many tables. Slopes stay in [-1, 1], exponents of a PowStep in [0.5, 20], of an
+    ExpBounds in [0.01, 10].
 
     Args:
         dw_min: relative spread of the granularity (>= 0), e.g. 0.3.
@@ -34,6 +42,7 @@ class Spread:
         symmetric_point: spread of the symmetric point, in weight units (>= 0), or None.
         symmetric_point_mean: its mean, in weight units; used when `symmetric_point` is given.
         law: of the granularity, "normal" (folded at zero) or "lognormal".
+        shape_up, shape_down: spread of the slope, exponent or tilt of each direction (>= 0), absolute.
 
     Raises:
         InputError: when a value is out of range or both balance and symmetric point are set.
@@ -47,10 +56,12 @@ class Spread:
     symmetric_point: float | None = None
     symmetric_point_mean: float = 0.0
     law: Literal["normal", "lognormal"] = "normal"
+    shape_up: float = 0.0
+    shape_down: float = 0.0
 
     def __post_init__(self) -> None:
         python_numbers(self)
-        for name in ("dw_min", "up_down", "w_max", "w_min"):
+        for name in ("dw_min", "up_down", "w_max", "w_min", "shape_up", "shape_down"):
             check_number(f"spread of {name}", getattr(self, name), low=0)
         check_number("up_down_mean", self.up_down_mean, low=-0.9, high=0.9)
         check_number("symmetric_point_mean", self.symmetric_point_mean)
@@ -72,7 +83,13 @@ class Spread:
     @property
     def uniform(self) -> bool:
         """True when all elements of an array are alike."""
-        return not (self.dw_min or self.up_down or self.w_max or self.w_min or self.symmetric_point)
+        sizes = (self.dw_min, self.up_down, self.w_max, self.w_min, self.symmetric_point)
+        return not (any(sizes) or self.shaped)
+
+    @property
+    def shaped(self) -> bool:
+        """True when elements differ in shape."""
+        return bool(self.shape_up or self.shape_down)
 
 
 @dataclass(frozen=True)

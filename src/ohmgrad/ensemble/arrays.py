@@ -50,8 +50,8 @@ class Arrays:
     ) -> None:
         if not all(device.memoryless for device in devices):
             raise InputError(
-                "a device has stuck elements, write noise, retention, a pair or a reference, but ensembles "
-                "know responses, spread and noise only: train a Tile, or leave these out"
+                "a device has stuck elements, write or read noise, retention, a pair or a reference, but "
+                "ensembles know responses, spread and noise only: train a Tile, or leave these out"
             )
         self.n, self.pulsing = n, pulsing
         self.cells = Cells.draw(devices, (1, n), [Key(seed, array) for seed in seeds])

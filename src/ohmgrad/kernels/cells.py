@@ -183,7 +183,7 @@ class Cells:
         """Arrays of one response: their numbers, and their elements with planes of (k, rows, cols)."""
         groups: dict[Any, list[int]] = {}
         for t, e in enumerate(self.elements):
-            groups.setdefault((e.response, e.dw_min, e.up.shape), []).append(t)
+            groups.setdefault((e.response, e.dw_min, e.up.shape, id(e.table)), []).append(t)
         found = []
         for numbers in groups.values():
             elements = [self.elements[t] for t in numbers]

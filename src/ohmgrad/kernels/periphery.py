@@ -11,6 +11,7 @@ Gokmen, Onen & Haensch 2017 (10.3389/fnins.2017.00538).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -77,6 +78,10 @@ class Periphery:
     def perfect(self) -> bool:
         """True when a product is exact."""
         return replace(self, noise_management="none") == Periphery()
+
+    def seeing(self, noise: float) -> Periphery:
+        """The same circuits before elements that have read noise of their own, in weight units (>= 0)."""
+        return replace(self, weight_noise=math.hypot(self.weight_noise, noise)) if noise else self
 
     @cached_property
     def unmanaged(self) -> Periphery:

@@ -37,9 +37,11 @@ class Pulsing:
         bl_management: choose BL = ceil(K), at most max_bl, with K = lr max|x| max|d| / dw_min the
             number of pulses that the largest change needs, whole up to the rounding of float32; without
             it BL = max_bl.
-        order: "bounded" takes the pulses of several samples on an element together where their order changes
-            weights by no more than 2 % of the cycle-to-cycle noise (`ohmgrad.kernels.reference.groups` has
-            the bound); "strict" takes all samples in their order. At fidelity "pulsed".
+        order: "bounded" takes the pulses of several samples on an element together, up and down: its weight
+            then has the mean and the variance that samples in random order give, for as many samples as keep
+            the effect of their order below 10 % of the cycle-to-cycle noise
+            (`ohmgrad.kernels.reference.groups` has the law); "strict" takes all samples in their order. At
+            fidelity "pulsed".
 
     Raises:
         InputError: when a value is out of range.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
+from ..crossbar.gradient_parts import Part
 from ..errors import InputError, is_integer, shown
 
-__all__ = ["Block", "layout"]
+__all__ = ["Block", "layout", "parts_of"]
 
 
 class Block(NamedTuple):
@@ -67,3 +70,13 @@ def _cuts(size: int, most: int) -> list[tuple[int, int]]:
     short, longer = divmod(size, pieces)
     ends = [(i + 1) * short + min(i + 1, longer) for i in range(pieces)]
     return list(zip([0, *ends], ends, strict=False))
+
+
+def parts_of(blocks: list[Block], x: Tensor, d: Tensor) -> list[Part]:
+    """What the tiles of a split weight take of a gradient.
+
+    Args:
+        blocks: where they lie.
+        x: (samples, inputs of all groups); d: (bands, samples, outputs).
+    """
+    return [Part(x[:, b.lines], d[b.band, :, b.rows], (b.rows, b.cols)) for b in blocks]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import math
 import weakref
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from ..crossbar.gradient import FactoredGradient
 from ..errors import InputError
+from .patches import Patching
 
 __all__ = ["number_for", "patches", "product"]
 
@@ -43,8 +43,7 @@ class Convolution(Protocol):
     number: Tensor
 
     @property
-    def lines(self) -> int: ...
-    def places(self, shape: Sequence[int]) -> tuple[int, ...]: ...
+    def patching(self) -> Patching: ...
 
 
 #: layers by their number
@@ -80,8 +79,9 @@ def product(x: Tensor, layer: Layer, shape: tuple[int, ...], raw: tuple[int, ...
 
 def patches(x: Tensor, layer: Convolution) -> Tensor:
     """The patches of a convolution's padded input as vectors, in code that is being compiled."""
-    places = layer.places(x.shape)
-    return torch.ops.ohmgrad.patches(x, layer.number, (len(x) * math.prod(places), layer.lines))
+    patching = layer.patching
+    size = (len(x) * math.prod(patching.places(x.shape)), patching.lines)
+    return torch.ops.ohmgrad.patches(x, layer.number, size)
 
 
 class _Context:
@@ -124,12 +124,12 @@ def _forward(
 
 
 def _patches(x: Tensor, number: Tensor, _: Any) -> Tensor:
-    found = _LAYERS[int(number)].all_vectors(x)
+    found = _LAYERS[int(number)].patching.vectors(x)
     return found.clone() if found.data_ptr() == x.data_ptr() else found  # patches of 1 x 1 are the input
 
 
 def _patches_backward(g: Tensor, number: Tensor, shape: Any) -> Tensor:
-    return _LAYERS[int(number)].summed(g.contiguous(), shape).contiguous()
+    return _LAYERS[int(number)].patching.summed(g.contiguous(), shape).contiguous()
 
 
 @torch.no_grad()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..crossbar.gradient import FactoredGradient
-from ..crossbar.gradient_parts import Part
 from ..errors import InputError
 from . import compiled
 from .functional import AnalogLayer, layer_product
 from .passes import as_float32, first_order, full_precision
+from .patches import Patching
 
 __all__ = ["AnalogConv1d", "AnalogConv2d", "AnalogConv3d"]
 
@@ -56,7 +53,7 @@ class _Convolution(torch.autograd.Function):
         others = (0, *range(2, g.dim()))
         return (
             grad_x,
-            FactoredGradient(ctx.weight, x, d, layer.patch_parts) if need_weight else None,
+            FactoredGradient(ctx.weight, x, d, layer.patching.parts) if need_weight else None,
             (g * y).sum(others) if need_scale else None,
             g.sum(others) if need_bias else None,
             None,
@@ -68,12 +65,12 @@ class _Patches(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: _Convolving) -> Tensor:
-        ctx.layer, ctx.shape = layer, x.shape
-        return layer.all_vectors(x)
+        ctx.patching, ctx.shape = layer.patching, x.shape
+        return ctx.patching.vectors(x)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return ctx.layer.summed(grads[0], ctx.shape), None
+        return ctx.patching.summed(grads[0], ctx.shape), None
 
 
 class _Convolving(AnalogLayer):
@@ -107,53 +104,10 @@ class _Convolving(AnalogLayer):
         return self.stride, none, self.dilation, False, none, self.groups
 
     @property
-    def lines(self) -> int:
-        """Length of a patch."""
-        return self.in_channels * math.prod(self.kernel_size)
-
-    def patches(self, x: Tensor) -> Tensor:
-        """All patches of a padded input, (N, *places, in_channels, *kernel_size), as a view."""
-        view, n = x, self.dims
-        for i, (k, s, d) in enumerate(zip(self.kernel_size, self.stride, self.dilation, strict=True)):
-            view = view.unfold(2 + i, d * (k - 1) + 1, s)
-        view = view[(..., *(slice(None, None, d) for d in self.dilation))]
-        return view.permute(0, *range(2, 2 + n), 1, *range(2 + n, 2 + 2 * n))
-
-    def places(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Sizes of the output of a padded input of a shape, (N, in_channels, *sizes)."""
-        each = zip(shape[2:], self.kernel_size, self.stride, self.dilation, strict=True)
-        return tuple((size - d * (k - 1) - 1) // s + 1 for size, k, s, d in each)
-
-    def all_vectors(self, x: Tensor) -> Tensor:
-        """The patches of a padded input as vectors, (patches, in_channels times kernel size)."""
-        return self.patches(x).reshape(len(x) * math.prod(self.places(x.shape)), self.lines)
-
-    def summed(self, g: Tensor, shape: Sequence[int]) -> Tensor:
-        """Vectors of patches added up where they lie in a padded input of a shape: the way back."""
-        n, channels, *sizes = shape
-        places = self.places(shape)
-        g = g.view(n, *places, channels, *self.kernel_size)
-        out = g.new_zeros(n, *sizes, channels)  # channels last: as patches lie, so that the sums stream
-        for offset in itertools.product(*map(range, self.kernel_size)):
-            steps = zip(offset, self.dilation, self.stride, places, strict=True)
-            seen = [slice(o * d, o * d + s * (count - 1) + 1, s) for o, d, s, count in steps]
-            out[(slice(None), *seen)] += g[(..., *offset)]
-        return out.movedim(-1, 1)
-
-    def vectors(self, x: Tensor, group: int) -> Tensor:
-        """The patches that group number `group` sees, (patches, cols)."""
-        channels = self.in_channels // self.groups
-        patches = self.patches(x).narrow(1 + self.dims, group * channels, channels)
-        return patches.reshape(-1, self.lines // self.groups)
-
-    def patch_parts(self, x: Tensor, d: Tensor) -> list[Part]:
-        """What the tiles take of a gradient: of a padded input, and d (N, out_channels, *places)."""
-        lines = d.movedim(1, -1).reshape(-1, self.out_channels)
-        each = len(self.tiles) // self.groups
-        vectors = [self.vectors(x, group) for group in range(self.groups)]
-        return [
-            Part(vectors[i // each], lines[:, b.rows], (b.rows, b.cols)) for i, b in enumerate(self.blocks)
-        ]
+    def patching(self) -> Patching:
+        """How patches are cut, as it is now."""
+        shape = self.kernel_size, self.stride, self.dilation
+        return Patching(self.in_channels, self.groups, *shape, self.blocks)
 
     def function_for(self, x: Tensor) -> tuple[Any, Any]:
         """The autograd function of products with x, of a padded input or of patches."""
@@ -187,10 +141,10 @@ class _Convolving(AnalogLayer):
         y: Any
         if not self.exact:
             vectors: Any = compiled.patches(batch, self) if compiling else _Patches.apply(batch, self)
-            places = self.places(batch.shape)
+            places = self.patching.places(batch.shape)
             y = layer_product(vectors, self).view(len(batch), *places, self.out_channels).movedim(-1, 1)
         elif compiling:
-            shape = (len(batch), self.out_channels, *self.places(batch.shape))
+            shape = (len(batch), self.out_channels, *self.patching.places(batch.shape))
             y = compiled.product(batch, self, shape, shape)
         else:
             self._bound_tiles()

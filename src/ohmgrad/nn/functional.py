@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,11 +12,10 @@ from torch import Tensor, nn
 from ..crossbar import Tile
 from ..crossbar.contents import NUMBERS, free_array
 from ..crossbar.gradient import FactoredGradient
-from ..crossbar.gradient_parts import Part
 from ..devices import Device, describe
 from ..errors import InputError, check_integer
 from . import compiled, states
-from .blocks import Block, layout
+from .blocks import Block, layout, parts_of
 from .passes import first_order, full_precision
 
 __all__ = ["AnalogLayer", "layer_product", "mapped"]
@@ -81,7 +81,7 @@ class _SplitProduct(torch.autograd.Function):
                 grad_x[:, block.lines] += tile.backward(d[block.band, :, block.rows])
         return (
             grad_x,
-            FactoredGradient(ctx.weight, x, d, layer.parts) if need_weight else None,
+            FactoredGradient(ctx.weight, x, d, partial(parts_of, layer.blocks)) if need_weight else None,
             (g * y).sum(1).view_as(scale) if need_scale else None,
             g.sum(0) if need_bias else None,
             None,
@@ -128,6 +128,8 @@ class AnalogLayer(nn.Module):
     #: where each tile lies, and how many of them add up to an output
     blocks: list[Block]
     bands: int
+    #: largest (rows, cols) of a tile; None for no limit
+    max_tile: tuple[int, int] | None = None
     #: by which compiled code finds the layer, see `compiled`
     number: Tensor
     #: whether the converted layer had its weight as (inputs, outputs)
@@ -140,7 +142,8 @@ class AnalogLayer(nn.Module):
         settings = dict(settings)
         flat = weight.detach().flatten(1)
         self.number = compiled.number_for(self)
-        self.blocks = layout(flat.shape[0], flat.shape[1], groups, settings.pop("max_tile", None))
+        self.max_tile = settings.pop("max_tile", None)
+        self.blocks = layout(flat.shape[0], flat.shape[1], groups, self.max_tile)
         self.bands, self.omega = 1 + self.blocks[-1].band, omega
         self.weight, self.out_scale = map(nn.Parameter, self._mapped(weight.detach(), settings["device"]))
         given = settings.pop("array", None)
@@ -183,10 +186,6 @@ class AnalogLayer(nn.Module):
     def tiles_with_blocks(self) -> Iterator[tuple[Tile, Block]]:
         """Every tile and where it lies."""
         return zip(self.tiles, self.blocks, strict=True)
-
-    def parts(self, x: Tensor, d: Tensor) -> list[Part]:
-        """What the tiles take of a gradient: x as in `layer_product`, d (bands, samples, outputs)."""
-        return [Part(x[:, b.lines], d[b.band, :, b.rows], (b.rows, b.cols)) for b in self.blocks]
 
     def effective_weight(self) -> Tensor:
         """What products see, in the shape of `weight`."""
@@ -292,6 +291,9 @@ class AnalogLayer(nn.Module):
         place = f"{tile.shape[0]} x {tile.shape[1]}"  # the first tile is the largest
         if len(self.tiles) > 1:
             place = f"{len(self.tiles)} x ({'up to ' if len(shapes) > 1 else ''}{place})"
+        if self.max_tile is not None:
+            rows, cols = self.max_tile
+            place += f", {self.weight.numel() / (len(self.tiles) * rows * cols):.0%} of {rows} x {cols} used"
         kind = "perfect" if tile.periphery.perfect else "noisy"
         return f"{place}, {describe(tile.device)}, {kind} periphery, {tile.pulsing.fidelity}"
 

@@ -16,6 +16,7 @@ from ..errors import check_number
 from .base import AnalogOptimizer
 from .buffers import add_to_buffer, check_buffer, check_choppers, chopped, flipped, period, plane
 from .transfer import check_transfer, fast_array, next_columns, next_transfer, read_columns
+from .work import Work
 
 __all__ = ["AGAD"]
 
@@ -76,6 +77,8 @@ class AGAD(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast", planes=3, per_value_read=6)  # as counted by the paper: reference, H and mean
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from ..errors import InputError, check_number
 from .auxiliary import AuxiliaryArrays
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import check_ranks, refuse_capture, watch_other_optimizers
+from .work import Work
 
 __all__ = ["AnalogOptimizer", "TransferModel"]
 
@@ -73,6 +74,8 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
 
     #: whether the algorithm works from d^T x, so that any dense gradient will do
     takes_matrix: ClassVar[bool] = False
+    #: what it does beside pulses, products and reads, for `ohmgrad.cost`; None where that is not known
+    work: ClassVar[Work | None] = None
     #: whether all steps are alike to the host, so that a CUDA graph of one can be replayed
     capturable: ClassVar[bool] = False
 

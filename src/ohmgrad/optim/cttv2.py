@@ -14,6 +14,7 @@ from ..crossbar import Tile
 from .base import AnalogOptimizer
 from .buffers import add_to_buffer, check_buffer, check_choppers, chopped, flipped
 from .transfer import check_transfer, fast_array, next_columns, next_transfer, read_columns
+from .work import Work
 
 __all__ = ["ChoppedTTv2"]
 
@@ -74,6 +75,8 @@ class ChoppedTTv2(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast", planes=1, per_value_read=2)  # scaled, added to H; choppers are signs
 
     def __init__(
         self,

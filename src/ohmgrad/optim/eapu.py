@@ -16,6 +16,7 @@ from ..rng import Purpose
 from .base import AnalogOptimizer
 from .buffers import by_chance, check_momentum, with_momentum
 from .transfer import check_whole, read_marked
+from .work import Work
 
 __all__ = ["EaPU"]
 
@@ -68,6 +69,8 @@ class EaPU(AnalogOptimizer):
     """
 
     takes_matrix = True
+    #: d^T x, added to M; what is missing, in pulses
+    work = Work(planes=1, per_weight_sample=2, per_weight_update=3, per_value_read=2)
 
     def __init__(
         self,

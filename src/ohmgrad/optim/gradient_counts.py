@@ -14,6 +14,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from .base import AnalogOptimizer
 from .buffers import by_chance
+from .work import Work
 
 __all__ = ["GradientCounts"]
 
@@ -47,6 +48,7 @@ class GradientCounts(AnalogOptimizer):
 
     takes_matrix = True
     capturable = True
+    work = Work(planes=1, per_weight_sample=2, per_weight_update=1)  # d^T x; in pulses
 
     def __init__(self, params: Iterable[Any], lr: float, **digital: Any) -> None:
         super().__init__(params, {"lr": lr}, **digital)

@@ -17,6 +17,7 @@ from .base import AnalogOptimizer
 from .buffers import whole_pulses_
 from .states import check_plane
 from .transfer import check_whole, next_lines
+from .work import Work
 
 __all__ = ["MixedPrecision"]
 
@@ -58,6 +59,7 @@ class MixedPrecision(AnalogOptimizer):
     """
 
     takes_matrix = True
+    work = Work(planes=1, per_weight_sample=2)  # d^T x, added to chi
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from .base import AnalogOptimizer
 from .buffers import by_chance, check_momentum, with_momentum
+from .work import Work
 
 __all__ = ["AnalogMomentum"]
 
@@ -48,6 +49,7 @@ class AnalogMomentum(AnalogOptimizer):
     """
 
     takes_matrix = True
+    work = Work(planes=1, per_weight_sample=2, per_weight_update=2)  # d^T x, added to M; M scaled, in pulses
 
     def __init__(self, params: Iterable[Any], lr: float, *, momentum: float = 0.9, **digital: Any) -> None:
         super().__init__(params, {"lr": lr}, momentum=momentum, **digital)

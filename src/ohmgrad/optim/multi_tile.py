@@ -15,6 +15,7 @@ from ..crossbar import Tile
 from ..errors import check_integer, check_number
 from .base import AnalogOptimizer
 from .transfer import check_residual, check_whole, next_columns, read_columns, residual_rate, write_columns
+from .work import Work
 
 __all__ = ["MultiTile"]
 
@@ -69,6 +70,8 @@ class MultiTile(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("last")
 
     def __init__(
         self,

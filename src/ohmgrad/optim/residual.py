@@ -23,6 +23,7 @@ from .transfer import (
     residual_rate,
     write_columns,
 )
+from .work import Work
 
 __all__ = ["ResidualLearning"]
 
@@ -71,6 +72,8 @@ class ResidualLearning(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast")
 
     def __init__(
         self,

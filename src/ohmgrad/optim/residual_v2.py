@@ -25,6 +25,7 @@ from .transfer import (
     residual_rate,
     write_columns,
 )
+from .work import Work
 
 __all__ = ["ResidualLearningV2"]
 
@@ -74,6 +75,8 @@ class ResidualLearningV2(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast", planes=1, per_value_read=3)  # the moving average
 
     def __init__(
         self,

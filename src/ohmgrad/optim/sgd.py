@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..crossbar import Tile
 from .base import AnalogOptimizer, TransferModel
+from .work import Work
 
 __all__ = ["AnalogSGD"]
 
@@ -43,6 +44,7 @@ class AnalogSGD(AnalogOptimizer):
     """
 
     capturable = True
+    work = Work()
 
     def __init__(self, params: Iterable[Any], lr: float, **digital: Any) -> None:
         super().__init__(params, {"lr": lr}, **digital)

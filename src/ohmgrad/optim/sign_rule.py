@@ -13,6 +13,7 @@ from torch import Tensor
 from ..crossbar import Tile
 from ..errors import InputError, shown
 from .base import AnalogOptimizer
+from .work import Work
 
 __all__ = ["SignRule"]
 
@@ -64,6 +65,7 @@ class SignRule(AnalogOptimizer):
 
     takes_matrix = True
     capturable = True
+    work = Work("all", planes=1, per_weight_sample=2)  # d^T x, of which the sign
 
     def __init__(self, params: Iterable[Any], lr: float, *, both: bool = False, **digital: Any) -> None:
         super().__init__(params, {"lr": lr, "both": both}, **digital)

@@ -24,6 +24,7 @@ from .transfer import (
     residual_rate,
     write_columns,
 )
+from .work import Work
 
 __all__ = ["SPTracking"]
 
@@ -76,6 +77,8 @@ class SPTracking(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast", planes=1, per_value_read=3, per_weight_vector=2)  # the moving average; products see Q
 
     def __init__(
         self,

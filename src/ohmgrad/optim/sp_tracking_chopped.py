@@ -24,6 +24,7 @@ from .transfer import (
     residual_rate,
     write_columns,
 )
+from .work import Work
 
 __all__ = ["ChoppedSPTracking"]
 
@@ -74,6 +75,8 @@ class ChoppedSPTracking(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast", planes=1, per_value_read=2)  # the moving average, for two values read
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from .transfer import (
     transfer_rate,
     write_columns,
 )
+from .work import Work
 
 __all__ = ["TikiTaka"]
 
@@ -64,6 +65,8 @@ class TikiTaka(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast")
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from ..errors import check_choice, check_number
 from .base import AnalogOptimizer
 from .buffers import add_to_buffer, check_buffer
 from .transfer import check_transfer, fast_array, next_columns, next_transfer, read_columns
+from .work import Work
 
 __all__ = ["TTv2"]
 
@@ -70,6 +71,8 @@ class TTv2(AnalogOptimizer):
         >>> model(torch.ones(1, 3)).sum().backward()
         >>> optimizer.step()
     """
+
+    work = Work("fast", planes=1, per_value_read=2)  # scaled, added to H
 
     def __init__(
         self,

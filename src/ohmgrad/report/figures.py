@@ -60,7 +60,7 @@ def _whole_ticks(axis: Axes) -> None:
     """Ticks of the x axis at integers only."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
 
 
 @_styled()

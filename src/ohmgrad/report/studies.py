@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
 
-from ..studies.compare import DIGITAL
+from ..studies.compare import DIGITAL, verdicts
 from ..studies.study import Claim, Outcome
 from ..style import RC, style_of
 from .figures import save
 
-__all__ = ["claims_table", "compare_table", "study_figure", "study_table"]
+__all__ = ["claims_table", "compare_lines", "compare_table", "study_figure", "study_table"]
 
 
 def study_figure(outcome: Outcome) -> list[Path]:
@@ -78,27 +79,94 @@ def claims_table(claims: Iterable[tuple[str, Claim]], quick: bool = False) -> Ta
     return table
 
 
+#: columns of a comparison on one device
+_COLUMNS = ("accuracy (%)", "gap", "best?", "pulses/\nupdate", "pulses", "|g|²", "floor")
+
+
 def compare_table(outcome: Outcome) -> Table:
-    """Algorithms down, devices across: test accuracy with its 95 % interval, and pulses in millions."""
-    algorithms = [a for a in outcome.settings["algorithms"] if a != DIGITAL]
+    """Of one device, a row for each algorithm, the best first; of several, devices across."""
+    settings, devices = outcome.settings, list(outcome.settings["devices"])
     rows = {(row["algorithm"], row["device"]): row for row in outcome.table}
-    seeds = outcome.settings["seeds"]
-    table = Table(
-        title=f"test accuracy (%) ± 95 % interval over {seeds} seeds, and below it pulses (millions), on "
-        f"{outcome.settings['data']}",
-        title_justify="left",
-    )
-    table.add_column("algorithm")
-    for device in outcome.settings["devices"]:
-        table.add_column(Path(device).stem, justify="right", overflow="fold")
+    algorithms = [a for a in settings["algorithms"] if a != DIGITAL]
+    one = len(devices) == 1
+    title = f"algorithms on {Path(devices[0]).stem}, data {settings['data']}" if one else (
+        f"accuracy (%), gap to digital, pulses per element and update; data {settings['data']}"
+    )  # fmt: skip
+    narrow: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": 0} if one else {"box": HEAVY_HEAD}
+    table = Table(title=title, title_justify="left", caption_justify="left", **narrow)
+    table.add_column("algorithm", min_width=9)
+    if one:
+        for name in _COLUMNS:
+            table.add_column(name, justify="right", no_wrap=True)
+        algorithms.sort(key=lambda a: -_or_zero(rows[a, devices[0]]["test_accuracy"]))
+    else:
+        for device in devices:
+            table.add_column(Path(device).stem, justify="right", overflow="fold")
     for a in algorithms:
-        cells = [rows[a, d] for d in outcome.settings["devices"]]
-        table.add_row(style_of(a).label, *(f"{_percent(row)}\n{row['pulses']:.3g}" for row in cells))
-    if (DIGITAL, "-") in rows:
-        table.caption = f"digital SGD: {_percent(rows[DIGITAL, '-'])}"
-        table.caption_justify = "left"
+        cells = [_details(rows[a, device]) for device in devices]
+        shown = cells[0] if one else ["\n".join((c[0], c[1], c[3])) for c in cells]
+        table.add_row(style_of(a).label, *shown)
+    table.caption = _caption(outcome, rows[DIGITAL, "-"], one)
     return table
 
 
-def _percent(row: Mapping[str, Any]) -> str:
-    return f"{row['test_accuracy']:.1f} ± {row['test_accuracy'] - row['test_accuracy_low']:.1f}"
+def _or_zero(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def _details(row: Mapping[str, Any]) -> list[str]:
+    """The cells `_COLUMNS` of a pair."""
+    if not math.isfinite(row["test_accuracy"]):
+        return ["failed", *["-"] * (len(_COLUMNS) - 1)]
+    return [
+        _points(row, "test_accuracy"),
+        _points(row, "gap"),
+        f"{100 * row['best']:.0f} %" if math.isfinite(row["best"]) else "-",
+        *(_short(row[n]) for n in ("pulses_per_update", "pulses_per_element", "gradient_sq", "floor")),
+    ]
+
+
+def _short(value: float) -> str:
+    """Two digits that count, or all before the point."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2g}"
+
+
+def _points(row: Mapping[str, Any], name: str) -> str:
+    value, low = row[name], row[f"{name}_low"]
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.1f}" + (f" ± {value - low:.1f}" if math.isfinite(low) else "")
+
+
+def _caption(outcome: Outcome, digital: Mapping[str, Any], one: bool) -> str:
+    settings = outcome.settings
+    rates = len(settings["rates"])
+    budget = settings["budget"] or rates
+    beyond = f", {budget - rates} of them with other options" if budget > rates else ""
+    told = (
+        f"digital SGD: {_points(digital, 'test_accuracy')} %. ±: 95 % intervals over {settings['seeds']} "
+        "seeds; gap: to digital with the same seeds, in points. "
+        f"{settings['epochs']} epochs; lr by the training loss of {budget} trainings of "
+        f"{settings['tuning_epochs']} epochs for each pair{beyond}."
+    )
+    if one:
+        told += (
+            " best?: probability of the highest accuracy. pulses: of an element, of all arrays, in an update "
+            "and in the training. |g|²: squared norm of the gradient in the last epoch, nats² by weight², "
+            "which cannot come to rest below the floor, as the theory has it (where it has one)."
+        )
+    return told
+
+
+def compare_lines(outcome: Outcome) -> list[str]:
+    """What a comparison says in words: trainings that failed, and for each device the verdict."""
+    failed = outcome.failed
+    lines = [f"failed: {failure.name}: {failure.error}" for failure in failed[:10]]
+    if failed:
+        more = f"{len(failed) - 10} more failed; " if len(failed) > 10 else ""
+        lines.append(
+            f"{more}all reasons: {outcome.folder}/raw/_errors; the same command tries these trainings again"
+        )
+    return lines + verdicts(outcome.settings, outcome.columns, outcome.table)

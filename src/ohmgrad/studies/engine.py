@@ -1,48 +1,51 @@
 """The engine of all studies: parts that are computed once, each into a file of its own.
 
-    NAME.parquet      what a part gave, with the seconds it took
-    NAME.error.txt    why it failed; the other parts go on, and the next run tries it again
+    NAME.parquet          what a part gave, with the seconds it took
+    _errors/NAME.txt      why it failed; the other parts go on, and the next run tries it again
 
-A part that is there is never computed again. Whoever computes one holds its lock, which the system gives back
+A part that is there is never computed again. Who computes one holds its lock, which the system gives back
 when the holder dies: so two processes that are given one folder share its parts, and one that was killed
 leaves nothing in the way. Parts whose names hold the hash of what determines them (`key_of`) stay right when
 settings change.
+
+Parts run here, in processes of this machine (`workers`) or on a Ray cluster (`on_ray`); what they give comes
+back here, and is written here.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from ..errors import InputError
 from ..version import __version__
-from .workers import WorkerKilledError, side_by_side
+from .workers import Failed, Tasks, attempt, side_by_side
 
-__all__ = ["Columns", "Failure", "Part", "Progress", "compute", "failures", "key_of", "read_part",
-           "seconds_of"]  # fmt: skip
+__all__ = ["Columns", "Failure", "Part", "Progress", "compute", "failures", "key_of", "read_columns",
+           "read_part", "seconds_of", "write_columns"]  # fmt: skip
 
 #: a table as columns of equal length
 Columns = dict[str, np.ndarray]
 #: (done, total, what): called now and then while parts run
 Progress = Callable[[int, int, str], None]
-#: what became of a part: computed, there before, being computed by another process, or failed
-End = Literal["computed", "there", "elsewhere", "failed"]
 
 #: how often a part is tried whose worker is killed
 TRIES = 3
 #: seconds between looks at parts that another process computes
 WAIT = 0.5
+#: seconds of work after which the time left is told
+TOLD_AFTER = 5.0
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,14 @@ class Part:
 
     Args:
         name: of its file, without ending; parts of other content have other names.
-        run: computes it; given a `Progress`. For several processes it can be pickled: a function of a module,
+        run: computes it; given a `Progress`. For other processes it can be pickled: a function of a module,
             a partial of one, or a method of a frozen dataclass.
+        work: how long it takes beside the other parts, for the time left.
     """
 
     name: str
     run: Callable[[Progress], Columns]
+    work: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,14 @@ def key_of(settings: Mapping[str, Any]) -> str:
 
 
 def compute(
-    parts: Sequence[Part], folder: Path, *, jobs: int = 1, progress: Progress | None = None
+    parts: Sequence[Part],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    on: str | None = None,
+    progress: Progress | None = None,
+    later: Sequence[float] = (),
+    keep_going: bool = False,
 ) -> tuple[list[str], list[Failure]]:
     """Compute the parts that are not there, as many at a time as there are jobs.
 
@@ -82,30 +94,78 @@ def compute(
         parts: of the study.
         folder: of their files; it exists.
         jobs: parts at a time (>= 1), in processes of their own if there are several.
-        progress: called with what has been done; the text begins with counts of parts.
+        on: None for this machine; "ray" or "ray://HOST:PORT" for a Ray cluster, on all of its cores.
+        progress: called with what has been done; the text begins with counts of parts and the time left.
+        later: the work of parts that will follow these, which are counted with them.
+        keep_going: wrong input fails only the part that has it.
 
     Returns:
         Names of the parts that this call computed, and the parts that failed.
 
     Raises:
-        InputError: of the first part, when nothing was computed before it: wrong input fails all of them.
+        InputError: of a part, when no part is there yet, since wrong input fails all of them; when what is
+            computed cannot be written; when there is no such cluster.
     """
+    began = time.time()
+    (folder / ".locks").mkdir(exist_ok=True)
     left = [part for part in parts if not _file(folder, part.name).is_file()]
-    tally = _Tally(len(parts), len(parts) - len(left), progress or (lambda *_: None))
+    tally = _Tally(
+        parts, left, later, progress or (lambda *_: None), shows_running=jobs > 1 or on is not None
+    )
     computed: set[str] = set()
     while left:
-        again: list[Part] = []
-        for part, end in _round(left, folder, jobs, tally):
-            tally.ended(end)
-            if end == "computed":
-                computed.add(part.name)
-            elif end == "elsewhere":
-                again.append(part)
-        left = again
-        if left:
-            tally(0, 1, f"{len(left)} parts are computed by another process")
-            time.sleep(WAIT)
+        elsewhere = _round(left, folder, jobs, on, tally, computed, keep_going)
+        left = _free(elsewhere, folder, began, tally)
     return [part.name for part in parts if part.name in computed], failures(parts, folder)
+
+
+def _round(
+    left: list[Part],
+    folder: Path,
+    jobs: int,
+    on: str | None,
+    tally: _Tally,
+    computed: set[str],
+    keep_going: bool,
+) -> list[Part]:
+    """Compute the parts that nobody else computes; returns the others."""
+    elsewhere: list[Part] = []
+    held: dict[int, tuple[FileLock, float]] = {}
+
+    def tasks() -> Tasks:
+        for i, part in enumerate(left):
+            lock = FileLock(folder / ".locks" / part.name)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                elsewhere.append(part)
+                continue
+            if _file(folder, part.name).is_file():
+                lock.release()
+                tally.ended(part)
+                continue
+            held[i] = lock, time.perf_counter()
+            tally.begun(part)
+            yield i, part.run
+
+    try:
+        for i, result in _results(tasks(), len(left), jobs, on, lambda i: tally.of(left[i])):
+            part, (lock, start) = left[i], held[i]
+            if isinstance(result, Failed):
+                if result.wrong_input is not None and not (keep_going or tally.finished):
+                    raise InputError(result.wrong_input)
+                _write_error(folder, part.name, result.text)
+            else:
+                _write(result, _file(folder, part.name), time.perf_counter() - start)
+                _error_file(folder, part.name).unlink(missing_ok=True)
+                computed.add(part.name)
+            del held[i]
+            lock.release()
+            tally.ended(part, failed=isinstance(result, Failed))
+    finally:
+        for lock, _ in held.values():
+            lock.release()
+    return elsewhere
 
 
 def failures(parts: Sequence[Part], folder: Path) -> list[Failure]:
@@ -119,89 +179,108 @@ def failures(parts: Sequence[Part], folder: Path) -> list[Failure]:
     return found
 
 
+def _results(
+    tasks: Tasks, count: int, jobs: int, on: str | None, progress: Callable[[int], Progress]
+) -> Iterator[tuple[int, Any]]:
+    """What all tasks give, as they end."""
+    if on is not None:
+        from .on_ray import on_ray
+
+        yield from on_ray(tasks, on, jobs, progress, tries=TRIES)
+    elif jobs == 1 or count == 1:
+        for i, run in tasks:
+            yield i, attempt(run, progress(i))
+    else:
+        yield from side_by_side(tasks, min(jobs, count), progress, tries=TRIES)
+
+
+def _free(parts: list[Part], folder: Path, began: float, tally: _Tally) -> list[Part]:
+    """Wait for parts that another process computes: those that it left undone, when it has let go of one."""
+    while parts:
+        tally(f"{len(parts)} parts are computed by another process")
+        time.sleep(WAIT)
+        left = []
+        for part in parts:
+            error = _error_file(folder, part.name)
+            there = _file(folder, part.name).is_file()
+            if there or (error.is_file() and error.stat().st_mtime >= began):
+                tally.ended(part, failed=not there)
+            else:
+                left.append(part)
+        if any(_is_free(folder, part.name) for part in left):
+            return left
+        parts = left
+    return []
+
+
+def _is_free(folder: Path, name: str) -> bool:
+    try:
+        with FileLock(folder / ".locks" / name, timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
 class _Tally:
     """Progress of all parts, from that of those that run."""
 
-    def __init__(self, total: int, there: int, progress: Progress) -> None:
-        self.total, self.finished, self.failed, self.progress = total, there, 0, progress
-        self.running: dict[int, float] = {}
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        left: Sequence[Part],
+        later: Sequence[float],
+        progress: Progress,
+        *,
+        shows_running: bool,
+    ) -> None:
+        self.total = len(parts) + len(later)
+        self.work = sum(part.work for part in parts) + sum(later)
+        self.todo = sum(part.work for part in left) + sum(later)
+        self.finished, self.failed = len(parts) - len(left), 0
+        self.progress, self.shows_running = progress, shows_running
+        self.running: dict[str, float] = {}
+        self.gone = 0.0  # work that ended since the start
+        self.start = time.monotonic()
 
-    def ended(self, end: End) -> None:
-        self.finished += end in ("computed", "there")
-        self.failed += end == "failed"
+    def begun(self, part: Part) -> None:
+        self.running[part.name] = 0.0
 
-    def of(self, i: int) -> Progress:
+    def ended(self, part: Part, *, failed: bool = False) -> None:
+        self.running.pop(part.name, None)
+        self.finished += not failed
+        self.failed += failed
+        self.gone += part.work
+        self(part.name)
+
+    def of(self, part: Part) -> Progress:
         """Progress of a part that runs."""
 
         def tell(done: int, total: int, what: str) -> None:
-            self.running[i] = done / max(total, 1)
-            self(0, 1, what)
+            self.running[part.name] = part.work * done / max(total, 1)
+            self(what)
 
         return tell
 
-    def __call__(self, done: int, total: int, what: str) -> None:
-        ended = self.finished + self.failed + sum(self.running.values()) + done / max(total, 1)
-        counts = f"{self.finished} of {self.total} finished"
-        if len(self.running) > 1:
-            counts += f", {len(self.running)} running"
+    def __call__(self, what: str) -> None:
+        gone = self.gone + sum(self.running.values())
+        counts = [f"{self.finished} of {self.total} finished"]
+        if self.shows_running:
+            counts.append(f"{len(self.running)} running")
         if self.failed:
-            counts += f", {self.failed} failed"
-        self.progress(round(1000 * ended), 1000 * self.total, f"{counts}: {what}")
+            counts.append(f"{self.failed} failed")
+        seconds = time.monotonic() - self.start
+        if 0 < gone < self.todo and seconds > TOLD_AFTER:
+            counts.append(f"{_in_words(seconds * (self.todo - gone) / gone)} left")
+        before = self.work - self.todo
+        self.progress(round(1000 * (before + gone)), round(1000 * self.work), f"{', '.join(counts)}: {what}")
 
 
-def _round(parts: list[Part], folder: Path, jobs: int, tally: _Tally) -> Iterator[tuple[Part, End]]:
-    """Every part once, as they end."""
-    tally.running.clear()
-    if jobs == 1 or len(parts) == 1:
-        for i, part in enumerate(parts):
-            end = _take(part, folder, tally.of(i))
-            tally.running.pop(i, None)
-            yield part, end
-        return
-    runs = [_Take(part, folder) for part in parts]
-    for i, end in side_by_side(runs, min(jobs, len(parts)), tally.of, tries=TRIES):
-        tally.running.pop(i, None)
-        if isinstance(end, WorkerKilledError):
-            _write_error(folder, parts[i].name, str(end))
-            end = "failed"
-        elif isinstance(end, BaseException):
-            raise end
-        yield parts[i], end
-
-
-@dataclass(frozen=True)
-class _Take:
-    """`_take` for another process."""
-
-    part: Part
-    folder: Path
-
-    def __call__(self, progress: Progress) -> End:
-        return _take(self.part, self.folder, progress)
-
-
-def _take(part: Part, folder: Path, progress: Progress) -> End:
-    """Compute a part unless another process does or has."""
-    locks = folder / ".locks"
-    locks.mkdir(exist_ok=True)
-    file, error_file = _file(folder, part.name), _error_file(folder, part.name)
-    try:
-        with FileLock(locks / part.name, timeout=0):
-            if file.is_file():
-                return "there"
-            start = time.perf_counter()
-            try:
-                columns = part.run(progress)
-            except Exception as error:
-                if isinstance(error, InputError) and not any(folder.glob("*.parquet")):
-                    raise
-                _write_error(folder, part.name, traceback.format_exc())
-                return "failed"
-            _write(columns, file, time.perf_counter() - start)
-            error_file.unlink(missing_ok=True)
-            return "computed"
-    except Timeout:
-        return "elsewhere"
+def _in_words(seconds: float) -> str:
+    """A time for people: 40 s, 3 min, 2 h 10 min."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -209,24 +288,41 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _error_file(folder: Path, name: str) -> Path:
-    return folder / f"{name}.error.txt"
+    return folder / "_errors" / f"{name}.txt"
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder} ({error.strerror or error}): what is finished is kept, and the same "
+            "command goes on"
+        ) from error
 
 
 def _write_error(folder: Path, name: str, text: str) -> None:
-    _error_file(folder, name).write_text(text, encoding="utf-8")
+    file = _error_file(folder, name)
+    with _writing(folder):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
 
 
 def _write(columns: Columns, file: Path, seconds: float) -> None:
+    # a part that is cut off here is computed again; only the holder of its lock writes here
+    whole = file.with_name(f".{file.name}.tmp")
+    with _writing(file.parent):
+        write_columns(columns, whole, {"seconds": f"{seconds:.2f}", "ohmgrad": __version__})
+        os.replace(whole, file)
+
+
+def write_columns(columns: Columns, file: Path, told: dict[str, str] | None = None) -> None:
+    """Write a table as Parquet, with texts in the metadata of its schema."""
     import pyarrow
     from pyarrow import parquet
 
-    table = pyarrow.table(dict(columns)).replace_schema_metadata(
-        {"seconds": f"{seconds:.2f}", "ohmgrad": __version__}
-    )
-    # a part that is cut off here is computed again; only the holder of its lock writes here
-    whole = file.with_name(f"{file.name}.tmp")
-    parquet.write_table(table, whole)
-    os.replace(whole, file)
+    parquet.write_table(pyarrow.table(dict(columns)).replace_schema_metadata(told), file)
 
 
 def read_part(folder: Path, name: str) -> Columns:
@@ -235,9 +331,17 @@ def read_part(folder: Path, name: str) -> Columns:
     Raises:
         InputError: when its file is damaged.
     """
+    return read_columns(_file(folder, name))
+
+
+def read_columns(file: Path) -> Columns:
+    """A table that `write_columns` wrote.
+
+    Raises:
+        InputError: when the file is damaged.
+    """
     from pyarrow import parquet
 
-    file = _file(folder, name)
     try:
         table = parquet.read_table(file)
     except (OSError, ValueError) as error:  # pyarrow's errors of damaged files are ValueErrors

@@ -23,16 +23,21 @@ from .files import HALF, write_whole
 from .rows import COLUMNS, WATCHED, Row, check_rows, read_rows, watched_rows, write_rows
 from .spec import RunSpec
 
-__all__ = ["checkpoint_file", "held", "read_metrics", "read_monitor", "read_spec"]
+__all__ = ["checkpoint_file", "file_name", "held", "make_folder", "read_metrics", "read_monitor",
+           "read_spec"]  # fmt: skip
 
 #: what a folder may have in which no run was begun
 _LOCK, _KEPT = ".lock", "checkpoints"
 
 
+def file_name(algorithm: str) -> str:
+    """An algorithm's name in those of files, also where it is a path."""
+    return re.sub(r"[^\w.-]+", "-", algorithm)
+
+
 def checkpoint_file(folder: Path, algorithm: str, seed: int) -> Path:
     """Where the last checkpoint of a training is."""
-    name = re.sub(r"[^\w.-]+", "-", algorithm)  # which may be a path
-    return folder / _KEPT / f"{name}-{seed}{SUFFIX}"
+    return folder / _KEPT / f"{file_name(algorithm)}-{seed}{SUFFIX}"
 
 
 def read_spec(folder: Path) -> RunSpec:
@@ -117,7 +122,7 @@ def held(
             folder.mkdir(parents=True, exist_ok=True)
             _acquire(lock, folder, waiting)
             _check_folder(folder, spec, resume)  # another process may have trained in it meanwhile
-        yield lambda: _begin(folder, spec)
+        yield lambda: make_folder(folder, spec)
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone
             if made and lock.is_locked and not _begun(folder):
@@ -139,11 +144,15 @@ def _acquire(lock: FileLock, folder: Path, waiting: Callable[[str], None] | None
         lock.acquire()
 
 
-def _begin(folder: Path, spec: RunSpec) -> None:
-    """Write the specification; what was cut off while it was written is cleared away."""
+def make_folder(folder: Path, spec: RunSpec) -> None:
+    """Write the specification of a run; what was cut off while it was written is cleared away.
+
+    Raises:
+        InputError: when the folder cannot be written to.
+    """
     with _writable(folder):
         kept = folder / _KEPT
-        kept.mkdir(exist_ok=True)
+        kept.mkdir(parents=True, exist_ok=True)
         for place in (folder, kept):
             for half in place.glob(f".*{HALF}"):
                 half.unlink()

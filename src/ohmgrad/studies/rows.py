@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..crossbar import EVENTS
 from ..errors import InputError, check_integer, check_number, shown
 from ..monitor import COLUMNS as MONITOR_COLUMNS
 from .files import write_whole
 
-__all__ = ["COLUMNS", "WATCHED", "Row", "check_names", "check_rows", "diverged", "read_rows",
+__all__ = ["COLUMNS", "COUNTED", "WATCHED", "Row", "check_names", "check_rows", "diverged", "read_rows",
            "watched_rows", "write_rows"]  # fmt: skip
 
 #: columns of metrics.csv; train_loss is over the first 10,000 images of the training set, after the epoch
@@ -30,8 +31,11 @@ COLUMNS = (
 )
 #: columns of monitor.csv
 WATCHED = ("algorithm", "seed", *MONITOR_COLUMNS)
-_WHOLE = ("seed", "epoch", "step", "pulses_up", "pulses_down")
-_NAMES = ("algorithm", "layer")
+_NAMES = ("algorithm", "layer", "array")
+_PLACES = ("epoch", "images", "steps", "tile", "rows", "cols", "seen")
+#: columns of a file in events/, a row for every epoch and array
+COUNTED = ("layer", "array", *_PLACES, *EVENTS)
+_WHOLE = ("seed", "step", *_PLACES, *EVENTS)
 Row = dict[str, Any]
 
 
@@ -92,9 +96,9 @@ def diverged(row: Row) -> bool:
     return not all(math.isfinite(row[name]) for name in ("running_loss", "train_loss"))
 
 
-def read_rows(path: Path, columns: tuple[str, ...]) -> list[Row]:
+def read_rows(path: Path, columns: tuple[str, ...], again: str = "") -> list[Row]:
     """Rows of a CSV file: columns in `_WHOLE` are integers, all others but names are floats."""
-    again = f"`ohmgrad train --resume --out {path.parent}` writes it again"
+    again = again or f"`ohmgrad train --resume --out {path.parent}` writes it again"
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)

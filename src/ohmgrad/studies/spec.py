@@ -21,14 +21,17 @@ from ..errors import (
     check_number,
     check_options,
     python_numbers,
+    said,
     shown,
 )
 from ..kernels import FIDELITIES, NOISY_PERIPHERY, Periphery, Pulsing
 from ..models import build, check_model
 from ..models.vision import IMAGENET, check_weights_name, is_vision
 from ..nn import convert
-from ..optim import registry
+from ..optim import AnalogOptimizer, registry
+from ..user_files import digest, is_in_file
 from ..yaml_text import read_yaml
+from .engine import key_of
 from .groups import check_factors, parameter_groups
 from .images import AUGMENTATIONS
 
@@ -53,7 +56,7 @@ class RunSpec:
             of another package that is pretrained are standardised as its weights want it.
         device: name of a preset, or the mapping that `Device.to_dict` gives.
         tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
-        algorithms: any of `ALGORITHMS`.
+        algorithms: any of `ALGORITHMS`, or FILE.py:CLASS, one of your own.
         options: options of algorithms, as in their docstrings; each goes to all algorithms that have it,
             and one of them must.
         include, exclude: patterns of the names of layers that become analog, see `ohmgrad.convert`.
@@ -133,7 +136,8 @@ class RunSpec:
             check_choice("augmentation", name, AUGMENTATIONS)
         check_factors(self.lr_factors)
         for algorithm in (*self.algorithms, *self.lrs):
-            check_choice("algorithm", algorithm, ALGORITHMS)
+            if algorithm != "digital":
+                registry.algorithm_of(algorithm, "digital")
         seeds = tuple(check_integer("seed", seed, 0, 2**32 - 1) for seed in self.seeds)
         object.__setattr__(self, "seeds", seeds)
         for name in ("batch_size", "epochs", "lr_step"):
@@ -223,11 +227,47 @@ class RunSpec:
             return torch.optim.SGD(params, lr=lr)
         known = registry.options_of(algorithm)
         options = {name: value for name, value in self.options.items() if name in known}
-        return registry.ALGORITHMS[algorithm](params, lr=lr, **options)
+        make = registry.algorithm_of(algorithm)
+        if not is_in_file(algorithm):
+            return make(params, lr=lr, **options)
+        try:
+            made: Any = make(params, lr=lr, **options)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a user's class may raise
+            given = ", ".join(f"{name}={value}" for name, value in {"lr": lr, **options}.items())
+            raise InputError(
+                f"{algorithm} cannot be made with (params, {given}): {type(error).__name__} ({said(error)})"
+            ) from error
+        if not isinstance(made, AnalogOptimizer):
+            raise InputError(
+                f"{algorithm} gives {shown(made)}, but must give one that extends ohmgrad.AnalogOptimizer"
+            )
+        return made
 
     def lr_of(self, algorithm: str) -> float:
         """Learning rate of an algorithm."""
         return self.lrs.get(algorithm, self.lr)
+
+    @property
+    def key(self) -> str:
+        """Hash of all that determines what is trained: the device as its mapping, files by their contents."""
+        values = self.to_dict()
+        if self.algorithms == ("digital",):
+            values["device"] = None
+        else:
+            values |= {"device": self.built_device().to_dict(), "tau": None, "dw_min": None}
+        values["algorithms"] = [
+            f"{digest(Path(a.rpartition(':')[0]).expanduser())}:{a.rpartition(':')[2]}"
+            if is_in_file(a)
+            else a
+            for a in self.algorithms
+        ]
+        for name in ("data", "pretrained"):
+            file = Path(values[name] or "").expanduser()
+            if file.suffix and file.is_file():
+                values[name] = digest(file)
+        return key_of(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary, the content of the YAML form."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -23,18 +24,30 @@ from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice, check_integer, shown
 from ..version import __version__
 from ..yaml_text import read_yaml
-from .engine import Columns, Failure, Part, Progress, compute, read_part, seconds_of
+from .engine import (
+    Columns,
+    Failure,
+    Part,
+    Progress,
+    compute,
+    read_columns,
+    read_part,
+    seconds_of,
+    write_columns,
+)
 from .files import write_whole
+from .on_ray import check_place
 from .settings import check_settings
+from .versions import note_versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SECONDS", "Claim", "Outcome", "Study", "claim", "interval", "load_columns", "plain",
+__all__ = ["RESULTS", "SECONDS", "Claim", "Outcome", "Study", "claim", "interval", "load_columns", "plain",
            "run_study", "where"]  # fmt: skip
 
-#: file of a study's folder: seconds that each part took
-SECONDS = "seconds.yaml"
+#: files of a study's folder: seconds that each part took; the rows of all parts
+SECONDS, RESULTS = "seconds.yaml", "results.parquet"
 Result = Literal["PASS", "FAIL", "not shown here"]
 
 
@@ -135,6 +148,8 @@ class Study:
         name: short name, as S1; title: a line; source: paper and figure.
         settings: full settings, written to spec.yaml; quick: what `--quick` changes.
         parts: (settings, run folder) -> the parts; all have the same columns.
+        follow: (settings, columns of these) -> parts that depend on their numbers; `later`: (settings) -> the
+            work of each of them, as far as it can be told before.
         summarise: (settings, columns) -> rows of the table.
         claims: (settings, columns) -> claims.
         draw: (figure, settings, columns) -> None, in the paper's arrangement.
@@ -156,6 +171,8 @@ class Study:
     draw: Callable[[Figure, dict[str, Any], Columns], None]
     size: tuple[float, float] = (6.8, 2.7)
     check: Callable[[dict[str, Any]], None] = lambda settings: None
+    follow: Callable[[dict[str, Any], Columns], list[Part]] | None = None
+    later: Callable[[dict[str, Any]], list[float]] = lambda settings: []
     hashed: bool = False
     partial: bool = False
 
@@ -187,12 +204,13 @@ def run_study(
     changes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     jobs: int = 1,
+    on: str | None = None,
 ) -> Outcome:
     """Run a study into a folder, or finish one that was cut off; parts that are there are not run again.
 
-    The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), table.csv and
-    claims.csv, which follow from the parts; `report.study_figure` draws. The networks that S4 and S6 share
-    lie beside it, in folder.parent/networks.
+    The folder gets spec.yaml (all settings), raw/PART.parquet, seconds.yaml (of every part), and what follows
+    from the parts: results.parquet (their rows), table.csv and claims.csv; `report.study_figure` draws. The
+    networks that S4 and S6 share lie beside it, in folder.parent/networks.
 
     Args:
         study: which.
@@ -201,6 +219,7 @@ def run_study(
         changes: settings that differ, by name.
         progress: called with (done, total, what) on the way.
         jobs: parts at a time, each in a process of its own with its share of the threads (>= 1).
+        on: None for this machine; "ray" or "ray://HOST:PORT" for a Ray cluster, on all of its cores.
 
     Raises:
         InputError: when jobs or a setting is unknown or out of range, or the folder holds the same study
@@ -209,18 +228,28 @@ def run_study(
             without them; after the others are done.
     """
     check_integer("jobs", jobs, 1)
+    check_place(on)
     settings = {**study.resolved(quick), **(changes or {})}
     settings = check_settings(study.name, study.settings, settings)
     study.check(settings)
     parts = study.parts(settings, folder)  # also checks the trainings: wrong input leaves no folder behind
     _open(study, settings, folder)
     raw = folder / "raw"
-    computed, failed = compute(parts, raw, jobs=jobs, progress=progress)
+    how: dict[str, Any] = {"jobs": jobs, "on": on, "progress": progress, "keep_going": study.partial}
+    computed, failed = compute(parts, raw, later=study.later(settings), **how)
+    _check_failed(study, failed, parts, raw)
+    if study.follow is not None:
+        parts = [*parts, *study.follow(settings, _there(parts, failed, raw))]
+        more, failed = compute(parts, raw, **how)
+        computed += more
+        _check_failed(study, failed, parts, raw)
+    if computed:
+        note_versions(folder)
+    columns = _there(parts, failed, raw)
     lost = {failure.name for failure in failed}
     there = [part.name for part in parts if part.name not in lost]
-    if failed and not (study.partial and there):
-        raise InputError(_told(failed, len(parts), raw))
-    columns = _joined([read_part(raw, name) for name in there])
+    write_columns(columns, folder / ".results.tmp")
+    os.replace(folder / ".results.tmp", folder / RESULTS)
     write_whole(folder / SECONDS, yaml.safe_dump({n: seconds_of(raw, n) for n in there}, sort_keys=False))
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
@@ -229,19 +258,26 @@ def run_study(
     return Outcome(study, settings, columns, table, claims, folder, quick, computed, failed)
 
 
-def _told(failed: list[Failure], total: int, raw: Path) -> str:
+def _check_failed(study: Study, failed: list[Failure], parts: list[Part], raw: Path) -> None:
+    if not failed or (study.partial and len(failed) < len(parts)):
+        return
     first = failed[0]
     more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
-    return (
-        f"{len(failed)} of {total} parts failed: {first.name} ({first.error}){more}; the others are kept, "
-        f"{raw}/{first.name}.error.txt says all, and the same command tries again"
+    raise InputError(
+        f"{len(failed)} of {len(parts)} parts failed: {first.name} ({first.error}){more}; the others are "
+        f"kept, {raw}/_errors/{first.name}.txt says all, and the same command tries again"
     )
 
 
+def _there(parts: list[Part], failed: list[Failure], raw: Path) -> Columns:
+    """The numbers of the parts that did not fail."""
+    lost = {failure.name for failure in failed}
+    return _joined([read_part(raw, part.name) for part in parts if part.name not in lost])
+
+
 def load_columns(folder: Path) -> Columns:
-    """The raw numbers of a study's folder."""
-    raw = folder / "raw"
-    return _joined([read_part(raw, file.stem) for file in sorted(raw.glob("*.parquet"))])
+    """The raw numbers of a study's folder, of its last settings."""
+    return read_columns(folder / RESULTS)
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:

@@ -11,19 +11,22 @@ from pathlib import Path
 
 import torch
 
+from ..cost.counts import ArrayEvents, added
 from ..crossbar import Tile
 from ..datasets import ENVIRONMENT, Dataset, load
 from ..devices.presets import preset
 from ..errors import InputError
 from ..optim import AnalogOptimizer
+from .events import events_file, write_events
 from .folders import checkpoint_file, held
 from .rows import COLUMNS, WATCHED, Row, write_rows
 from .spec import RunSpec
 from .tensorboard import tensorboard_writer
 from .training import Kept, Progress, Training, evaluate
 from .training_state import identity
+from .versions import note_versions
 
-__all__ = ["Progress", "Row", "Trained", "evaluate", "train", "train_once"]
+__all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once"]
 
 
 def train(
@@ -37,10 +40,11 @@ def train(
 ) -> list[Row]:
     """Train every algorithm with every seed; after each epoch all numbers are on disk.
 
-    The folder gets spec.yaml, metrics.csv (see `rows.COLUMNS`), checkpoints/ and, if the specification asks
-    for a monitor, monitor.csv. A resumed run goes on after the last whole epoch of each training, and ends in
-    the same weights and rows as one that was never cut off. A checkpoint that is damaged, or of another
-    training, is passed over for the one before it, with a note.
+    The folder gets spec.yaml, versions.yaml, metrics.csv (see `rows.COLUMNS`), checkpoints/, events/ (see
+    `events.EpochEvents`) and, if the specification asks for a monitor, monitor.csv. A resumed run goes on
+    after the last whole epoch of each training, and ends in the same weights and rows as one that was never
+    cut off. A checkpoint that is damaged, or of another training, is passed over for the one before it, with
+    a note.
 
     Args:
         spec: what to train.
@@ -79,6 +83,8 @@ def _train(
     jobs: list[Training], spec: RunSpec, folder: Path, progress: Progress, tensorboard: bool
 ) -> list[Row]:
     """Train all that is left."""
+    if any(job.epoch < spec.epochs for job in jobs):
+        note_versions(folder)
     if any(job.algorithm != "digital" for job in jobs):
         _warm_up(progress)
     for job in jobs:
@@ -102,14 +108,26 @@ class Trained:
     Args:
         row: see `rows.COLUMNS`; a training that diverged has a loss that is not finite.
         events: of all arrays together, see `AnalogOptimizer.events`; none for digital.
-        cells: crosspoints of all arrays, auxiliary ones too; 0 for digital.
+        cells: elements of all arrays, auxiliary ones too, two for a crosspoint of pairs; 0 for digital.
         updates: steps of the optimizer.
+        images: images that the training saw, each as often as it did.
+        arrays: events of every array, without those of evaluations; none for digital. `ohmgrad.cost` takes
+            them.
+        watched: rows of monitor.csv, see `Monitor`; none without a monitor.
     """
 
     row: Row
     events: dict[str, int]
     cells: int
     updates: int
+    images: int
+    arrays: list[ArrayEvents]
+    watched: list[Row]
+
+    @property
+    def pulses(self) -> int:
+        """Pulses of all elements."""
+        return self.events.get("pulses_up", 0) + self.events.get("pulses_down", 0)
 
 
 def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None = None) -> Trained:
@@ -138,14 +156,26 @@ def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None =
         optimizer = job.optimizer
         own = [tile for group in optimizer.param_groups for tile, _ in optimizer.tiles_in(group)]
         events = optimizer.events()
-        cells = sum(tile.weight.numel() for tile in (*own, *optimizer.arrays()))
-    return Trained(job.rows[-1], events, cells, job.epoch * job.steps)
+        held = (*own, *optimizer.arrays())
+        cells = sum(tile.weight.numel() * (1 if tile.device.pair is None else 2) for tile in held)
+    images = sum(each.images for each in job.events)
+    arrays = added(array for each in job.events for array in each.arrays)
+    return Trained(job.rows[-1], events, cells, job.epoch * job.steps, images, arrays, job.monitor_rows())
 
 
 def _data_of(spec: RunSpec) -> Dataset:
     path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
     written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
     return _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
+
+
+def check_data(name: str) -> None:
+    """Load a data set, for the trainings to come.
+
+    Raises:
+        InputError: when its files are missing or damaged.
+    """
+    _data_of(RunSpec(data=name, algorithms=("digital",)))
 
 
 @lru_cache(maxsize=1)
@@ -165,8 +195,10 @@ def _warm_up(progress: Progress) -> None:
 
 
 def _write(folder: Path, jobs: list[Training]) -> list[Row]:
-    """Write metrics.csv and monitor.csv; returns the rows of metrics.csv."""
+    """Write metrics.csv, events/ and monitor.csv; returns the rows of metrics.csv."""
     rows = [row for job in jobs for row in job.rows]
+    for job in jobs:
+        write_events(events_file(folder, job.algorithm, job.seed), job.events)
     write_rows(folder / "metrics.csv", rows, COLUMNS)
     if any(job.monitor is not None for job in jobs):
         write_rows(folder / "monitor.csv", [row for job in jobs for row in job.monitor_rows()], WATCHED)

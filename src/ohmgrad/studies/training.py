@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..cost.counts import ArrayEvents, array_events, since
 from ..datasets import Dataset, batches
 from ..errors import InputError, check_integer, naming
 from ..models import build
@@ -21,6 +22,8 @@ from ..optim import AnalogOptimizer, MultiTile
 from ..version import __version__
 from . import training_state as state
 from .checkpoint import previous, read_checkpoint, write_checkpoint
+from .events import EpochEvents, packed_events, unpacked_events
+from .folders import file_name
 from .images import Images
 from .rows import Row, check_names, check_rows, diverged, watched_rows
 from .spec import RunSpec
@@ -85,6 +88,7 @@ class Training:
         """Be before the first epoch."""
         spec, data, seed = self.spec, self.data, self.seed
         self.epoch, self.rows = 0, []
+        self.events: list[EpochEvents] = []
         channels, *size = data.shape
         height, width = [spec.resize] * 2 if spec.resize else size
         model = build(spec.model, (channels, height, width), data.classes, seed, pretrained=spec.pretrained)
@@ -137,12 +141,13 @@ class Training:
             self.kept.note(f"{file.name} is of ohmgrad {found.version[:20]}: {__version__} goes on from it")
 
     def _take(self, kept: Any) -> None:
-        names = ("epoch", "rows", "model", "groups", "state", "monitor")
+        names = ("epoch", "rows", "events", "model", "groups", "state", "monitor")
         check_names("it", kept, names)
         rows = check_rows(kept["rows"], self.algorithm, self.seed)
         epoch = check_integer("epoch", kept["epoch"], 1, self.spec.epochs)
-        if len(rows) != epoch:
-            raise InputError(f"it has {len(rows)} rows after epoch {epoch}")
+        events = unpacked_events(kept["events"])
+        if not len(rows) == len(events) == epoch:
+            raise InputError(f"it has {len(rows)} rows and {len(events)} events after epoch {epoch}")
         updates, sound = epoch * self.steps, not diverged(rows[-1])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a schedule without updates: it follows from the epochs
@@ -158,7 +163,7 @@ class Training:
         state.check_pulses(rows[-1], self.optimizer)
         if self.monitor is not None:
             self.monitor.load_state_dict(kept["monitor"])
-        self.epoch, self.rows = epoch, rows
+        self.epoch, self.rows, self.events = epoch, rows, events
 
     def _identity(self, kept: Kept) -> dict[str, Any]:
         return {"algorithm": self.algorithm, "seed": self.seed, **kept.about}
@@ -168,6 +173,7 @@ class Training:
         content = {
             "epoch": self.epoch,
             "rows": self.rows,
+            "events": packed_events(self.events),
             "model": self.model.state_dict(),
             "groups": optimizer["param_groups"],
             "state": optimizer["state"],
@@ -183,7 +189,9 @@ class Training:
 
     def log_to(self, folder: Path) -> None:
         """Log to TensorBoard from now on."""
-        self.board = tensorboard_writer(folder / f"{self.algorithm}-{self.seed}", self.epoch * self.steps)
+        self.board = tensorboard_writer(
+            folder / f"{file_name(self.algorithm)}-{self.seed}", self.epoch * self.steps
+        )
         if self.monitor is not None:
             self.monitor.log_to(self.board)
 
@@ -191,10 +199,17 @@ class Training:
         if self.board is not None:
             self.board.close()
 
+    def _arrays(self) -> list[ArrayEvents]:
+        """Events so far of all arrays; none of a digital training."""
+        if isinstance(self.optimizer, AnalogOptimizer):
+            return array_events(self.model, self.optimizer)
+        return []
+
     def run_epoch(self, progress: Progress) -> Row:
         spec, data = self.spec, self.data
         steps = self.steps
         loss_of, total, seen = nn.CrossEntropyLoss(), 0.0, 0
+        before = self._arrays()
         start = time.perf_counter()
         self.model.train()
         order = batches(data.train_x, data.train_y, spec.batch_size, seed=self.seed, epoch=self.epoch)
@@ -214,6 +229,7 @@ class Training:
             self.optimizer.end_epoch(total / seen)
         seconds = time.perf_counter() - start
         self.epoch += 1
+        self.events.append(EpochEvents(self.epoch, seen, steps, since(before, self._arrays())))
         loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED], self.images)
         _, accuracy = evaluate(self.model, data.test_x, data.test_y, self.images)
         events = self.optimizer.events() if isinstance(self.optimizer, AnalogOptimizer) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,9 @@ BROKEN: dict[str, tuple[Callable[[Path], list[Path]], tuple[str, ...], ReadOptio
         "npy": (a(b"\x93NUMPY\x01\0", "a.npy"), ("is a NumPy array",)),
         "bytes": (a(bytes(range(256)) * 4), ("is no text",)),
         "broken gzip": (a(b"\x1f\x8b\x08\0broken", "a.csv.gz"), ("cannot read",)),
+        "half a gzip": (a(gzip.compress(wide().encode())[:-20], "a.csv.gz"), ("cannot read", "ended")),
+        "gzip of nothing": (a(gzip.compress(b""), "a.csv.gz"), ("is empty",)),
+        "a picture in gzip": (a(gzip.compress(b"\x89PNG"), "a.csv.gz"), ("is a picture",)),
         "broken npz": (a(b"PK\x03\x04broken", "a.npz"), ("cannot be read as .npz",)),
         "broken parquet": (a(b"PAR1broken", "a.parquet"), ("cannot be read as Parquet",)),
         "broken excel": (a(b"PK\x03\x04broken", "a.xlsx"), ("Excel",)),
@@ -101,6 +105,20 @@ BROKEN: dict[str, tuple[Callable[[Path], list[Path]], tuple[str, ...], ReadOptio
             ("row 7, column 1 (up)", "contact lost"),
         ),
         "a unit in a cell": (a(put(9, "1.2 uS,1.4")), ("row 9, column 1", "unit in the header")),
+        "a unit in every cell": (
+            a(wide(header="up,down\n").replace("\n", " uS\n")),
+            ("row 2, column 2 (down uS)", "unit in the header"),
+        ),
+        "percent": (a(wide(header="up,down\n").replace("\n", "%\n")), ("row 2, column 2 (down%)", "%")),
+        "dates for readings": (
+            a("up,down\n" + "".join(f"2024-01-{n + 1:02d},1.{n}\n" for n in range(28))),
+            ("row 2, column 1 (up)", "2024-01-01", "no number"),
+        ),
+        "an overload": (a(put(9, "9.9e37,1.4")), ("row 9, column 1 (up) is 9.9e+37", "overloaded")),
+        "another size": (
+            a("up,down\n" + "\n".join(f"{u},{d}e20" for u, d in BOTH)),
+            ("row 2, column 2 (down)", "readings are around"),
+        ),
         "two numbers in a cell": (a(put(9, '"1.2;1.3",1.4')), ("row 9, column 1", "semicolons")),
         "infinite": (a(put(9, "inf,1.4")), ("row 9, column 1", "'inf'")),
         "overflow": (a(put(9, "1e999,1.4")), ("row 9, column 1", "too large")),
@@ -115,6 +133,11 @@ BROKEN: dict[str, tuple[Callable[[Path], list[Path]], tuple[str, ...], ReadOptio
             a("\n".join(f"{u:.4f}".replace(".", ",") for u in UP)),
             ("decimal commas", "semicolons"),
         ),
+        "only separators": (a(",,,,\n;;;\n"), ("a.csv has no numbers",)),
+        "the header again": (a(wide(header="up,down\n") * 2), ("row 42, column 1 (up)", "'up'")),
+        "one row of all": (a(",".join(["1.5"] * 50_000)), ("row 1 has 199,999 characters",)),
+        "no text at all": (a(wide().encode("utf-16-le")), ("is no text",)),
+        "a hole in the text": (a(wide().replace("1", "\0", 1)), ("is no text",)),
         "one ramp up": (a("up\n" + "\n".join(f"{u:.4f}" for u in UP)), ("pulses up only", "both directions")),
         "one column": (a("\n".join(f"{d:.4f}" for d in DOWN)), ("pulses down only", "--pulses")),
         "two ramps up": (a("up,up2\n" + "\n".join(f"{u:.4f},{u:.4f}" for u in UP)), ("up only",)),
@@ -177,8 +200,20 @@ BROKEN: dict[str, tuple[Callable[[Path], list[Path]], tuple[str, ...], ReadOptio
         "npz of text": (npz(name=np.array(["a"], dtype=object)), (".npz",)),
         "npz cube": (npz(a=np.zeros((3, 4, 5))), ("array a", "(3, 4, 5)")),
         "npz empty": (npz(a=np.float64(1)), ("no arrays of numbers",)),
+        "npz complex": (npz(up=np.array(UP) + 0j), ("array up is complex128",)),
+        "npz dates": (npz(up=np.zeros(9, "datetime64[s]")), ("array up is datetime64",)),
+        "npz of gaps": (
+            npz(G=np.arange(9.0)[None], cdf=np.linspace(0, 1, 5), inc=np.full((1, 5, 9), np.nan),
+                dec=np.zeros((1, 5, 9))),
+            ("increasing has a value that is not finite",),
+        ),
         "npz infinite": (npz(up=np.full(9, np.inf), down=DOWN), ("array up has an infinite value",)),
         "flag: column": (a(wide()), ("no column '7'", "1 to 2"), opt(columns={"up": "7"})),
+        "flag: one column twice": (
+            a(wide()),
+            ("--column up and --column down both name column 1",),
+            opt(columns={"up": "1", "down": "1"}),
+        ),
         "flag: role": (a(wide()), ("unknown role", "polarity"), opt(columns={"upp": "1"})),
         "flag: unit": (a(wide()), ("--unit is 'furlong'", "S, A or ohm"), opt(unit="furlong")),
         "flag: voltage": (a(wide()), ("--read-voltage is 0",), opt(read_voltage=0.0)),
@@ -186,7 +221,7 @@ BROKEN: dict[str, tuple[Callable[[Path], list[Path]], tuple[str, ...], ReadOptio
         "flag: layout": (a(wide()), ("unknown layout 'tall'",), opt(layout="tall")),
         "flag: sheet": (a(wide()), ("--sheet is 'x'", "no Excel"), opt(sheet="x")),
     }.items()
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BROKEN)
@@ -203,6 +238,13 @@ def test_a_broken_file_ends_in_one_sentence(case: str, tmp_path: Path) -> None:
     assert "\n" not in text
     assert len(text) <= 400  # never more than a few lines of a terminal
     assert not re.search(r"Traceback|Error\b", text)
+
+
+def test_two_columns_of_whole_numbers_are_no_decimal_commas(tmp_path: Path) -> None:
+    rows = "".join(f"1,{100 + n}\n" for n in range(40))
+    (tmp_path / "a.csv").write_text("amplitude,conductance\n" + rows)
+    with pytest.raises(InputError, match="up only"):
+        read([tmp_path / "a.csv"])
 
 
 def test_there_are_sixty_broken_files() -> None:

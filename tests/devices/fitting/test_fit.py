@@ -16,17 +16,15 @@ from scipy import stats
 
 import ohmgrad as og
 from ohmgrad import InputError
-from ohmgrad.devices.fitting.build import device_of
 from ohmgrad.devices.fitting.estimates import Estimate, estimates
 from ohmgrad.devices.fitting.fit import fit_pulses, fitted_family
-from ohmgrad.devices.fitting.intervals import parameter
+from ohmgrad.devices.fitting.intervals import derived, draws, parameter
 from ohmgrad.devices.fitting.laws import LAWS, Scale
 from ohmgrad.devices.fitting.marginal import corrected, freedom
 from ohmgrad.devices.fitting.model import Data, Fitted, Model, fitted
 from ohmgrad.devices.fitting.pulses import Pulses, Ramp
 from ohmgrad.devices.fitting.ranking import ranked, units
 from ohmgrad.devices.fitting.reading import read
-from ohmgrad.devices.fitting.spread import between, device_spread
 from ohmgrad.devices.fitting.synthetic import synthetic
 
 DATA = Path(os.environ.get("OHMGRAD_DATA", "nowhere")) / "devices"
@@ -147,6 +145,16 @@ def test_intervals_hold_the_truth(name: str, true: float, trials: Any) -> None:
     assert held >= few, f"{held} of {len(trials)}"
 
 
+def test_draws_are_as_wide_as_the_likelihood(trials: Any) -> None:
+    """Parameters of the steps of soft bounds are nearly Gaussian: their draws know it to some percent."""
+    _, best, _ = trials[0]
+    drawn = draws(best)
+    for n, name in enumerate(best.model.names[:4]):
+        i = derived(best.p[n], drawn.p[:, n], drawn.weights)
+        wald = 2 * 1.645 * math.sqrt(best.covariance[n, n])
+        assert (i.high - i.low) / wald == pytest.approx(1.05, abs=0.15), name
+
+
 def test_intervals_are_not_wide(trials: Any) -> None:
     """Steps and bounds are known to some percent: intervals do not hold the truth by being useless."""
     for name, part in (("step up at w = 0", 0.3), ("read noise", 0.4), ("upper bound", 0.8)):
@@ -230,36 +238,6 @@ def test_a_ranking_of_equals_ties_and_blocks_cover_every_reading() -> None:
     fits = [fitted_family("soft_bounds", "additive", False, data)] * 2
     ranking, _ = ranked(fits, lambda name: None)
     assert all(r.tied and r.behind == 0 for r in ranking)
-
-
-def test_the_spread_between_devices() -> None:
-    device = og.Device(
-        SOFT.response, 0.02, spread=og.Spread(dw_min=0.3, law="lognormal"), noise=og.Noise(0.3)
-    )
-    data = Data(synthetic(device, 80, 1, 12, read_noise=0.02, seed=4).ramps)
-    best = fitted_family("soft_bounds", "additive", False, data)
-    spread = device_spread(best)
-    assert spread is not None
-    assert spread.devices == 12
-    # sd of 12 devices: chi-squared with 11 degrees of freedom at 1e-3 on both sides
-    low, high = np.sqrt(stats.chi2.ppf([1e-3, 1 - 1e-3], 11) / 11) * 0.3
-    assert low < spread.granularity.value < high
-    assert spread.balance.value < 0.1
-    made = device_of(best, spread)
-    assert made.spread.dw_min == pytest.approx(spread.granularity.value, abs=1e-6)
-    assert device_spread(fitted_family("soft_bounds", "additive", False, data.of_device("1"))) is None
-
-
-def test_between_is_what_errors_do_not_explain() -> None:
-    rng = np.random.default_rng(0)
-    errors = np.full(200, 0.2)
-    same = between(errors * rng.standard_normal(200), errors)
-    other = between(np.hypot(0.2, 0.3) * rng.standard_normal(200), errors)
-    assert same.low == 0
-    assert same.open_low
-    assert same.value < 0.12
-    assert other.low < 0.3 < other.high
-    assert other.value == pytest.approx(0.3, abs=0.08)
 
 
 def test_what_cannot_be_told_is_said() -> None:

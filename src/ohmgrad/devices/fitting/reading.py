@@ -22,6 +22,9 @@ from .table import Columns, columns_of, unit_of
 
 __all__ = ["read"]
 
+#: a reading that is so many times larger than most is none
+_LARGE = 1e9
+
 
 def read(files: Sequence[str | Path], options: ReadOptions | None = None) -> Pulses | StepTable:
     """Read files of measured pulses; several are several devices, or one direction each.
@@ -214,6 +217,7 @@ def _in_base_unit(
         for c, role in enumerate(roles)
         if role in ("up", "down", "conductance", None) and columns.numeric(c)
     ]
+    _check_sizes(columns, roles, at)
     written = {columns.units[c] for c in at if columns.units[c]}
     text = options.unit if options.unit is not None else next(iter(written), "")
     if options.unit is None and len(written) > 1 and len({unit_of(u) for u in written}) > 1:
@@ -266,6 +270,27 @@ def _in_base_unit(
         "",
         Understood("readings have no unit: weights do not depend on it, unless they are resistances", flag),
     )
+
+
+def _check_sizes(columns: Columns, roles: list[str | None], at: list[int]) -> None:
+    """Raise InputError where a reading is so large that it cannot be one, as 9.9e37 of an instrument."""
+    sizes = {c: np.abs(columns.values[c]) for c in at}
+    typical = {c: _usual(size[size > 0]) for c, size in sizes.items()}
+    named = min((typical[c] for c in at if roles[c]), default=np.inf)
+    for c, size in sizes.items():
+        usual = named if roles[c] else typical[c]
+        bad = np.flatnonzero(size > _LARGE * usual)
+        if bad.size:
+            raise InputError(
+                f"{columns.source} row {columns.lines[bad[0]]}, {columns.label(c)} is "
+                f"{columns.values[c][bad[0]]:g}, but readings are around {usual:.2g}: correct it, or leave "
+                "the cell empty (instruments write 9.9e37 where they are overloaded)"
+            )
+
+
+def _usual(sizes: np.ndarray) -> float:
+    """The middle one; no mean of two, which may be too large for a number."""
+    return float(np.sort(sizes)[sizes.size // 2]) if sizes.size else np.inf
 
 
 def _tables(tables: dict, ramps: list[Ramp]) -> StepTable:

@@ -7,7 +7,8 @@ import re
 import numpy as np
 
 from ...errors import InputError, check_choice, shown
-from .table import Columns
+from .cells import number
+from .table import Columns, complaint
 
 __all__ = ["DOWN", "ROLES", "UP", "polarity_of", "roles_of", "voltage_of"]
 
@@ -62,14 +63,21 @@ def roles_of(columns: Columns, given: dict[str, str]) -> list[str | None]:
         InputError: when the user names a role or a column that is not there.
     """
     roles = [_named(name) if name else None for name in columns.names]
+    said: dict[int, str] = {}
     for role, names in given.items():
         check_choice("role of --column", role, ROLES)
         for name in names.split(","):
-            roles[_find(columns, role, name.strip())] = None if role == "none" else role
-            if role == "none":
-                roles[_find(columns, role, name.strip())] = "ignored"
+            at = _find(columns, role, name.strip())
+            if said.setdefault(at, role) != role:
+                raise InputError(
+                    f"--column {said[at]} and --column {role} both name {columns.label(at)} of "
+                    f"{columns.source}: a column is one of them"
+                )
+            roles[at] = "ignored" if role == "none" else role
     for c, role in enumerate(roles):
         text = not columns.numeric(c)
+        if text and role in ("up", "down", "conductance"):
+            _check_no_numbers(columns, c)
         if text and role not in ("cycle", "device", "polarity", "ignored"):
             if _all_directions(columns.values[c]):
                 roles[c] = "polarity"
@@ -78,6 +86,13 @@ def roles_of(columns: Columns, given: dict[str, str]) -> list[str | None]:
     if not any(roles) and len(roles) > 1 and _is_count(columns.values[0]):
         roles[0] = "pulse"
     return roles
+
+
+def _check_no_numbers(columns: Columns, c: int) -> None:
+    """Raise InputError where a column of readings has cells that begin as numbers do, and are none."""
+    for line, cell in zip(columns.lines, columns.values[c], strict=True):
+        if re.match(r"[-+−.]?\d", cell) and number(cell) is None:
+            raise InputError(f"{columns.source} row {line}, {columns.label(c)}: {complaint(cell, None)}")
 
 
 def _find(columns: Columns, role: str, name: str) -> int:

@@ -11,14 +11,16 @@ from ...errors import check_integer, check_number
 from ...rng import Key, Purpose, gaussians
 from ..device import Device
 from ..elements import draw
+from ..memory import ReadNoise
 from .pulses import Pulses, Ramp
 
 __all__ = ["synthetic"]
 
 
 def synthetic(
-    device: Device, pulses: int = 100, cycles: int = 1, devices: int = 1, read_noise: float = 0.0,
-    slow_noise: float = 0.0, correlation: float = 10.0, start: float | None = None, seed: int = 0,
+    device: Device, pulses: int = 100, cycles: int = 1, devices: int = 1, read_noise: float | None = None,
+    slow_noise: float | None = None, correlation: float | None = None, start: float | None = None,
+    seed: int = 0,
 ) -> Pulses:  # fmt: skip
     """Ramps up, then down, of one or several elements of a device.
 
@@ -27,8 +29,9 @@ def synthetic(
         pulses: of each ramp.
         cycles: of a ramp up and one down, which goes on where that ended.
         devices: elements.
-        read_noise: standard deviation of a reading (weight units).
-        slow_noise, correlation: of the slow part of the read noise, and pulses over which it comes back.
+        read_noise: standard deviation of a reading (weight units); by default the device's own.
+        slow_noise, correlation: of the slow part of the read noise, and pulses over which it comes back;
+            likewise, with a step of time for each pulse.
         start: weight before the first pulse; by default 0.8 of the lower bound.
         seed: of elements and noise.
 
@@ -37,6 +40,10 @@ def synthetic(
     """
     for name, count in (("pulses", pulses), ("cycles", cycles), ("devices", devices)):
         check_integer(name, count, low=1)
+    own = device.read_noise or ReadNoise()
+    read_noise = own.fast * device.dw_min if read_noise is None else read_noise
+    slow_noise = own.slow * device.dw_min if slow_noise is None else slow_noise
+    correlation = own.correlation if correlation is None else correlation
     for name, value in (("read_noise", read_noise), ("slow_noise", slow_noise)):
         check_number(name, value, low=0)
     key = Key(seed, 0)

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import InputError, shown
 from .cells import MISSING, SEPARATORS, Grid, number
 
-__all__ = ["Columns", "columns_of", "unit_of"]
+__all__ = ["Columns", "columns_of", "complaint", "unit_of"]
 
 #: units of conductance (siemens), current (ampere), resistance (ohm), and none
 _UNITS = {
@@ -90,7 +90,7 @@ def columns_of(grid: Grid) -> Columns:
             value = number(row[c])
             if value is None or np.isinf(value):
                 where = f"row {lines[i]}, column {c + 1}" + (f" ({names[c]})" if names[c] else "")
-                raise InputError(f"{grid.source} {where}: {_complaint(row[c], value)}")
+                raise InputError(f"{grid.source} {where}: {complaint(row[c], value)}")
             array[i] = value
         values.append(array)
     keep = [c for c in range(width) if not numeric[c] or not np.isnan(values[c]).all()]
@@ -101,7 +101,8 @@ def columns_of(grid: Grid) -> Columns:
     )  # fmt: skip
 
 
-def _complaint(cell: Any, value: float | None) -> str:
+def complaint(cell: Any, value: float | None) -> str:
+    """What is wrong with a cell that has no number (`value` None) or a too large one, and what to do."""
     if value is not None:
         return f"{shown(cell)} is too large for a number: leave the cell empty where nothing was measured"
     text = str(cell).strip()

@@ -12,16 +12,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from ...rng import Purpose
 from ..reference.affine import COARSE, SAFETY
-from .compiling import CONTRACT, kernel
+from .compiling import CONTRACT, part
+from .late import late_kernel
 from .math import exp2m1, gauss2, log2_1p, philox
 from .packing import ADDITIVE, FLAT, MULTIPLICATIVE, NOISELESS
 
 __all__ = [
-    "MAX_E", "NOISES", "SAFE", "Cell", "advance", "apply_count", "apply_pulse_by_pulse", "cell_at",
+    "MAX_E", "NOISES", "SAFE", "Cell", "advance", "after_count", "apply_pulse_by_pulse", "cell_at",
     "far_bound", "finish_cell", "growth", "pulse_normals", "stationary",
 ]  # fmt: skip
 
@@ -64,7 +65,7 @@ def growth(e, noise_std):
 
 @njit(inline="always", error_model="numpy")
 def far_bound(pulse_size, bound, slope):
-    """The bound that e = slope pulse_size/bound refers to; of a flat slope any that keeps e that small."""
+    """The bound in e = slope pulse_size/bound; of a flat slope one that keeps e as small."""
     return max(bound, pulse_size) if abs(slope) <= f32(FLAT) else bound
 
 
@@ -75,15 +76,20 @@ def _is_coarse(pulse_size, bound, slope):
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def _one_way(n, pulse_size, bound, slope, toward, affine, mean, var):
-    """Mean and variance of one cell after n pulses in one direction; a few go one by one."""
+def advance(n, down, cell, affine, mean, var):
+    """Mean and variance of one cell after n pulses down or up; a few go one by one."""
     noise_kind, noise_std = affine.noise_kind, affine.noise_std
+    if down:  # the direction is chosen once: code for both would take twice as long to compile
+        pulse_size, bound, slope = cell.down, -cell.lower, affine.slope_down
+    else:
+        pulse_size, bound, slope = cell.up, cell.upper, affine.slope_up
     bound = far_bound(pulse_size, bound, slope)
     e = slope * pulse_size / bound
+    move, end = (-pulse_size, -bound) if down else (pulse_size, bound)
     if n <= 4:
         decay = (f32(1) - e) * (f32(1) - e)
         for _ in range(n):
-            dw = toward * pulse_size - e * mean
+            dw = move - e * mean
             if noise_kind == ADDITIVE:
                 var = var * decay + noise_std * noise_std * pulse_size * pulse_size
             elif noise_kind == MULTIPLICATIVE:
@@ -91,7 +97,7 @@ def _one_way(n, pulse_size, bound, slope, toward, affine, mean, var):
             mean += dw
     else:
         decay_minus_one = exp2m1(f32(n) * log2_1p(-e))
-        gap = toward * bound / slope - mean
+        gap = end / slope - mean
         if noise_kind == ADDITIVE:
             change = decay_minus_one * (f32(2) + decay_minus_one)
             var -= (stationary(e, pulse_size, noise_std) - var) * change
@@ -99,17 +105,7 @@ def _one_way(n, pulse_size, bound, slope, toward, affine, mean, var):
             decay = (f32(1) + decay_minus_one) * (f32(1) + decay_minus_one)
             var = decay * (var + exp2m1(f32(n) * growth(e, noise_std)) * (var + gap * gap))
         mean -= gap * decay_minus_one
-    return mean, var
-
-
-@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def advance(n, down, cell, affine, mean, var):
-    """Mean and variance of one cell after n pulses down or up."""
-    if down:
-        mean, var = _one_way(n, cell.down, -cell.lower, affine.slope_down, f32(-1), affine, mean, var)
-    else:
-        mean, var = _one_way(n, cell.up, cell.upper, affine.slope_up, f32(1), affine, mean, var)
-    if affine.noise_kind == NOISELESS:
+    if noise_kind == NOISELESS:
         mean = min(max(mean, cell.lower), cell.upper)
     return mean, var
 
@@ -130,13 +126,13 @@ def finish_cell(cell, affine, mean, var, mean_max, mean_min, var_max, z):
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def apply_count(n, down, cell, affine, weight, z):
+def after_count(n, down, cell, affine, weight, z):
     """As `finish_cell`, of a cell that gets n pulses of one sample and no others."""
     mean, var = advance(n, down, cell, affine, weight, f32(0))
     return finish_cell(cell, affine, mean, var, max(mean, weight), min(mean, weight), var, z)
 
 
-@kernel(fastmath=CONTRACT)
+@part(fastmath=CONTRACT)
 def pulse_normals(r, j, first, blocks, address, z):
     """Standard normal numbers of the pulses 4 first ... 4 (first + blocks) - 1 of one cell."""
     for i in range(blocks):
@@ -146,7 +142,7 @@ def pulse_normals(r, j, first, blocks, address, z):
         z[4 * i + 2], z[4 * i + 3] = gauss2(c, d)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.float32, fastmath=CONTRACT)
 def apply_pulse_by_pulse(weight, r, j, counts, affine, address, z):
     """All pulses of one cell, each with its own noise and clipping; returns the new weight.
 

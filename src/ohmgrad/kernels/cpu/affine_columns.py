@@ -10,15 +10,17 @@ The result is that of the rows (`affine_rows`), at the cost of the cells on thos
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
-from .affine import NOISES, apply_count, apply_pulse_by_pulse, cell_at
+from .affine import NOISES, after_count, apply_pulse_by_pulse, cell_at
 from .affine_rows import is_sparse
-from .compiling import CONTRACT, kernel
+from .compiling import CONTRACT, carve, part
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_cell
 from .packing import NOISELESS
 from .trains import train_count
 
-__all__ = ["MOST_COLUMNS", "columns_chunk", "single_columns"]
+__all__ = ["MOST_COLUMNS", "single_columns", "write_columns"]
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
@@ -26,7 +28,7 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 MOST_COLUMNS = 16
 
 
-@kernel()
+@part()
 def single_columns(n, trains):
     """Whether the active samples are few, and each has one x-line that fires, not the same in any two.
 
@@ -45,13 +47,15 @@ def single_columns(n, trains):
     return True
 
 
-@kernel(fastmath=CONTRACT)
-def columns_chunk(w, affine, trains, address):
+@late_kernel(types.void, fastmath=CONTRACT)
+def write_columns(w, affine, trains, address):
     """Apply the trains of the active samples, of which each has a column of its own."""
     n_rows, n = w.shape
     xs, ds, group = trains.xs, trains.ds, (n + 3) // 4
-    rows, counts = np.empty(n_rows, np.int64), np.empty(n_rows, np.int64)
-    z, pulse_z = np.empty(n_rows, np.float32), np.empty(NOISES, np.float32)
+    memory = np.empty(20 * n_rows + 4 * NOISES, np.uint8)
+    rows, counts = carve(memory, 0, (n_rows,), np.int64), carve(memory, 8 * n_rows, (n_rows,), np.int64)
+    z = carve(memory, 16 * n_rows, (n_rows,), f32)
+    pulse_z = carve(memory, 20 * n_rows, (NOISES,), f32)
     for i in range(trains.active_samples.shape[0]):
         b = trains.active_samples[i]
         j = np.int64(trains.lines[b, 0])
@@ -66,7 +70,7 @@ def columns_chunk(w, affine, trains, address):
                 z[q] = gauss_cell(rows[q], j, group, UPDATE_NOISE, address)
         for q in range(touched):
             r, k = rows[q], counts[q]
-            new, needs_pulse_by_pulse = apply_count(
+            new, needs_pulse_by_pulse = after_count(
                 i32(abs(k)), k < 0, cell_at(affine, r, j), affine, w[r, j], z[q]
             )
             if needs_pulse_by_pulse:

@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
-from .affine import apply_count, apply_pulse_by_pulse, cell_at
+from .affine import after_count, apply_pulse_by_pulse, cell_at
 from .affine_dense import advance_row, finish_row, load_row
-from .affine_rows import scratch_of
-from .compiling import CONTRACT, kernel, no_refcount
+from .affine_scratch import scratch_of
+from .compiling import CONTRACT, kernel, no_refcount, part
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row
 from .packing import NOISELESS, Address, Affine
 
@@ -23,7 +25,7 @@ i32, f32 = np.int32, np.float32
 FEW_COUNTS = 8
 
 
-@kernel()
+@part()
 def list_busy(counts, columns):
     """List the cells of a row that have counts, int64 (n,); returns how many."""
     busy = 0
@@ -34,7 +36,7 @@ def list_busy(counts, columns):
     return busy
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _few_counts(r, w, affine, counts, busy, address, scratch):
     """Counts of the `busy` listed cells of row r, one cell after the other."""
     columns, z = scratch.columns, scratch.z
@@ -43,7 +45,7 @@ def _few_counts(r, w, affine, counts, busy, address, scratch):
     for i in range(busy):
         j = np.int64(columns[i])
         k = i32(counts[r, j])
-        new, needs_pulse_by_pulse = apply_count(
+        new, needs_pulse_by_pulse = after_count(
             abs(k), k < 0, cell_at(affine, r, j), affine, w[r, j], z[i]
         )  # fmt: skip
         if needs_pulse_by_pulse:
@@ -52,7 +54,7 @@ def _few_counts(r, w, affine, counts, busy, address, scratch):
         w[r, j] = new
 
 
-@kernel()
+@part()
 def counts_rows(w, affine, by_pulse, counts, address, scratch):
     """Apply signed pulse counts (rows, cols), int64, to the weights; scratch: for one sample."""
     w, affine, counts, scratch = no_refcount((w, affine, counts, scratch))

@@ -9,17 +9,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from .affine import MAX_E, SAFE, growth, stationary
-from .compiling import CONTRACT, kernel
+from .compiling import CONTRACT, part
+from .late import late_kernel
 from .math import exp2m1, log2_1p, popcount
 from .packing import ADDITIVE, FLAT, MULTIPLICATIVE, NOISELESS
 from .trains import SLOT_BITS
 
 __all__ = [
     "COARSE_MARK", "COEFFICIENTS", "Moments", "advance_row", "count_row", "finish_row", "load_row",
-    "load_way", "moments_of", "scratch_rows",
+    "load_way",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -43,26 +44,7 @@ class Moments(NamedTuple):
     pulses: np.ndarray
 
 
-@kernel()
-def scratch_rows(n, rows):
-    """Scratch rows for n cells, at least n long, on cache lines of their own.
-
-    The rows start 256 bytes apart modulo 4096: rows in step would share the sets of the cache, and a
-    load that follows a store by nearly 4096 bytes is taken to depend on it. Both halve the speed.
-    """
-    stride = 64 + 1024 * ((max(n - 64, 0) + 1023) // 1024)
-    flat = np.empty(rows * stride + 16, np.float32)
-    start = (-(flat.ctypes.data // 4)) % 16
-    return flat[start : start + rows * stride].reshape(rows, stride)
-
-
-@kernel()
-def moments_of(rows, n):
-    """Six scratch rows as the moments of n cells."""
-    return Moments(rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n], rows[4, :n], rows[5, :n])
-
-
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def load_way(sizes, bounds, slope, inverse, affine, way, most, coefficients):
     """Coefficients of one direction, way 0 up or 1 down; those of coarse cells mean nothing but that.
 
@@ -87,7 +69,7 @@ def load_way(sizes, bounds, slope, inverse, affine, way, most, coefficients):
             term[j] = stationary(e, sizes[j], noise_std)
 
 
-@kernel()
+@late_kernel(types.void)
 def load_row(r, weights, affine, coefficients, moments):
     """Coefficients and moments of a row before its pulses."""
     uniform = affine.up.size == 1
@@ -106,7 +88,7 @@ def load_row(r, weights, affine, coefficients, moments):
     _load_moments(weights, moments)
 
 
-@kernel()
+@part()
 def _load_moments(weights, moments):
     mean, var, mean_max, mean_min, var_max, _ = moments
     for j in range(weights.shape[0]):
@@ -114,7 +96,7 @@ def _load_moments(weights, moments):
         var[j], var_max[j] = f32(0), f32(0)
 
 
-@kernel()
+@part()
 def count_row(r, b, xs, ds, count):
     """Signed coincidence counts of row r with all x-lines of sample b, as float32."""
     n = count.shape[0]
@@ -162,22 +144,22 @@ def _advance_each(noise_kind, coefficients, moments):
         var_max[j] = max(var_max[j], v)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _additive(coefficients, moments):
     _advance_each(ADDITIVE, coefficients, moments)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _multiplicative(coefficients, moments):
     _advance_each(MULTIPLICATIVE, coefficients, moments)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _noiseless(coefficients, moments):
     _advance_each(NOISELESS, coefficients, moments)
 
 
-@kernel()
+@part()
 def advance_row(noise_kind, coefficients, moments):
     """Moments of a row after the pulses of one sample, `moments.pulses`."""
     if noise_kind == ADDITIVE:
@@ -188,7 +170,7 @@ def advance_row(noise_kind, coefficients, moments):
         _noiseless(coefficients, moments)
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.boolean, fastmath=CONTRACT)
 def _add_noise(coefficients, moments, z):
     mean, var, mean_max, mean_min, var_max, flag = moments
     log_up, log_down = coefficients[LOG_UP], coefficients[LOG_DOWN]
@@ -205,7 +187,7 @@ def _add_noise(coefficients, moments, z):
     return some != i32(0)
 
 
-@kernel()
+@late_kernel(types.boolean)
 def _flag_coarse(coefficients, flag):
     log_up, log_down = coefficients[LOG_UP], coefficients[LOG_DOWN]
     some = i32(0)
@@ -216,7 +198,7 @@ def _flag_coarse(coefficients, flag):
     return some != i32(0)
 
 
-@kernel()
+@part()
 def finish_row(noise_kind, coefficients, moments, z):
     """New weights of a row, in `moments.mean`; flags in `moments.pulses` the cells that need pulse by pulse.
 

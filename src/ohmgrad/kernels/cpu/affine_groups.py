@@ -1,7 +1,11 @@
-"""Groups of samples on a row of affine elements in Numba: counted first, then taken at once.
+"""Groups of samples on affine elements in Numba: trains as words of all samples, and groups taken at once.
 
-`reference.groups` has the equations. The cells of a row, or those of it that get pulses, stand in blocks: an
-array, a row of `STRIDE` floats for each value of a cell. The compiler then knows that rows are apart.
+`reference.groups` has the equations. *Words*: the slots of successive samples stand side by side in words of
+32 bits, so that the product of two 0/1 matrices, the count of coincidences, is an `and` and a count of bits.
+On an Intel Xeon 512 x 512 x 512 slots take 0.55 ms so, up and down; two int8 products (`torch._int_mm`) take
+0.9 ms, in float32 3.7 ms, in bfloat16 40 ms, without what it takes to spread bits to numbers. The cells of a
+row, or those of it that get pulses, stand in blocks: an array, a row of `STRIDE` floats for each value of a
+cell. The compiler then knows that rows are apart.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -13,111 +17,163 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from ..pulsing import SLOTS
 from ..reference.groups import FEWEST, SMALLEST, TINY
-from .affine import MAX_E, SAFE, growth, stationary
-from .affine_dense import COARSE_MARK, COEFFICIENTS
-from .compiling import CONTRACT, kernel, no_refcount
-from .math import exp2m1, log2_1p, popcount
+from .affine import MAX_E, SAFE
+from .compiling import CONTRACT, no_refcount, part
+from .late import late_kernel
+from .math import exp2m1, popcount, wide_vectors
 from .packing import FLAT, MULTIPLICATIVE
 from .trains import SLOT_BITS
 
 __all__ = [
-    "BLOCK", "COUNTED", "DOWN", "MEAN", "UP", "Groups", "add_sample", "add_words", "advance", "blocks_of",
-    "clear", "counts_in_words", "finish", "load", "measure", "next_size", "pack_words", "plan",
+    "BLOCK", "DOWN", "FLAG", "MEAN", "UP", "Groups", "advance", "blocks_of", "count", "counts_in_words",
+    "finish", "load", "pack_words", "plan",
 ]  # fmt: skip
 
-u16, u32, u64, i32, f32 = np.uint16, np.uint32, np.uint64, np.int32, np.float32
+u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
 
 #: cells of a block; rows in step would share the sets of the cache
-BLOCK, STRIDE = 256, 256 + 64
-#: rows of a block: the coefficients of `affine_dense`; pulses of the group; the state; a flag
-LOG_UP, LOG_DOWN, FIXED_UP, FIXED_DOWN, TERM_UP, TERM_DOWN, LOWER, UPPER = range(COEFFICIENTS)
-UP, DOWN, MEAN, VAR, MEAN_MAX, MEAN_MIN, VAR_MAX, FLAG = range(COEFFICIENTS, COEFFICIENTS + 8)
-ROWS = COEFFICIENTS + 8
+BLOCK, STRIDE = 512, 512 + 64
+#: rows of a block: planes of the elements; pulses of the group; the state; a flag
+SIZE_UP, SIZE_DOWN, LOWER, UPPER, UP, DOWN, MEAN, VAR, MEAN_MAX, MEAN_MIN, VAR_MAX, FLAG = range(12)
+ROWS = 12
 AT = tuple(u64(STRIDE * q) for q in range(ROWS))
-LN_2, LEAST = f32(0.6931471805599453), f32(TINY)
-#: pulses of a cell, n^3/4 of which times the cells of a block are below 2^31
-SMALL = 320
-#: rounding that is exact on whole numbers
-WHOLE = {"reassoc", "nsz", "contract"}
-#: samples of a word of `Groups.xs`: a vector counts the bits of short words faster
-COUNTED = 16
-#: words are made for updates of so many samples or more, with trains of so many slots at most, and of a pulse
-#: for so many cells and samples or more
-WORDS_FROM, MOST_SLOTS, MOST_CELLS = 16, 8, 64
+LOG_2_E, LEAST = f32(1.4426950408889634), f32(TINY)
+#: bits of a word of samples
+WORD = 32
+#: cells that a vector may read beyond the last
+BEYOND = 16
 
 
 class Groups(NamedTuple):
-    """How the samples of an update are taken together, and its trains as words of 16 samples."""
+    """How the samples of an update are taken together, and its trains as words of samples."""
 
     #: as in `reference.groups`
     size: int
     clump: float
-    limit: float
-    #: uint16 (samples/16, 1 + slots, lines): signs, then fires in each slot; empty if they are not used
+    #: int64 (groups + 1,): first words of the groups, and the number of words
+    first: np.ndarray
+    #: int64 (n, 5): parts of words, in the order of samples: sample, word of its train, word, place, slots;
+    #: and (words + 1,): first part of a word, and the number of parts
+    parts: np.ndarray
+    of_word: np.ndarray
+    #: uint32: in turn for each word the fires of all lines, and their signs in the slots of a sample
     xs: np.ndarray
     ds: np.ndarray
+    #: fires of the d-lines, uint32; in the mean x-lines that fire in a sample, and pulses of a d-line's fire
+    fires: np.ndarray
+    lines: float
+    pulses: float
 
 
-@kernel()
-def _first_size(pulses, samples, cells, clump, limit):
-    """As `reference.groups.first_size`."""
-    size = np.int64(1)
-    while size < samples and cells >= FEWEST:
-        n = 2.0 * size * pulses / (np.float64(samples) * cells)
-        if clump * n * (n + clump) > 2.0 * limit:
-            break
-        size *= 2
-    return size if size >= min(SMALLEST, samples) else np.int64(1)
+@part()
+def _fires(trains, active):
+    """Slots in which lines fire in the active samples, uint32 (lines,)."""
+    fires = np.zeros(trains.shape[2], np.uint32)
+    for i in range(active.shape[0]):
+        for q in range(trains.shape[0]):
+            line = trains[q, active[i]]
+            for j in range(fires.shape[0]):
+                fires[j] = u32(fires[j] + u32(popcount(u32(line[j] & SLOT_BITS))))
+    return fires
 
 
-@kernel()
+@part()
+def _evenness(fires):
+    """Sums of squares and of cubes of the fires of lines, over these powers of their sum; and the sum."""
+    total, squares, cubes = 0.0, 0.0, 0.0
+    for j in range(fires.shape[0]):
+        total += np.float64(fires[j])
+    for j in range(fires.shape[0]):
+        part = np.float64(fires[j]) / max(total, 1.0)
+        squares += part * part
+        cubes += part * part * part
+    return squares, cubes, total
+
+
+@njit(inline="always")
+def _size(samples, pulses, evenness_x, evenness_d, clump, limit):
+    """As `reference.groups.size_of`."""
+    n, groups, smallest = np.float64(pulses), np.int64(1), min(SMALLEST, samples)
+    n_2, n_3 = evenness_x[0] * evenness_d[0] * n * n, evenness_x[1] * evenness_d[1] * n * n * n
+    while clump * 0.25 * (n_3 / groups + clump * n_2) / groups > limit * n:
+        groups += 1
+        if groups * smallest > samples:
+            return np.int64(1)
+    return (samples + groups - 1) // groups
+
+
+@part()
 def plan(trains, pulses, rows, limit):
-    """The groups of an update with so many pulses; words of samples are made room for where they pay."""
-    samples, cols = trains.n_lines.shape[0], trains.xs.shape[2]
-    size, clump, slots, blocks = np.int64(1), 0.0, np.int64(0), np.int64(0)
-    if samples > 1 and limit > 0.0:
-        for i in range(trains.active_samples.shape[0]):
-            b = trains.active_samples[i]
-            clump += trains.pairs[b]
-            slots = max(slots, trains.slots[b])
+    """The groups of an update with so many pulses; `pack_words` fills their words."""
+    samples, cols, active = trains.n_lines.shape[0], trains.xs.shape[2], trains.active_samples
+    size, clump, fires, lines, mean = np.int64(1), 0.0, np.empty(0, np.uint32), 0.0, 0.0
+    if samples > 1 and limit > 0.0 and rows * cols >= FEWEST:
+        for i in range(active.shape[0]):
+            clump += trains.pairs[active[i]]
+            lines += trains.n_lines[active[i]]
         clump = 1.0 + clump / max(pulses, 1)
-        size = _first_size(pulses, samples, rows * cols, clump, limit)
-    words = samples >= WORDS_FROM and slots <= MOST_SLOTS and pulses * MOST_CELLS >= samples * rows * cols
-    if size > 1 and words:
-        blocks = (samples + COUNTED - 1) // COUNTED
-    xs, ds = np.empty((blocks, 1 + slots, cols), np.uint16), np.empty((blocks, 1 + slots, rows), np.uint16)
-    return size, clump, limit, xs, ds
+        fires = _fires(trains.ds, active)
+        of_d = _evenness(fires)
+        size = _size(samples, pulses, _evenness(_fires(trains.xs, active)), of_d, clump, limit)
+        lines, mean = lines / max(active.shape[0], 1), pulses / max(of_d[2], 1.0)
+    n_groups = (samples + size - 1) // size if size > 1 else np.int64(0)
+    most = active.shape[0] * trains.xs.shape[0] if size > 1 else 0
+    first, of_word = np.zeros(n_groups + 1, np.int64), np.empty(most + 1, np.int64)
+    parts = np.empty((most, 5), np.int64)
+    n, word, place, group = np.int64(0), np.int64(-1), np.int64(WORD), np.int64(0)
+    for i in range(active.shape[0] if size > 1 else 0):
+        b = active[i]
+        while group < b // size:
+            group, place = group + 1, np.int64(WORD)  # a group begins with a word
+            first[group] = word + 1
+        for q in range((trains.slots[b] + SLOTS - 1) // SLOTS):
+            slots = min(trains.slots[b] - SLOTS * q, np.int64(SLOTS))
+            if place + slots > WORD:
+                word, place = word + 1, np.int64(0)
+                of_word[word] = n
+            parts[n, 0], parts[n, 1], parts[n, 2], parts[n, 3], parts[n, 4] = b, q, word, place, slots
+            n, place = n + 1, place + slots
+    words = word + 1
+    first[group + 1 :], of_word[words] = words, n
+    xs, ds = np.empty(words * 2 * cols + BEYOND, np.uint32), np.empty(words * 2 * rows, np.uint32)
+    return size, clump, first, parts[:n], of_word[: words + 1], xs, ds, fires, lines, mean
 
 
-@kernel()
-def _pack(trains, n_lines, begin, end, words):
-    """Samples begin ... end-1 of one side, (words, samples, lines), into uint16 (1 + slots, lines)."""
-    words[:] = u16(0)
-    for b in range(begin, end):
-        if n_lines[b] == 0:  # its trains are not written
-            continue
-        line, place = trains[0, b], u32(b - begin)
-        for t in range(words.shape[0]):
-            word, shift = words[t], u32(t - 1) if t > 0 else u32(SLOTS)
-            for j in range(word.shape[0]):
-                word[j] |= u16(u32(u32(u32(line[j] >> shift) & u32(1)) << place))
+@part()
+def _pack(line, place, slots, fires, signs):
+    """A part of a train into its place in words; the part at place 0 is the first in its word."""
+    mask, at = u32(u32(0xFFFFFFFF) >> u32(WORD - slots)), u32(place)
+    mask = u32(mask << at)
+    if place == 0:
+        for j in range(line.shape[0]):
+            word = line[j]
+            fires[j] = u32(word & SLOT_BITS)
+            signs[j] = mask if i32(word) < i32(0) else u32(0)
+    else:
+        for j in range(line.shape[0]):
+            word = line[j]
+            fires[j] |= u32(u32(word & SLOT_BITS) << at)
+            signs[j] |= mask if i32(word) < i32(0) else u32(0)
 
 
-@kernel()
+@late_kernel(types.void)
 def pack_words(begin, end, trains, groups):
-    """Words of samples, of blocks begin ... end-1 of them."""
-    xs, ds, n_lines = trains.xs, trains.ds, trains.n_lines
-    for q in range(begin, end):
-        first, last = q * COUNTED, min((q + 1) * COUNTED, n_lines.shape[0])
-        _pack(xs, n_lines, first, last, groups.xs[q])
-        _pack(ds, n_lines, first, last, groups.ds[q])
+    """Words begin ... end-1 of the groups."""
+    trains, groups = no_refcount((trains, groups))
+    parts, xs, ds = groups.parts, groups.xs, groups.ds
+    cols, rows = trains.xs.shape[2], trains.ds.shape[2]
+    for i in range(groups.of_word[begin], groups.of_word[end]):
+        b, q, word, place, slots = parts[i, 0], parts[i, 1], parts[i, 2], parts[i, 3], parts[i, 4]
+        x, d = 2 * cols * word, 2 * rows * word
+        _pack(trains.xs[q, b], place, slots, xs[x : x + cols], xs[x + cols : x + 2 * cols])
+        _pack(trains.ds[q, b], place, slots, ds[d : d + rows], ds[d + rows : d + 2 * rows])
 
 
-@kernel()
+@part()
 def blocks_of(n):
     """Scratch for n cells: float32 (blocks, ROWS, STRIDE), on cache lines of its own."""
     blocks = (n + BLOCK - 1) // BLOCK
@@ -126,259 +182,199 @@ def blocks_of(n):
     return flat[first : first + blocks * ROWS * STRIDE].reshape(blocks, ROWS, STRIDE)
 
 
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _load_way(size, bound, slope, inverse, noise_std, multiplicative, most):
-    """As `affine_dense.load_way`, of one cell."""
-    bound = max(abs(bound), size) if abs(slope) <= f32(FLAT) else abs(bound)
-    e = slope * size / bound
-    term = growth(e, noise_std) if multiplicative else stationary(e, size, noise_std)
-    return COARSE_MARK if abs(e) > most else log2_1p(-e), bound * inverse, term
-
-
-@njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _load_each(multiplicative, up, down, lower, upper, affine, s):
-    slope_up, slope_down, noise_std = affine.slope_up, affine.slope_down, affine.noise_std
-    inverse_up, inverse_down, most = f32(1) / slope_up, f32(-1) / slope_down, min(MAX_E, affine.steep)
-    for jj in range(up.shape[0]):
-        j, low, high = u64(jj), lower[jj], upper[jj]
-        log, fixed, term = _load_way(up[jj], high, slope_up, inverse_up, noise_std, multiplicative, most)
-        s[j + AT[LOG_UP]], s[j + AT[FIXED_UP]], s[j + AT[TERM_UP]] = log, fixed, term
-        log, fixed, term = _load_way(down[jj], low, slope_down, inverse_down, noise_std, multiplicative, most)
-        s[j + AT[LOG_DOWN]], s[j + AT[FIXED_DOWN]], s[j + AT[TERM_DOWN]] = log, fixed, term
-        s[j + AT[LOWER]], s[j + AT[UPPER]] = low, high
-
-
-@kernel(fastmath=CONTRACT)
-def _load_additive(up, down, lower, upper, affine, s):
-    _load_each(False, up, down, lower, upper, affine, s)
-
-
-@kernel(fastmath=CONTRACT)
-def _load_multiplicative(up, down, lower, upper, affine, s):
-    _load_each(True, up, down, lower, upper, affine, s)
-
-
-@kernel()
-def load(weights, up, down, lower, upper, affine, block, first):
-    """Coefficients and state of cells with these weights and planes, from place `first` of a block on.
-
-    Planes of one value hold for all.
-    """
-    s, end = block.ravel()[first:], first + weights.shape[0]
-    if affine.noise_kind == MULTIPLICATIVE:
-        _load_multiplicative(up, down, lower, upper, affine, s)
-    else:
-        _load_additive(up, down, lower, upper, affine, s)
-    if up.shape[0] == 1:
-        for q in range(COEFFICIENTS):
-            block[q, first:end] = block[q, first]
-    for jj in range(weights.shape[0]):
+@late_kernel(types.void)
+def load(weights, up, down, lower, upper, block, first):
+    """Cells with these weights and planes, from place `first` of a block on; planes may have one value."""
+    n, s = weights.shape[0], block.ravel()[first:]
+    for plane, at in ((up, AT[SIZE_UP]), (down, AT[SIZE_DOWN]), (lower, AT[LOWER]), (upper, AT[UPPER])):
+        if plane.shape[0] == 1:
+            for jj in range(n):
+                s[u64(jj) + at] = plane[0]
+        else:
+            for jj in range(n):
+                s[u64(jj) + at] = plane[jj]
+    for jj in range(n):
         j, now = u64(jj), weights[jj]
         s[j + AT[MEAN]], s[j + AT[MEAN_MAX]], s[j + AT[MEAN_MIN]] = now, now, now
         s[j + AT[VAR]], s[j + AT[VAR_MAX]] = f32(0), f32(0)
 
 
-@kernel()
-def clear(block, n):
-    """No pulses in a group yet."""
-    block[UP, :n] = f32(0)
-    block[DOWN, :n] = f32(0)
+@part()
+def _add_words(xs, at, half, words, n, both, falls):
+    """Coincidences in four words: their places in xs, signs `half` after them; words of the d-line."""
+    wide_vectors()
+    a, b, c, d, sa, sb, sc, sd = words
+    pa, pb, pc, pd = at
+    for jj in range(n):
+        j = u64(jj)
+        p, q, r, s = u32(xs[pa + j] & a), u32(xs[pb + j] & b), u32(xs[pc + j] & c), u32(xs[pd + j] & d)
+        k = u32(u32(popcount(p)) + u32(popcount(q)))
+        k = u32(k + u32(popcount(r)))
+        both[j] = u32(both[j] + u32(k + u32(popcount(s))))
+        p, q = u32(p & u32(xs[pa + half + j] ^ sa)), u32(q & u32(xs[pb + half + j] ^ sb))
+        r, s = u32(r & u32(xs[pc + half + j] ^ sc)), u32(s & u32(xs[pd + half + j] ^ sd))
+        k = u32(u32(popcount(p)) + u32(popcount(q)))
+        k = u32(k + u32(popcount(r)))
+        falls[j] = u32(falls[j] + u32(k + u32(popcount(s))))
 
 
-@kernel()
-def _add_slots(x, y, z, sign, words, up, down):
-    """Coincidences in three slots; words: of the d-line in each, and its signs."""
-    a, b, c, own = words
-    for j in range(up.shape[0]):
-        p, q, r, s = u16(x[j] & a), u16(y[j] & b), u16(z[j] & c), u16(sign[j] ^ own)
-        both = u16(u16(popcount(p)) + u16(popcount(q)))
-        both = u16(both + u16(popcount(r)))
-        falls = u16(u16(popcount(u16(p & s))) + u16(popcount(u16(q & s))))
-        falls = u16(falls + u16(popcount(u16(r & s))))
-        up[j] += f32(i32(u16(both - falls)))
-        down[j] += f32(i32(falls))
+@late_kernel(types.void)
+def count(r, rows, cols, first, n, begin, end, groups, block, both, falls):
+    """Pulses in words begin ... end-1 between d-line r and n x-lines from `first` on, into a block.
+
+    both, falls: scratch, uint32, of a block.
+    """
+    xs, ds = groups.xs, groups.ds
+    n += (-n) % BEYOND  # whole vectors
+    for j in range(n):
+        both[j], falls[j] = u32(0), u32(0)
+    at = (u64(0), u64(0), u64(0), u64(0))
+    words = (u32(0), u32(0), u32(0), u32(0), u32(0), u32(0), u32(0), u32(0))
+    held, half = 0, u64(cols)
+    for q in range(begin, end):
+        fires = ds[2 * q * rows + r]
+        if fires != u32(0):
+            at = (u64(2 * q * cols + first), at[0], at[1], at[2])
+            signs = ds[(2 * q + 1) * rows + r]
+            words = (fires, words[0], words[1], words[2], signs, words[4], words[5], words[6])
+            held += 1
+        if held == 4 or (held > 0 and q == end - 1):
+            _add_words(xs, at, half, words, n, both, falls)
+            words, held = (u32(0), u32(0), u32(0), u32(0), u32(0), u32(0), u32(0), u32(0)), 0
+    up, down = block[UP], block[DOWN]
+    for j in range(n):
+        up[j], down[j] = f32(i32(u32(both[j] - falls[j]))), f32(i32(falls[j]))
 
 
-@kernel()
-def add_words(r, begin, end, first, groups, up, down):
-    """Pulses of samples begin ... end - 1 between d-line r and the x-lines from `first` on."""
-    xs, ds, last = groups.xs, groups.ds, first + up.shape[0]
-    slots = xs.shape[1] - 1
-    for q in range(begin // COUNTED, (end + COUNTED - 1) // COUNTED):
-        mask = u16(0xFFFF)
-        if end - begin < COUNTED:
-            mask = u16(u32(u32(u32(u32(1) << u32(end - begin)) - u32(1)) << u32(begin % COUNTED)))
-        for t in range(1, slots + 1, 3):
-            a = u16(ds[q, t, r] & mask)
-            b = u16(ds[q, t + 1, r] & mask) if t + 1 <= slots else u16(0)
-            c = u16(ds[q, t + 2, r] & mask) if t + 2 <= slots else u16(0)
-            if u16(a | b | c) != u16(0):
-                u, v = min(t + 1, slots), min(t + 2, slots)  # whatever stands there, for a word of no fires
-                x, y, z = xs[q, t, first:last], xs[q, u, first:last], xs[q, v, first:last]
-                _add_slots(x, y, z, xs[q, 0, first:last], (a, b, c, ds[q, 0, r]), up, down)
-
-
-@kernel()
-def counts_in_words(r, j, groups, counts):
-    """Signed pulses of one cell in the samples in which it has any."""
-    xs, ds, n = groups.xs, groups.ds, 0
-    for q in range(xs.shape[0]):
-        some, sign = u32(0), u32(xs[q, 0, j] ^ ds[q, 0, r])
-        for t in range(1, xs.shape[1]):
-            some = u32(some | u32(xs[q, t, j] & ds[q, t, r]))
-        while some != u32(0):
-            lowest = u32(some & u32(u32(~some) + u32(1)))
-            some = u32(some ^ lowest)
-            k = 0
-            for t in range(1, xs.shape[1]):
-                k += 1 if u32(u32(xs[q, t, j] & ds[q, t, r]) & lowest) != u32(0) else 0
-            counts[n] = -k if u32(sign & lowest) != u32(0) else k
-            n += 1
+@part()
+def counts_in_words(r, j, rows, cols, groups, counts):
+    """Signed pulses of a cell in the samples in which it has any; counts: places for all parts, and one."""
+    xs, ds, parts, of_word, n = groups.xs, groups.ds, groups.parts, groups.of_word, 0
+    for word in range(of_word.shape[0] - 1):
+        x, d = 2 * word * cols + j, 2 * word * rows + r
+        both = u32(xs[x] & ds[d])
+        if both == u32(0):
+            continue
+        falls = u32(both & u32(xs[x + cols] ^ ds[d + rows]))
+        for i in range(of_word[word], of_word[word + 1]):
+            mask = u32(u32(u32(0xFFFFFFFF) >> u32(WORD - parts[i, 4])) << u32(parts[i, 3]))
+            k = np.int64(popcount(u32(both & mask)))
+            counts[n] = -k if u32(falls & mask) != u32(0) else k
+            n += np.int64(k > 0)  # a branch would be guessed wrong too often
     return counts[:n]
 
 
-@kernel()
-def add_sample(r, b, first, xs, ds, up, down):
-    """Pulses of sample b, from its trains, likewise."""
-    n = up.shape[0]
-    for q in range(xs.shape[0]):
-        line, word = xs[q, b, first : first + n], ds[q, b, r]
-        for j in range(n):
-            k = f32(i32(popcount(u32(u32(line[j] & word) & SLOT_BITS))))
-            falls = i32(line[j] ^ word) < i32(0)
-            up[j] += f32(0) if falls else k
-            down[j] += k if falls else f32(0)
-
-
-@kernel(fastmath=WHOLE)
-def _sums(up, down):
-    cubes, squares, ups, downs = 0.0, 0.0, 0.0, 0.0
-    for j in range(up.shape[0]):
-        a, b = np.float64(up[j]), np.float64(down[j])
-        cubes += a * b * (a + b)
-        squares += a * b
-        ups += a
-        downs += b
-    return cubes, squares, ups, downs
-
-
-@kernel()
-def _sums_of_small(up, down):
-    """The same of cells with up to `SMALL` pulses, of which a block's sums stay below 2^31."""
-    cubes, squares, ups, downs = i32(0), i32(0), i32(0), i32(0)
-    for j in range(up.shape[0]):
-        a, b = i32(up[j]), i32(down[j])
-        both = i32(a * b)
-        cubes = i32(cubes + i32(both * i32(a + b)))
-        squares = i32(squares + both)
-        ups, downs = i32(ups + a), i32(downs + b)
-    return np.float64(cubes), np.float64(squares), np.float64(ups), np.float64(downs)
-
-
-@kernel()
-def measure(blocks, n, most, groups):
-    """The sums of `reference.groups` of a group of the first n cells; most: pulses of a cell at most."""
-    order, ups, downs = 0.0, 0.0, 0.0
-    for i in range((n + BLOCK - 1) // BLOCK):
-        m = min(BLOCK, n - i * BLOCK)
-        up, down = blocks[i, UP, :m], blocks[i, DOWN, :m]
-        cubes, squares, a, b = _sums_of_small(up, down) if most <= SMALL else _sums(up, down)
-        order, ups, downs = order + (cubes + groups.clump * squares), ups + a, downs + b
-    return order, ups, downs
-
-
-@njit(inline="always")
-def _holds(order, ups, downs, noise_kind, groups):
-    noise = 2.0 * min(ups, downs) if noise_kind == MULTIPLICATIVE else ups + downs
-    return groups.clump * order <= groups.limit * noise
-
-
-@kernel()
-def next_size(size, own, before, noise_kind, groups):
-    """Samples of the groups from here on, `size` if the bound holds with a group of these sums; and the sums
-    of the groups taken, `before` without it."""
-    order, ups, downs = own
-    sums = (before[0] + order, before[1] + ups, before[2] + downs)
-    if _holds(sums[0], sums[1], sums[2], noise_kind, groups):
-        return size, sums
-    size, order = size // 2, order / 4.0
-    while size >= SMALLEST and not _holds(order, ups, downs, noise_kind, groups):
-        size, order = size // 2, order / 4.0
-    return size, before
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def _series(t):
+    """artanh(t)/t for small t."""
+    s = t * t
+    p = f32(1 / 13) * s + f32(1 / 11)
+    p = p * s + f32(1 / 9)
+    p = p * s + f32(1 / 7)
+    p = p * s + f32(1 / 5)
+    p = p * s + f32(1 / 3)
+    return p * s + f32(1)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
-def _advance_each(multiplicative, s, n):
+def _advance_each(multiplicative, s, n, slope_up, slope_down, noise_std, most, clump):
+    wide_vectors()
+    least_up = f32(1) if abs(slope_up) <= f32(FLAT) else f32(0)
+    least_down = f32(1) if abs(slope_down) <= f32(FLAT) else f32(0)
+    noise, part = noise_std * noise_std, clump * f32(1 / 12)
     for jj in range(n):
         j = u64(jj)
-        a, b, m, v = s[j + AT[UP]], s[j + AT[DOWN]], s[j + AT[MEAN]], s[j + AT[VAR]]
-        rate_up, rate_down = a * s[j + AT[LOG_UP]], b * s[j + AT[LOG_DOWN]]
-        fixed_up, fixed_down = s[j + AT[FIXED_UP]], s[j + AT[FIXED_DOWN]]
-        term_up, term_down = s[j + AT[TERM_UP]], s[j + AT[TERM_DOWN]]
-        way_up, way_down = rate_up * (fixed_up - m), rate_down * (fixed_down - m)
-        total = rate_up + rate_down  # -L, as powers of 2
+        up, down, a, b = s[j + AT[SIZE_UP]], s[j + AT[SIZE_DOWN]], s[j + AT[UP]], s[j + AT[DOWN]]
+        m, v = s[j + AT[MEAN]], s[j + AT[VAR]]
+        e_up = slope_up * up / max(s[j + AT[UPPER]], least_up * up)
+        e_down = slope_down * down / max(-s[j + AT[LOWER]], least_down * down)
+        usual = abs(e_up) <= most
+        usual &= abs(e_down) <= most
+        x, y = f32(2) - e_up, f32(2) - e_down
+        inverse = f32(1) / (x * y)
+        x, y = y * inverse, x * inverse
+        log_up, log_down = f32(2) * x * _series(e_up * x), f32(2) * y * _series(e_down * y)  # l/e
+        move_up, move_down = up - e_up * m, down + e_down * m
+        rate_up, rate_down = a * log_up, b * log_down
+        total = rate_up * e_up + rate_down * e_down
         total = total if abs(total) > LEAST else LEAST
-        way = (way_up + way_down) / total
+        over = f32(1) / total
+        way = (rate_down * move_down - rate_up * move_up) * over
         if multiplicative:
-            less = exp2m1(f32(0.5) * total)
+            less = exp2m1(f32(-0.5) * LOG_2_E * total)
             decay = (f32(1) + less) * (f32(1) + less)
-            half, new = m - way * less, m - way * (less * (f32(2) + less))
-            grow_up, grow_down = a * term_up, b * term_down
-            grow = grow_up + grow_down
-            p, q = fixed_up - half, fixed_down - half
-            h = (grow_up * p * p + grow_down * q * q) / max(grow, LEAST)
-            grown = exp2m1(grow)
-            v = decay * (decay * (v + grown * v) + grown * h)
+            half, change = way * less, way * (less * (f32(2) + less))
+            p, q = f32(1) - e_up, f32(1) - e_down
+            inverse = f32(1) / (p * q)
+            p, q = q * inverse, p * inverse
+            p, q = noise * p * p, noise * q * q
+            g, h = min(p * e_up * e_up, f32(0.5)), min(q * e_down * e_down, f32(0.5))
+            x, y = f32(2) + g, f32(2) + h
+            inverse = f32(1) / (x * y)
+            x, y = y * inverse, x * inverse
+            p, q = a * p * f32(2) * x * _series(g * x), b * q * f32(2) * y * _series(h * y)
+            grow = p * e_up * e_up + q * e_down * e_down
+            grown = exp2m1(LOG_2_E * grow)
+            growth = grown / grow if grow > LEAST else f32(1)
+            x, y = move_up - e_up * half, move_down + e_down * half
+            after = decay * (decay * (v + grown * v) + growth * (p * x * x + q * y * y))
         else:
-            less = exp2m1(total)
-            new = m - way * less
-            rates = (rate_up * term_up + rate_down * term_down) / total
-            v += (v - rates) * (less * (f32(2) + less))
-        s[j + AT[MEAN]], s[j + AT[VAR]] = new, v
-        s[j + AT[VAR_MAX]] = max(s[j + AT[VAR_MAX]], v)
-        s[j + AT[MEAN_MAX]] = max(max(s[j + AT[MEAN_MAX]], m - LN_2 * way_up), new)
-        s[j + AT[MEAN_MIN]] = min(min(s[j + AT[MEAN_MIN]], m - LN_2 * way_down), new)
+            less = exp2m1(-LOG_2_E * total)
+            decay, change = f32(1) + less, way * less
+            rates = (rate_up * up * up * x + rate_down * down * down * y) * noise * over
+            after = v + (v - rates) * (less * (f32(2) + less))
+        both, pulses = a * b, a + b
+        swap, apart = e_down * up + e_up * down, move_up + move_down
+        after += part * both * (pulses + clump) * swap * swap * decay * (f32(1) + f32(1 / 15) * total * total)
+        passed = max(v, after) + f32(0.25) * clump * both / max(pulses, f32(1)) * apart * apart
+        new = m + change
+        s[j + AT[MEAN]], s[j + AT[VAR]] = new, after
+        s[j + AT[VAR_MAX]] = max(s[j + AT[VAR_MAX]], passed)
+        highest = max(s[j + AT[MEAN_MAX]], new)
+        s[j + AT[MEAN_MAX]] = highest if usual else f32(np.inf)
+        s[j + AT[MEAN_MIN]] = min(s[j + AT[MEAN_MIN]], new)
 
 
-@kernel(fastmath=CONTRACT)
-def _additive(s, n):
-    _advance_each(False, s, n)
+@late_kernel(types.void, fastmath=CONTRACT)
+def _additive(s, n, slope_up, slope_down, noise_std, most, clump):
+    _advance_each(False, s, n, slope_up, slope_down, noise_std, most, clump)
 
 
-@kernel(fastmath=CONTRACT)
-def _multiplicative(s, n):
-    _advance_each(True, s, n)
+@late_kernel(types.void, fastmath=CONTRACT)
+def _multiplicative(s, n, slope_up, slope_down, noise_std, most, clump):
+    _advance_each(True, s, n, slope_up, slope_down, noise_std, most, clump)
 
 
-@kernel()
-def advance(noise_kind, blocks, n):
-    """The pulses of a group on the first n cells."""
-    for i in range((n + BLOCK - 1) // BLOCK):
-        m = min(BLOCK, n - i * BLOCK)
-        m += (-m) % 16  # whole vectors
-        if noise_kind == MULTIPLICATIVE:
-            _multiplicative(blocks[i].ravel(), m)
-        else:
-            _additive(blocks[i].ravel(), m)
+@part()
+def advance(affine, clump, block, n):
+    """The pulses of a group on the first n cells of a block."""
+    n += (-n) % BEYOND  # whole vectors
+    most, up, down, std = min(MAX_E, affine.steep), affine.slope_up, affine.slope_down, affine.noise_std
+    if affine.noise_kind == MULTIPLICATIVE:
+        _multiplicative(block.ravel(), n, up, down, std, most, f32(clump))
+    else:
+        _additive(block.ravel(), n, up, down, std, most, f32(clump))
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.boolean, fastmath=CONTRACT)
 def _finish(s, z):
     some = i32(0)
     for jj in range(z.shape[0]):
         j = u64(jj)
-        lower, upper = s[j + AT[LOWER]], s[j + AT[UPPER]]
-        room, new = SAFE * np.sqrt(s[j + AT[VAR_MAX]]), s[j + AT[MEAN]] + np.sqrt(s[j + AT[VAR]]) * z[jj]
-        near = s[j + AT[MEAN_MAX]] + room > upper
-        near |= s[j + AT[MEAN_MIN]] - room < lower
-        near |= min(s[j + AT[LOG_UP]], s[j + AT[LOG_DOWN]]) == COARSE_MARK
+        lower, upper, room = s[j + AT[LOWER]], s[j + AT[UPPER]], SAFE * SAFE * s[j + AT[VAR_MAX]]
+        above, below = upper - s[j + AT[MEAN_MAX]], s[j + AT[MEAN_MIN]] - lower
+        near = above < f32(0)
+        near |= below < f32(0)
+        near |= above * above < room
+        near |= below * below < room
         s[j + AT[FLAG]] = f32(1) if near else f32(0)
         some |= i32(near)
+        new = s[j + AT[MEAN]] + np.sqrt(s[j + AT[VAR]]) * z[jj]
         s[j + AT[MEAN]] = min(max(new, lower), upper)
     return some != i32(0)
 
 
-@kernel()
+@part()
 def finish(blocks, n, z):
     """Add the noise to the first n cells; whether any, flagged in row `FLAG`, needs pulse by pulse."""
     some = False

@@ -1,7 +1,7 @@
-"""Rows of affine elements in Numba: the dense and the sparse path, with one result.
+"""Rows of affine elements in Numba: the dense and the sparse path, with one result to rounding.
 
-The dense path streams the whole row for every sample, or for every group of them; the sparse path visits the
-x-lines that fire, so that its cost follows the coincidences. A row takes the cheaper one.
+The dense path streams the whole row for every sample; the sparse path visits the x-lines that fire, so that
+its cost follows the coincidences. A row takes the cheaper one.
 """
 
 # pyright: reportCallIssue=false, reportArgumentType=false, reportIndexIssue=false
@@ -10,33 +10,20 @@ x-lines that fire, so that its cost follows the coincidences. A row takes the ch
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from numba import njit
+from numba import njit, types
 
-from ..pulsing import SLOTS
-from ..reference.groups import SMALLEST
-from . import affine_groups as g
-from .affine import NOISES, advance, apply_pulse_by_pulse, cell_at, finish_cell
-from .affine_dense import (
-    COEFFICIENTS,
-    Moments,
-    advance_row,
-    count_row,
-    finish_row,
-    load_row,
-    moments_of,
-    scratch_rows,
-)
-from .compiling import CONTRACT, kernel, no_refcount
+from .affine import advance, apply_pulse_by_pulse, cell_at, finish_cell
+from .affine_dense import advance_row, count_row, finish_row, load_row
+from .affine_scratch import scratch_of
+from .compiling import CONTRACT, no_refcount
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import NOISELESS
 from .trains import SLOT_BITS, fires, train_count
 
 __all__ = [
-    "SPARSE_EVENT", "SPARSE_LINE", "Scratch", "apply_row", "counts_of", "is_sparse", "rows_chunk",
-    "samples_of_row", "scratch_of",
+    "SPARSE_EVENT", "SPARSE_LINE", "apply_row", "counts_of", "is_sparse", "rows_in_order", "samples_of_row",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -44,44 +31,6 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 #: measured costs in ns: of a cell and sample on the dense path, and of a cell once per row on it; of
 #: an x-line that fires on the sparse path, and of one that meets the d-line there
 DENSE_SAMPLE, DENSE_ROW, SPARSE_LINE, SPARSE_EVENT = 0.6, 4.5, 1.0, 11.0
-#: in groups: of an x-line that fires on the sparse path, of one that meets the d-line, and of a cell once;
-#: of a cell and sample that the dense path counts, by trains or in a slot of words; of a cell and group
-GROUP_LINE, GROUP_EVENT, GROUP_CELL = 0.7, 1.5, 10.0
-DENSE_COUNT, DENSE_SLOT, GROUP = 0.2, 0.006, 1.5
-
-
-class Scratch(NamedTuple):
-    """Scratch of `apply_row`."""
-
-    coefficients: np.ndarray
-    moments: Moments
-    #: standard normal numbers of a row, padded to fours, and of the pulses of a cell
-    z: np.ndarray
-    pulse_z: np.ndarray
-    #: uint8 (n,), whether a cell got a pulse; 0 between rows. int32 (n,): the cells that did
-    seen: np.ndarray
-    columns: np.ndarray
-    #: of groups: blocks of cells; int32 (n,): place of a cell in them plus one, 0 between rows; float32
-    #: (5, n): weights and planes of the cells there
-    blocks: np.ndarray
-    place: np.ndarray
-    gathered: np.ndarray
-    #: int64 (samples,): those in which the row's d-line fires, and counts of a cell in them
-    row_samples: np.ndarray
-    counts: np.ndarray
-
-
-@kernel()
-def scratch_of(n, samples):
-    """Scratch for rows of n cells."""
-    rows = scratch_rows(n, COEFFICIENTS + 6)
-    return Scratch(
-        rows[:COEFFICIENTS], moments_of(rows[COEFFICIENTS:], n),
-        np.empty(4 * ((n + 3) // 4), np.float32), np.empty(NOISES, np.float32),
-        np.zeros(n, np.uint8), np.empty(n, np.int32),
-        g.blocks_of(n), np.zeros(n, np.int32), np.empty((5, n), np.float32),
-        np.empty(samples, np.int64), np.empty(samples, np.int64),
-    )  # fmt: skip
 
 
 @njit(inline="always")
@@ -109,18 +58,6 @@ def is_sparse(cols, samples, lines, meets):
 
 
 @njit(inline="always")
-def _is_sparse_in_groups(cols, samples, lines, meets, all_samples, groups):
-    """Likewise in groups."""
-    n_groups, touched = (all_samples + groups.size - 1) // groups.size, min(meets, np.float64(cols))
-    cost = lines * GROUP_LINE + meets * GROUP_EVENT + touched * (GROUP_CELL + n_groups * GROUP)
-    if groups.xs.shape[0] > 0:
-        counting = groups.xs.shape[1] * all_samples * DENSE_SLOT
-    else:
-        counting = samples * DENSE_COUNT
-    return cost < cols * (counting + n_groups * GROUP + DENSE_ROW)
-
-
-@njit(inline="always")
 def counts_of(r, j, trains, samples, counts):
     """Signed pulses of one cell in the listed samples."""
     xs, ds = trains.xs, trains.ds
@@ -135,8 +72,16 @@ def counts_of(r, j, trains, samples, counts):
     return counts[: samples.shape[0]]
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.float32)
+def _by_pulse(r, j, w, affine, trains, samples, address, scratch):
+    """New weight of a cell after all pulses of the listed samples, one by one."""
+    counts = counts_of(r, j, trains, samples, scratch.counts)
+    return apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+
+
+@late_kernel(types.void, fastmath=CONTRACT)
 def _sparse_row(r, w, affine, trains, samples, address, scratch):
+    """Visit the x-lines that fire, sample by sample, then finish the cells that got pulses."""
     xs, ds, seen, columns, z = trains.xs, trains.ds, scratch.seen, scratch.columns, scratch.z
     mean, var, mean_max, mean_min, var_max, _ = scratch.moments
     one_word = xs.shape[0] == 1
@@ -173,12 +118,11 @@ def _sparse_row(r, w, affine, trains, samples, address, scratch):
             cell_at(affine, r, j), affine, mean[j], var[j], mean_max[j], mean_min[j], var_max[j], z[i]
         )
         if needs_pulse_by_pulse:
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            new = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         w[r, j] = new
 
 
-@kernel()
+@late_kernel(types.void)
 def _dense_row(r, w, affine, trains, samples, address, scratch):
     coefficients, moments, noise_kind = scratch.coefficients, scratch.moments, affine.noise_kind
     mean, count = moments.mean, moments.pulses
@@ -191,178 +135,13 @@ def _dense_row(r, w, affine, trains, samples, address, scratch):
     if finish_row(noise_kind, coefficients, moments, scratch.z):
         for j in range(w.shape[1]):
             if count[j] != f32(0):
-                counts = counts_of(r, j, trains, samples, scratch.counts)
-                mean[j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+                mean[j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
     for j in range(w.shape[1]):
         w[r, j] = mean[j]
 
 
 @njit(inline="always")
-def _in_group(samples, at, end):
-    """Place after the last of the listed samples that lies before sample `end`, from `at` on."""
-    while at < samples.shape[0] and samples[at] < end:
-        at += 1
-    return at
-
-
-@kernel()
-def _gather(r, w, affine, columns, begin, end, scratch):
-    """Put the listed cells from place `begin` on into the blocks."""
-    given, blocks, uniform = scratch.gathered, scratch.blocks, affine.up.size == 1
-    for i in range(begin, end):
-        given[0, i] = w[r, columns[i]]
-    if not uniform:
-        up, down, lower, upper = affine.up[r], affine.down[r], affine.lower[r], affine.upper[r]
-        for i in range(begin, end):
-            j = columns[i]
-            given[1, i], given[2, i], given[3, i], given[4, i] = up[j], down[j], lower[j], upper[j]
-    at = begin
-    while at < end:
-        k, first = at // g.BLOCK, at % g.BLOCK
-        stop = min(end, (k + 1) * g.BLOCK)
-        if uniform:
-            up, down, lower, upper = affine.up[0], affine.down[0], affine.lower[0], affine.upper[0]
-        else:
-            up, down, lower, upper = (
-                given[1, at:stop], given[2, at:stop], given[3, at:stop], given[4, at:stop],
-            )  # fmt: skip
-        g.load(given[0, at:stop], up, down, lower, upper, affine, blocks[k], first)
-        at = stop
-
-
-@kernel()
-def _count_events(r, trains, samples, touched, scratch):
-    """Count the pulses of the listed samples into the blocks; cells without a place get the next ones.
-
-    Returns how many cells have one.
-    """
-    xs, ds, place, columns, blocks = trains.xs, trains.ds, scratch.place, scratch.columns, scratch.blocks
-    one_word = xs.shape[0] == 1
-    for i in range(samples.shape[0]):
-        b = samples[i]
-        word, train, lines = ds[0, b, r], xs[0, b], trains.lines[b]
-        for q in range(trains.n_lines[b]):
-            j = lines[q]
-            k = i32(popcount(u32(u32(train[j] & word) & SLOT_BITS)))
-            down = i32(train[j] ^ word) < i32(0)
-            if not one_word:
-                signed = train_count(xs, ds, b, r, j)
-                k, down = i32(abs(signed)), signed < 0
-            if k == 0:
-                continue
-            at = place[j] - 1
-            if at < 0:
-                columns[touched] = j
-                at = touched
-                touched += 1
-                place[j] = touched
-                blocks[at // g.BLOCK, g.UP, at % g.BLOCK] = f32(0)
-                blocks[at // g.BLOCK, g.DOWN, at % g.BLOCK] = f32(0)
-            blocks[at // g.BLOCK, g.DOWN if down else g.UP, at % g.BLOCK] += f32(k)
-    return touched
-
-
-@kernel()
-def _clear(blocks, n):
-    for first in range(0, n, g.BLOCK):
-        g.clear(blocks[first // g.BLOCK], min(g.BLOCK, n - first))
-
-
-@kernel()
-def _sparse_groups(r, w, affine, trains, groups, samples, address, scratch):
-    """The cells of a row that get pulses, in groups of samples; False where the row has to go in order."""
-    columns, place, blocks, z = scratch.columns, scratch.place, scratch.blocks, scratch.z
-    all_samples, size = trains.n_lines.shape[0], groups.size
-    begin, at, touched, loaded, sums = 0, 0, 0, 0, (0.0, 0.0, 0.0)
-    while begin < all_samples and size >= min(SMALLEST, all_samples):
-        stop = _in_group(samples, at, begin + size)
-        if stop > at:
-            _clear(blocks, touched)
-            touched = _count_events(r, trains, samples[at:stop], touched, scratch)
-            own = g.measure(blocks, touched, g.SMALL + 1, groups)
-            new, sums = g.next_size(size, own, sums, affine.noise_kind, groups)
-            if new < size:
-                size = new
-                continue
-            if loaded < touched:
-                _gather(r, w, affine, columns, loaded, touched, scratch)
-                loaded = touched
-            g.advance(affine.noise_kind, blocks, touched)
-        begin, at = begin + size, stop
-    for i in range(touched):
-        place[columns[i]] = 0
-    if begin < all_samples:
-        return False
-    gauss_list(r, touched, UPDATE_NOISE, address, columns, z)
-    some = g.finish(blocks, touched, z)
-    for i in range(touched):
-        block, q, j = blocks[i // g.BLOCK], i % g.BLOCK, columns[i]
-        new = block[g.MEAN, q]
-        if some and block[g.FLAG, q] != f32(0):
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            new = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
-        w[r, j] = new
-    return True
-
-
-@kernel()
-def _dense_groups(r, w, affine, trains, groups, samples, address, scratch):
-    """All cells of a row, likewise."""
-    blocks, z, n, by_words = scratch.blocks, scratch.z, w.shape[1], groups.xs.shape[0] > 0
-    all_samples, size, row = trains.n_lines.shape[0], groups.size, 0 if affine.up.size == 1 else r
-    for first in range(0, n, g.BLOCK):
-        last = min(first + g.BLOCK, n)
-        some = slice(0, 1) if affine.up.size == 1 else slice(first, last)
-        g.load(
-            w[r, first:last], affine.up[row, some], affine.down[row, some], affine.lower[row, some],
-            affine.upper[row, some], affine, blocks[first // g.BLOCK], 0,
-        )  # fmt: skip
-    begin, at, sums = 0, 0, (0.0, 0.0, 0.0)
-    while begin < all_samples and size >= min(SMALLEST, all_samples):
-        stop = _in_group(samples, at, begin + size)
-        if stop > at:
-            for first in range(0, n, g.BLOCK):
-                block, m = blocks[first // g.BLOCK], min(g.BLOCK, n - first)
-                g.clear(block, m)
-                up, down = block[g.UP, :m], block[g.DOWN, :m]
-                if by_words:
-                    g.add_words(r, begin, min(begin + size, all_samples), first, groups, up, down)
-                else:
-                    for i in range(at, stop):
-                        g.add_sample(r, samples[i], first, trains.xs, trains.ds, up, down)
-            most = (stop - at) * SLOTS * trains.xs.shape[0]
-            if by_words:
-                most = min(size, all_samples) * (groups.xs.shape[1] - 1)
-            own = g.measure(blocks, n, most, groups)
-            new, sums = g.next_size(size, own, sums, affine.noise_kind, groups)
-            if new < size:
-                size = new
-                continue
-            g.advance(affine.noise_kind, blocks, n)
-        begin, at = begin + size, stop
-    if begin < all_samples:
-        return False
-    gauss_row(r, UPDATE_NOISE, address, z)
-    flagged = g.finish(blocks, n, z)
-    for first in range(0, n, g.BLOCK):
-        block, m = blocks[first // g.BLOCK], min(g.BLOCK, n - first)
-        if flagged:
-            for q in range(m):
-                if block[g.FLAG, q] != f32(0):
-                    j = first + q
-                    if by_words:
-                        counts = g.counts_in_words(r, j, groups, scratch.counts)
-                    else:
-                        counts = counts_of(r, j, trains, samples, scratch.counts)
-                    block[g.MEAN, q] = apply_pulse_by_pulse(
-                        w[r, j], r, j, counts, affine, address, scratch.pulse_z
-                    )
-        w[r, first : first + m] = block[g.MEAN, :m]
-    return True
-
-
-@njit(inline="always")
-def apply_row(r, w, affine, trains, groups, by_pulse, address, scratch):
+def apply_row(r, w, affine, trains, by_pulse, address, scratch):
     """Apply the trains of the active samples to one row."""
     n, lines, meets = samples_of_row(r, trains, scratch.row_samples)
     samples = scratch.row_samples[:n]
@@ -370,31 +149,23 @@ def apply_row(r, w, affine, trains, groups, by_pulse, address, scratch):
         return
     if by_pulse:
         for j in range(w.shape[1]):
-            counts = counts_of(r, j, trains, samples, scratch.counts)
-            w[r, j] = apply_pulse_by_pulse(w[r, j], r, j, counts, affine, address, scratch.pulse_z)
+            w[r, j] = _by_pulse(r, j, w, affine, trains, samples, address, scratch)
         return
-    if groups.size > 1:
-        if _is_sparse_in_groups(w.shape[1], n, lines, meets, trains.n_lines.shape[0], groups):
-            done = _sparse_groups(r, w, affine, trains, groups, samples, address, scratch)
-        else:
-            done = _dense_groups(r, w, affine, trains, groups, samples, address, scratch)
-        if done:
-            return
     if is_sparse(w.shape[1], n, lines, meets):
         _sparse_row(r, w, affine, trains, samples, address, scratch)
     else:
         _dense_row(r, w, affine, trains, samples, address, scratch)
 
 
-@kernel()
-def rows_chunk(begin, end, w, affine, trains, groups, by_pulse, address):
+@late_kernel(types.void)
+def rows_in_order(begin, end, w, affine, trains, by_pulse, address):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1))
-    _rows(begin, end, w, affine, trains, groups, by_pulse, address, scratch)
+    _rows(begin, end, w, affine, trains, by_pulse, address, scratch)
 
 
-@kernel()
-def _rows(begin, end, w, affine, trains, groups, by_pulse, address, scratch):
-    w, affine, trains, groups, scratch = no_refcount((w, affine, trains, groups, scratch))
+@late_kernel(types.void)
+def _rows(begin, end, w, affine, trains, by_pulse, address, scratch):
+    w, affine, trains, scratch = no_refcount((w, affine, trains, scratch))
     for r in range(begin, end):
-        apply_row(r, w, affine, trains, groups, by_pulse, address, scratch)
+        apply_row(r, w, affine, trains, by_pulse, address, scratch)

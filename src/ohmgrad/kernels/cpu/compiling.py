@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import sys
 from collections.abc import Callable
@@ -17,12 +18,13 @@ import numba
 import platformdirs
 import torch
 from numba import njit, types
-from numba.core import config, event
-from numba.extending import intrinsic
+from numba.core import cgutils, config, event
+from numba.extending import intrinsic, register_jitable
+from numba.np.arrayobj import populate_array
 
 __all__ = [
-    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_key", "chunks_for", "kernel", "no_refcount",
-    "serial_and_parallel", "sources", "threads",
+    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_folder", "cache_key", "carve", "chunks_for",
+    "kernel", "no_refcount", "part", "room", "serial_and_parallel", "sources", "threads",
 ]  # fmt: skip
 
 #: files below the package that kernels take code or numbers from, as patterns
@@ -50,13 +52,13 @@ def cache_key(package: Path) -> str:
     return content.hexdigest()[:16]
 
 
-def _cache_folder() -> str:
+def cache_folder() -> str:
     """Folder of the compiled kernels: one per content of their sources."""
     root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
     return str(Path(root) / f"kernels-{cache_key(Path(__file__).parents[2])}")
 
 
-_CACHE = _cache_folder()
+_CACHE = cache_folder()
 
 
 class _Notice(event.Listener):
@@ -75,7 +77,25 @@ class _Notice(event.Listener):
         pass
 
 
-event.register("numba:compile", _Notice())  # not where a kernel comes from the cache
+class _NoCollections(event.Listener):
+    """Keeps Python from collecting garbage while kernels are compiled, a seventh of the time otherwise."""
+
+    depth, paused = 0, False
+
+    def on_start(self, event: Any) -> None:
+        if self.depth == 0:
+            self.paused = gc.isenabled()
+            gc.disable()
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self.depth -= 1
+        if self.depth == 0 and self.paused:
+            gc.enable()
+
+
+for _listener in (_Notice(), _NoCollections()):
+    event.register("numba:compile", _listener)  # not where a kernel comes from the cache
 
 
 def kernel(**options: Any) -> Callable[[Callable], Callable]:
@@ -90,6 +110,11 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
             config.CACHE_DIR = before
 
     return compile_later
+
+
+def part(**options: Any) -> Callable[[Callable], Callable]:
+    """Compile a function as part of the kernels that call it; called from Python it runs as Python."""
+    return register_jitable(error_model="numpy", **options)
 
 
 class Twice(NamedTuple):
@@ -151,3 +176,35 @@ def no_refcount(typingctx: Any, given: Any) -> Any:
         return _without(context, builder, signature.args[0], args[0])
 
     return given(given), codegen
+
+
+@njit(inline="always")
+def room(at, size):
+    """The first byte after `size` bytes from `at` on at which a cache line begins."""
+    return (at + size + 63) // 64 * 64
+
+
+@intrinsic
+def carve(typingctx: Any, memory: Any, at: Any, shape: Any, dtype: Any) -> Any:
+    """An array of a shape and type in `memory`, uint8 (bytes,), from byte `at` on.
+
+    Numba compiles `np.empty` anew for every type and number of axes. So kernels ask for memory once.
+    """
+    made = types.Array(dtype.dtype, len(shape), "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        whole = context.make_array(memory)(context, builder, args[0])
+        data = builder.gep(whole.data, [context.cast(builder, args[1], at, types.intp)])
+        parts = zip(cgutils.unpack_tuple(builder, args[2]), shape.types, strict=True)
+        lengths = [context.cast(builder, part, kind, types.intp) for part, kind in parts]
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(made.dtype)))
+        strides = [size]
+        for length in reversed(lengths[1:]):
+            strides.insert(0, builder.mul(strides[0], length))
+        array = context.make_array(made)(context, builder)
+        data = builder.bitcast(data, array.data.type)
+        populate_array(array, data, lengths, strides, size, whole.meminfo)
+        context.nrt.incref(builder, made, array._getvalue())
+        return array._getvalue()
+
+    return made(memory, at, shape, dtype), codegen

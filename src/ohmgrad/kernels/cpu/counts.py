@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numba import types
 from torch import Tensor
 
 from ..cells import Cells
 from ..counts import Counts, Pulses, dense
 from ..pulsing import SLOTS, Pulsing
-from .compiling import kernel, no_refcount
+from .compiling import kernel, no_refcount, part
+from .late import late_kernel
 from .math import popcount
-from .packing import Address, How, address, how_of
-from .trains import SLOT_BITS, Trains, active_samples, empty_trains, trains_chunk
+from .packing import Address, How, address_of, how_of
+from .trains import SLOT_BITS, Trains, empty_trains, list_active_samples, trains_chunk
 
 __all__ = ["count_pulses", "mark"]
 
@@ -26,7 +28,7 @@ u32, i32, f32 = np.uint32, np.int32, np.float32
 DENSE_FROM = 0.2
 
 
-@kernel()
+@part()
 def _add_dense(first, word, up, down):
     """Coincidences of one d-line with all x-lines, added to a row's counts."""
     for j in range(up.shape[0]):
@@ -36,7 +38,7 @@ def _add_dense(first, word, up, down):
         down[j] += k if falls else f32(0)
 
 
-@kernel()
+@part()
 def _list_row(first, count, cells, numbers, n):
     """Append the cells of a row that are not 0 to a list, from its place n; set the row to 0."""
     for j in range(count.shape[0]):  # a branch would be guessed wrong too often: write, and stay if it is 0
@@ -47,7 +49,7 @@ def _list_row(first, count, cells, numbers, n):
     return n
 
 
-@kernel()
+@part()
 def _count_row(r, trains, up, down):
     """Add the pulses of row r to its counts; whether any d-line of it fires."""
     xs, ds, some = trains.xs, trains.ds, False
@@ -79,7 +81,7 @@ def _draw(x, d, how, address, events):
     trains_chunk(0, x.shape[0], x, d, settings, Address(*address), trains, counted)
     for i in range(4):
         events[i] += counted[i]
-    xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active = active_samples(trains)
+    xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active = list_active_samples(trains)
     return (xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active), counted[0], counted[1]
 
 
@@ -115,8 +117,8 @@ def count_pulses(
 ) -> Counts:
     """As `ops.count_pulses`."""
     shape = (d.shape[1], x.shape[1])
-    how, key = how_of(pulsing, lr, cells), address(cells, step)
-    trains, *pulses = _draw(x.numpy(), d.numpy(), how, key, events.numpy())
+    how, address = how_of(pulsing, lr, cells), address_of(cells, step)
+    trains, *pulses = _draw(x.numpy(), d.numpy(), how, address, events.numpy())
     if dense(sum(pulses), shape):
         up, down = (torch.empty(shape, dtype=torch.int64) for _ in range(2))
         _count_planes(trains, up.numpy(), down.numpy())
@@ -127,7 +129,7 @@ def count_pulses(
     return Counts(Pulses(lists[0][:n_up], lists[1][:n_up]), Pulses(lists[2][:n_down], lists[3][:n_down]))
 
 
-@kernel()
+@late_kernel(types.void)
 def mark(trains, touched):
     """Put True into touched (rows, cols) where trains coincide in any active sample."""
     trains = no_refcount(trains)
@@ -141,7 +143,7 @@ def mark(trains, touched):
                 seen[j] = u32(0)
 
 
-@kernel()
+@part()
 def _mark_row(r, trains, seen):
     some = False
     for i in range(trains.active_samples.shape[0]):

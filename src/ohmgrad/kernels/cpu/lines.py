@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
-from .compiling import kernel
+from .compiling import part
+from .late import late_kernel
 from .math import philox
 
 __all__ = ["Site", "draw_driven", "draw_lines", "driven", "list_firing"]
@@ -48,7 +49,7 @@ def _slot(index, t, site):
     return philox(index, site.sample, site.step, u32(site.purpose | u32(t << 8)), site.k0, site.k1)
 
 
-@kernel()
+@late_kernel(types.int64)
 def _draw_few(values, gain, flip, bl, site, out, fires):
     """As `draw_lines`, for few lines and at most 31 slots: no vectors, and silent lines cost nothing."""
     n = values.shape[0]
@@ -94,7 +95,7 @@ def _draw_few(values, gain, flip, bl, site, out, fires):
     return total
 
 
-@kernel()
+@part()
 def _load_lines(values, gain, flip, work):
     """Limits of the lines, masks of those that can fire, and signs as top bits; whether any can fire."""
     limit, active, sign = work[0], work[1], work[2]
@@ -107,7 +108,7 @@ def _load_lines(values, gain, flip, work):
     return some != u32(0)
 
 
-@kernel()
+@late_kernel(types.void)
 def _draw_slot(t, group, site, limit, word):
     """Fires of 4 group lines in slot t, added to their words."""
     bit = u32(u32(1) << u32(t % 31))
@@ -122,14 +123,14 @@ def _draw_slot(t, group, site, limit, word):
         wd[g] |= bit if d <= kd else u32(0)
 
 
-@kernel()
+@part()
 def _store_lines(word, active, sign, out):
     for i in range(out.shape[0]):
         w, s = u32(word[i] & active[i]), sign[i]
         out[i] = u32(w | (s if w != u32(0) else u32(0)))
 
 
-@kernel()
+@part()
 def _fires_in_slot(line, t):
     """Lines that fire in slot t, and those of them that are negative."""
     total, down, at = u32(0), u32(0), u32(t % 31)
@@ -141,7 +142,7 @@ def _fires_in_slot(line, t):
     return np.int64(total), np.int64(down)
 
 
-@kernel()
+@late_kernel(types.int64)
 def draw_lines(values, gain, flip, bl, site, work, trains, b, fires):
     """Trains of the lines of sample b; counts fires per slot and sign; returns their number.
 
@@ -191,7 +192,7 @@ def driven(values, listed):
     return n
 
 
-@kernel()
+@late_kernel(types.UniTuple(types.int64, 2))
 def draw_driven(values, n, listed, gain, bl, site, trains, b, fires):
     """As `draw_lines` without flip, for the n listed lines alone; all others carry no value.
 
@@ -224,7 +225,7 @@ def draw_driven(values, n, listed, gain, bl, site, trains, b, fires):
     return total, left
 
 
-@kernel()
+@part()
 def list_firing(trains, b, listed):
     """List the lines that fire in any word of sample b, (words, samples, lines); returns their number."""
     n, first = 0, trains[0, b]

@@ -22,10 +22,13 @@ f32 = np.float32
 
 
 @kernel()
-def _affine_rows(begin, end, w, affine, x, d, lr, dw_min):
-    held = np.empty((6, w.shape[1]), np.float32)
-    w, affine, x, d = no_refcount((w, affine, x, d))
-    rows = no_refcount(held)
+def _affine_chunk(begin, end, w, affine, x, d, lr, dw_min):
+    _affine_rows(begin, end, w, affine, x, d, lr, dw_min, np.empty((6, w.shape[1]), np.float32))
+
+
+@kernel()
+def _affine_rows(begin, end, w, affine, x, d, lr, dw_min, rows):
+    w, affine, x, d, rows = no_refcount((w, affine, x, d, rows))
     up, down, tilt_up, tilt_down, lower, upper = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
     uniform, s, t = affine.up.size == 1, affine.slope_up, affine.slope_down
     for r in range(begin, end):
@@ -74,7 +77,7 @@ def _mean(w, elements, x, d, lr, dw_min, chunks):
         c = np.int64(u)
         begin, end = c * rows // chunks, (c + 1) * rows // chunks
         if len(elements) == AFFINE:
-            _affine_rows(begin, end, w, Affine(*elements), x, d, lr, dw_min)
+            _affine_chunk(begin, end, w, Affine(*elements), x, d, lr, dw_min)
         else:
             _tables_rows(begin, end, w, Tables(*elements), x, d, lr, dw_min)
 

@@ -21,7 +21,7 @@ from ..reference.groups import bound_of
 
 __all__ = [
     "ADDITIVE", "AFFINE", "FLAT", "MEASURED", "MULTIPLICATIVE", "NOISELESS", "Address", "Affine", "How",
-    "Tables", "address", "how_of", "key_words", "noise_kind", "number", "pack",
+    "Tables", "address_of", "how_of", "key_words", "noise_kind", "number", "pack",
 ]  # fmt: skip
 
 u32, f32 = np.uint32, np.float32
@@ -111,7 +111,7 @@ class How(NamedTuple):
     chunks: int
 
 
-def address(cells: Cells, step: Tensor) -> tuple:
+def address_of(cells: Cells, step: Tensor) -> tuple:
     """The parts of `Address`: the number of an update, int64 (0-d), and the key of the first array."""
     if "key" not in cells.packed:
         cells.packed["key"] = key_words(cells.keys[0])

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..cells import Cells
 from .compiling import kernel
 from .math import gauss_list, gauss_row, philox
-from .packing import Address, address
+from .packing import Address, address_of
 
 __all__ = ["normals_", "random_words"]
 
@@ -25,18 +25,18 @@ WHOLE_FROM = 0.3
 
 @kernel()
 def _normals(out, std, purpose, address):
-    key = Address(*address)
+    address = Address(*address)
     rows, cols = out.shape
     z = np.empty(4 * ((cols + 3) // 4), np.float32)
     for r in range(rows):
-        gauss_row(r, purpose, key, z)
+        gauss_row(r, purpose, address, z)
         for j in range(cols):
             out[r, j] = std * z[j]
 
 
 @kernel()
 def _renew_normals(out, where, std, purpose, address):
-    key = Address(*address)
+    address = Address(*address)
     rows, cols = out.shape
     z, columns = np.empty(4 * ((cols + 3) // 4), np.float32), np.empty(cols + 1, np.int32)
     for r in range(rows):
@@ -45,11 +45,11 @@ def _renew_normals(out, where, std, purpose, address):
             columns[n] = j
             n += np.int64(hit[j])
         if n > WHOLE_FROM * cols:
-            gauss_row(r, purpose, key, z)
+            gauss_row(r, purpose, address, z)
             for j in range(cols):
                 row[j] = std * z[j] if hit[j] else row[j]
         elif n > 0:
-            gauss_list(r, n, purpose, key, columns, z)
+            gauss_list(r, n, purpose, address, columns, z)
             for i in range(n):
                 row[columns[i]] = std * z[i]
 
@@ -94,16 +94,16 @@ def _marked_words(out, marked, purpose, address):
 def normals_(out: Tensor, cells: Cells, step: Tensor, purpose: int, std: float, where: Tensor | None) -> None:
     """As `ops.normals_`."""
     if where is None:
-        _normals(out.numpy(), f32(std), u32(purpose), address(cells, step))
+        _normals(out.numpy(), f32(std), u32(purpose), address_of(cells, step))
     else:
-        _renew_normals(out.numpy(), where.numpy(), f32(std), u32(purpose), address(cells, step))
+        _renew_normals(out.numpy(), where.numpy(), f32(std), u32(purpose), address_of(cells, step))
 
 
 def random_words(cells: Cells, step: Tensor, purpose: int, marked: Tensor | None) -> Tensor:
     """As `ops.random_words`."""
     out = np.empty(cells.shape, np.int64)
     if marked is None:
-        _words(out, u32(purpose), address(cells, step))
+        _words(out, u32(purpose), address_of(cells, step))
     else:
-        _marked_words(out, marked.numpy(), u32(purpose), address(cells, step))
+        _marked_words(out, marked.numpy(), u32(purpose), address_of(cells, step))
     return torch.from_numpy(out)

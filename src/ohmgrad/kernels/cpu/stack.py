@@ -22,8 +22,10 @@ from ..stacks import check_finite
 from .affine import far_bound
 from .affine_columns import single_columns
 from .affine_counts import counts_rows
+from .affine_group_rows import group_scratch, rows_in_groups
 from .affine_groups import Groups, pack_words, plan
-from .affine_rows import apply_row, scratch_of
+from .affine_rows import apply_row
+from .affine_scratch import scratch_of
 from .compiling import kernel, no_refcount
 from .packing import FLAT, Address, Affine, How, how_of, key_words, noise_kind, number
 from .trains import (
@@ -166,10 +168,13 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
         affine = no_refcount(_array(stack, t, wt.shape[0], wt.shape[1]))
         in_order = how.by_pulse or how.strict or single_columns(wt.shape[1], own)
         groups = Groups(*plan(own, pulses, wt.shape[0], 0.0 if in_order else affine.limit))
-        if groups.xs.shape[0] > 0:
-            pack_words(0, groups.xs.shape[0], own, groups)
-        for row in range(wt.shape[0]):
-            apply_row(np.int64(row), wt, affine, own, groups, how.by_pulse, address, of_row)
+        if groups.size > 1:
+            pack_words(0, groups.first[groups.first.shape[0] - 1], own, groups)
+            of_groups = group_scratch(wt.shape[1], n, groups.parts.shape[0])
+            rows_in_groups(0, wt.shape[0], wt, affine, own, groups, address, of_groups)
+        else:
+            for row in range(wt.shape[0]):
+                apply_row(np.int64(row), wt, affine, own, how.by_pulse, address, of_row)
 
 
 @kernel()

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 from . import tables_values as v
 from .affine import NOISES
 from .affine_rows import SPARSE_EVENT, SPARSE_LINE, counts_of, samples_of_row
 from .compiling import CONTRACT, kernel, no_refcount
+from .late import late_kernel
 from .math import UPDATE_NOISE, gauss_list, gauss_row, popcount
 from .packing import MEASURED, NOISELESS
 from .tables_cells import apply_pulse_by_pulse, draw, few_pulses, finish, first_draws, load, update
@@ -35,7 +36,7 @@ from .tables_dense import (
 from .tables_segments import apply_segments, expand
 from .trains import SLOT_BITS, train_count
 
-__all__ = ["Scratch", "rows_chunk", "scratch_of"]
+__all__ = ["Scratch", "scratch_of", "tables_chunk"]
 
 i32, u32, f32 = np.int32, np.uint32, np.float32
 
@@ -278,8 +279,8 @@ def _draw_cells(r, first, w, tables, columns, address, scratch, n_samples):
                 draw(cells[j], r, j, k, tables, address)
 
 
-@kernel()
-def rows_chunk(begin, end, w, tables, trains, by_pulse, address):
+@late_kernel(types.void)
+def tables_chunk(begin, end, w, tables, trains, by_pulse, address):
     """Apply the trains of the active samples to rows begin ... end-1 of the weights."""
     scratch = scratch_of(w.shape[1], max(trains.active_samples.shape[0], 1), tables.noise_kind)
     _rows(begin, end, w, tables, trains, by_pulse, address, scratch)

@@ -10,20 +10,32 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit
+from numba import njit, types
 from torch import Tensor
 
 from ...rng import Purpose
 from ..cells import Cells
 from ..pulsing import SLOTS, WHOLE, Pulsing
-from .compiling import kernel, no_refcount
+from .compiling import carve, kernel, no_refcount, part, room
+from .late import late_kernel
 from .lines import Site, draw_driven, draw_lines, driven, list_firing
 from .math import as_float, as_int, popcount
-from .packing import Address, How, address, how_of
+from .packing import Address, How, address_of, how_of
 
 __all__ = [
-    "SLOT_BITS", "TrainScratch", "Trains", "active_samples", "bit_length", "draw_trains", "empty_trains",
-    "fires", "sample_trains", "top", "train_count", "train_scratch", "trains_chunk",
+    "SLOT_BITS",
+    "TrainScratch",
+    "Trains",
+    "bit_length",
+    "draw_trains",
+    "empty_trains",
+    "fires",
+    "list_active_samples",
+    "sample_trains",
+    "top",
+    "train_count",
+    "train_scratch",
+    "trains_chunk",
 ]  # fmt: skip
 
 u32, i32, f32 = np.uint32, np.int32, np.float32
@@ -48,7 +60,7 @@ class Trains(NamedTuple):
     #: one to expect in both, summed over the cells and pairs (`reference.groups`), float64 (samples,)
     slots: np.ndarray
     pairs: np.ndarray
-    #: the samples in which lines on both sides fire, int64 (n,); see `active_samples`
+    #: the samples in which lines on both sides fire, int64 (n,); see `list_active_samples`
     active_samples: np.ndarray
 
 
@@ -61,24 +73,34 @@ class TrainScratch(NamedTuple):
     fires: np.ndarray
 
 
-@kernel()
+@part()
 def empty_trains(words, samples, rows, cols):
     """Memory for the trains of an update."""
+    once = room(0, 8 * samples)
+    xs = 5 * once
+    ds = room(xs, 4 * words * samples * cols)
+    lines = room(ds, 4 * words * samples * rows)
+    memory = np.empty(room(lines, 4 * samples * cols), np.uint8)
     return Trains(
-        np.empty((words, samples, cols), np.uint32), np.empty((words, samples, rows), np.uint32),
-        np.empty((samples, cols), np.int32), np.empty(samples, np.int64), np.empty(samples, np.float64),
-        np.zeros(samples, np.int64), np.zeros(samples, np.float64), np.empty(samples, np.int64),
+        carve(memory, xs, (words, samples, cols), np.uint32),
+        carve(memory, ds, (words, samples, rows), np.uint32),
+        carve(memory, lines, (samples, cols), np.int32), carve(memory, 0, (samples,), np.int64),
+        carve(memory, once, (samples,), np.float64), carve(memory, 2 * once, (samples,), np.int64),
+        carve(memory, 3 * once, (samples,), np.float64), carve(memory, 4 * once, (samples,), np.int64),
     )  # fmt: skip
 
 
-@kernel()
+@part()
 def train_scratch(lines, max_bl):
     """Scratch for trains of so many lines and slots."""
-    return TrainScratch(np.empty((4, 4 * ((lines + 3) // 4)), np.uint32), np.empty((4, max_bl), np.int64))
+    padded = 4 * ((lines + 3) // 4)
+    fires = room(0, 16 * padded)
+    memory = np.empty(fires + 32 * max_bl, np.uint8)
+    return TrainScratch(carve(memory, 0, (4, padded), np.uint32), carve(memory, fires, (4, max_bl), np.int64))
 
 
-@kernel()
-def active_samples(trains):
+@part()
+def list_active_samples(trains):
     """The trains with their active samples listed."""
     n, listed = 0, trains.active_samples
     for b in range(trains.n_lines.shape[0]):
@@ -99,7 +121,7 @@ def fires(ds, b, r):
     return n
 
 
-@kernel()
+@part()
 def _pairs(trains, b):
     """Sum over the lines of sample b of k (k - 1), k the fires of a line."""
     total = np.int64(0)
@@ -117,7 +139,7 @@ def _pairs(trains, b):
     return total
 
 
-@kernel()
+@part()
 def train_count(xs, ds, b, r, j):
     """Signed coincidence count of one cell and sample."""
     k = 0
@@ -128,7 +150,7 @@ def train_count(xs, ds, b, r, j):
     return k
 
 
-@kernel()
+@part()
 def top(values):
     """Largest absolute value; not finite if any value is not. The bits of floats order as integers."""
     bits = i32(0)
@@ -145,7 +167,7 @@ def bit_length(need, max_bl, manage_bl):
     return max(np.int64(math.ceil(min(need * (1.0 - WHOLE), float(max_bl)))), np.int64(1))
 
 
-@kernel()
+@late_kernel(types.UniTuple(types.int64, 4))
 def sample_trains(b, x, d, how, address, trains, scratch):
     """Draw the trains of sample b, and list its x-lines that fire.
 
@@ -155,9 +177,9 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         Events of the sample: pulses up (-1 if a value is not finite), pulses down, line toggles, slots.
     """
     x, d, trains, scratch = no_refcount(x), no_refcount(d), no_refcount(trains), no_refcount(scratch)
-    lines, n_lines, fires = trains.lines, trains.n_lines, scratch.fires
+    lines, n_lines, counted = trains.lines, trains.n_lines, scratch.fires
     top_x, top_d = top(x[b]), top(d[b])
-    n_lines[b] = 0
+    n_lines[b], trains.slots[b], trains.pairs[b] = 0, 0, 0.0
     if not (math.isfinite(top_x) and math.isfinite(top_d)):
         return -1, 0, 0, 0
     need = np.float64(top_x) * np.float64(top_d) * abs(how.lr) / how.dw_min
@@ -170,30 +192,30 @@ def sample_trains(b, x, d, how, address, trains, scratch):
         ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
     site = Site(u32(b), address.step, D_TRAIN, address.k0, address.k1)
     d_fires = draw_lines(
-        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds, b, fires[:2]
+        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds, b, counted[:2]
     )
     if d_fires == 0:
         return 0, 0, 0, bl
     site = Site(u32(b), address.step, X_TRAIN, address.k0, address.k1)
     n, gain_x, xs = driven(x[b], lines[b]), f32(gain * ratio), trains.xs
     if n >= 0:
-        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, b, fires[2:])
+        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, b, counted[2:])
     else:
-        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, b, fires[2:])
+        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, b, counted[2:])
         n = list_firing(xs, b, lines[b]) if x_fires else 0
     if x_fires == 0:
         return 0, 0, d_fires, bl
-    n_lines[b], trains.mean_active_lines[b], trains.slots[b], trains.pairs[b] = n, x_fires / bl, bl, 0.0
+    n_lines[b], trains.mean_active_lines[b], trains.slots[b] = n, x_fires / bl, bl
     if bl > 1 and n_lines.shape[0] > 1:
         trains.pairs[b] = np.float64(_pairs(trains.ds, b) * _pairs(xs, b)) / (bl * (bl - 1.0))
     up, down = 0, 0
     for t in range(bl):
-        up += fires[0, t] * fires[2, t] + fires[1, t] * fires[3, t]
-        down += fires[0, t] * fires[3, t] + fires[1, t] * fires[2, t]
+        up += counted[0, t] * counted[2, t] + counted[1, t] * counted[3, t]
+        down += counted[0, t] * counted[3, t] + counted[1, t] * counted[2, t]
     return up, down, d_fires + x_fires, bl
 
 
-@kernel()
+@late_kernel(types.void)
 def trains_chunk(begin, end, x, d, how, address, trains, events):
     """Draw the trains of samples begin ... end-1.
 
@@ -201,8 +223,7 @@ def trains_chunk(begin, end, x, d, how, address, trains, events):
     value is not finite, and nothing must be applied then.
     """
     x, d, trains = no_refcount((x, d, trains))
-    held = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl)
-    scratch = no_refcount(held)
+    scratch = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl)  # held to the end of the loop
     for b in range(begin, end):
         up, down, toggles, slots = sample_trains(b, x, d, how, address, trains, scratch)
         if up < 0:
@@ -226,5 +247,5 @@ def draw_trains(
     x: Tensor, d: Tensor, lr: float, cells: Cells, pulsing: Pulsing, step: Tensor
 ) -> tuple[Tensor, Tensor]:
     """As `ops.draw_trains`."""
-    xs, ds = _draw(x.numpy(), d.numpy(), how_of(pulsing, lr, cells), address(cells, step))
+    xs, ds = _draw(x.numpy(), d.numpy(), how_of(pulsing, lr, cells), address_of(cells, step))
     return torch.from_numpy(xs.astype(np.int64)), torch.from_numpy(ds.astype(np.int64))

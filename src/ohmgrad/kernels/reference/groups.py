@@ -13,45 +13,48 @@ m_half the mean after half of the group. In one direction this is what `affine` 
 samples of a minibatch can be counted, up and down, and each element moved once.
 
 **What the order changes.** A pulse up and one down in the other order end apart by the same distance
-wherever they start, c = e_u e_d (f_u - f_d), to first order in e. An order of n = n_u + n_d pulses differs
-from the even mixture by as many c as half of its pairs (up before down) exceed those (down before up). Over
-orders that are equally likely this number is 0 in the mean (a group is symmetric) and has the variance of
-Mann and Whitney, n_u n_d (n + 1)/12. Pulses of one sample follow one another in one direction; if a pulse
-has C in its sample on average, itself among them, then the variance is about
+wherever they start, c = e_u e_d (f_u - f_d). An order of n = n_u + n_d pulses differs from the even mixture
+by as many c as half of its pairs (up before down) exceed those (down before up), where L is small. In general
+a pulse i of n moves an element by h more than the mixture if it goes up, and that is left of it at the end by
+exp(-L (1 - i/n)) h(w_i), whose derivative by i is c exp(-L (1 - i/n)), whatever the weight. Over orders that
+are equally likely, all this is 0 in the mean, and its variance is that of a sum drawn without replacement,
 
-    C n_u n_d (n + C)/12,      C = 1 + sum_b D_b X_b/(T BL_b (BL_b - 1)),
+    single pulses:   n_u n_d (n + 1) c^2 V(L)
+    samples:         (Q_u Q_d + n_d^2 Q_u + n_u^2 Q_d) c^2 V(L)  ~  C n_u n_d (n + C) c^2 V(L),
+    V(L) = (1 - exp(-2L))/2L^3 - (1 - exp(-L))^2/L^4  ~  exp(-L) (1 + L^2/15)/12,
+
+at L = 0 the law of Mann and Whitney. Q_u and Q_d sum the squares of the pulses of one sample, which follow
+one another in one direction, and C is the pulses that a pulse has in its sample on average, itself included:
+
+    C = 1 + sum_b D_b X_b/(T BL_b (BL_b - 1)),
 
 with D_b (X_b) the sum over d-lines (x-lines) of k (k - 1), k a line's fires in the sample, and T all pulses
-of the update: slots are alike, so that this is the number that fires lead one to expect. A minibatch is
-taken to be in no particular order; one sorted so that all pulses up of an element come first would differ
-by n_u n_d/2.
+of the update: slots are alike, so that this is the number that fires lead one to expect. **This variance is
+added to v**: mean and variance of every element are those of samples in random order. The mean is off by
+C n_u n_d c (e_u - e_d)/12 only, some thousandths of the noise. What is not kept is that elements on one line
+share the order of samples, so that this part of their variance is correlated: here it is independent.
 
-**The bound.** Let N_u and N_d be the pulses up and down of all elements of a row in its groups so far.
+**The bound.** The order's variance, summed over the array, is at most the part `PART`^2 of that of the noise.
 Additive noise has the variance s^2 (n_u up^2 + n_d down^2), at least n times that of the smaller step.
-Multiplicative noise has at least, wherever the elements are,
+Multiplicative noise has at least, wherever the elements are and with as many pulses up as down,
 
-    s^2 c^2 N_u N_d/(N_u e_u^2 + N_d e_d^2)  >=  s^2 c^2 min(N_u, N_d)/(2 e^2),     e = max(|e_u|, |e_d|),
+    s^2 c^2 n/(4 e^2),     e = max(|e_u|, |e_d|),
 
-its least value over w, if the elements with more pulses up are not just those near their upper bound.
-Hence, in the sum over a row, the error of the order is at most the part `PART` of the standard deviation of
-the noise if
+its least value over w. With n_u n_d <= n^2/4 the bound holds with g groups if
 
-    additive:        C sum n_u n_d (n + C)  <=  12 PART^2 s^2 (min(up, down)/c)^2 (N_u + N_d)
-    multiplicative:  C sum n_u n_d (n + C)  <=  3 PART^2 s^2/e^2 2 min(N_u, N_d).
+    additive:        C sum n^2/4 (n/g + C)/g  <=  12 PART^2 s^2 (min(up, down)/c)^2 T
+    multiplicative:  C sum n^2/4 (n/g + C)/g  <=   3 PART^2 s^2/e^2 T,
 
-What stands before the pulses on the right is averaged over the array (`bound_of`), in units of c^2, without
+where n are the pulses of an element in all groups: n = T M_i N_j/(sum M sum N), with M_i and N_j the fires of
+its lines. What stands before T on the right is averaged over the array (`bound_of`), in units of c^2, without
 its steepest elements: those with more than `STEEP` times the median of e are computed pulse by pulse (with
-a spread of 30 % in steps and bounds one in 800). It is a bound on a row: an element that is k times as
-steep as the average errs k times as much. The sums are of whole numbers, so that all back ends decide
-alike.
+a spread of 30 % in steps and bounds one in 800).
 
-**The rule.** Every row starts with groups of `first_size` samples. Where the bound would not hold with the
-next group, groups become shorter from there on: half as long, or as short as they must be if half the
-pulses are a quarter of the sum on the left. A row that would need groups shorter than `SMALLEST` goes in
-the order of its samples from the start. So do elements without noise, with which nothing can be compared,
-tabulated ones, arrays of fewer than `FEWEST`, and a single sample. Elements near a bound or coarse ones are
-computed pulse by pulse, in order, as in `affine`; on its way a group may reach all its pulses up first, or
-all those down.
+**The rule.** An update has the smallest number of groups that keeps to the bound, of equally many samples. If
+they would be smaller than `SMALLEST` it goes in the order of its samples. So do elements without noise, with
+which nothing can be compared, tabulated ones, arrays of fewer than `FEWEST`, and a single sample. Elements
+near a bound or coarse ones are computed pulse by pulse, in order, as in `affine`: on the way of a group the
+order has at most the variance C n_u n_d h^2/4n, in its middle.
 """
 
 from __future__ import annotations
@@ -66,12 +69,12 @@ from ..pulsing import SLOTS, Pulsing
 from .affine import Passed, noisy
 
 __all__ = [
-    "FEWEST", "PART", "SMALLEST", "STEEP", "TINY", "Bound", "Groups", "bound_of", "collapse", "first_size",
-    "groups_of", "steep",
+    "FEWEST", "PART", "SMALLEST", "STEEP", "TINY", "Bound", "Groups", "bound_of", "collapse", "groups_of",
+    "size_of", "steep",
 ]  # fmt: skip
 
-#: largest error of the order, in standard deviations of the cycle-to-cycle noise
-PART = 0.02
+#: largest standard deviation of the order, in those of the cycle-to-cycle noise
+PART = 0.1
 #: samples of the smallest group: shorter ones cost more than the samples in order
 SMALLEST = 4
 #: of elements whose pulses commute; infinity times no pulses would be no number
@@ -96,7 +99,7 @@ class Bound(NamedTuple):
 class Groups(NamedTuple):
     """How the samples of an update are taken together."""
 
-    #: samples of the first group, a power of two; 1 for all in order
+    #: samples of a group; the last may have fewer. 1 for all in order
     size: int
     #: pulses in the sample of a pulse, in the mean: C
     clump: float
@@ -135,19 +138,24 @@ def _contractions(elements: Elements) -> tuple[Tensor, Tensor]:
     return up / elements.upper, down / -elements.lower
 
 
-def first_size(pulses: int, samples: int, cells: int, clump: float, limit: float) -> int:
-    """Samples of the largest groups that may hold the bound, by the mean number of pulses of a cell.
+def size_of(
+    pulses: float, samples: int, cells: int, clump: float, limit: float, squares: float, cubes: float
+) -> int:
+    """Samples of a group.
 
     Args:
-        pulses: of the update; cells: of the array; clump: C; limit: of the elements.
+        pulses: T; cells: of the array; clump: C; limit: of the elements.
+        squares, cubes: of the pulses of an element over T, summed over the elements.
     """
-    size = 1
-    while size < samples and cells >= FEWEST:
-        n = 2.0 * size * pulses / (float(samples) * cells)
-        if clump * n * (n + clump) > 2.0 * limit:
-            break
-        size *= 2
-    return size if size >= min(SMALLEST, samples) else 1
+    smallest = min(SMALLEST, samples)
+    if cells < FEWEST or limit <= 0.0:
+        return 1
+    n_2, n_3, groups = squares * pulses * pulses, cubes * pulses * pulses * pulses, 1
+    while clump * 0.25 * (n_3 / groups + clump * n_2) / groups > limit * pulses:
+        groups += 1
+        if groups * smallest > samples:
+            return 1
+    return -(-samples // groups)
 
 
 def groups_of(
@@ -156,70 +164,47 @@ def groups_of(
     """The groups of an update, from its trains, bit lengths and coincidences."""
     samples, rows, cols = counts.shape
     bound = Bound(0.0, 0.0) if pulsing.order == "strict" else bound_of(elements)
-    pulses, clump = int(counts.abs().sum()), 0.0
-    for d, x, slots in zip(_pairs(ds).tolist(), _pairs(xs).tolist(), bl.tolist(), strict=True):
-        clump += d * x / (slots * (slots - 1.0)) if slots > 1 else 0.0
-    clump = 1.0 + clump / max(pulses, 1)
-    return Groups(first_size(pulses, samples, rows * cols, clump, bound.limit), clump, bound)
+    x, d, pulses, clump = _fires(xs), _fires(ds), float(counts.abs().sum()), 0.0
+    both = (x.sum(1) > 0) & (d.sum(1) > 0)
+    for k, n, slots in zip(_pairs(d).tolist(), _pairs(x).tolist(), bl.tolist(), strict=True):
+        clump += k * n / (slots * (slots - 1.0)) if slots > 1 else 0.0
+    clump = 1.0 + clump / max(pulses, 1.0)
+    of_x, of_d = x[both].sum(0).double(), d[both].sum(0).double()
+    squares, cubes = (_evenness(of_x, k) * _evenness(of_d, k) for k in (2, 3))
+    return Groups(size_of(pulses, samples, rows * cols, clump, bound.limit, squares, cubes), clump, bound)
 
 
-def _pairs(trains: Tensor) -> Tensor:
-    """Sum over the lines of k (k - 1), k the fires of a line; int64 (samples,)."""
+def _fires(trains: Tensor) -> Tensor:
+    """Slots in which lines fire, int64 (samples, lines)."""
     k = sum(((trains >> slot) & 1).sum(0) for slot in range(SLOTS))
     assert isinstance(k, Tensor)
+    return k
+
+
+def _pairs(k: Tensor) -> Tensor:
+    """Sum over the lines of k (k - 1), k the fires of a line; int64 (samples,)."""
     return (k * (k - 1)).sum(1)
 
 
-def collapse(
-    w: Tensor, elements: Elements, counts: Tensor, groups: Groups
-) -> tuple[Tensor, Tensor, Passed, Tensor]:
-    """As `affine.collapse`, in groups; and the rows that go in order instead, bool (rows, 1)."""
-    samples, rows, _ = counts.shape
-    row, start = torch.arange(rows), torch.zeros((1, *w.shape), dtype=torch.int64)
-    ups = torch.cat([start, counts.clamp(min=0).cumsum(0)])
-    downs = torch.cat([start, -counts.clamp(max=0).cumsum(0)])
-    m, v, begin = w, torch.zeros_like(w), torch.zeros(rows, dtype=torch.int64)
-    size = torch.full_like(begin, groups.size)
-    passed = Passed(w, w, v, torch.zeros_like(w, dtype=torch.bool))
-    sums = torch.zeros(3, rows, dtype=torch.float64)
-    while bool((begin < samples).any()):
-        end = (begin + size).clamp(max=samples)
-        up, down = (n[end, row] - n[begin, row] for n in (ups, downs))
-        own = _sums(up, down, groups.clump)
-        holds = _holds(sums + own, elements, groups)
-        take = holds & (begin < samples)
-        n_up, n_down = (torch.where(take.unsqueeze(1), n, 0).double() for n in (up, down))
-        m, v, passed = _advance(m, v, n_up, n_down, elements, passed)
-        sums = torch.where(take, sums + own, sums)
-        fits = holds.clone()
-        while not fits.all():
-            own[0] = torch.where(fits, own[0], own[0] / 4)
-            size = torch.where(fits, size, size // 2)
-            fits |= _holds(own, elements, groups) | (size < SMALLEST)
-        begin = torch.where(take, end, begin)
-        begin = torch.where(size < min(SMALLEST, samples), samples, begin)
-    return m, v, passed, (size < min(SMALLEST, samples)).unsqueeze(1)
+def _evenness(fires: Tensor, power: int) -> float:
+    """Sum of powers of the fires of lines, over that power of their sum."""
+    return float((fires / fires.sum().clamp(min=1)).pow(power).sum())
 
 
-def _sums(up: Tensor, down: Tensor, clump: float) -> Tensor:
-    """Of rows with these counts, int64 (rows, cols): the sum on the left without C, N_u and N_d; float64
-    (3, rows)."""
-    both = up * down
-    order = (both * (up + down)).sum(1).double() + clump * both.sum(1).double()
-    return torch.stack([order, up.sum(1).double(), down.sum(1).double()])
-
-
-def _holds(sums: Tensor, elements: Elements, groups: Groups) -> Tensor:
-    """Whether rows with these sums keep to the bound; bool (rows,)."""
-    order, up, down = sums
-    noise = up + down if elements.noise == "additive" else 2 * torch.minimum(up, down)
-    return groups.clump * order <= groups.bound.limit * noise
+def collapse(w: Tensor, elements: Elements, counts: Tensor, groups: Groups) -> tuple[Tensor, Tensor, Passed]:
+    """As `affine.collapse`, in groups."""
+    m, v = w, torch.zeros_like(w)
+    passed = Passed(w, w, v, steep(elements, groups.bound).expand(w.shape))
+    for n in counts.split(groups.size):
+        n_up, n_down = n.clamp(min=0).sum(0).double(), -n.clamp(max=0).sum(0).double()
+        m, v, passed = _advance(m, v, n_up, n_down, groups.clump, elements, passed)
+    return m, v, passed
 
 
 def _advance(
-    m: Tensor, v: Tensor, n_up: Tensor, n_down: Tensor, elements: Elements, passed: Passed
+    m: Tensor, v: Tensor, n_up: Tensor, n_down: Tensor, clump: float, elements: Elements, passed: Passed
 ) -> tuple[Tensor, Tensor, Passed]:
-    """Mean and variance after a group of pulses, evenly mixed."""
+    """Mean and variance after a group of pulses in random order."""
     down = torch.zeros_like(m, dtype=torch.bool)
     move_up, e_up = elements.tangent(m, down)
     move_down, e_down = elements.tangent(m, ~down)
@@ -234,7 +219,7 @@ def _advance(
         rates = torch.zeros_like(m)
         for n, e, rate, size in ((n_up, e_up, l_up, elements.up), (n_down, e_down, l_down, elements.down)):
             rates = rates + n * (elements.noise_std * size.double()) ** 2 * _ratio(rate, e) / (1 - e / 2)
-        v = v * torch.exp(-2 * total) - rates * torch.expm1(-2 * total) / (2 * total)
+        after = v * torch.exp(-2 * total) - rates * torch.expm1(-2 * total) / (2 * total)
     else:
         half = (way_up + way_down) * -torch.expm1(-total / 2) / total  # on the way to the middle
         grow, h = torch.zeros_like(m), torch.zeros_like(m)
@@ -243,10 +228,14 @@ def _advance(
             g_over = torch.where(e == 0, c, torch.log1p(c * e**2) / torch.where(e == 0, 1.0, e**2))
             grow, h = grow + n * g_over * e**2, h + n * g_over * (move - e * half) ** 2
         growth = torch.where(grow > TINY, torch.expm1(grow) / torch.where(grow > TINY, grow, 1.0), 1.0)
-        v = torch.exp(-2 * total) * (v + growth * (grow * v + torch.exp(total) * h))
-    highest = torch.maximum(torch.maximum(passed.mean_max, m + way_up), m + change)
-    lowest = torch.minimum(torch.minimum(passed.mean_min, m + way_down), m + change)
-    return m + change, v, Passed(highest, lowest, torch.maximum(passed.var_max, v), passed.beyond)
+        after = torch.exp(-2 * total) * (v + growth * (grow * v + torch.exp(total) * h))
+    both, n = clump * n_up * n_down, n_up + n_down
+    swap = e_down * elements.up.double() + e_up * elements.down.double()
+    after = after + both * (n + clump) / 12 * swap**2 * torch.exp(-total) * (1 + total**2 / 15)
+    on_the_way = both / (4 * n.clamp(min=1)) * (move_up - move_down) ** 2
+    highest, lowest = torch.maximum(passed.mean_max, m + change), torch.minimum(passed.mean_min, m + change)
+    largest = torch.maximum(passed.var_max, torch.maximum(v, after) + on_the_way)
+    return m + change, after, Passed(highest, lowest, largest, passed.beyond)
 
 
 def _ratio(rate: Tensor, e: Tensor) -> Tensor:

@@ -75,14 +75,7 @@ def _collapse(
         return tables.collapse(start, elements, counts)
     if together is None or together.size == 1:
         return affine.collapse(start, elements, counts)
-    mean, var, passed, in_order = groups.collapse(start, elements, counts, together)
-    if in_order.any():
-        m, v, p = affine.collapse(start, elements, counts)
-        mean, var = torch.where(in_order, m, mean), torch.where(in_order, v, var)
-        passed = affine.Passed(*(torch.where(in_order, a, b) for a, b in zip(p, passed, strict=True)))
-    by_pulse = groups.steep(elements, together.bound) & ~in_order
-    passed = passed._replace(beyond=by_pulse.expand(start.shape))
-    return mean, var, passed
+    return groups.collapse(start, elements, counts, together)
 
 
 def apply_pulse_by_pulse(

@@ -12,7 +12,6 @@ without warm start, and says nothing of how accuracy grows with more arrays.
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,9 @@ import numpy as np
 
 from ...devices import Device, Noise, SoftBounds, Spread
 from ...style import style_of
-from ..compare import trained
 from ..engine import Columns, Part
 from ..study import Claim, Study, claim, interval, where
+from ..tuned import Case, reported, trainings, tunings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,23 +45,37 @@ def device(states: float) -> Device:
     )
 
 
+def cases(settings: dict[str, Any]) -> list[Case]:
+    found = []
+    for states in settings["states"]:
+        for algorithm, own in OPTIONS.items():
+            spec = {
+                **{name: settings[name] for name in ("data", "images", "model", "batch_size")},
+                "algorithms": (algorithm,),
+                "lr_gamma": 1.0,
+                "device": device(states).to_dict(),
+            }
+            labels = {"algorithm": algorithm, "states": float(states)}
+            what = f"{style_of(algorithm).label}, {states:g} states"
+            found.append(Case(labels, what, spec, [{"lr": lr, **own} for lr in settings["rates"]]))
+    return found
+
+
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:
-    return [
-        Part(f"{algorithm}-{states:g}", partial(_run, settings, algorithm, states))
-        for states in settings["states"]
-        for algorithm in OPTIONS
-    ]
+    return tunings(cases(settings), settings["tuning_epochs"])
 
 
-def _run(settings: dict[str, Any], algorithm: str, states: float, progress: Any) -> Columns:
-    what = f"{style_of(algorithm).label}, {states:g} states"
-    columns = trained(settings, algorithm, device(states), OPTIONS[algorithm], what, progress)
-    n = len(columns["seed"])
-    return {"algorithm": np.full(n, algorithm), "states": np.full(n, float(states)), **columns}
+def follow(settings: dict[str, Any], columns: Columns) -> list[Part]:
+    tuning, epochs, seeds = (settings[name] for name in ("tuning_epochs", "epochs", "seeds"))
+    return trainings(cases(settings), columns, tuning, epochs, seeds)
+
+
+def later(settings: dict[str, Any]) -> list[float]:
+    return [float(settings["epochs"])] * (len(settings["states"]) * len(OPTIONS) * settings["seeds"])
 
 
 def _accuracy(columns: Columns, algorithm: str, states: float) -> np.ndarray:
-    return 100 * where(columns, algorithm=algorithm, states=states)["test_accuracy"]
+    return 100 * where(reported(columns), algorithm=algorithm, states=states)["test_accuracy"]
 
 
 def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
@@ -126,5 +139,7 @@ STUDY = Study(
     summarise=summarise,
     claims=claims,
     draw=draw,
+    follow=follow,
+    later=later,
     size=(4.4, 2.9),
 )

@@ -1,0 +1,57 @@
+"""What a study's folder holds, read without computing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .engine import Columns, Failure, Part, failures, read_part
+from .settings import check_settings
+from .study import Outcome, Study
+
+__all__ = ["read_outcome"]
+
+
+def read_outcome(study: Study, folder: Path, settings: Mapping[str, Any]) -> Outcome:
+    """The outcome of a study that was finished in a folder; parts that failed may be missing.
+
+    Args:
+        study: which.
+        folder: of its numbers.
+        settings: as spec.yaml has them.
+
+    Raises:
+        InputError: when it is not finished, or damaged.
+    """
+    own = check_settings(study.name, study.settings, settings)
+    parts = study.parts(own, folder)
+    columns, failed = _read(parts, folder)
+    if study.follow is not None:
+        parts = [*parts, *study.follow(own, columns)]
+        columns, failed = _read(parts, folder)
+    table, claims = study.summarise(own, columns), study.claims(own, columns)
+    return Outcome(study, own, columns, table, claims, folder, _was_quick(folder), failed=failed)
+
+
+def _read(parts: Sequence[Part], folder: Path) -> tuple[Columns, list[Failure]]:
+    raw = folder / "raw"
+    there = [part.name for part in parts if (raw / f"{part.name}.parquet").is_file()]
+    failed = failures(parts, raw)
+    missing = {part.name for part in parts} - {*there} - {failure.name for failure in failed}
+    if missing or not there:
+        raise InputError(
+            f"{folder} is not finished: {len(parts) - len(there)} of {len(parts)} parts are missing; the "
+            "command that began it goes on"
+        )
+    pieces = [read_part(raw, name) for name in there]
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}, failed
+
+
+def _was_quick(folder: Path) -> bool:
+    """Whether claims were left open, as only a quick run does."""
+    file = folder / "claims.csv"
+    return file.is_file() and "not shown here" in file.read_text(encoding="utf-8")
