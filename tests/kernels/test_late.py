@@ -63,7 +63,7 @@ def test_a_kernel_is_compiled_once_and_only_where_it_is_called() -> None:
 
 
 def test_python_cannot_call_it() -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError):  # what Numba raises of a kernel without a wrapper
         weighted(Pair(np.ones(3), 2.0), 2, False)
 
 
