@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from ohmgrad.cli import main
 from ohmgrad.cost import NAMES, PHASES
 from ohmgrad.cost.checks import Check, cross_checks
 from ohmgrad.cost.training import work_of
 from ohmgrad.optim import ALGORITHMS
 from ohmgrad.studies.events import events_file, read_events
+from tests.roads import page, run_road
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
 
-PAGE = (Path(__file__).parent.parent / "docs/cost.md").read_text()
+PAGE = page("cost")
 
 
 def test_the_road(
@@ -25,19 +24,7 @@ def test_the_road(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    commands = 0
-    for kind, block in re.findall(r"^```(python|sh)\n(.*?)^```", PAGE, re.M | re.S):
-        if kind == "python":
-            exec(compile(block, "block", "exec"), {})
-            continue
-        for line in block.strip().splitlines():
-            program, *argv = shlex.split(line)
-            assert program == "ohmgrad"
-            with pytest.raises(SystemExit) as stop:
-                main(argv)
-            assert stop.value.code in (0, None), capsys.readouterr().err
-            commands += 1
-    assert commands == 6
+    assert len(list(run_road(PAGE, capsys))) == 6
     assert len(read_events(events_file(Path("runs/a"), "ttv2", 0))) == 3
 
 

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from pathlib import Path
 
 import pytest
 
 import ohmgrad as og
-from ohmgrad.cli import main
 from ohmgrad.devices.fitting.laws import LAWS
 from ohmgrad.studies import read_metrics
+from tests.roads import page, run_road
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")
 
-PAGE = (Path(__file__).parent.parent / "docs/fit.md").read_text()
+PAGE = page("fit")
 
 
 def test_the_road_from_a_file_to_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    commands = 0
-    for kind, block in re.findall(r"^```(python|sh)\n(.*?)^```", PAGE, re.M | re.S):
-        if kind == "python":
-            exec(compile(block, "block", "exec"), {})
-            continue
-        for line in block.strip().splitlines():
-            program, *argv = shlex.split(line)
-            assert program == "ohmgrad"
-            with pytest.raises(SystemExit) as stop:
-                main(argv)
-            assert stop.value.code in (0, None), capsys.readouterr().err
-            commands += 1
-    assert commands == 4
+    assert len(list(run_road(PAGE, capsys))) == 4
     out = capsys.readouterr().out
     assert "long: column 1 (device) is the device" in out
     assert "readings are conductances in uS" in out

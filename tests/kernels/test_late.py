@@ -63,7 +63,7 @@ def test_a_kernel_is_compiled_once_and_only_where_it_is_called() -> None:
 
 
 def test_python_cannot_call_it() -> None:
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError):  # what Numba raises of a kernel without a wrapper
         weighted(Pair(np.ones(3), 2.0), 2, False)
 
 
@@ -76,6 +76,7 @@ def test_errors_reach_the_caller(capfd: pytest.CaptureFixture[str]) -> None:
     assert both(np.ones(3), 2, False) == -2.0
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_waits_for_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """It came while the kernel was compiled for integers, and ends what follows, not the kernel."""
     own, done = dispatcher("weighted"), []

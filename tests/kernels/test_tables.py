@@ -216,7 +216,7 @@ def test_threads_change_no_bit(name: str) -> None:
 
 
 def test_a_tabulated_soft_bound_is_the_affine_one() -> None:
-    """To the rounding of the bounds to float32, 2^-25, on moves of up to 0.1."""
+    """To the rounding of the bounds to float32, 2^-25, on moves of up to 0.1; tables go in order."""
     soft = SoftBounds(-0.6, 0.6, 1.2, 0.9)
     own = Custom(soft.q_plus, soft.q_minus, -0.6, 0.6)
     for noise in NOISES.values():
@@ -225,7 +225,7 @@ def test_a_tabulated_soft_bound_is_the_affine_one() -> None:
             elements = draw(Device(response, 0.001, noise=noise), (19, 18), KEY)
             w = start((19, 18)).double() * 0.8
             x, d = factors((19, 18), SETTINGS[1])
-            new, _ = reference.pulsed_update(w, elements, x, d, 0.003, Pulsing(), KEY, STEP)
+            new, _ = reference.pulsed_update(w, elements, x, d, 0.003, Pulsing(order="strict"), KEY, STEP)
             ends.append(new)
         torch.testing.assert_close(ends[0], ends[1], atol=4e-9, rtol=0)
 

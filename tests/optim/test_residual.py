@@ -42,7 +42,7 @@ def train(
     """Least squares y = x W^T on an ideal device; yields, before every step, the layer, the optimizer, x
     and the output gradients at given weights; takes the step when asked to go on."""
     torch.manual_seed(5)
-    layer = AnalogLinear(COLS, ROWS, FINE, bias=False, pulsing=MEAN)
+    layer = AnalogLinear(COLS, ROWS, FINE, bias=False, pulsing=MEAN, array=0)
     layer.out_scale.requires_grad_(False)
     optimizer = make(layer.parameters())
     x = torch.zeros(0)

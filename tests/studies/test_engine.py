@@ -44,7 +44,7 @@ def kill_oneself(progress: Any) -> None:
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def started(ctrl_c: None) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts Python with some words, in a session of its own, as a shell does; none outlives the test."""
     running: list[subprocess.Popen[str]] = []
 
@@ -122,7 +122,7 @@ def test_two_processes_share_the_parts_of_a_folder(tmp_path: Path, started: Any)
 @linux
 def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path, started: Any) -> None:
     words = ("-m", "ohmgrad", "compare", "paper", "--algorithms=sgd", "--jobs=2", f"--out={tmp_path}/c")
-    process = started(*words, "--set=images=100", "--set=rates=[0.1, 0.5]")
+    process = started(*words, "--set=images=100", "--set=rates=[0.1, 0.5]", "--epochs=10000")
     until(lambda: there(tmp_path / "c") >= 1)
     workers = workers_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)

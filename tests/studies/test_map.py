@@ -177,6 +177,9 @@ def test_the_least_improvement_is_where_the_accuracy_reaches_the_target(stub: St
     assert f"Cheapest way to 80.0 %: {PROPERTIES[found.improvements[0].name].label}" in words
     hopeless = map_device(DEVICE, tmp_path, MapSettings("sgd", trainings=44, target=96.9))
     assert "No single property reaches 96.9 % by itself" in map_words(hopeless)
+    easy = map_device(DEVICE, tmp_path, MapSettings("sgd", trainings=44, target=70.0))
+    assert easy.improvements == []
+    assert "The target of 70.0 % is reached" in map_words(easy)
 
 
 def test_a_map_shows_the_known_accuracy(stub: Stub, tmp_path: Path) -> None:

@@ -71,6 +71,8 @@ def improvement_table(found: DeviceMap) -> Table:
         ends = f"{low:.2g} to {high:.2g}" if math.isfinite(high) else f"{low:.2g} or more, if at all"
         table.add_row(PROPERTIES[i.name].label, f"{times:.2g}", ends, i.before, i.after)
     table.caption = "least first, by how many times better on the property's own scale; a price is not known"
+    if not found.improvements:
+        table.caption = f"nothing must improve: the device reaches {found.own[0]:.1f} %"
     table.caption_justify = "left"
     return table
 

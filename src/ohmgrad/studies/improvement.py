@@ -113,7 +113,10 @@ class Search:
         return bool(own < self.target <= ideal)
 
     def found(self, along: Along) -> list[Improvement]:
-        """What was found, the least change first."""
+        """What was found, the least change first; nothing where the device reaches the target as it is."""
+        own = [a for name in self.names for factor, a in along(name) if factor == 1.0]
+        if own and 100 * np.mean(own) >= self.target:
+            return []
         found = [self._found(name, along(name)) for name in self.names]
         return sorted(found, key=lambda i: (not i.reached, i.times[0] if i.reached else -i.alone))
 

@@ -46,7 +46,7 @@ def attempt(run: Run, progress: Progress) -> Any:
     """What a run gives, or `Failed`."""
     try:
         return run(progress)
-    except Exception as error:
+    except Exception as error:  # whatever a part may raise: it is recorded, and the others go on
         return Failed(traceback.format_exc(), str(error) if isinstance(error, InputError) else None)
 
 

@@ -25,7 +25,7 @@ def test_shift_stalls() -> None:
 
 
 def test_states_order() -> None:
-    runs = axes(algorithm=few_states.OPTIONS, states=(8.0, 16.0))
+    runs = axes(algorithm=few_states.OPTIONS, states=(8.0, 16.0), tuning=(False,))
 
     def laws(multi: float, others: float) -> dict[str, bool]:
         def accuracy(algorithm: str, **_: float) -> float:

@@ -24,7 +24,7 @@ from ..reference.groups import FEWEST, SMALLEST, TINY
 from .affine import MAX_E, SAFE
 from .compiling import CONTRACT, no_refcount, part
 from .late import late_kernel
-from .math import exp2m1, popcount, wide_vectors
+from .math import artanh_ratio, exp2m1, popcount, wide_vectors
 from .packing import FLAT, MULTIPLICATIVE
 from .trains import SLOT_BITS
 
@@ -264,18 +264,6 @@ def counts_in_words(r, j, rows, cols, groups, counts):
     return counts[:n]
 
 
-@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def _series(t):
-    """artanh(t)/t for small t."""
-    s = t * t
-    p = f32(1 / 13) * s + f32(1 / 11)
-    p = p * s + f32(1 / 9)
-    p = p * s + f32(1 / 7)
-    p = p * s + f32(1 / 5)
-    p = p * s + f32(1 / 3)
-    return p * s + f32(1)
-
-
 @njit(forceinline=True, error_model="numpy", fastmath=CONTRACT)
 def _advance_each(multiplicative, s, n, slope_up, slope_down, noise_std, most, clump):
     wide_vectors()
@@ -293,7 +281,7 @@ def _advance_each(multiplicative, s, n, slope_up, slope_down, noise_std, most, c
         x, y = f32(2) - e_up, f32(2) - e_down
         inverse = f32(1) / (x * y)
         x, y = y * inverse, x * inverse
-        log_up, log_down = f32(2) * x * _series(e_up * x), f32(2) * y * _series(e_down * y)  # l/e
+        log_up, log_down = f32(2) * x * artanh_ratio(e_up * x), f32(2) * y * artanh_ratio(e_down * y)  # l/e
         move_up, move_down = up - e_up * m, down + e_down * m
         rate_up, rate_down = a * log_up, b * log_down
         total = rate_up * e_up + rate_down * e_down
@@ -312,7 +300,7 @@ def _advance_each(multiplicative, s, n, slope_up, slope_down, noise_std, most, c
             x, y = f32(2) + g, f32(2) + h
             inverse = f32(1) / (x * y)
             x, y = y * inverse, x * inverse
-            p, q = a * p * f32(2) * x * _series(g * x), b * q * f32(2) * y * _series(h * y)
+            p, q = a * p * f32(2) * x * artanh_ratio(g * x), b * q * f32(2) * y * artanh_ratio(h * y)
             grow = p * e_up * e_up + q * e_down * e_down
             grown = exp2m1(LOG_2_E * grow)
             growth = grown / grow if grow > LEAST else f32(1)

@@ -116,8 +116,8 @@ def _address_of(asked: int, size: int) -> int:
             if compiled.signature.return_type != returns:
                 raise TypeError(f"{name} returns {compiled.signature.return_type}, and not {returns}")
             found[0] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        except Exception:
-            traceback.print_exc()  # no exception passes through the kernel that asks
+        except Exception:  # of any kind: none passes through the kernel that asks
+            traceback.print_exc()
 
     thread = threading.Thread(target=compile_it)
     thread.start()

@@ -22,8 +22,8 @@ from .compiling import CONTRACT
 from .late import late_kernel
 
 __all__ = [
-    "UPDATE_NOISE", "as_float", "as_int", "exp2m1", "gauss2", "gauss_cell", "gauss_list", "gauss_row",
-    "log2_1p", "philox", "popcount", "wide_vectors",
+    "UPDATE_NOISE", "artanh_ratio", "as_float", "as_int", "exp2m1", "gauss2", "gauss_cell", "gauss_list",
+    "gauss_row", "log2_1p", "philox", "popcount", "wide_vectors",
 ]  # fmt: skip
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
@@ -115,17 +115,22 @@ def exp2m1(y):
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)
-def log2_1p(x):
-    """log2(1 + x) in float32 for -1/2 <= x <= 1/2, relatively accurate near x = 0."""
-    t = x / (f32(2) + x)  # log(1+x) = 2 artanh(t)
+def artanh_ratio(t):
+    """artanh(t)/t in float32 for small t."""
     s = t * t
     p = f32(1 / 13) * s + f32(1 / 11)
     p = p * s + f32(1 / 9)
     p = p * s + f32(1 / 7)
     p = p * s + f32(1 / 5)
     p = p * s + f32(1 / 3)
-    p = p * s + f32(1)
-    return f32(2.8853900817779268) * t * p
+    return p * s + f32(1)
+
+
+@njit(inline="always", error_model="numpy", fastmath=CONTRACT)
+def log2_1p(x):
+    """log2(1 + x) in float32 for -1/2 <= x <= 1/2, relatively accurate near x = 0."""
+    t = x / (f32(2) + x)  # log(1+x) = 2 artanh(t)
+    return f32(2.8853900817779268) * t * artanh_ratio(t)
 
 
 @njit(inline="always", error_model="numpy", fastmath=CONTRACT)

@@ -1,0 +1,43 @@
+"""Pages of docs whose blocks run as they stand, one after the other."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ohmgrad.cli import main
+
+__all__ = ["page", "run_road"]
+
+
+def page(name: str) -> str:
+    """The text of a page of docs."""
+    return (Path(__file__).parent.parent / "docs" / f"{name}.md").read_text()
+
+
+def run_road(
+    text: str, capsys: pytest.CaptureFixture[str], runs: Callable[[str], bool] = lambda block: True
+) -> Iterator[str]:
+    """Run all blocks of a page in this folder, and give each command when it has ended well.
+
+    Args:
+        text: of the page.
+        capsys: says what a command printed that failed.
+        runs: whether a block of Python is run.
+    """
+    for kind, block in re.findall(r"^```(python|sh)\n(.*?)^```", text, re.M | re.S):
+        if kind == "python":
+            if runs(block):
+                exec(compile(block, "block", "exec"), {})
+            continue
+        for line in block.strip().splitlines():
+            program, *argv = shlex.split(line)
+            assert program == "ohmgrad"
+            with pytest.raises(SystemExit) as stop:
+                main(argv)
+            assert stop.value.code in (0, None), capsys.readouterr().err
+            yield line
