@@ -134,7 +134,7 @@ def test_the_page_of_a_study(tmp_path: Path) -> None:
     assert page.versions["ohmgrad"]
     quick = study_page(run_study(TOY, tmp_path / "quick", quick=True))
     assert quick.verdict.startswith("1 of 2 claims of A. Uthor 2020 hold")
-    assert "1 more need the full settings." in quick.verdict
+    assert "1 more need the study's own settings." in quick.verdict
     assert quick.command == "ohmgrad reproduce toy --quick"
 
 
