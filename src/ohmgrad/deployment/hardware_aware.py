@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +14,10 @@ from ..errors import InputError, check_integer, check_number
 from ..nn.convert import converters
 from .layers import matrices
 
-__all__ = ["InputRange", "NoisyWeight", "hardware_aware"]
+__all__ = ["OPTIONS", "InputRange", "NoisyWeight", "hardware_aware"]
+
+#: of `hardware_aware`, those that run files have
+OPTIONS = ("weight_noise", "clip", "input_bits")
 
 
 class NoisyWeight(nn.Module):
@@ -30,16 +34,20 @@ class NoisyWeight(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         now = weight.detach()
-        if self.clip is not None and weight.numel() > self.blocks:
-            clipped = torch.cat([_clipped(part, self.clip) for part in now.chunk(self.blocks)])
-            if self.training:
-                now.copy_(clipped)  # as after every update: what is clipped away does not come back
-            else:
-                weight = weight + (clipped - now)
-        if self.training and self.noise:
-            size = torch.cat([part.abs().amax().expand_as(part) for part in now.chunk(self.blocks)])
-            weight = weight + self.noise * size * torch.randn_like(now)
-        return weight
+        parts = now.chunk(self.blocks)
+        if self.clip is not None:
+            bounds = [float(self.clip * part.std()) if part.numel() > 1 else math.inf for part in parts]
+            if not self.training:
+                clipped = [part.clamp(-bound, bound) for part, bound in zip(parts, bounds, strict=True)]
+                return weight + (torch.cat(clipped) - now)
+            for part, bound in zip(parts, bounds, strict=True):
+                part.clamp_(-bound, bound)  # as after every update: what is clipped away does not come back
+        if not self.training or not self.noise:
+            return weight
+        noise = torch.randn_like(now)
+        for part, its in zip(parts, noise.chunk(self.blocks), strict=True):
+            its.mul_(self.noise * part.abs().amax())
+        return weight + noise
 
     def extra_repr(self) -> str:
         return f"noise={self.noise:g}, clip={self.clip}"
@@ -136,8 +144,3 @@ def hardware_aware(
 
 def _into_range(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return layer.input_range(inputs[0]), *inputs[1:]
-
-
-def _clipped(part: Tensor, clip: float) -> Tensor:
-    bound = clip * part.std()
-    return part.clamp(-bound, bound)

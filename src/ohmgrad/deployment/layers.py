@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..errors import InputError
+from ..errors import InputError, said
 from ..nn.choice import choose, patterns
 from ..nn.convert import converters
 from ..nn.left_digital import LeftDigitalWarning, told
@@ -99,14 +98,32 @@ def untied(model: nn.Module, found: Iterable[Matrix]) -> None:
 
 
 def plain_copy(model: nn.Module) -> nn.Module:
-    """A copy without analog layers and parametrizations, as in evaluation; see `to_digital`."""
-    for module in model.modules():
+    """A copy without analog layers and parametrizations, as in evaluation; see `to_digital`.
+
+    Raises:
+        InputError: as `to_digital`, and for a model that torch does not copy.
+    """
+    recurrent: dict[Any, Any] = {}
+    for module in model.modules() if isinstance(model, nn.Module) else ():
         if isinstance(module, nn.RNNBase) and parametrize.is_parametrized(module):
-            # what it computed in its last call, which torch does not copy; it computes that again
-            module._flat_weights = [None] * len(module._flat_weights)
-    plain = to_digital(model).eval()
+            # the weights that its last call computed, which torch does not copy with their history
+            recurrent[module] = module._flat_weights
+            module._flat_weights = [w if w is None else w.detach() for w in module._flat_weights]
+    try:
+        plain = to_digital(model).eval()
+    except RuntimeError as error:  # torch does not copy what a hook computed
+        raise InputError(
+            f"torch does not copy the model ({said(error)}): undo what computes weights first, as "
+            "torch.nn.utils.remove_weight_norm and torch.nn.utils.prune.remove do"
+        ) from error
+    finally:
+        for module, weights in recurrent.items():
+            module._flat_weights = weights
     for module in [m for m in plain.modules() if parametrize.is_parametrized(m)]:
-        for name in [*module.parametrizations]:  # pyright: ignore[reportCallIssue, reportGeneralTypeIssues]
-            with torch.no_grad():
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        # torch's remove_parametrizations would change the class, which the original shares
+        computed = {name: getattr(module, name).detach().clone() for name in module.parametrizations}  # pyright: ignore
+        del module.parametrizations
+        module.__class__ = type(module).__bases__[0]
+        for name, value in computed.items():
+            setattr(module, name, nn.Parameter(value))
     return plain
