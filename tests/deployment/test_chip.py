@@ -23,7 +23,7 @@ UNIFORM = PCM(programming=(0.0,), exponent=(0.0, 0.05, 0.05, 0.05), exponent_spr
               read=(0.0, 0.0, 0.0))  # fmt: skip
 
 
-def network() -> nn.Sequential:
+def network() -> Any:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
 
@@ -63,7 +63,7 @@ def test_compensation_undoes_a_uniform_drift_exactly() -> None:
 
 def test_compensation_is_that_of_outputs_to_single_inputs() -> None:
     """The factor, from products of the layers themselves."""
-    chip = deploy(nn.Linear(6, 5, bias=False), PCM(), seed=1)
+    chip: Any = deploy(nn.Linear(6, 5, bias=False), PCM(), seed=1)
     first, later = (chip.at(t, compensation=False)(torch.eye(6)).abs().sum() for t in (20.0, DAY))
     assert chip.factors(DAY)["the model"] == pytest.approx(float(first.detach() / later.detach()), rel=1e-5)
 
@@ -87,8 +87,8 @@ def test_the_largest_weight_is_g_max_and_clipping_makes_it_smaller() -> None:
     w = model[0].weight.detach().double()
     torch.testing.assert_close(plus - minus, 25 * w / w.abs().max())
     assert not bool((plus * minus).any())
-    clipped = deploy(model, UNIFORM, clip=1.0).at()
-    weight: Any = clipped[0].weight  # pyright: ignore[reportIndexIssue]
+    clipped: Any = deploy(model, UNIFORM, clip=1.0).at()
+    weight = clipped[0].weight
     bound = float(w.std())
     torch.testing.assert_close(weight, w.clamp(-bound, bound).float())
 
@@ -101,19 +101,19 @@ def test_an_analog_model_is_deployed_with_what_its_products_see() -> None:
 
 
 def test_tied_weights_become_arrays_of_their_own_and_look_ups_stay() -> None:
-    model = nn.ModuleDict({"in": nn.Embedding(7, 4), "out": nn.Linear(4, 7)})
+    model: Any = nn.ModuleDict({"in": nn.Embedding(7, 4), "out": nn.Linear(4, 7)})
     model["out"].weight = model["in"].weight
-    now = deploy(model, PCM()).at(DAY)
-    assert torch.equal(now["in"].weight, model["in"].weight)  # pyright: ignore[reportIndexIssue]
-    assert not torch.equal(now["out"].weight, model["out"].weight)  # pyright: ignore[reportIndexIssue]
+    now: Any = deploy(model, PCM()).at(DAY)
+    assert torch.equal(now["in"].weight, model["in"].weight)
+    assert not torch.equal(now["out"].weight, model["out"].weight)
 
 
 def test_patterns_choose_layers_and_parts() -> None:
-    model = nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.MultiheadAttention(4, 2), "c": nn.LSTM(4, 4)})
+    model: Any = nn.ModuleDict({"a": nn.Linear(4, 4), "b": nn.MultiheadAttention(4, 2), "c": nn.LSTM(4, 4)})
     chip = deploy(model, exclude=["a", "b.k_proj", "c.hidden.*"])
     assert [*chip.factors(DAY)] == ["b.q_proj", "b.v_proj", "b.out_proj", "c.input.l0"]
-    now = chip.at(DAY)
-    same = now["b"].in_proj_weight == model["b"].in_proj_weight  # pyright: ignore[reportIndexIssue]
+    now: Any = chip.at(DAY)
+    same = now["b"].in_proj_weight == model["b"].in_proj_weight
     assert same.all(1).tolist() == [False] * 4 + [True] * 4 + [False] * 4
     with pytest.warns(LeftDigitalWarning, match="LSTMCell"):
         deploy(nn.Sequential(nn.Linear(2, 2), nn.LSTMCell(2, 2)))

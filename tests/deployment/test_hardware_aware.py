@@ -106,12 +106,13 @@ def test_layers_of_every_type_train_and_are_deployed(name: str) -> None:
 
 def test_wrong_input() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
-    for settings, says in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"weight_noise": -1}, "weight_noise is -1"),
         ({"clip": 0}, "clip is 0"),
         ({"input_bits": 1}, r"input_bits is 1, but must be an integer in \[2, 16\]"),
         ({"include": ["9"]}, "pattern '9' matches no layer"),
-    ):
+    ]
+    for settings, says in cases:
         with pytest.raises(InputError, match=says):
             hardware_aware(model, **settings)
     with pytest.raises(InputError, match="must be a torch"):

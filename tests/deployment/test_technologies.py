@@ -49,8 +49,11 @@ def test_elements_programmed_to_0_are_half_a_gaussian() -> None:
     assert_mean(found, 0.26348 / math.sqrt(2 * math.pi))
 
 
-@pytest.mark.parametrize(("g", "mean", "spread"), [(1.0, 0.049, 0.008), (0.1, -0.0155 * math.log(0.1) + 0.0244,
-                         -0.0125 * math.log(0.1) - 0.0059), (1e-3, 0.1, 0.045)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("g", "mean", "spread"),
+    [(1.0, 0.049, 0.008), (1e-3, 0.1, 0.045),
+     (0.1, -0.0155 * math.log(0.1) + 0.0244, -0.0125 * math.log(0.1) - 0.0059)],
+)  # fmt: skip
 def test_drift(g: float, mean: float, spread: float) -> None:
     """Exponents of single elements, from two reads without noise, are Gaussian; one for all times."""
     pcm = only(exponent=PCM().exponent, exponent_spread=PCM().exponent_spread)

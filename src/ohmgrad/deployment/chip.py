@@ -116,7 +116,10 @@ def deploy(
     """
     technology = technology_of(technology)
     most = 2**32 - 1
-    seed, programming = check_integer("seed", seed, 0, most), check_integer("programming", programming, 0, most)
+    seed, programming = (
+        check_integer("seed", seed, 0, most),
+        check_integer("programming", programming, 0, most),
+    )
     if clip is not None:
         check_number("clip", clip, low=0, open_low=True)
     plain = plain_copy(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,7 +35,7 @@ class NoisyWeight(nn.Module):
         now = weight.detach()
         parts = now.chunk(self.blocks)
         if self.clip is not None:
-            bounds = [float(self.clip * part.std()) if part.numel() > 1 else math.inf for part in parts]
+            bounds = [self.clip * part.std() if part.numel() > 1 else part.abs() for part in parts]
             if not self.training:
                 clipped = [part.clamp(-bound, bound) for part, bound in zip(parts, bounds, strict=True)]
                 return weight + (torch.cat(clipped) - now)
@@ -131,7 +130,9 @@ def hardware_aware(
     if not isinstance(model, nn.Module):
         raise InputError(f"model is a {type(model).__name__}, but must be a torch.nn.Module")
     ranged = tuple(converters())
-    for module, parameter, blocks in {(m.module, m.parameter, m.of) for m in matrices(model, include, exclude)}:
+    for module, parameter, blocks in {
+        (m.module, m.parameter, m.of) for m in matrices(model, include, exclude)
+    }:
         layer: Any = model.get_submodule(module)
         # inputs of layers inside recurrent ones and attention are not to be had
         if input_bits is not None and type(layer) in ranged and parameter == "weight":

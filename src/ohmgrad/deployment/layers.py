@@ -71,8 +71,8 @@ def matrices(model: nn.Module, include: Iterable[str], exclude: Iterable[str]) -
     for each in found:
         if model.get_submodule(each.module)._parameters.get(each.parameter) is None:
             raise InputError(
-                f"the weight of layer {each.name!r} is no parameter but computed from others: undo that first "
-                "(torch.nn.utils.remove_weight_norm, torch.nn.utils.prune.remove), or exclude the layer"
+                f"the weight of layer {each.name!r} is no parameter but computed from others: undo that "
+                "first (torch.nn.utils.remove_weight_norm, torch.nn.utils.prune.remove), or exclude the layer"
             )
     return found
 

@@ -5,6 +5,7 @@ Conductances are in uS, times in seconds since programming. g = target / G_max.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from torch import Tensor
 
 from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
-__all__ = ["DAY", "EXPONENT", "PROGRAMMING", "READ", "TECHNOLOGIES", "YEAR", "Normal", "PCM", "ReRAM",
-           "Technology", "technology_of"]  # fmt: skip
+__all__ = [
+    "DAY", "EXPONENT", "PCM", "PROGRAMMING", "READ", "TECHNOLOGIES", "YEAR", "Normal", "Planes", "ReRAM",
+    "Technology", "technology_of",
+]  # fmt: skip
 
 DAY, YEAR = 86400.0, 365 * 86400.0
 #: what a random number is for, beside those of `rng.Purpose`
@@ -120,11 +123,13 @@ class PCM(Technology):
         for name in ("exponent", "exponent_spread"):
             low, high = getattr(self, name)[2:]
             if low > high or (name == "exponent_spread" and low < 0):
-                raise InputError(f"{name} is clipped to [{low:g}, {high:g}]: give its bounds in order, from 0")
+                raise InputError(
+                    f"{name} is clipped to [{low:g}, {high:g}]: give its bounds in order, from 0"
+                )
         if self.read[2] < 0 or self.t_0 < self.t_read:
             raise InputError(
-                f"read noise of at most {self.read[2]:g} and reads of {self.t_read:g} s from {self.t_0:g} s on: "
-                "the noise must not be negative, and t_0 not shorter than t_read"
+                f"read noise of at most {self.read[2]:g} and reads of {self.t_read:g} s from {self.t_0:g} s "
+                "on: the noise must not be negative, and t_0 not shorter than t_read"
             )
 
     @property
@@ -202,7 +207,7 @@ class ReRAM(Technology):
             (float(check_number("time", t, low=0, open_low=True)), _numbers("coefficients", c))
             for t, c in self.published
         )
-        if not rows or any(b <= a for (a, _), (b, _) in zip(rows, rows[1:], strict=False)):
+        if not rows or any(b <= a for (a, _), (b, _) in itertools.pairwise(rows)):
             raise InputError(
                 f"published has times {shown([t for t, _ in rows])}: give at least one, in their order"
             )

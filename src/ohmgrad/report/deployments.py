@@ -69,7 +69,9 @@ def deployment_table(found: Sequence[DeployedTraining], title: str) -> Table:
     chips = len(found[0].found.accuracies)
     seeds = max(sum(each.run == c.run and each.algorithm == c.algorithm for each in found) for c in curves)
     of = f"the means of {seeds} trainings" if seeds > 1 else "one training"
-    table.caption = f"test accuracy in %: mean ± half of its 95 % interval over {chips} programmings of {of}; lowest"
+    table.caption = (
+        f"test accuracy in %: mean ± half of its 95 % interval over {chips} programmings of {of}; lowest"
+    )
     table.caption_justify = "left"
     return table
 
