@@ -1,0 +1,41 @@
+"""A layer of your own: a gated unit, sigmoid(A x) * (B x), whose packed weight goes onto two crossbars.
+
+`convert` finds it in any model once its converter is a row in CONVERTERS."""
+
+import torch
+from torch import Tensor, nn
+
+import ohmgrad as og
+from ohmgrad.nn.convert import CONVERTERS
+
+
+class Gated(nn.Module):  # digital, with one packed weight, as libraries have it
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2 * outputs, inputs) * 0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = (x @ self.weight.t()).chunk(2, -1)
+        return torch.sigmoid(gate) * value
+
+
+class AnalogGated(nn.Module):
+    def __init__(self, layer: Gated, omega: float | None, settings: dict) -> None:
+        super().__init__()
+        parts = layer.weight.chunk(2)
+        self.gate, self.value = (og.AnalogLinear.from_weights(w, None, omega, settings) for w in parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.gate(x)) * self.value(x)
+
+
+CONVERTERS[Gated] = AnalogGated
+
+
+def main() -> float:
+    torch.manual_seed(0)
+    digital, x = nn.Sequential(Gated(8, 6), nn.Linear(6, 3)), torch.randn(5, 8)
+    model = og.convert(digital, og.Device(og.SoftBounds.symmetric(0.6)))
+    gap = (model(x) - digital(x)).abs().max().item()
+    print(model, f"differs from the digital one by {gap:.1g}")
+    return gap
