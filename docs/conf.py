@@ -5,13 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_ext"))
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
-from ohmgrad import __version__  # noqa: E402
+from ohmgrad import __version__
 
-project = "ohmgrad"
-author = "The ohmgrad authors"
+project, author = "ohmgrad", "The ohmgrad authors"
 copyright = author
 version = release = __version__
 
@@ -21,24 +19,36 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
+    # in _ext
     "docstring",
     "generate",
     "mathml",
 ]
-exclude_patterns = ["_build", "_ext", "_static"]
 source_suffix = {".md": "markdown"}
-default_role = "py:obj"
+exclude_patterns = ["_build", "_ext", "_static"]
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 
-html_theme = "pydata_sphinx_theme"
-html_title = "ohmgrad"
-html_static_path = ["_static"]
-html_math_renderer = "mathml"
-
-autodoc_typehints = "signature"
+default_role = "py:obj"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
-napoleon_google_docstring = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = "ohmgrad"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": f"ohmgrad {version}"},
+    "header_links_before_dropdown": 6,
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": []}

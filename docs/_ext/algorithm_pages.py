@@ -51,11 +51,12 @@ def _index(page: str) -> str:
         rows.append(f"| [{style_of(name).label}]({name}.md) | `{name}` | {arrays} | {digital} |")
     tree = "\n".join(ALGORITHMS)
     return (
-        "# A page for each algorithm\n\nEach page has the recursion, the paper, when to use it, the error that is "
-        "left, and the options beside their names in aihwkit. [One page for all](../../algorithms.md) has what "
-        "they were measured to do.\n\n| algorithm | name | arrays | digital, of the size of W |\n|---|---|--:|---|\n"
-        + "\n".join(rows)
-        + f"\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+        "# A page for each algorithm\n\nEach page has the recursion, the paper, when to use it, the "
+        "error that is "
+        "left, and the options beside their names in aihwkit. [One page for all](../../algorithms.md) "
+        "has what "
+        "they were measured to do.\n\n| algorithm | name | arrays | digital, of the size of W "
+        "|\n|---|---|--:|---|\n" + "\n".join(rows) + f"\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
     )
 
 
@@ -72,7 +73,8 @@ def _page(name: str, page: str, pictures: Pictures) -> str:
         f"*Source.* {source}",
         "## When to use it",
         facts["when"],
-        f"It takes {arrays} array{plural}. Digital, of the size of W: {'nothing' if digital == '-' else digital}.",
+        f"It takes {arrays} array{plural}. Digital, of the size of W: "
+        f"{'nothing' if digital == '-' else digital}.",
         "## Recursion",
         in_markdown(doc.summary),
         in_markdown(doc.text),
@@ -102,7 +104,7 @@ def _options(kind: Any, facts: dict[str, Any], words: dict[str, str]) -> str:
         meaning = in_markdown(meaning).replace("|", "\\|")
         rows.append(f"| `{name}` | {default} | {meaning} | {facts['names'].get(name, '-')} |")
     head = "| option | default | meaning | in aihwkit |\n|---|---|---|---|\n"
-    digital = "Further options are torch's, for digital parameters: `momentum`, `dampening`, `weight_decay`, `nesterov`."
+    digital = "Further options, of digital parameters: `momentum`, `dampening`, `weight_decay`, `nesterov`."
     return head + "\n".join(rows) + f"\n\n{digital}"
 
 
@@ -117,17 +119,23 @@ def _start(kind: Any, page: str) -> str:
         "net = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.Tanh(), torch.nn.Linear(32, 10))\n"
         'model = og.convert(net, preset("paper"))\n'
         f"optimizer = og.{kind.__name__}(model.parameters(), {given})\n```\n\n"
-        f"They reach {learns} % on the digits of scikit-learn after 6 epochs of batches of 10, with one seed. Defaults "
-        "are made for long trainings of large networks. [Compare](../../compare.md) finds options for a device."
+        f"They reach {learns} % on the digits of scikit-learn after 6 epochs of batches of 10, with one "
+        "seed. Defaults "
+        "are made for long trainings of large networks. [Compare](../../compare.md) finds options for a "
+        "device."
     )
 
 
 def _caption(options: dict[str, Any]) -> str:
     return (
-        f"Mean square distance of a weight from its solution, over {RUNS} runs and {WINDOW} updates. The loss is "
-        "$f = (w - w^*)^2/2$ with gradient noise of +1 or -1, on soft bounds with range 1 and 1000 states, at `lr` 0.1"
-        f"{_given(options)}. Left: symmetric point at 0, solution at 0.5. Right: symmetric points of all arrays at 0.3, "
-        "solution at -0.3. Dashed: the floor of Analog SGD at small steps, by the theory. A smaller `lr` lowers what is "
+        f"Mean square distance of a weight from its solution, over {RUNS} runs and {WINDOW} updates. The "
+        "loss is "
+        "$f = (w - w^*)^2/2$ with gradient noise of +1 or -1, on soft bounds with range 1 and 1000 "
+        "states, at `lr` 0.1"
+        f"{_given(options)}. Left: symmetric point at 0, solution at 0.5. Right: symmetric points of all "
+        "arrays at 0.3, "
+        "solution at -0.3. Dashed: the floor of Analog SGD at small steps, by the theory. A smaller `lr` "
+        "lowers what is "
         "no floor."
     )
 

@@ -51,7 +51,8 @@ def _index() -> str:
     rows = "\n".join(f"| [`{name}`]({name}.md) | {words} |" for name, words in PACKAGES.items())
     tree = "\n".join(PACKAGES)
     return (
-        "# API reference\n\nEvery public name, by package. A name that two packages offer is described in one.\n\n"
+        "# API reference\n\nEvery public name, by package. A name that two packages offer is described "
+        "in one.\n\n"
         f"| package | what it holds |\n|---|---|\n{rows}\n\n"
         f"```{{toctree}}\n:hidden:\n:maxdepth: 1\n\n{tree}\n```\n"
     )

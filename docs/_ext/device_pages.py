@@ -27,8 +27,10 @@ FACTS = yaml.safe_load((Path(__file__).parent / "families.yaml").read_text())
 #: pulses each way in a picture, at most
 PULSES = 1000
 PARTS = (
-    "Steps of pulses up and down by the weight, with the symmetric point; their symmetric part F and their asymmetry G; "
-    "weights of three drawn elements under pulses up, then down. Strong lines have no spread, faint ones are drawn "
+    "Steps of pulses up and down by the weight, with the symmetric point; their symmetric part F and "
+    "their asymmetry G; "
+    "weights of three drawn elements under pulses up, then down. Strong lines have no spread, faint ones "
+    "are drawn "
     "elements."
 )
 
@@ -62,7 +64,8 @@ def _index(kinds: dict[str, Any]) -> str:
     return (
         "# Families and presets\n\n## Families\n\nA family is a form of the response function.\n\n"
         f"| family | take it |\n|---|---|\n{families}\n\n"
-        "## Presets\n\nA preset is a device with numbers from a source. `ohmgrad devices list` prints them.\n\n"
+        "## Presets\n\nA preset is a device with numbers from a source. `ohmgrad devices list` prints "
+        "them.\n\n"
         f"| preset | what it stands for |\n|---|---|\n{presets}\n\n"
         f"```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
     )

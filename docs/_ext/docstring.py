@@ -15,8 +15,9 @@ __all__ = ["Doc", "doc_of", "in_markdown", "in_rst", "linked", "setup"]
 SECTIONS = ("Args", "Returns", "Raises", "Example", "Yields", "Attributes")
 _SECTION = re.compile(rf"^({'|'.join(SECTIONS)}):\n", re.M)
 _CODE = re.compile(r"(``.+?``|`[^`\n]+`)")
-#: code that is no public name, of which autodoc could make no link, or the wrong one
-_NAME = re.compile(r"(?<!`)`(?!ohmgrad\.|[A-Z]\w+(?:\(\))?`)([^`\n]+)`(?!`)")
+_SINGLE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+#: code of which autodoc makes a link; of other words it could make a wrong one
+_PUBLIC = re.compile(r"ohmgrad\.[\w.]+|[A-Z]\w+(\(\))?")
 _DOI = re.compile(r"(?<![\w/])(10\.\d{4,9}/[^\s,;()]+[^\s,;().])")
 _ARXIV = re.compile(r"arXiv (?:v1 of )?(\d{4}\.\d{5})")
 
@@ -88,7 +89,7 @@ def in_rst(lines: list[str]) -> list[str]:
             literal = True
         example = line.lstrip().startswith((">>>", "..."))
         if not literal and not example:
-            line = _NAME.sub(r"``\1``", line)
+            line = _SINGLE.sub(lambda m: m[0] if _PUBLIC.fullmatch(m[1]) else f"`{m[0]}`", line)
             line = _outside_code(line, r"[*|\\]|(?<=\w)_(?!\w)", r"\\\g<0>")
         found.append(line)
     return found

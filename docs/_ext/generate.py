@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from algorithm_pages import algorithm_pages
 from api_pages import api_pages
 from device_pages import device_pages
+from evidence_pages import evidence_pages
 from pictures import Pictures
 from sphinx.application import Sphinx
 
@@ -16,7 +18,7 @@ __all__ = ["setup", "write_pages"]
 def write_pages(folder: Path) -> None:
     """Write all pages into a folder; one that has not changed keeps its time, and is not read again."""
     pictures = Pictures(folder / "pictures", "../pictures")
-    for name, text in [*algorithm_pages(pictures), *device_pages(pictures), *api_pages()]:
+    for name, text in [*algorithm_pages(pictures), *device_pages(pictures), *evidence_pages(), *api_pages()]:
         path = folder / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_text() != text:
@@ -27,6 +29,13 @@ def _generate(app: Sphinx) -> None:
     write_pages(Path(app.srcdir) / "generated")
 
 
+def _without_missing(app: Sphinx, name: str, source: list[str]) -> None:
+    """A line ?NAME of a toctree is the page NAME, where there is one."""
+    there = {path.stem for path in Path(app.srcdir).glob("*.md")}
+    source[0] = re.sub(r"^\?(\w+)\n", lambda m: f"{m[1]}\n" if m[1] in there else "", source[0], flags=re.M)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("builder-inited", _generate)
+    app.connect("source-read", _without_missing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
