@@ -68,7 +68,8 @@ def _page(name: str, page: str, pictures: Pictures) -> str:
     source = linked(" ".join(module.text.split("\n\n")[0].split()))
     text = [
         f"# {label}",
-        f"`{name}` on the command line, {{py:class}}`ohmgrad.{kind.__name__}` in Python.",
+        f"`{name}` on the command line, {{py:class}}`ohmgrad.{kind.__name__} "
+        f"<ohmgrad.optim.{kind.__name__}>` in Python.",
         in_markdown(module.summary),
         f"*Source.* {source}",
         "## When to use it",

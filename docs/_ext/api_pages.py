@@ -38,9 +38,9 @@ def api_pages() -> Iterator[tuple[str, str]]:
     yield "api/index", _index()
     documented: dict[object, str] = {}
     packages = {name: importlib.import_module(name) for name in PACKAGES}
-    for package, module in packages.items():
-        for name in module.__all__:
-            thing = getattr(module, name)
+    for package in sorted(packages, key=lambda name: name == "ohmgrad"):  # which gathers from the others
+        for name in packages[package].__all__:
+            thing = getattr(packages[package], name)
             if inspect.isclass(thing) or inspect.isfunction(thing):
                 documented.setdefault(thing, package)
     for package, module in packages.items():
@@ -66,11 +66,11 @@ def _page(package: str, module: object, documented: dict[object, str]) -> str:
         if home == package:
             mine.append((name, thing))
         elif home:
-            elsewhere.append((name, home))
+            elsewhere.append((name, home, thing))
         elif not name.startswith("__"):
             values.append((name, thing))
     rows = [f"| {{py:obj}}`{n} <{package}.{n}>` | {_first(t)} |" for n, t in mine]
-    rows += [f"| {{py:obj}}`{n} <{home}.{n}>` | in [`{home}`]({home}.md) |" for n, home in elsewhere]
+    rows += [f"| {{py:obj}}`{n} <{home}.{n}>` | {_first(t)} |" for n, home, t in elsewhere]
     rows += [f"| `{n}` | {_value(t)} |" for n, t in values]
     table = "| name | what it is |\n|---|---|\n" + "\n".join(rows) if rows else ""
     entries = "\n\n".join(_entry(package, name, thing) for name, thing in mine)

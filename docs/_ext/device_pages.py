@@ -73,8 +73,8 @@ def _index(kinds: dict[str, Any]) -> str:
 
 def _family_page(name: str, kind: Any, users: list[str], pictures: Pictures) -> str:
     doc, facts = doc_of(kind), FACTS[name]
-    text = [f"# {facts['title']}: `{kind.__name__}`", in_markdown(doc.summary)]
-    text.append(f"*When to take it.* {facts['when']}")
+    text = [f"# {facts['title']}", in_markdown(doc.summary)]
+    text.append(f"`{kind.__name__}`. {facts['when']}")
     if "example" in facts:
         device = eval(facts["example"], {"torch": torch, **vars(ohmgrad)})
         draw = functools.partial(device_figure, device, name, pulses=min(round(device.states), PULSES))
@@ -86,7 +86,8 @@ def _family_page(name: str, kind: Any, users: list[str], pictures: Pictures) -> 
     presets = ", ".join(f"[`{n}`](preset-{n}.md)" for n in users) or "none"
     text += ["## Elsewhere", f"- Presets of this family: {presets}.", f"- aihwkit 1.2.0: {facts['aihwkit']}."]
     text.append(
-        f"- Reference: {{py:class}}`ohmgrad.{kind.__name__}`. All families: [devices](../../devices.md)."
+        f"- Reference: {{py:class}}`ohmgrad.{kind.__name__} <ohmgrad.devices.{kind.__name__}>`. All "
+        "families: [devices](../../devices.md)."
     )
     return "\n\n".join(text) + "\n"
 
@@ -108,7 +109,7 @@ def _cell(text: str) -> str:
 
 def _preset_page(name: str, preset: Preset, device: Device | None, pictures: Pictures) -> str:
     title = preset.note[:1].upper() + preset.note[1:]
-    text = [f"# `{name}`", f"{title}."]
+    text = [f"# {name}", f"{title}."]
     if device is None:
         text.append(
             "Its tables come with no package, and they were not there when this site was built. "

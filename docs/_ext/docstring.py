@@ -95,11 +95,22 @@ def in_rst(lines: list[str]) -> list[str]:
     return found
 
 
-def _process(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+#: lines of what napoleon would take apart at its first colon, as if a type stood before it
+_values: dict[str, list[str]] = {}
+
+
+def _before(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     lines[:] = in_rst(lines)
+    if what in ("property", "attribute", "data"):
+        _values[name] = [*lines]
+
+
+def _after(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    lines[:] = _values.pop(name, lines)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    # before napoleon, which makes fields of the sections
-    app.connect("autodoc-process-docstring", _process, priority=100)
+    # before napoleon, which makes fields of the sections, and after it
+    app.connect("autodoc-process-docstring", _before, priority=100)
+    app.connect("autodoc-process-docstring", _after, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,19 +14,23 @@ from sphinx.application import Sphinx
 
 __all__ = ["setup", "write_pages"]
 
+#: pages with wide recursions, tables and pictures have no contents beside them
+WIDE = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"
 
-def write_pages(folder: Path) -> None:
+
+def write_pages(folder: Path, *, draw: bool) -> None:
     """Write all pages into a folder; one that has not changed keeps its time, and is not read again."""
-    pictures = Pictures(folder / "pictures", "../pictures")
+    pictures = Pictures(folder / "pictures", "../pictures", draw=draw)
     for name, text in [*algorithm_pages(pictures), *device_pages(pictures), *evidence_pages(), *api_pages()]:
         path = folder / f"{name}.md"
+        text = WIDE + text if name.partition("/")[0] in ("algorithms", "devices") else text
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file() or path.read_text() != text:
             path.write_text(text)
 
 
 def _generate(app: Sphinx) -> None:
-    write_pages(Path(app.srcdir) / "generated")
+    write_pages(Path(app.srcdir) / "generated", draw=app.config.pictures)
 
 
 def _without_missing(app: Sphinx, name: str, source: list[str]) -> None:
@@ -36,6 +40,7 @@ def _without_missing(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_config_value("pictures", True, "env")
     app.connect("builder-inited", _generate)
     app.connect("source-read", _without_missing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

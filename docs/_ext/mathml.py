@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
@@ -10,14 +12,21 @@ from sphinx.writers.html5 import HTML5Translator
 __all__ = ["setup"]
 
 
+#: bars of absolute values and norms, which have no space around them as signs of relations have
+_BAR = re.compile(r"<mo([^>]*)>([|∣‖∥])</mo>")
+
+
+def drawn(node: nodes.Element, block: bool = False) -> str:
+    return _BAR.sub(r'<mo\1 lspace="0" rspace="0">\2</mo>', tex2mathml(node.astext().strip(), as_block=block))
+
+
 def inline(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(f'<span class="math">{tex2mathml(node.astext())}</span>')
+    translator.body.append(f'<span class="math">{drawn(node)}</span>')
     raise nodes.SkipNode
 
 
 def block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    drawn = tex2mathml(node.astext().strip(), as_block=True)
-    translator.body.append(f'<div class="math">{drawn}</div>\n')
+    translator.body.append(f'<div class="math">{drawn(node, True)}</div>\n')
     raise nodes.SkipNode
 
 

@@ -29,18 +29,21 @@ class Pictures:
     Args:
         folder: where pictures lie.
         address: of that folder, as seen from the pages.
+        draw: whether to draw at all; else pages say that they have no picture.
     """
 
-    def __init__(self, folder: Path, address: str) -> None:
-        self.folder, self.address = folder, address
+    def __init__(self, folder: Path, address: str, *, draw: bool) -> None:
+        self.folder, self.address, self.draw = folder, address, draw
 
-    def grid(self, name: str, words: str, draw: Callable[[], Figure], columns: int) -> str:
-        """Markdown of a figure's panels, `columns` of them in a row where there is room."""
-        files = [self.folder / f"{name}-{number}.svg" for number in range(columns)]
+    def grid(self, name: str, words: str, draw: Callable[[], Figure], count: int) -> str:
+        """Markdown of a figure's panels, `count` of them, two in a row where there is room."""
+        files = [self.folder / f"{name}-{number}.svg" for number in range(count)]
+        if not self.draw:
+            return "*(No picture: this build draws none.)*"
         if any(not f.is_file() or f.stat().st_mtime < _last_change() for f in files):
             self.folder.mkdir(parents=True, exist_ok=True)
             for file, panel in zip(files, panels(draw()), strict=True):
                 _, _, data = panel.source.partition(",")
                 file.write_bytes(base64.b64decode(data))
         items = "\n".join(f":::{{grid-item}}\n![{words}]({self.address}/{f.name})\n:::" for f in files)
-        return f"::::{{grid}} 1 {min(columns, 2)} {min(columns, 2)} {columns}\n:gutter: 2\n\n{items}\n::::"
+        return f"::::{{grid}} 1 2 2 2\n:gutter: 2\n\n{items}\n::::"
