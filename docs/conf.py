@@ -42,6 +42,7 @@ html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sourcelink = False
+
 html_theme_options = {
     "logo": {"text": f"ohmgrad {version}"},
     "header_links_before_dropdown": 6,

@@ -1,6 +1,4 @@
-"""A layer of your own: a gated unit, sigmoid(A x) * (B x), whose packed weight goes onto two crossbars.
-
-`convert` finds it in any model once its converter is a row in CONVERTERS."""
+"""A layer of your own: a gated unit, sigmoid(A x) * (B x), whose packed weight goes onto two crossbars."""
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,7 @@ class Gated(nn.Module):  # digital, with one packed weight, as libraries have it
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = (x @ self.weight.t()).chunk(2, -1)
-        return torch.sigmoid(gate) * value
+        return gate.sigmoid() * value
 
 
 class AnalogGated(nn.Module):
@@ -26,16 +24,17 @@ class AnalogGated(nn.Module):
         self.gate, self.value = (og.AnalogLinear.from_weights(w, None, omega, settings) for w in parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.gate(x)) * self.value(x)
-
-
-CONVERTERS[Gated] = AnalogGated
+        return self.gate(x).sigmoid() * self.value(x)
 
 
 def main() -> float:
-    torch.manual_seed(0)
+    CONVERTERS[Gated] = AnalogGated  # from now on `convert` finds the layer in any model
     digital, x = nn.Sequential(Gated(8, 6), nn.Linear(6, 3)), torch.randn(5, 8)
     model = og.convert(digital, og.Device(og.SoftBounds.symmetric(0.6)))
     gap = (model(x) - digital(x)).abs().max().item()
     print(model, f"differs from the digital one by {gap:.1g}")
     return gap
+
+
+if __name__ == "__main__":
+    main()

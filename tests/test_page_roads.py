@@ -21,7 +21,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_from_a_file_to_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(list(run_road(page("roads/physicist"), capsys))) == 3
     device = og.Device.from_yaml(Path("mine.yaml"))
-    # made with 1.2 up and 0.8 down on [-1, 1], noise of 0.3 steps; two elements, four ramps each
+    # made with 1.2 up and 0.8 down on [-1, 1], noise of 0.3 steps; two elements, two ramps each way
     assert isinstance(device.response, og.SoftBounds)
     assert device.response.symmetric_point() == pytest.approx(0.2, abs=0.3)
     assert Path("mine.svg").is_file()
