@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/ohmgrad demo
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
 
 # the site, docs/_build/html/index.html; PICTURES=0 draws no pictures, which takes a third of the time
 PICTURES ?= 1
