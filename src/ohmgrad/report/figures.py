@@ -157,7 +157,7 @@ def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
 
 @styled()
 def device_figure(device: Device, name: str, pulses: int | None = None, seed: int = 0) -> Figure:
-    """Response functions with the symmetric point, their parts F and G, and pulse trains of a few drawn elements.
+    """Response functions with the symmetric point, their parts F and G, and drawn elements under pulses.
 
     Strong lines and the symmetric point are those of the nominal element (no spread, means kept).
 
