@@ -12,10 +12,11 @@ demo: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
 
-# the site, docs/_build/html/index.html; PICTURES=0 draws no pictures, which takes a third of the time
+# the documentation site; PICTURES=0 draws no pictures, which takes a third of the time
 PICTURES ?= 1
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -q -W --keep-going -j auto -D pictures=$(PICTURES) docs docs/_build/html
+	@echo "the site: docs/_build/html/index.html"
 
 reproduce: $(READY)
 	$(BIN)/ohmgrad reproduce all --quick

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from algorithm_pages import algorithm_pages
 from api_pages import api_pages
@@ -39,8 +40,16 @@ def _without_missing(app: Sphinx, name: str, source: list[str]) -> None:
     source[0] = re.sub(r"^\?(\w+)\n", lambda m: f"{m[1]}\n" if m[1] in there else "", source[0], flags=re.M)
 
 
+def _with_lists(app: Sphinx, env: Any, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """Pages with such lines are read again when pages come or go."""
+    if not added | removed:
+        return []
+    return [path.stem for path in Path(app.srcdir).glob("*.md") if "\n?" in path.read_text()]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("pictures", True, "env")
     app.connect("builder-inited", _generate)
+    app.connect("env-get-outdated", _with_lists)
     app.connect("source-read", _without_missing)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
