@@ -73,6 +73,7 @@ class CellState(abc.ABC):
             if not bool(n.any()):
                 break
             self.apply_counts(w, n, fidelity, counters)
+            counters.record_counts(n)
             counters.add_lines(n)
             counters.updates.add_(1)
 

@@ -226,7 +226,9 @@ class Tile:
         if known_to_be_no_update(is_update):
             return
         self.sync()
-        self.contents.cell_state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
+        how = pulsing or self.pulsing
+        self.contents.cell_state.pulse(self._watched.view, x, d, lr, how, self.counters)
+        self.counters.record_pulses(self.cells, x, d, lr, how)
         self._finish_update(is_update)
 
     def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
@@ -246,6 +248,7 @@ class Tile:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
         self.contents.cell_state.apply_counts(self._watched.view, n, self.pulsing.fidelity, self.counters)
+        self.counters.record_counts(n)
         self._finish_update(is_update)
 
     def _finish_update(self, is_update: Tensor | None = None) -> None:

@@ -26,6 +26,10 @@ class AuxiliaryArrays:
         """All that were made so far."""
         return list(self._arrays.values())
 
+    def of(self, tile: Tile) -> dict[str, Tile]:
+        """Those of a tile that were made so far, by name."""
+        return {name: array for (key, name), array in self._arrays.items() if key == id(tile)}
+
     def get(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
         """The array `name` of a tile, see `AnalogOptimizer.array`."""
         kept = state.setdefault(name, {})
