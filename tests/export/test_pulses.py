@@ -36,7 +36,7 @@ def read(folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_steps_of_equal_length_add_up_to_the_weights(name: str, tmp_path: Path) -> None:
-    """On constant steps: every weight moves by dw_min times its pulses, up less down, to float32's rounding."""
+    """On constant steps: weights move by dw_min times their pulses, up less down, to rounding."""
     model, optimizer = trained(CONSTANT, ALGORITHMS[name], 2)
     arrays = arrays_in(model, optimizer)
     before = [(each.array.weight.clone(), each.array.events.clone()) for each in arrays]

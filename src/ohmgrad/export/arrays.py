@@ -92,6 +92,8 @@ def arrays_in(model: nn.Module, optimizer: AnalogOptimizer | None = None) -> lis
             first = block.rows.start, block.cols.start
             beside = {} if optimizer is None else optimizer.arrays_of(tile)
             for name, array in {WEIGHTS: tile, **beside}.items():
+                array.sync()
+                array.contents.reread(array.counters)
                 factor = 1.0 if array is tile else seen.get(id(array), 0.0)
                 found.append(PhysicalArray(len(found), layer, number, name, first, factor, array))
     return found

@@ -112,6 +112,10 @@ def record_pulses(
                 f"{each} is pulsed at fidelity 'mean', which has no pulses: convert with "
                 "Pulsing('pulsed') or Pulsing('pulse-by-pulse')"
             )
+        if each.array.board is not None:
+            raise InputError(
+                f"{each} is on a board, which alone knows the pulses of its trains: record there"
+            )
     out = new_folder(folder, PULSES)
     try:
         (out / PARTS).mkdir(exist_ok=True)

@@ -113,8 +113,8 @@ def _matched(path: Path, arrays: list[PhysicalArray], entries: list[dict[str, An
     beside = [entry for entry in entries if entry.get("name") != WEIGHTS]
     if beside and all(each.name == WEIGHTS for each in arrays):
         raise InputError(
-            f"{path} has array {shown(beside[0].get('name'))} of layer {shown(beside[0].get('layer'))}, of an "
-            "algorithm: pass optimizer=, made by the algorithm that was exported"
+            f"{path} has array {shown(beside[0].get('name'))} of layer {shown(beside[0].get('layer'))}, of "
+            "an algorithm: pass optimizer=, made by the algorithm that was exported"
         )
     for entry in entries:
         number: Any = entry.get("array")
