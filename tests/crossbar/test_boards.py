@@ -242,7 +242,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     ),
     "record": (lambda m, b: record_pulses(m, "nowhere").__enter__(), "is on a board, which alone knows"),
     "range": (lambda m, b: m.weight.data.fill_(0.7) + m(torch.ones(1, 4)), "weight 0.7 is outside"),
-    "lacking": (lambda m, b: on_boards(m, cast(Any, Place)), "has no pulse, pulse_counts, program, read"),
+    "lacking": (lambda m, b: on_boards(m, cast(Any, id)), "has no pulse, pulse_counts, program, read"),
     "no boards": (lambda m, b: on_boards(m, cast(Any, 3)), "boards is a int, but must be callable"),
     "digital": (lambda m, b: on_boards(nn.Linear(2, 2), b), "no analog layer"),
     "counts": (lambda m, b: m.tiles[0].pulse_counts(torch.full((3, 4), 10**6)), "pulse count"),

@@ -137,5 +137,9 @@ app.add_typer(
 app.add_typer(
     check_app,
     name="check",
-    epilog=examples("ohmgrad check device my.yaml", "ohmgrad check algorithm my_optimizer.py:MyOptimizer"),
+    epilog=examples(
+        "ohmgrad check device my.yaml",
+        "ohmgrad check algorithm my_optimizer.py:MyOptimizer",
+        "ohmgrad check board my_board.py:boards --device my.yaml",
+    ),
 )
