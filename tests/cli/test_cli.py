@@ -119,7 +119,7 @@ def test_a_stopped_run_says_how_it_goes_on(
 ) -> None:
     """Ctrl-C in the second training; the command that is printed, and nothing else, ends the run."""
     monkeypatch.chdir(tmp_path)
-    job = sys.modules["ohmgrad.studies.train"]._Job
+    job = sys.modules["ohmgrad.studies.train"].Training
     epoch = job.run_epoch
 
     def stop(self: Any, progress: Any) -> Any:

@@ -40,7 +40,17 @@ from .spec import RunSpec
 from .tensorboard import log_epoch, tensorboard_writer
 from .versions import note_versions
 
-__all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once"]
+__all__ = [
+    "Progress",
+    "Row",
+    "Trained",
+    "Training",
+    "check_data",
+    "evaluate",
+    "train",
+    "train_once",
+    "training_of",
+]
 
 #: at most so many images of the training set are evaluated at the end of an epoch, for train_loss
 EVALUATED = 10_000
@@ -94,7 +104,7 @@ def train(
     data = _data_of(spec)
     kept = folder / "checkpoints"
     jobs = [
-        _Job(spec, data, kept / f"{file_name(a)}-{seed}.pt", a, seed)
+        Training(spec, data, kept / f"{file_name(a)}-{seed}.pt", a, seed)
         for seed in spec.seeds
         for a in spec.algorithms
     ]
@@ -159,7 +169,7 @@ def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None =
     if len(spec.algorithms) * len(spec.seeds) != 1:
         trainings = f"algorithms {list(spec.algorithms)} and seeds {list(spec.seeds)}"
         raise InputError(f"the run has {trainings}, but must have one of each: use train for more")
-    job = _Job(spec, _data_of(spec), None, spec.algorithms[0], spec.seeds[0])
+    job = Training(spec, _data_of(spec), None, spec.algorithms[0], spec.seeds[0])
 
     def step(_: str, __: int, done: int, total: int, loss: float) -> None:
         if progress is not None:
@@ -194,13 +204,22 @@ def check_data(name: str) -> None:
     _data_of(RunSpec(data=name, algorithms=("digital",)))
 
 
+def training_of(spec: RunSpec, file: Path | None, algorithm: str, seed: int) -> Training:
+    """One training of a run, as in the file of its checkpoint; a new one where that is None.
+
+    Raises:
+        InputError: when data are missing, or the checkpoint is damaged.
+    """
+    return Training(spec, _data_of(spec), file, algorithm, seed)
+
+
 @lru_cache(maxsize=1)
 def _loaded(name: str, folder: str | None, written: int) -> Dataset:
     """The data set, kept for the next training: a study has many, and unpacking takes seconds."""
     return load(name)
 
 
-class _Job:
+class Training:
     """One algorithm with one seed."""
 
     def __init__(self, spec: RunSpec, data: Dataset, file: Path | None, algorithm: str, seed: int) -> None:
@@ -282,6 +301,10 @@ class _Job:
             return array_events(self.model, self.optimizer)
         return []
 
+    def test_accuracy(self) -> float:
+        """Accuracy on the test set now."""
+        return evaluate(self.model, self.data.test_x, self.data.test_y, self.images)[1]
+
     def run_epoch(self, progress: Progress) -> Row:
         spec, data = self.spec, self.data
         steps = self.steps
@@ -308,7 +331,6 @@ class _Job:
         self.epoch += 1
         self.events.append(EpochEvents(self.epoch, seen, steps, since(before, self._arrays())))
         loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED], self.images)
-        _, accuracy = evaluate(self.model, data.test_x, data.test_y, self.images)
         events = self.optimizer.events() if isinstance(self.optimizer, AnalogOptimizer) else {}
         row = {
             "algorithm": self.algorithm,
@@ -316,7 +338,7 @@ class _Job:
             "epoch": self.epoch,
             "running_loss": total / seen,
             "train_loss": loss,
-            "test_accuracy": accuracy,
+            "test_accuracy": self.test_accuracy(),
             "pulses_up": events.get("pulses_up", 0),
             "pulses_down": events.get("pulses_down", 0),
             "seconds": (self.rows[-1]["seconds"] if self.rows else 0.0) + seconds,
@@ -356,7 +378,7 @@ def _warm_up(progress: Progress) -> None:
     progress.note(f"kernels ready after {time.perf_counter() - start:.1f} s")
 
 
-def _write(folder: Path, jobs: list[_Job]) -> list[Row]:
+def _write(folder: Path, jobs: list[Training]) -> list[Row]:
     """Write metrics.csv and monitor.csv; returns the rows of metrics.csv."""
     rows = [row for job in jobs for row in job.rows]
     write_rows(folder / "metrics.csv", rows, COLUMNS)
