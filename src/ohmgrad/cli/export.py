@@ -48,7 +48,7 @@ def export(
 
         training = export_run(
             run, folder, algorithm, seed,
-            g_min=g_min, g_max=g_max, pairs=pairs, pulses=pulses, progress=progress,
+            g_min=g_min, g_max=g_max, pairs=pairs, pulses=pulses, progress=progress, note=console.print,
         )  # fmt: skip
     what = "conductances and pulses" if pulses else "conductances"
     console.print(
@@ -72,7 +72,7 @@ def read_back(
 
     if not readings.is_dir():
         raise InputError(f"there is no folder {readings}: give one of `ohmgrad export`, with readings in it")
-    found = read(run, readings, algorithm, seed, clip=clip)
+    found = read(run, readings, algorithm, seed, clip=clip, note=console.print)
     table = Table(title=f"{readings} in {run.name}", title_justify="left")
     for column in ("array", "weights", "rms off", "at most", "clipped"):
         table.add_column(column, justify="left" if column == "array" else "right")

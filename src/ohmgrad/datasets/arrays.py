@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, said, shown
+from ..errors import InputError, shown
+from ..npz import read_npz
 
 __all__ = ["NAMES", "is_file_of_arrays", "read_arrays"]
 
@@ -31,17 +31,11 @@ def read_arrays(path: str | Path) -> list[np.ndarray]:
     """
     path = Path(path).expanduser()
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in NAMES if name not in file.files]
-            if missing:
-                raise InputError(f"{path} has no array {missing[0]}: it must have {', '.join(NAMES)}")
-            found = {name: file[name] for name in NAMES}
+        found = read_npz(path, NAMES, "a .npz file of numbers")
     except FileNotFoundError:
         raise InputError(f"data is {shown(str(path))}, but there is no such file: correct the path") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is no .npz file of numbers ({said(error)}): write it again") from None
+    if missing := [name for name in NAMES if name not in found]:
+        raise InputError(f"{path} has no array {missing[0]}: it must have {', '.join(NAMES)}")
     for part in ("train", "test"):
         x, y = found[f"{part}_x"], found[f"{part}_y"]
         if x.dtype.kind not in "fiu" or x.ndim not in (2, 4) or 0 in x.shape:

@@ -12,8 +12,9 @@ import torch
 from ..errors import InputError, check_choice
 from ..export import ReadBack, export_conductances, import_conductances, record_pulses
 from ..optim import AnalogOptimizer
-from .folders import file_name, read_spec
-from .train import Progress, Training, training_of
+from .folders import read_spec
+from .train import training_of
+from .training import Progress, Training
 
 __all__ = ["Accuracies", "export_run", "read_back"]
 
@@ -29,6 +30,7 @@ def export_run(
     pairs: bool = False,
     pulses: bool = False,
     progress: Callable[[int, int, float], None] = lambda *_: None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Training:
     """Write the conductances of all arrays of a training, as after its last epoch.
 
@@ -39,6 +41,7 @@ def export_run(
         g_min, g_max, pairs: as for `export_conductances`.
         pulses: train again, bit for bit, and write the pulses of all updates beside.
         progress: of that training, called with (step, steps, running loss).
+        note: called with a line when the last checkpoint cannot be used, but the one before it.
 
     Returns:
         The training.
@@ -46,7 +49,7 @@ def export_run(
     Raises:
         InputError: when there is no such training, an argument is wrong, or a training again ends elsewhere.
     """
-    kept = _training(folder, algorithm, seed)
+    kept = _training(folder, algorithm, seed, note)
     optimizer = _analog(kept)
     given: dict[str, Any] = {"g_min": g_min, "g_max": g_max, "pairs": pairs, "optimizer": optimizer}
     export_conductances(kept.model, out, **given)
@@ -81,25 +84,31 @@ class Accuracies:
 
 
 def read_back(
-    folder: Path, readings: Path, algorithm: str | None = None, seed: int | None = None, *, clip: bool = False
+    folder: Path,
+    readings: Path,
+    algorithm: str | None = None,
+    seed: int | None = None,
+    *,
+    clip: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> Accuracies:
     """Test accuracy of a training with conductances that were read back, beside that with its own.
 
     Args:
         folder: of the run.
         readings: folder of the conductances, see `ohmgrad.export.import_conductances`; and `clip`.
-        algorithm, seed: as for `export_run`.
+        algorithm, seed, note: as for `export_run`.
 
     Raises:
         InputError: as `export_run` and `import_conductances`.
     """
-    training = _training(folder, algorithm, seed)
+    training = _training(folder, algorithm, seed, note)
     before = training.test_accuracy()
     found = import_conductances(training.model, readings, optimizer=_analog(training), clip=clip)
     return Accuracies(before, training.test_accuracy(), found)
 
 
-def _training(folder: Path, algorithm: str | None, seed: int | None) -> Training:
+def _training(folder: Path, algorithm: str | None, seed: int | None, note: Callable[[str], None]) -> Training:
     """The training of a run that is meant, as after its last epoch."""
     spec = read_spec(folder)
     analog = [name for name in spec.algorithms if name != "digital"]
@@ -112,12 +121,10 @@ def _training(folder: Path, algorithm: str | None, seed: int | None) -> Training
     number = spec.seeds[0] if seed is None else seed
     if number not in spec.seeds:
         raise InputError(f"{folder} has seeds {', '.join(map(str, spec.seeds))}, but not {number}")
-    file = folder / "checkpoints" / f"{file_name(chosen)}-{number}.pt"
-    if not file.is_file():
-        raise InputError(
-            f"{folder} has no finished epoch of {chosen} with seed {number}: train it, with --resume"
-        )
-    return training_of(spec, file, chosen, number)
+    training = training_of(spec, folder, chosen, number, note)
+    if not training.epoch:
+        raise InputError(f"{folder} has no finished epoch of {chosen} with seed {number}: train --resume")
+    return training
 
 
 def _analog(training: Training) -> AnalogOptimizer:
