@@ -168,6 +168,7 @@ def test_arrays_that_are_seen_together_are_added_digitally() -> None:
     assert torch.allclose(y, x @ seen.t(), atol=1e-5)
     y.sum().backward()
     assert torch.allclose(x.grad, torch.ones(5, 3) @ seen, atol=1e-5)
+    assert torch.allclose(to_digital(model)(x), y, atol=1e-5)
     tile = model.tiles[0]
     columns = torch.tensor([1.0, 0.0, 2.0, -1.0])
     tile.companions = [(columns, tile.companions[0][1])]
@@ -230,6 +231,12 @@ def gives(change: Callable[[Tensor], Any]) -> Callable[[Any, Plains], object]:
     return call
 
 
+def held_layer() -> nn.Module:
+    model = convert(nn.Linear(4, 3, bias=False), PLAIN)
+    hold(model, torch.ones(3, 4, dtype=torch.bool))
+    return model
+
+
 HELD = torch.ones(3, 4, dtype=torch.bool)
 REFUSED: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     "shape": (gives(lambda t: t[:, :2]), r"forward of the board gave \(1, 2\), but a tensor of \(1, 3\)"),
@@ -241,6 +248,8 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], object], str]] = {
         "cannot be held or calibrated",
     ),
     "record": (lambda m, b: record_pulses(m, "nowhere").__enter__(), "is on a board, which alone knows"),
+    "held before": (lambda m, b: on_boards(held_layer(), b), "has weights that are held"),
+    "held state": (lambda m, b: m.load_state_dict(held_layer().state_dict()), "state has held weights"),
     "range": (lambda m, b: m.weight.data.fill_(0.7) + m(torch.ones(1, 4)), "weight 0.7 is outside"),
     "lacking": (lambda m, b: on_boards(m, cast(Any, id)), "has no pulse, pulse_counts, program, read"),
     "no boards": (lambda m, b: on_boards(m, cast(Any, 3)), "boards is a int, but must be callable"),

@@ -216,6 +216,10 @@ class Contents:
         Planes of other weights, which somebody has changed since, are taken out of `memory`, but for the mask
         of held ones: elements then hold `w`.
         """
+        if self.board is not None and "fixed" in memory:
+            raise InputError(
+                "the state has held weights, which pulses of a board would move: hold them there"
+            )
         if memory and self.board is None:
             state = self._remembering({}) if isinstance(self.cell_state, PlainState) else self.cell_state
             assert not isinstance(state, BoardState)

@@ -121,7 +121,7 @@ def take_back(tile: Tile, values: Mapping[str, Tensor]) -> None:
         tile.weight.copy_(first - second[0] if second else first)
         tile.contents.load_weights()
         return
-    planes = {PLANES.get(name, name): v.float() for name, v in values.items()}
+    planes = {PLANES.get(name, name): v.float().to(tile.weight.device) for name, v in values.items()}
     plus, minus = planes.values()
     seen, memory = plus - minus, {**tile.memory, **planes}
     for name in ("noise", "slow", "age", "age_minus"):

@@ -240,7 +240,8 @@ class AnalogLayer(nn.Module):
     def reread(self) -> None:
         """Have `weight` be what boards hold now, see `on_boards`; raises as `_bound_tiles`."""
         for tile in self._bound_tiles():
-            tile.contents.reread(tile.counters)
+            for array in (tile, *(other for _, other in tile.companions if isinstance(other, Tile))):
+                array.contents.reread(array.counters)
 
     def renumber(self, arrays: Sequence[int]) -> None:
         """Give every tile the elements of the array with the number given, see `Tile.renumber`."""

@@ -28,13 +28,18 @@ def on_boards(model: nn.Module, boards: Boards, *, program: bool = True) -> None
         program: write the weights of the model into the boards; false to go on from what they hold.
 
     Raises:
-        InputError: when no layer is analog, boards cannot be called, or one lacks a primitive.
+        InputError: when no layer is analog, boards cannot be called or lack a primitive, or weights are held.
     """
     layers = analog_layers(model)
     if not layers:
         raise InputError("the model has no analog layer: convert it first, ohmgrad.convert(model, device)")
     if not callable(boards):
         raise InputError(f"boards is a {type(boards).__name__}, but must be callable: boards(place) -> board")
+    if held := [name for name, layer in layers for tile in layer._bound_tiles() if "fixed" in tile.memory]:
+        raise InputError(
+            f"layer {held[0]!r} has weights that are held, which pulses of a board would move: let them go, "
+            "ohmgrad.hold(layer, None), and hold them on the board"
+        )
     for name, layer in layers:
         for number, tile in enumerate(layer._bound_tiles()):
             place = Place(name, number, 0, tile.shape, tile.key.array)
