@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -153,18 +154,17 @@ def _mapping(path: Path, each: PhysicalArray, entry: dict[str, Any]) -> Siemens:
 
 def _readings(table: Path, arrays: list[PhysicalArray], mappings: list[Siemens]) -> list[dict[str, Tensor]]:
     """Siemens of every element of every array, float64 (rows, cols), by name; all are there and finite."""
-    missing = torch.finfo(torch.float64).max  # what is NaN in the file is told apart
-    found = [
-        {name: torch.full(each.array.shape, missing, dtype=torch.float64) for name in mapping.elements}
-        for each, mapping in zip(arrays, mappings, strict=True)
-    ]
+    found, times = (
+        [
+            {name: torch.zeros(each.array.shape, dtype=kind) for name in mapping.elements}
+            for each, mapping in zip(arrays, mappings, strict=True)
+        ]
+        for kind in (torch.float64, torch.int32)
+    )
     for number, row, col, element, siemens in _rows(table):
         if not 0 <= number < len(arrays) or element not in found[number]:
-            have = (
-                f"elements {', '.join(found[number])}"
-                if 0 <= number < len(arrays)
-                else f"{len(arrays)} arrays"
-            )
+            known = 0 <= number < len(arrays)
+            have = f"elements {', '.join(found[number])}" if known else f"{len(arrays)} arrays"
             raise InputError(f"{table}: array {number}, element {shown(element)}, but there are {have}")
         rows, cols = arrays[number].array.shape
         where = f"{table}: {arrays[number]}"
@@ -172,17 +172,14 @@ def _readings(table: Path, arrays: list[PhysicalArray], mappings: list[Siemens])
         _refuse(where, element, row, col, outside, f"is outside its {rows} rows and {cols} columns")
         _refuse(where, element, row, col, ~siemens.isfinite(), "is not a finite number", siemens)
         _refuse(where, element, row, col, siemens < 0, "is below 0 S", siemens)
-        flat, at = found[number][element].view(-1), row * cols + col
-        _refuse(where, element, row, col, flat[at] != missing, "is there twice")
-        flat[at] = siemens
-        if len(at.unique()) < len(at):
-            _refuse(where, element, row, col, torch.bincount(at)[at] > 1, "is there twice")
-    for each, planes in zip(arrays, found, strict=True):
+        at = row * cols + col
+        found[number][element].view(-1)[at] = siemens
+        times[number][element].view(-1).index_add_(0, at, torch.ones(len(at), dtype=torch.int32))
+    for each, planes in zip(arrays, times, strict=True):
         for element, plane in planes.items():
-            row, col = (plane == missing).nonzero(as_tuple=True)
-            _refuse(
-                f"{table}: {each}", element, row, col, torch.ones_like(row, dtype=torch.bool), "is missing"
-            )
+            for wrong, why in ((plane == 0, "is missing"), (plane > 1, "is there twice")):
+                row, col = wrong.nonzero(as_tuple=True)
+                _refuse(f"{table}: {each}", element, row, col, torch.ones_like(row, dtype=torch.bool), why)
     return found
 
 
@@ -216,10 +213,10 @@ def _rows(table: Path) -> Iterator[tuple[int, Tensor, Tensor, str, Tensor]]:
             )
             names = batch["element"].cast(pa.string()).fill_null("").dictionary_encode()
             which = torch.from_numpy(names.indices.to_numpy(zero_copy_only=False).copy())
-            for pair in torch.stack([array, which.long()]).unique(dim=1).t().tolist():
-                mine = (array == pair[0]) & (which == pair[1])
-                element = names.dictionary[pair[1]].as_py()
-                yield pair[0], row[mine], col[mine], element, siemens[mine]
+            for number, i in itertools.product(array.unique().tolist(), range(len(names.dictionary))):
+                mine = ((array == number) & (which == i)).nonzero().flatten()
+                if len(mine):
+                    yield number, row[mine], col[mine], names.dictionary[i].as_py(), siemens[mine]
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"cannot read {table} ({said(error)}): export again") from None
 
