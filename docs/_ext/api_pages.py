@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
 
 from docstring import doc_of
 
+import ohmgrad
+
 __all__ = ["api_pages"]
 
-#: packages with public names, in the order of the reference
-PACKAGES = {
-    "ohmgrad": "what most scripts need",
-    "ohmgrad.devices": "the physics of one element",
-    "ohmgrad.devices.presets": "named devices with their sources",
-    "ohmgrad.devices.fitting": "measured pulses to a device",
-    "ohmgrad.crossbar": "tiles: arrays with their periphery",
-    "ohmgrad.kernels": "pulses, products and their settings",
-    "ohmgrad.nn": "analog layers",
-    "ohmgrad.optim": "algorithms",
-    "ohmgrad.theory": "dynamics, fixed points, floors, bounds",
-    "ohmgrad.ensemble": "thousands of small runs as one batch",
-    "ohmgrad.monitor": "predictions beside a training",
-    "ohmgrad.conformance": "the laws for devices and algorithms",
-    "ohmgrad.cost": "energy, time, area, wear",
-    "ohmgrad.datasets": "data",
-    "ohmgrad.models": "networks as plain torch modules",
-    "ohmgrad.studies": "trainings, comparisons, studies of papers",
-    "ohmgrad.report": "tables, figures, pages",
-    "ohmgrad.errors": "the one error for wrong input",
-}
+#: packages in the order of the reference; others follow
+FIRST = (
+    "ohmgrad",
+    "ohmgrad.devices",
+    "ohmgrad.devices.presets",
+    "ohmgrad.devices.fitting",
+    "ohmgrad.crossbar",
+    "ohmgrad.kernels",
+    "ohmgrad.nn",
+    "ohmgrad.optim",
+    "ohmgrad.theory",
+    "ohmgrad.ensemble",
+    "ohmgrad.monitor",
+    "ohmgrad.conformance",
+    "ohmgrad.cost",
+    "ohmgrad.datasets",
+    "ohmgrad.models",
+    "ohmgrad.studies",
+    "ohmgrad.report",
+)
+_FOUND = (f"ohmgrad.{found.name}" for found in pkgutil.iter_modules(ohmgrad.__path__) if found.ispkg)
+PACKAGES = (*FIRST, *sorted({*_FOUND} - {*FIRST, "ohmgrad.cli"}), "ohmgrad.errors")
 
 
 def api_pages() -> Iterator[tuple[str, str]]:
@@ -48,7 +52,9 @@ def api_pages() -> Iterator[tuple[str, str]]:
 
 
 def _index() -> str:
-    rows = "\n".join(f"| [`{name}`]({name}.md) | {words} |" for name, words in PACKAGES.items())
+    rows = "\n".join(
+        f"| [`{name}`]({name}.md) | {_first(importlib.import_module(name))} |" for name in PACKAGES
+    )
     tree = "\n".join(PACKAGES)
     return (
         "# API reference\n\nEvery public name, by package. A name that two packages offer is described "
