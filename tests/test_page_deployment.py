@@ -35,7 +35,7 @@ def test_the_road(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    assert len(list(run_road(PAGE, capsys))) == 5
+    assert len(list(run_road(PAGE, capsys))) == 4
     with Path("both.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == DEPLOYED

@@ -30,7 +30,7 @@ FLOORS = {
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},
             {"nn", "optim", "ensemble"},
-            {"monitor", "conformance", "cost", "deployment"},
+            {"monitor", "conformance", "cost", "export", "deployment"},
             {"studies"},
             {"report"},
             {"cli"},
