@@ -44,10 +44,8 @@ def test_the_road(
     digital = {row["run"]: float(row["digital"]) for row in rows}
     for run in ("plain", "aware"):  # the plain model is the one that was trained
         assert digital[run] == read_metrics(Path("runs") / run)[-1]["test_accuracy"]
-        folder = Path("runs") / run
-        assert all(
-            (folder / f"deployment{end}").stat().st_size > 200 for end in (".csv", ".svg", ".pdf", ".png")
-        )
+    for end in (".csv", ".svg", ".pdf", ".png"):
+        assert Path(f"runs/plain/deployment{end}").stat().st_size > 200
     assert "20 s" in Path("both.svg").read_text()
     _check_refusals(capsys)
 
