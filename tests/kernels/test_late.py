@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
 import torch
 from numba import types
+from numba.np.numpy_support import from_dtype
 
 from ohmgrad import Pulsing
 from ohmgrad.kernels.cpu import late
@@ -76,27 +78,52 @@ def test_errors_reach_the_caller(capfd: pytest.CaptureFixture[str]) -> None:
     assert both(np.ones(3), 2, False) == -2.0
 
 
+@kernel()
+def stored(out, values):
+    out[0] = weighted(Pair(values, 2.0), 2, False)
+    out[1] = weighted(Pair(values, 3.0), 2, True)
+
+
 @pytest.mark.usefixtures("ctrl_c")
-def test_an_interrupt_waits_for_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It came while the kernel was compiled for integers, and ends what follows, not the kernel."""
-    own, done = dispatcher("weighted"), []
+@pytest.mark.parametrize("before", [True, False])
+def test_an_interrupt_waits_for_the_kernel(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came before or while the kernel was compiled, and ends what follows, not the kernel."""
+    kind = np.int64 if before else np.int32
+    own, out, outer = dispatcher("weighted"), np.zeros(2), cast("Any", stored)
+    outer.compile((types.float64[::1], types.Array(from_dtype(np.dtype(kind)), 1, "C")))
     compiling = own.compile
 
     def interrupted(taken: Any) -> None:
         signal.raise_signal(signal.SIGINT)
-        time.sleep(0.05)
+        if not before:
+            time.sleep(0.05)
         compiling(taken)
 
     monkeypatch.setattr(own, "compile", interrupted)
 
     def wait_for_it() -> None:
-        done.append(both(np.ones(3, np.int64), 2, False))
+        stored(out, np.ones(3, kind))
         for _ in range(100):
             time.sleep(0.1)
 
     with pytest.raises(KeyboardInterrupt):
         wait_for_it()
-    assert done == [-2.0]
+    assert out.tolist() == [4.0, -6.0]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_compiles_its_own() -> None:
+    both(np.ones(3), 2, False)
+    child = os.fork()
+    if child == 0:
+        os._exit(42 if both(np.ones(3, np.int16), 2, False) == -2.0 else 1)
+    end = time.monotonic() + 60
+    while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < end:
+        time.sleep(0.02)
+    if not ended[0]:
+        os.kill(child, signal.SIGKILL)
+        ended = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 42
 
 
 @kernel()

@@ -3,10 +3,10 @@
     NAME.parquet          what a part gave, with its name and the seconds it took, under a checksum
     _errors/NAME.txt      why it failed; the other parts go on, and the next run tries it again
 
-A part that is there is never computed again; one whose file is damaged, or that of another part, is. Who computes one holds its lock, which the system gives back
-when the holder dies: so two processes that are given one folder share its parts, and one that was killed
-leaves nothing in the way. Parts whose names hold the hash of what determines them (`key_of`) stay right when
-settings change.
+A part that is there is never computed again; one whose file is damaged, or is that of another part, is. Who
+computes one holds its lock, which the system gives back when the holder dies: so two processes that are given
+one folder share its parts, and one that was killed leaves nothing in the way. Parts whose names hold the hash
+of what determines them (`key_of`) stay right when settings change.
 
 Parts run here, in processes of this machine (`workers`) or on a Ray cluster (`on_ray`); what they give comes
 back here, and is written here.

@@ -176,7 +176,9 @@ class Study:
         """What its parts are of beside what their names say: a hash of the settings, for `engine.compute`."""
         if self.hashed:
             return ""
-        return hashlib.sha256(json.dumps([self.name, plain(settings)], sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps([self.name, plain(settings)], sort_keys=True).encode()).hexdigest()[
+            :12
+        ]
 
 
 @dataclass

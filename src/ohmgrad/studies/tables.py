@@ -92,7 +92,11 @@ def _digest(columns: Columns, text: str) -> str:
     found = hashlib.sha256(text.encode())
     for name, column in columns.items():
         kind = column.dtype.kind
-        content = json.dumps(column.tolist()).encode() if kind == "U" else np.ascontiguousarray(column).tobytes()
-        found.update(f"\n{json.dumps(name)} {kind if kind == 'U' else column.dtype.str} {len(content)}\n".encode())
+        content = (
+            json.dumps(column.tolist()).encode() if kind == "U" else np.ascontiguousarray(column).tobytes()
+        )
+        found.update(
+            f"\n{json.dumps(name)} {kind if kind == 'U' else column.dtype.str} {len(content)}\n".encode()
+        )
         found.update(content)
     return found.hexdigest()

@@ -201,6 +201,8 @@ def _end_with_parent() -> None:
 def _cause(process: Any) -> str:
     code = process.exitcode
     if code is not None and code < 0:
-        memory = ", as when memory runs out: fewer jobs at a time need less" if code == -signal.SIGKILL else ""
+        memory = (
+            ", as when memory runs out: fewer jobs at a time need less" if code == -signal.SIGKILL else ""
+        )
         return f"signal {-code} ({signal.Signals(-code).name}){memory}"
     return f"exit code {code}"
