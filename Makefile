@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# of fuzzing
+MINUTES ?= 60
 
-.PHONY: demo test reproduce bench lint format clean
+.PHONY: demo test fuzz reproduce bench lint format clean
 
 demo: $(READY)
 	$(BIN)/ohmgrad demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+# with cases of its own each time: some thousands a minute
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.long --minutes $(MINUTES)
 
 reproduce: $(READY)
 	$(BIN)/ohmgrad reproduce all --quick

@@ -146,7 +146,8 @@ def cases(settings: dict[str, Any]) -> list[Case]:
         }
         label = style_of(algorithm).label
         if algorithm != DIGITAL:
-            spec["device"] = devices[device].to_dict()
+            chosen = devices[device]
+            spec["device"] = chosen.to_dict() if chosen.has_yaml else device  # a preset that has tables
             spec["monitor"] = _is_predicted(algorithm) and devices[device].pair is None
             label += f" on {Path(device).stem}"
         labels = {"algorithm": algorithm, "device": device}

@@ -256,7 +256,9 @@ class RunSpec:
         if self.algorithms == ("digital",):
             values["device"] = None
         else:
-            values |= {"device": self.built_device().to_dict(), "tau": None, "dw_min": None}
+            device = self.built_device()
+            if device.has_yaml:  # and not the tables of a preset, which its name and the version say
+                values |= {"device": device.to_dict(), "tau": None, "dw_min": None}
         values["algorithms"] = [
             f"{digest(Path(a.rpartition(':')[0]).expanduser())}:{a.rpartition(':')[2]}"
             if is_in_file(a)
