@@ -3,9 +3,9 @@
     python benchmarks/leak.py [STEPS]    (of all algorithms together; default 10,000; Linux)
 
 A network of an analog convolution and two analog layers is made, trained for some steps, saved and loaded
-again, and dropped, with each algorithm on two kinds of devices, again and again. The first two rounds load kernels
-and fill caches. From then on the resident memory, looked at after each round, may grow by at most `MOST`: 10,000
-steps that each left one array of the network behind would take eleven times that.
+again, and dropped, with each algorithm on two kinds of devices, again and again. The first two rounds load
+kernels and fill caches. From then on the resident memory, looked at after each round, may grow by at most
+`MOST`: 10,000 steps that each left one array of the network behind would take eleven times that.
 """
 
 from __future__ import annotations
