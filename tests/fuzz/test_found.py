@@ -30,7 +30,7 @@ from tests.fuzz.parsers import ARRAYS, excel, made
     ],
 )
 def test_sizes_beyond_float32(made: Any) -> None:
-    with pytest.raises(InputError, match="must be a number in|is needed"):
+    with pytest.raises(InputError, match=r"must be a number in|is needed"):
         made()
 
 
