@@ -32,7 +32,7 @@ def read_outcome(study: Study, folder: Path, settings: Mapping[str, Any]) -> Out
         parts = [*parts, *study.follow(own, columns)]
         columns, failed = _read(parts, folder, study.of(own))
     table, claims = study.summarise(own, columns), study.claims(own, columns)
-    return Outcome(study, own, columns, table, claims, folder, _was_quick(folder), failed=failed)
+    return Outcome(study, own, columns, table, claims, folder, failed=failed)
 
 
 def _read(parts: Sequence[Part], folder: Path, of: str) -> tuple[Columns, list[Failure]]:
@@ -46,9 +46,3 @@ def _read(parts: Sequence[Part], folder: Path, of: str) -> tuple[Columns, list[F
             "command that began it goes on"
         )
     return joined(there, raw, of)[0], failed
-
-
-def _was_quick(folder: Path) -> bool:
-    """Whether claims were left open, as only a quick run does."""
-    file = folder / "claims.csv"
-    return file.is_file() and "not shown here" in file.read_text(encoding="utf-8")
