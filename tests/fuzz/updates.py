@@ -319,8 +319,8 @@ def check_threads(u: Update) -> None:
 
 
 PROPERTIES = [
-    Fuzzed("affine: both back ends, bounds, events", updates(devices(affine)), check_affine, 25),
-    Fuzzed("tables: both back ends, bounds, in law", updates(devices(tabulated)), check_tabulated, 12),
+    Fuzzed("affine: both back ends, bounds, events", updates(devices(affine)), check_affine, 15),
+    Fuzzed("tables: both back ends, bounds, in law", updates(devices(tabulated)), check_tabulated, 8),
     Fuzzed("drift has the sign of -G", drifts, check_drift, 15),
     Fuzzed("parts of a minibatch change nothing", splits, check_split, 8),
     Fuzzed(

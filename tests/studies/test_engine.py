@@ -164,9 +164,12 @@ def test_a_study_of_failed_parts_only_says_why(tmp_path: Path) -> None:
     study = replace(TOY, parts=lambda settings, folder: [Part("a", Raises(OSError("full")).run)])
     with pytest.raises(InputError, match=r"1 of 1 parts failed: a \(OSError: full\)"):
         run_study(study, tmp_path / "x")
-    (tmp_path / "x" / "raw" / ".a.parquet.tmp").mkdir()  # what cannot be written
+    (tmp_path / "x" / "raw" / "a.parquet").mkdir()  # what cannot be written
     good = replace(TOY, parts=lambda settings, folder: [Part("a", Raises().run)])
-    with pytest.raises(InputError, match="cannot write to"):
+    with (
+        pytest.raises(InputError, match="cannot write to"),
+        pytest.warns(UserWarning, match="computed again"),
+    ):
         run_study(good, tmp_path / "x")
 
 
