@@ -228,8 +228,11 @@ def check_drift(case: Drift) -> None:
     """A pulse up and one down move a weight by -2 dw_min G, up to the second order in dw_min."""
     response = case.response
     w = response.w_min + case.at * (response.w_max - response.w_min)
-    near = torch.linspace(w - 2 * case.dw_min * 1.5, w + 2 * case.dw_min * 1.5, 9, dtype=torch.float64)
-    near = near.clamp(response.w_min, response.w_max)
+    at = torch.tensor([w], dtype=torch.float64)
+    reach = 2 * case.dw_min * float(torch.maximum(response.q_plus(at), response.q_minus(at)))
+    if not response.w_min < w - reach < w + reach < response.w_max:
+        return  # a pulse may end at a bound
+    near = torch.linspace(w - reach, w + reach, 9, dtype=torch.float64)
     up, down = response.q_plus(near), response.q_minus(near)
     drift = float((up - down)[4]) * case.dw_min
     turned = case.dw_min * float(torch.maximum(up.max() - up.min(), down.max() - down.min()))
