@@ -30,7 +30,7 @@ FLOORS = {
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},
             {"nn", "optim", "ensemble"},
-            {"monitor", "conformance", "cost"},
+            {"monitor", "conformance", "cost", "aihwkit"},
             {"studies"},
             {"report"},
             {"cli"},
