@@ -6,14 +6,12 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import InputError, check_choice, check_options
-from ..user_files import is_in_file, object_in
+from ..errors import check_options
 from .arguments import named_values
 from .console import console
 
@@ -37,20 +35,9 @@ def device(
 ) -> None:
     """Run a device through the laws; the exit code is 1 if one does not hold."""
     from ..conformance import check_device
-    from ..devices import Device
-    from ..devices.presets import PRESETS, preset
+    from ..devices.named import device_named
 
-    if is_in_file(what):
-        given = object_in(what)
-    elif what.endswith((".yaml", ".yml")):
-        given = Device.from_yaml(Path(what))
-    elif Path(what).suffix:
-        raise InputError(
-            f"{what} is no device: give a preset, a YAML file or FILE.py:NAME; in a Python file, "
-            "ohmgrad.Measured.from_npz and from_crosssim read measured tables"
-        )
-    else:
-        given = preset(check_choice("device", what, PRESETS))
+    given = device_named(what)
     with _bar() as progress:
         report = check_device(given, law, progress=progress)
     _print(report)

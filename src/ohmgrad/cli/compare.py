@@ -18,7 +18,8 @@ def compare(
     devices: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Presets, or YAML files as `ohmgrad fit` writes; default: a selection of presets."
+            help="Presets, YAML files as `ohmgrad fit` writes, or FILE.py:NAME; default: a "
+            "selection of presets."
         ),
     ] = None,
     algorithms: Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError, shown
-from .arguments import device_of, named_values
+from .arguments import named_values
 from .console import PAGE, console, write_page
 from .progress import study_progress
 
@@ -51,13 +51,10 @@ def map_(
     network. The learning rate is chosen once, by short trainings on the device and on the ideal one. A map
     that was cut off goes on where it stopped; another target or other axes add to what is there.
     """
-    from ..devices import Device
-    from ..devices.presets import preset
+    from ..devices.named import device_named
     from ..report import improvement_table, map_figure, map_page, map_words, save, share_table
     from ..studies.map import MapSettings, map_device
 
-    found = device_of(device)
-    built = preset(found) if isinstance(found, str) else Device.from_dict(found or {})
     changes: dict[str, Any] = {
         "algorithm": algorithm, "options": named_values("--option", option) if option else None,
         "target": target, "data": data, "model": model, "images": images, "epochs": epochs,
@@ -68,7 +65,7 @@ def map_(
     name = Path(device).stem
     folder = out or Path("runs") / f"map-{name}"
     with study_progress("map") as progress:
-        result = map_device(built, folder, settings, name=name, jobs=jobs, progress=progress)
+        result = map_device(device_named(device), folder, settings, name=name, jobs=jobs, progress=progress)
     console.print(share_table(result))
     console.print(improvement_table(result))
     figures = save(map_figure(result), folder / "figure")

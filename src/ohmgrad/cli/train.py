@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError, naming
+from ..user_files import anywhere
 from .arguments import device_of, named_values, names_of, seeds_of
 from .training import free_folder, run_and_report
 
@@ -19,11 +20,16 @@ def train(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings.")] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="digits (the default), mnist, fashion-mnist, cifar10, cifar100, or a .npz file."),
+        typer.Option(
+            help="digits (the default), mnist, fashion-mnist, cifar10, cifar100, a .npz file, FILE.py:NAME."
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="mlp (default), linear, fcn, cnn, resnet8, efficientnet-lite0, torchvision:NAME."),
+        typer.Option(
+            help="mlp (default), linear, fcn, cnn, resnet8, efficientnet-lite0, torchvision:NAME, or "
+            "FILE.py:NAME."
+        ),
     ] = None,
     pretrained: Annotated[
         str | None, typer.Option(help="Weights to start from: imagenet, or a .pt, .pth, .safetensors file.")
@@ -33,7 +39,9 @@ def train(
     ] = None,
     resize: Annotated[int | None, typer.Option(help="Height and width that images are brought to.")] = None,
     images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
-    device: Annotated[str | None, typer.Option(help="A preset, or a YAML file; default paper.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="A preset, a YAML file, or FILE.py:NAME; default paper.")
+    ] = None,
     tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
     include: Annotated[
@@ -47,7 +55,8 @@ def train(
         typer.Option(
             "--algorithm",
             "--algorithms",
-            help="Names as `ohmgrad algorithms` has them, with commas; default digital,sgd,tiki-taka.",
+            help="Names as `ohmgrad algorithms` has them, or FILE.py:CLASS, with commas; default "
+            "digital,sgd,tiki-taka.",
         ),
     ] = None,
     option: Annotated[
@@ -85,8 +94,8 @@ def train(
     given = read_spec(out).to_dict() if resume and out else {}
     given.update(RunSpec.read(config) if config else {})
     flags = {
-        "data": data,
-        "model": model,
+        "data": anywhere(data) if data else None,
+        "model": anywhere(model) if model else None,
         "pretrained": pretrained,
         "augment": names_of(augment),
         "resize": resize,

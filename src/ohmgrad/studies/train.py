@@ -22,6 +22,7 @@ from ..models import build
 from ..models.vision import is_vision, standard
 from ..monitor import Monitor
 from ..optim import AnalogOptimizer, MultiTile
+from ..user_files import by_contents
 from .folders import (
     COLUMNS,
     WATCHED,
@@ -181,7 +182,7 @@ def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None =
 
 def _data_of(spec: RunSpec) -> Dataset:
     path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
-    written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
+    written = path.stat().st_mtime_ns if path.suffix and path.is_file() else by_contents(spec.data)
     return _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
 
 
@@ -195,7 +196,7 @@ def check_data(name: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, folder: str | None, written: int) -> Dataset:
+def _loaded(name: str, folder: str | None, written: int | str) -> Dataset:
     """The data set, kept for the next training: a study has many, and unpacking takes seconds."""
     return load(name)
 
