@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from ..errors import InputError, shown
 from ..yaml_text import parse_yaml
 
-__all__ = ["device_of", "examples", "named_values", "names_of", "seeds_of"]
+__all__ = ["device_of", "examples", "named_values", "names_of", "paragraphs", "seeds_of"]
 
 
 def examples(*lines: str) -> str:
     """An epilog with one example a line."""
     return "\n\n".join(("Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)))
+
+
+def paragraphs(text: str) -> str:
+    """A docstring as help: a paragraph is one line, which the terminal wraps."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
 
 
 def named_values(option: str, pairs: list[str]) -> dict[str, Any]:

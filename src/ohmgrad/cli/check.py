@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import check_options
 from .arguments import named_values
-from .console import console
+from .console import AsJson, console
 
 if TYPE_CHECKING:
     from ..conformance import Report
@@ -31,7 +31,9 @@ Laws = Annotated[
     epilog="Examples:\n\n  ohmgrad check device paper\n\n  ohmgrad check device my_device.py:device"
 )
 def device(
-    what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")], law: Laws = None
+    what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")],
+    law: Laws = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run a device through the laws; the exit code is 1 if one does not hold."""
     from ..conformance import check_device
@@ -60,6 +62,7 @@ def algorithm(
     needs_asymmetry: Annotated[
         bool, typer.Option("--needs-asymmetry", help="It does not learn where G = 0, as with choppers.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
     from ..conformance import check_algorithm

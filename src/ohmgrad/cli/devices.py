@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .arguments import examples
-from .console import console
+from .console import AsJson, console
 
 __all__ = ["devices_app"]
 
@@ -16,7 +16,7 @@ devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
 
 
 @devices_app.command("list", epilog=examples("ohmgrad devices list"))
-def devices_list() -> None:
+def devices_list(as_json: AsJson = False) -> None:
     """All named devices."""
     from ..report import device_table
 

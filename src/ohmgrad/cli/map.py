@@ -9,14 +9,16 @@ import typer
 
 from ..errors import InputError, shown
 from .arguments import named_values
-from .console import PAGE, console, write_page
+from .console import PAGE, AsJson, console, write_page
 from .progress import study_progress
 
 __all__ = ["map_"]
 
 
 def map_(
-    device: Annotated[str, typer.Argument(help="A preset, or a device's YAML file, as of `ohmgrad fit`.")],
+    device: Annotated[
+        str, typer.Argument(help="A preset, a device's YAML file, as of `ohmgrad fit`, or FILE.py:NAME.")
+    ],
     trainings: Annotated[int, typer.Option(help="Trainings on devices, in all.")] = 40,
     axes: Annotated[
         list[str] | None,
@@ -35,8 +37,10 @@ def map_(
     option: Annotated[
         list[str] | None, typer.Option(help="Option of the algorithm, as in fast_lr=0.1; may be repeated.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Data set, or a .npz file; default digits.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network; default mlp.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, .npz file or FILE.py:NAME; default digits.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Network, or FILE.py:NAME; default mlp.")] = None,
     images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images; default 20.")] = None,
     rates: Annotated[
@@ -44,6 +48,7 @@ def map_(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time; one a core.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/map-DEVICE.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """What must improve on a device: what each property costs, maps of two of them, the cheapest improvement.
 
