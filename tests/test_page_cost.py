@@ -11,7 +11,7 @@ from ohmgrad.cost import NAMES, PHASES
 from ohmgrad.cost.checks import Check, cross_checks
 from ohmgrad.cost.training import work_of
 from ohmgrad.optim import ALGORITHMS
-from ohmgrad.studies.folders import events_file, read_events
+from ohmgrad.studies.events import events_file, read_events
 from tests.roads import page, run_road
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")

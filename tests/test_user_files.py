@@ -78,7 +78,7 @@ def test_all_four_at_once_from_the_command_line(tmp_path: Path, monkeypatch: pyt
     ]
     spec = read_spec(Path("run"))
     assert (spec.device, spec.model) == (anywhere(DEVICE), anywhere(NETWORK))  # functions have no text
-    assert spec.built_device() is device_named(DEVICE)
+    assert spec.built_device() == device_named(DEVICE)
     assert "Its steps are functions" in Path("run/page.html").read_text()
 
 

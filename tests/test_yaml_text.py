@@ -47,3 +47,59 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         read_yaml(tmp_path / "b.yaml", "the run file")
     with pytest.raises(InputError, match=r"^--option 'lr=\{' is not valid YAML[^\n]*$"):
         named_values("--option", ["lr={"])
+
+
+def bomb(levels: int, merge: bool = False) -> str:
+    """Nine copies of nine copies of ..., each line of the one before."""
+    lines = ["a0: &a0 {x: 1}"]
+    for n in range(1, levels):
+        copies = ", ".join([f"*a{n - 1}"] * 9)
+        lines.append(f"a{n}: &a{n} " + ("{<<: [" + copies + "]}" if merge else f"[{copies}]"))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (bomb(10), "more than 100000 values"),
+        (bomb(10, merge=True), "more than 100000 values"),
+        ("a: &a [1, *a]", r"\*a inside of &a"),
+        ("[" * 900 + "]" * 900, "over 50 levels deep"),
+        ("[" * 100_000, "over 50 levels deep|is not valid YAML"),  # libyaml has a limit of its own
+        ("a: " + "{b: " * 60 + "1" + "}" * 60, "over 50 levels deep"),
+        ("- - - " * 30 + "1", "over 50 levels deep"),
+        ("a: " + "x" * 2_000_000, "has 2000003 characters"),
+        ("a: " + "x" * 20_000, "a value of 20000 characters"),
+        ("a: " + "1:" * 9_000 + "1", "a value of 18001 characters"),
+        ("a: [" + "1," * 200_000 + "]", "more than 100000 values"),
+        ("a: *nowhere", "is not valid YAML"),
+        ("a: " + "1" * 5000, "is not valid YAML"),
+        ("a: !!python/object/apply:os.system [x]", "is not valid YAML"),
+    ],
+    ids=lambda value: value[:12],
+)
+def test_what_would_be_large_once_it_is_read(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    for read in (lambda: read_yaml(file), lambda: parse_yaml(text, "it"), lambda: Device.from_yaml(file)):
+        with pytest.raises(InputError, match=message) as refused:
+            read()
+        assert len(str(refused.value)) <= 400
+
+
+def test_copies_may_be_used() -> None:
+    text = "a: &a {x: 1, y: [1, 2]}\nb: *a\nc: {<<: *a, y: 3}"
+    assert parse_yaml(text, "it") == {
+        "a": {"x": 1, "y": [1, 2]},
+        "b": {"x": 1, "y": [1, 2]},
+        "c": {"x": 1, "y": 3},
+    }
+    assert parse_yaml(bomb(4), "it")["a3"][8][8][8] == {"x": 1}
+
+
+def test_a_large_file_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    with file.open("wb") as out:
+        out.truncate(2**40)
+    with pytest.raises(InputError, match=r"a\.yaml has 1099511627776 bytes"):
+        read_yaml(file)

@@ -116,7 +116,7 @@ def test_a_stopped_run_says_how_it_goes_on(
 ) -> None:
     """Ctrl-C in the second training; the command that is printed, and nothing else, ends the run."""
     monkeypatch.chdir(tmp_path)
-    job = sys.modules["ohmgrad.studies.train"]._Job
+    job = sys.modules["ohmgrad.studies.training"].Training
     epoch = job.run_epoch
 
     def stop(self: Any, progress: Any) -> Any:
@@ -198,7 +198,7 @@ def test_train_plot_and_a_folder_that_exists(
     assert "2 seeds" in out
     names = {p.name for p in (tmp_path / "a").iterdir()}
     files = {"spec.yaml", "metrics.csv", "summary.csv", "figure.svg", "figure.pdf", "figure.png"}
-    assert files | {"checkpoints", "events", "versions.yaml", "page.html"} == names
+    assert files | {".lock", "checkpoints", "events", "versions.yaml", "page.html"} == names
     assert out.splitlines()[-1] == "page: a/page.html"
     (tmp_path / "a" / "page.html").rename("old.html")
     code, out, _ = run(capsys, "report", "a")

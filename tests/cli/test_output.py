@@ -86,7 +86,7 @@ def test_no_colours_where_the_output_is_no_terminal_or_no_color_is_set(
         monkeypatch.setenv("NO_COLOR", colour)
         for terminal in (False, True):
             file = io.StringIO()
-            Screen(file=file, force_terminal=terminal).print("[red]word[/red]")
+            Screen(file=file, force_terminal=terminal).print("[red]word[/red]", markup=True)
             texts[colour, terminal] = file.getvalue()
     assert "\x1b[31m" in texts["", True]
     assert all("\x1b[3" not in text for key, text in texts.items() if key != ("", True))

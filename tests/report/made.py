@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from ohmgrad.studies.folders import COLUMNS, make_folder, write_rows
+from ohmgrad.studies.folders import make_folder
+from ohmgrad.studies.rows import COLUMNS, write_rows
 from ohmgrad.studies.spec import RunSpec
 from ohmgrad.studies.versions import note_versions
 

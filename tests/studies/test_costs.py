@@ -12,7 +12,7 @@ from ohmgrad.cost import cost_of, hardware
 from ohmgrad.errors import InputError
 from ohmgrad.studies import RunSpec, read_metrics, train
 from ohmgrad.studies.costs import costs_of_run
-from ohmgrad.studies.folders import events_file, read_events
+from ohmgrad.studies.events import events_file, read_events
 from ohmgrad.studies.train import train_once
 
 pytestmark = pytest.mark.usefixtures("one_thread", "threads")

@@ -18,6 +18,8 @@ from ohmgrad.crossbar import tiles_of
 from ohmgrad.models import build
 from ohmgrad.nn import analog_layers
 from ohmgrad.studies import Progress, RunSpec, read_spec, train
+from ohmgrad.studies.checkpoint import read_checkpoint
+from ohmgrad.studies.folders import checkpoint_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,6 +33,10 @@ SMALL: dict[str, Any] = {
 
 def spec(**changes: Any) -> RunSpec:
     return RunSpec.from_dict({**SMALL, **changes})
+
+
+def kept(folder: Path, algorithm: str = "digital") -> dict[str, Any]:
+    return read_checkpoint(checkpoint_file(folder, algorithm, 0)).content
 
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -149,9 +155,7 @@ def test_steps_have_the_rates(tmp_path: Path) -> None:
     weights = {}
     for name, factors in (("plain", {}), ("groups", {"1": 0.5})):
         train(RunSpec.from_dict({**plain, "lr_factors": factors}), tmp_path / name)
-        weights[name] = torch.load(tmp_path / name / "checkpoints" / "digital-0.pt", weights_only=True)[
-            "model"
-        ]
+        weights[name] = kept(tmp_path / name)["model"]
     start = build("mlp", (1, 8, 8), 10, 0).state_dict()
     for key, before in start.items():
         factor = 0.5 if key.startswith("1.") else 1.0
@@ -176,13 +180,12 @@ def test_schedule_applies_to_all_groups_and_a_cut_run_resumes_exactly(tmp_path: 
         train(one, tmp_path / "cut", progress=Progress(step=stop_at))
     resumed = train(one, tmp_path / "cut", resume=True)
     assert [{**row, "seconds": 0} for row in expected] == [{**row, "seconds": 0} for row in resumed]
-    for file in sorted((tmp_path / "whole" / "checkpoints").glob("*.pt")):
-        kept = torch.load(file, weights_only=True)
-        other = torch.load(tmp_path / "cut" / "checkpoints" / file.name, weights_only=True)
-        for key, value in kept["model"].items():
+    for algorithm in one.algorithms:
+        file, found, other = algorithm, *(kept(tmp_path / run, algorithm) for run in ("whole", "cut"))
+        for key, value in found["model"].items():
             assert not isinstance(value, torch.Tensor) or torch.equal(value, other["model"][key]), (file, key)
-        lr = [group["lr"] for group in kept["optimizer"]["param_groups"]]
-        factors = {"digital": [0.005, 0.05]}.get(file.stem[:-2], [0.03, 0.05, 0.3])
+        lr = [group["lr"] for group in found["groups"]]
+        factors = {"digital": [0.005, 0.05]}.get(file, [0.03, 0.05, 0.3])
         assert lr == pytest.approx([f / 8 for f in factors]), file
 
 
@@ -191,7 +194,7 @@ def test_dropout_is_the_same_after_resuming(tmp_path: Path, monkeypatch: pytest.
         torch.manual_seed(0)
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(64, 10))
 
-    monkeypatch.setattr(sys.modules["ohmgrad.studies.train"], "build", built)
+    monkeypatch.setattr(sys.modules["ohmgrad.studies.training"], "build", built)
     whole = train(spec(algorithms=["digital"]), tmp_path / "whole")
     train(spec(algorithms=["digital"], epochs=1), tmp_path / "cut")
     torch.rand(3)  # draws of others do not matter
@@ -242,8 +245,8 @@ def test_a_run_starts_from_a_file(tmp_path: Path) -> None:
     torch.save(source.state_dict(), tmp_path / "weights.pth")
     one = spec(algorithms=["digital"], epochs=1, lr=1e-12, pretrained=str(tmp_path / "weights.pth"))
     train(one, tmp_path / "run")
-    kept = torch.load(tmp_path / "run" / "checkpoints" / "digital-0.pt", weights_only=True)["model"]
-    assert all(torch.allclose(value, kept[name], atol=1e-9) for name, value in source.state_dict().items())
+    weights = kept(tmp_path / "run")["model"]
+    assert all(torch.allclose(value, weights[name], atol=1e-9) for name, value in source.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -276,7 +279,7 @@ def test_a_file_of_arrays_is_a_data_set(tmp_path: Path) -> None:
     np.savez(file, **arrays)
     rows = train(spec(data=str(file), model="linear", images=None), tmp_path / "run")
     assert {row["algorithm"] for row in rows} == {"digital", "sgd", "tiki-taka"}
-    model = torch.load(tmp_path / "run" / "checkpoints" / "digital-0.pt", weights_only=True)["model"]
+    model = kept(tmp_path / "run")["model"]
     assert model["1.weight"].shape == (3, 5)
     for name, value, message in (
         ("train_x", np.zeros((40, 5, 2)), "train_x of"),
@@ -293,7 +296,7 @@ def test_a_file_of_arrays_is_a_data_set(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no array train_y"):
         train(spec(data=str(file), model="linear"), tmp_path / "other")
     file.write_bytes(b"text")
-    with pytest.raises(InputError, match=r"is no \.npz file"):
+    with pytest.raises(InputError, match=r"mine\.npz cannot be read as a \.npz file"):
         train(spec(data=str(file), model="linear"), tmp_path / "other")
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,24 +19,35 @@ from rich.table import Table
 if TYPE_CHECKING:
     from ..report import Page
 
-__all__ = ["PAGE", "AsJson", "Screen", "console", "stopped", "write_page"]
+__all__ = [
+    "PAGE", "AsJson", "Screen", "StoppedError", "cannot_write", "console", "stopped", "stops", "write_page",
+]  # fmt: skip
 
 #: name of the page in a run's or a study's folder
 PAGE = "page.html"
 
 
-class Screen(Console):
-    """Standard output; as JSON when a command is asked for it: tables alone, and all else on standard error.
+class StoppedError(KeyboardInterrupt):
+    """A signal that asks a command to stop, or that nobody reads what it prints."""
 
-    Colours are rich's: none where the output is no terminal, or where NO_COLOR is set.
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+class Screen(Console):
+    """Standard output: text as it is, since what users name may look like markup, as in runs/a[/b].
+
+    As JSON, when a command is asked for it: tables alone, and all else on standard error. Colours are rich's:
+    none where the output is no terminal, or where NO_COLOR is set.
     """
 
     #: tables that were printed, as data; None where they are printed as text
     kept: list[dict[str, Any]] | None = None
 
-    def print(self, *objects: Any, **settings: Any) -> None:
+    def print(self, *objects: Any, markup: bool | None = False, **how: Any) -> None:
         if self.kept is None:
-            super().print(*objects, **settings)
+            super().print(*objects, markup=markup, **how)
             return
         from ..report.tables import table_as_data
 
@@ -40,7 +56,7 @@ class Screen(Console):
             if isinstance(table, Table):
                 self.kept.append(table_as_data(table))
             else:
-                Console(stderr=True).print(one, **settings)
+                Console(stderr=True).print(one, markup=markup, **how)
 
     @property
     def is_terminal(self) -> bool:
@@ -52,6 +68,11 @@ class Screen(Console):
         if self.kept is not None:
             print(json.dumps(self.kept, indent=2, ensure_ascii=False))
         self.kept = None
+
+    def on_broken_pipe(self) -> None:
+        """Where the reader has gone, as `head` does: what is printed from now on goes nowhere."""
+        _print_nowhere()
+        raise StoppedError(getattr(signal, "SIGPIPE", 13))
 
 
 console = Screen()
@@ -74,10 +95,45 @@ AsJson = Annotated[
 ]
 
 
-def stopped(what: str) -> NoReturn:
-    """Say in one line what is left of a command that was stopped; exit code 130, as shells have it."""
+def _print_nowhere() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def stops() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM raise `StoppedError`, once: the next one ends the process there and then."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: Any) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        raise StoppedError(number)
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stopped(what: str, why: BaseException | None = None) -> NoReturn:
+    """Say in one line what is left of a command that was stopped.
+
+    The exit code is 128 and the signal's number, as shells have it: 130 after Ctrl-C.
+    """
+    number = why.number if isinstance(why, StoppedError) else signal.SIGINT
     print(f"stopped: {what}", file=sys.stderr)
-    raise typer.Exit(130)
+    raise typer.Exit(128 + number)
+
+
+def cannot_write(error: OSError) -> str:
+    """An error of the system, such as a full disk, in a line."""
+    return f"cannot use {error.filename} ({error.strerror})" if error.filename else str(error.strerror)
 
 
 def write_page(page: Page, path: Path) -> None:

@@ -32,5 +32,6 @@ def demo(
     console.print(
         "Analog SGD is pulled to the symmetric point by the noise of its gradients (Theorems 2 and 3 of "
         "arXiv v1 of 2406.12774); Tiki-Taka is not (Theorem 4).\nNext: [bold]ohmgrad train --help[/bold], "
-        "[bold]ohmgrad devices show paper[/bold]"
+        "[bold]ohmgrad devices show paper[/bold]",
+        markup=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from .arguments import examples, paragraphs
 from .check import check_app
 from .cite import cite
 from .compare import compare
-from .console import console, stopped
+from .console import cannot_write, console, stopped, stops
 from .cost import cost
 from .demo import demo
 from .devices import devices_app
@@ -37,10 +38,10 @@ class _Commands(typer.core.TyperGroup):
         console.kept = None
         try:
             done = super().invoke(ctx)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as why:
             kept = ctx.invoked_subcommand in ("compare", "map", "reproduce")
             goes_on = "finished parts are saved, and the same command goes on"
-            stopped(goes_on if kept else "the same command starts again")
+            stopped(goes_on if kept else "the same command starts again", why)
         except typer.Exit:  # with a code of its own, after all was printed
             console.end()
             raise
@@ -59,12 +60,22 @@ app = typer.Typer(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point: wrong input is one line on stderr and exit code 2."""
+    """Entry point: wrong input is one line on stderr and exit code 2, a disk that is full likewise and 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # signs that the terminal does not have become ?
+            stream.reconfigure(errors="replace")
     try:
-        app(args=argv, standalone_mode=True)
+        with stops():
+            app(args=argv, standalone_mode=True)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        print(f"error: {cannot_write(error)}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError:
+        print("error: there is not enough memory: use fewer images, smaller layers or jobs", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.callback(invoke_without_command=True)

@@ -76,7 +76,8 @@ def fit(
     console.print("understood (and the flag that says otherwise):", highlight=False)
     for note in found.said:
         flag = f"  [dim]({note.flag})[/dim]" if note.flag else ""
-        console.print(f"  {note.what}".replace("[", "\\[") + flag, highlight=False, soft_wrap=True)
+        text = f"  {note.what}".replace("[", "\\[") + flag
+        console.print(text, markup=True, highlight=False, soft_wrap=True)
     with _bar() as progress:
         result = fit_read(found, families, progress)
     console.print(fit_table(result))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from ..errors import InputError
 from ..style import style_of
-from .console import PAGE, console, stopped, write_page
+from .console import PAGE, cannot_write, console, stopped, write_page
 
 if TYPE_CHECKING:
     from ..studies import RunSpec
@@ -17,18 +20,24 @@ __all__ = ["free_folder", "report_run", "run_and_report"]
 
 
 def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
-    """Train and report; a run that is stopped says how it goes on."""
+    """Train and report; a run that is stopped, or whose disk fails, says how it goes on."""
     from ..report import run_page
 
+    board = ["--tensorboard"] if tensorboard else []
+    again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
+    goes_on = f"finished epochs are saved; go on with {again}"
     try:
         report_run(_train(spec, folder, resume, tensorboard), folder, title)
         write_page(run_page(folder), folder / PAGE)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as why:
         if not (folder / "spec.yaml").is_file():
             raise
-        board = ["--tensorboard"] if tensorboard else []
-        again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
-        stopped(f"finished epochs are saved; go on with {again}")
+        stopped(goes_on, why)
+    except OSError as error:
+        if not (folder / "spec.yaml").is_file():
+            raise
+        print(f"error: {cannot_write(error)}; {goes_on}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list[dict[str, Any]]:
@@ -39,7 +48,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
     from ..studies import Progress, train
 
     layout = ("{task.description}", BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
-    columns = [c if not isinstance(c, str) else TextColumn(c) for c in layout]
+    columns = [c if not isinstance(c, str) else TextColumn(c, markup=False) for c in layout]
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[tuple[str, int], Any] = {}
 
@@ -77,9 +86,9 @@ def report_run(rows: list[dict[str, Any]], folder: Path, title: str) -> None:
     if not rows:
         raise InputError(f"{folder} has no finished epoch yet: train it, or pass --resume")
     summary = summarise(rows)
+    console.print(run_table(summary, title))  # before anything is written: the disk may be full
     write_summary(summary, folder / "summary.csv")
     paths = save(run_figure(rows, title), folder / "figure")
-    console.print(run_table(summary, title))
     numbers = f"{folder}/metrics.csv, summary.csv"
     console.print(f"figure: {paths[0]} (also .pdf, .png)\nnumbers: {numbers}", soft_wrap=True)
     watched = read_monitor(folder)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, said, shown
+from ..errors import InputError, shown
+from ..npz import read_npz
 
 __all__ = ["NAMES", "check_arrays", "is_file_of_arrays", "read_arrays"]
 
@@ -31,18 +31,12 @@ def read_arrays(path: str | Path) -> list[np.ndarray]:
     """
     path = Path(path).expanduser()
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in NAMES if name not in file.files]
-            if missing:
-                raise InputError(f"{path} has no array {missing[0]}: it must have {', '.join(NAMES)}")
-            found = {name: file[name] for name in NAMES}
+        found = read_npz(path, NAMES, "a .npz file of numbers")
     except FileNotFoundError:
         raise InputError(f"data is {shown(str(path))}, but there is no such file: correct the path") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is no .npz file of numbers ({said(error)}): write it again") from None
-    return check_arrays(found, path)
+    if missing := [name for name in NAMES if name not in found]:
+        raise InputError(f"{path} has no array {missing[0]}: it must have {', '.join(NAMES)}")
+    return check_arrays({name: found[name] for name in NAMES}, path)
 
 
 def check_arrays(given: Any, path: str | Path) -> list[np.ndarray]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, is_integer, naming, said, shown
+from ..npz import read_npz
 from .families.piecewise_step import interpolate
 from .response import AbstractResponse
 from .symmetric_point import driven_to, with_zero
@@ -29,6 +29,8 @@ GAUSSIAN_ERROR = 0.01
 FEWEST = 4
 #: kernels keep an element's place in the tables, two for each conductance, as float32
 MOST_PLACES = 2**24
+#: bytes of a text file of tables, unpacked
+MOST_TEXT = 2**28
 #: largest values of |He2 phi|, |He3 phi| and |He5 phi|
 _HE2, _HE3, _HE5 = 0.3989, 0.5506, 2.3071
 
@@ -227,12 +229,10 @@ class Measured(AbstractResponse):
         """
         names = ("G", "cdf", "inc", "dec")
         try:
-            with np.load(Path(path), allow_pickle=False) as file:
-                missing = [name for name in names if name not in file]
-                arrays = {} if missing else {name: file[name] for name in names}
-        except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{path} cannot be read as an .npz file of tables: {said(error)}") from error
-        if missing:
+            arrays = read_npz(Path(path), names, "an .npz file of tables")
+        except FileNotFoundError as error:
+            raise InputError(f"{path} cannot be read as an .npz file of tables: {said(error)}") from None
+        if missing := [name for name in names if name not in arrays]:
             raise InputError(f"{path} has no array {missing[0]!r}, but G, cdf, inc and dec are needed")
         with naming(path):
             tables = cls(arrays["G"], arrays["cdf"], arrays["inc"], arrays["dec"])
@@ -333,8 +333,13 @@ def _gaussian_from(moments: Tensor) -> Tensor:
 
 def _read_crosssim(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            raw = file.read(MOST_TEXT + 1)
+        if len(raw) > MOST_TEXT:
+            raise ValueError(f"it has more than {MOST_TEXT >> 20} MiB of text")
+        text = raw.decode()
         lines = [line for line in text.splitlines()[1:] if line.strip()]
         rows = [np.array([float(v) for v in line.split(",") if v.strip()]) for line in lines]
     except (OSError, ValueError, EOFError, zlib.error) as error:

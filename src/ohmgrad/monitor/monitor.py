@@ -175,6 +175,18 @@ class Monitor:
         for w in self._watched.values():
             w.averages.load_state_dict(state["tiles"][w.name])
 
+    def kept(self) -> dict[str, tuple[tuple[int, int], list[str]]]:
+        """Shape and names of the averages of each layer, once an update was looked at."""
+        found = {}
+        for group in self.optimizer.param_groups:
+            for tile, state in self.optimizer.tiles_in(group):
+                if (watched := self._watched.get(id(tile))) is not None:
+                    model = self.optimizer.transfer_model(tile, group, state)
+                    names = ["mean", "absolute", "own", *(["pull"] if model is not None else [])]
+                    names += ["fast"] if model is not None and model.array is not tile else []
+                    found[watched.name] = (tile.shape, names)
+        return found
+
     def _look(self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         """Before an update: its gradient, Sigma and the fast array into the averages."""
         watched = self._watched.get(id(tile))

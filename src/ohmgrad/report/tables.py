@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +17,7 @@ from ..devices import Device, describe, draw
 from ..devices.presets import PRESETS
 from ..errors import InputError
 from ..rng import Key
+from ..studies.rows import write_rows
 from ..style import style_of
 
 __all__ = ["device_table", "run_table", "summarise", "table_as_data", "write_summary"]
@@ -53,15 +54,12 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def write_summary(summary: list[dict[str, Any]], path: Path) -> None:
     """Write what `summarise` returned as CSV."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(summary[0]))
-        writer.writeheader()
-        writer.writerows(summary)
+    write_rows(path, summary, tuple(summary[0]))
 
 
 def run_table(summary: list[dict[str, Any]], title: str) -> Table:
     """The final table of a run."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("algorithm")
     for column in ("test accuracy %", "training loss (nats)", "pulses (millions)", "time (s)"):
         table.add_column(column, justify="right")

@@ -8,7 +8,9 @@ from pathlib import Path
 from ..cost import Baseline, Cost, Hardware, baseline, cost_of
 from ..cost.counts import added
 from ..errors import InputError
-from .folders import EpochEvents, Row, events_file, read_events, read_metrics
+from .events import EpochEvents, events_file, read_events
+from .folders import read_metrics
+from .rows import Row
 
 __all__ = ["TrainingCost", "costs_of_run"]
 

@@ -1,64 +1,43 @@
-"""Run folders: what may be written where, and the numbers of a run from disk and to it."""
+"""Run folders: who may write where, and what is read of a run.
+
+spec.yaml       what is trained
+checkpoints/    of each training, the last one and the one before: all else follows from them
+metrics.csv     the rows of all trainings; monitor.csv those of their monitors
+.lock           held by the process that trains; the system gives it back when that one dies
+"""
 
 from __future__ import annotations
 
-import csv
-import os
+import contextlib
 import re
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-from ..cost.counts import ArrayEvents
-from ..crossbar import EVENTS
 from ..errors import InputError, naming, shown
-from ..monitor import COLUMNS as MONITOR_COLUMNS
+from .checkpoint import SUFFIX, read_plain
+from .files import HALF, write_whole
+from .rows import COLUMNS, WATCHED, Row, check_rows, read_rows, watched_rows, write_rows
 from .spec import RunSpec
 
-__all__ = ["COLUMNS", "WATCHED", "EpochEvents", "Row", "check_folder", "events_file", "file_name",
-           "make_folder", "read_events", "read_metrics", "read_monitor", "read_spec", "write_events",
-           "write_rows"]  # fmt: skip
+__all__ = ["checkpoint_file", "file_name", "held", "make_folder", "read_metrics", "read_monitor",
+           "read_spec"]  # fmt: skip
 
-#: columns of metrics.csv; train_loss is over the first 10,000 images of the training set, after the epoch
-COLUMNS = (
-    "algorithm",
-    "seed",
-    "epoch",
-    "running_loss",
-    "train_loss",
-    "test_accuracy",
-    "pulses_up",
-    "pulses_down",
-    "seconds",
-)
-#: columns of monitor.csv
-WATCHED = ("algorithm", "seed", *MONITOR_COLUMNS)
-_NAMES = ("algorithm", "layer", "array")
-_PLACES = ("epoch", "images", "steps", "tile", "rows", "cols", "seen")
-#: columns of a file in events/, a row for every epoch and array
-COUNTED = ("layer", "array", *_PLACES, *EVENTS)
-_WHOLE = ("seed", "step", *_PLACES, *EVENTS)
-Row = dict[str, Any]
+#: what a folder may have in which no run was begun
+_LOCK, _KEPT = ".lock", "checkpoints"
 
 
-@dataclass(frozen=True)
-class EpochEvents:
-    """What the arrays counted in one epoch of a training, in its steps alone: not in evaluations.
+def file_name(algorithm: str) -> str:
+    """An algorithm's name in those of files, also where it is a path."""
+    return re.sub(r"[^\w.-]+", "-", algorithm)
 
-    Args:
-        epoch: from 1.
-        images: that the epoch saw.
-        steps: of the optimizer.
-        arrays: events of each array.
-    """
 
-    epoch: int
-    images: int
-    steps: int
-    arrays: list[ArrayEvents]
+def checkpoint_file(folder: Path, algorithm: str, seed: int) -> Path:
+    """Where the last checkpoint of a training is."""
+    return folder / _KEPT / f"{file_name(algorithm)}-{seed}{SUFFIX}"
 
 
 def read_spec(folder: Path) -> RunSpec:
@@ -73,33 +52,34 @@ def read_spec(folder: Path) -> RunSpec:
             f"there is no folder {folder}, so no run to resume: correct --out, or leave --resume out"
         )
     if not file.is_file():
-        raise InputError(f"{folder} has no spec.yaml, so there is no run to resume: choose another --out")
+        other = "choose another --out" if _begun(folder) else "leave --resume out to begin one"
+        raise InputError(f"{folder} has no spec.yaml, so there is no run to resume: {other}")
     entries = RunSpec.read(file)
     with naming(file):
         return RunSpec.from_dict(entries)
 
 
-def check_folder(folder: Path, spec: RunSpec, resume: bool) -> None:
-    """Check that a run may be written into a folder; nothing is made or changed.
+def _begun(folder: Path) -> bool:
+    """Whether a folder has more than a process leaves that was killed before it trained."""
+    return any(
+        not (p.name == _LOCK or p.name.endswith(HALF) or (p.name == _KEPT and not any(p.iterdir())))
+        for p in folder.iterdir()
+    )
 
-    Raises:
-        InputError: when the folder has files and `resume` is false, cannot be written to, or holds
-            another run; one with fewer epochs is the same run.
-    """
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file: choose another folder with --out")
-        if folder.is_dir() and any(folder.iterdir()):
-            if not resume:
-                raise InputError(f"{folder} exists and is not empty: choose another --out, or pass --resume")
-            _check_same(folder, read_spec(folder).to_dict(), spec.to_dict())
-        place = folder
-        while not place.exists():
-            place = place.parent
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise _unwritable(folder, error) from None
+
+def _check_folder(folder: Path, spec: RunSpec, resume: bool) -> None:
+    """Check that a run may be written into a folder; nothing is made or changed."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: choose another folder with --out")
+    if folder.is_dir() and _begun(folder):
+        if not resume:
+            raise InputError(f"{folder} exists and is not empty: choose another --out, or pass --resume")
+        _check_same(folder, read_spec(folder).to_dict(), spec.to_dict())
+    place = folder
+    while not place.exists():
+        place = place.parent
+    with tempfile.TemporaryFile(dir=place):
+        pass
 
 
 def _check_same(folder: Path, old: Row, new: Row) -> None:
@@ -114,32 +94,86 @@ def _check_same(folder: Path, old: Row, new: Row) -> None:
             )
 
 
-def make_folder(folder: Path, spec: RunSpec) -> None:
-    """Make a run folder that `check_folder` has passed, with the specification in it.
+@contextlib.contextmanager
+def held(
+    folder: Path, spec: RunSpec, resume: bool, waiting: Callable[[str], None] | None = None
+) -> Iterator[Callable[[], None]]:
+    """Hold a run folder for a training, so that no other process trains in it; one is made if there is none.
+
+    Args:
+        folder: made if it does not exist, and taken away again if nothing was written into it.
+        spec: of the run.
+        resume: whether the folder may hold the run already; one with fewer epochs is the same run.
+        waiting: called with a line when another process holds the folder, which is then waited for; None to
+            refuse.
+
+    Yields:
+        A function that writes the specification into the folder: from then on it is a run.
 
     Raises:
-        InputError: when it cannot be written to.
+        InputError: when the folder has files and `resume` is false, cannot be written to, holds another run,
+            or is held by another process.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    lock = FileLock(folder / _LOCK)
     try:
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        whole = folder / "spec.tmp"
-        whole.write_text(yaml.safe_dump(spec.to_dict(), sort_keys=False), encoding="utf-8")
-        os.replace(whole, folder / "spec.yaml")
+        with _writable(folder):
+            _check_folder(folder, spec, resume)
+            folder.mkdir(parents=True, exist_ok=True)
+            _acquire(lock, folder, waiting)
+            _check_folder(folder, spec, resume)  # another process may have trained in it meanwhile
+        yield lambda: make_folder(folder, spec)
+    finally:
+        with contextlib.suppress(OSError):  # the folder may be gone
+            if made and lock.is_locked and not _begun(folder):
+                (folder / _LOCK).unlink()
+                for place in made:
+                    place.rmdir()
+        lock.release()
+
+
+def _acquire(lock: FileLock, folder: Path, waiting: Callable[[str], None] | None) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if waiting is None:
+            raise InputError(
+                f"another process trains in {folder}: wait until it is done, or choose another --out"
+            ) from None
+        waiting(f"another process trains in {folder}: waiting for it")
+        lock.acquire()
+
+
+def make_folder(folder: Path, spec: RunSpec) -> None:
+    """Write the specification of a run; what was cut off while it was written is cleared away.
+
+    Raises:
+        InputError: when the folder cannot be written to.
+    """
+    with _writable(folder):
+        kept = folder / _KEPT
+        kept.mkdir(parents=True, exist_ok=True)
+        for place in (folder, kept):
+            for half in place.glob(f".*{HALF}"):
+                half.unlink()
+        write_whole(folder / "spec.yaml", yaml.safe_dump(spec.to_dict(), sort_keys=False))
+
+
+@contextlib.contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise _unwritable(folder, error) from None
-
-
-def _unwritable(folder: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write to {folder} ({error.strerror}): choose another --out")
+        raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
 
 
 def read_metrics(folder: Path) -> list[Row]:
-    """The rows of a run's metrics.csv.
+    """The rows of a run's metrics.csv, which is made again where it is not what the checkpoints say.
 
     Raises:
-        InputError: when there is none, or it is damaged.
+        InputError: when there is none, or it is damaged, and no checkpoint to make it from.
     """
-    return _read(folder / "metrics.csv", COLUMNS)
+    return _read(folder, "metrics.csv", COLUMNS)
 
 
 def read_monitor(folder: Path) -> list[Row]:
@@ -149,86 +183,44 @@ def read_monitor(folder: Path) -> list[Row]:
         All rows; none when the run had no monitor.
 
     Raises:
-        InputError: when the file is damaged.
+        InputError: as `read_metrics`.
     """
-    path = folder / "monitor.csv"
-    return _read(path, WATCHED) if path.is_file() else []
+    return _read(folder, "monitor.csv", WATCHED) if (folder / "monitor.csv").is_file() else []
 
 
-def file_name(algorithm: str) -> str:
-    """An algorithm's name in those of files, also where it is a path."""
-    return re.sub(r"[^\w.-]+", "-", algorithm)
-
-
-def events_file(folder: Path, algorithm: str, seed: int) -> Path:
-    """Where a run has the events of one training."""
-    return folder / "events" / f"{file_name(algorithm)}-{seed}.csv"
-
-
-def write_events(path: Path, epochs: list[EpochEvents]) -> None:
-    """Write the events of a training; nothing of a digital one."""
-    rows = [
-        {
-            "epoch": each.epoch, "images": each.images, "steps": each.steps,
-            "layer": array.layer, "tile": array.tile, "array": array.array,
-            "rows": array.rows, "cols": array.cols, "seen": int(array.seen), **array.events,
-        }
-        for each in epochs
-        for array in each.arrays
-    ]  # fmt: skip
-    if rows:
-        path.parent.mkdir(exist_ok=True)
-        write_rows(path, rows, COUNTED)
-
-
-def read_events(path: Path) -> list[EpochEvents]:
-    """What `write_events` wrote; nothing where there is no file.
-
-    Raises:
-        InputError: when the file is damaged.
-    """
-    epochs: dict[int, EpochEvents] = {}
-    again = "train again, into another folder"
-    for row in _read(path, COUNTED, again) if path.is_file() else []:
-        each = epochs.setdefault(row["epoch"], EpochEvents(row["epoch"], row["images"], row["steps"], []))
-        place = (row["layer"], row["tile"], row["array"], row["rows"], row["cols"], bool(row["seen"]))
-        each.arrays.append(ArrayEvents(*place, {name: row[name] for name in EVENTS}))
-    return list(epochs.values())
-
-
-def _read(path: Path, columns: tuple[str, ...], again: str = "") -> list[Row]:
-    """Rows of a CSV file: columns in `_WHOLE` are integers, all others but names are floats."""
-    again = again or f"`ohmgrad train --resume --out {path.parent}` writes it again"
+def _read(folder: Path, name: str, columns: tuple[str, ...]) -> list[Row]:
+    file, kept = folder / name, _kept(folder, columns)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{path} has no column {missing[0]}: {again}")
-            rows: list[Row] = []
-            for row in reader:
-                try:
-                    rows.append({name: _value(name, row[name]) for name in columns})
-                except (TypeError, ValueError):  # None in a row that is cut off; text that is no number
-                    raise InputError(f"{path}, line {reader.line_num}, is damaged: {again}") from None
-            return rows
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({error.strerror}): is this a run folder?") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path} is no CSV text: {again}") from None
+        rows = read_rows(file, columns)
+    except InputError:
+        if not any(kept.values()):
+            raise
+        rows = []
+    if not any(kept.values()):
+        return rows
+    right = [
+        row
+        for one, mine in kept.items()
+        for row in mine or [row for row in rows if (row["algorithm"], row["seed"]) == one]
+    ]
+    if repr(right) != repr(rows):  # as nan is not equal to itself
+        with contextlib.suppress(OSError):
+            write_rows(file, right, columns)
+    return right
 
 
-def _value(name: str, text: str) -> Any:
-    if name in _NAMES:
-        return text
-    return int(text) if name in _WHOLE else float(text)
-
-
-def write_rows(path: Path, rows: list[Row], columns: tuple[str, ...]) -> None:
-    """Write a CSV file; one that is cut off leaves the old one whole."""
-    whole = path.with_suffix(".tmp")
-    with whole.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list[str](columns))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(whole, path)
+def _kept(folder: Path, columns: tuple[str, ...]) -> dict[tuple[str, int], list[Row]]:
+    """The rows in the checkpoint of every training of a run; none where there is none that can be read."""
+    try:
+        spec = read_spec(folder)
+    except InputError:
+        return {}
+    found: dict[tuple[str, int], list[Row]] = {(a, s): [] for s in spec.seeds for a in spec.algorithms}
+    for algorithm, seed in found:
+        with contextlib.suppress(InputError):
+            content = read_plain(checkpoint_file(folder, algorithm, seed))
+            rows = check_rows(content["rows"], algorithm, seed)
+            if columns is WATCHED:
+                rows = watched_rows(content["monitor"], algorithm, seed)
+            found[algorithm, seed] = rows
+    return found

@@ -34,9 +34,9 @@ from ..errors import InputError, check_integer
 from ..version import __version__
 from .attribution import chain, interval, orders, shares
 from .engine import Failure, Progress
+from .files import write_whole
 from .improvement import Improvement, Search, place
 from .map_runs import Factors, MapSettings, Runs
-from .study import write_whole
 from .surrogate import design, surface
 
 __all__ = ["DeviceMap", "MapSettings", "Plane", "Share", "map_device"]

@@ -167,7 +167,7 @@ class RunSpec:
             )
         # ranges of omega and of the options are checked where they are used, on the smallest network
         for algorithm in analog or ["sgd"]:
-            self._optimizer(algorithm, self._converted(build("linear", (1, 1, 1), 1, 0), 0))
+            self.smallest(algorithm)
 
     def built_device(self) -> Device:
         """The device, with `tau` and `dw_min` put in."""
@@ -177,10 +177,16 @@ class RunSpec:
                 "response"
             )
         device = device_named(self.device) if isinstance(self.device, str) else Device.from_dict(self.device)
+        changes: dict[str, Any] = {} if self.dw_min is None else {"dw_min": self.dw_min}
         if self.tau is not None:
-            response = replace(device.response, w_min=-self.tau, w_max=self.tau)  # pyright: ignore
-            device = replace(device, response=response)
-        return device if self.dw_min is None else replace(device, dw_min=self.dw_min)
+            response: Any = device.response
+            if not {"w_min", "w_max"} <= {*vars(response)}:
+                raise InputError(
+                    f"tau is {self.tau:g}, but the range of {type(response).__name__} is its own, "
+                    f"[{response.w_min:g}, {response.w_max:g}]: leave tau out, or choose another device"
+                )
+            changes["response"] = replace(response, w_min=-self.tau, w_max=self.tau)
+        return replace(device, **changes)  # at once: dw_min has to fit the range
 
     def prepare(self, model: nn.Module, algorithm: str, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """The model, converted unless the algorithm is digital, and the optimizer that trains it.
@@ -198,6 +204,11 @@ class RunSpec:
             own = None if algorithm == "digital" else self.digital_lr
             params = parameter_groups(model, self.lr_of(algorithm), self.lr_factors, own, strict=strict)
         return model, self._optimizer(algorithm, model, params)
+
+    def smallest(self, algorithm: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """As `prepare`, of an analog algorithm on a network of one weight."""
+        model = self._converted(build("linear", (1, 1, 1), 1, 0), 0)
+        return model, self._optimizer(algorithm, model)
 
     def _converted(self, model: nn.Module, seed: int, **patterns: Any) -> nn.Module:
         return convert(

@@ -35,6 +35,7 @@ from .engine import (
     seconds_of,
     write_columns,
 )
+from .files import write_whole
 from .on_ray import check_place
 from .settings import check_settings
 from .versions import note_versions
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["RESULTS", "SECONDS", "Claim", "Outcome", "Result", "Study", "claim", "interval", "load_columns",
-           "plain", "run_study", "where", "write_whole"]  # fmt: skip
+           "plain", "run_study", "where"]  # fmt: skip
 
 #: files of a study's folder: seconds that each part took; the rows of all parts
 SECONDS, RESULTS = "seconds.yaml", "results.parquet"
@@ -340,14 +341,6 @@ def plain(value: Any) -> Any:
 
 def _joined(pieces: Sequence[Columns]) -> Columns:
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a text file; one that is cut off leaves the old one whole, and two processes do not mix."""
-    kept = {"dir": file.parent, "suffix": ".tmp", "delete": False}
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", **kept) as out:
-        out.write(text)
-    os.replace(out.name, file)
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:

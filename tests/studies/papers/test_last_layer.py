@@ -15,7 +15,9 @@ from ohmgrad.datasets import load
 from ohmgrad.models import build, last_layer
 from ohmgrad.report import study_figure
 from ohmgrad.studies import features as features_module
+from ohmgrad.studies.checkpoint import read_checkpoint
 from ohmgrad.studies.features import features
+from ohmgrad.studies.folders import checkpoint_file
 from ohmgrad.studies.papers import STUDIES, wu_2025_tables
 from ohmgrad.studies.study import run_study
 from tests.studies.papers.test_claims import axes, ends, results, same
@@ -155,12 +157,12 @@ def test_all_layers_may_be_trained(place: dict[str, Any], tmp_path: Path) -> Non
     outcome = run_study(STUDIES["S5"], tmp_path / "out" / "S5", quick=True, changes=changes)
     assert len(outcome.table) == 3
     spec_file = tmp_path / "out" / "S5" / "networks" / "tiny-resnet8-sgd-seed0"
-    kept = torch.load(spec_file / "checkpoints" / "sgd-0.pt", weights_only=True)
+    kept = read_checkpoint(checkpoint_file(spec_file, "sgd", 0)).content
     start = torch.load(place["pretrained"], weights_only=True)
     assert not torch.equal(kept["model"]["0.weight"], start["0.weight"])
     assert "8.out_scale" in kept["model"]
     assert sum(name.endswith("out_scale") for name in kept["model"]) == 1
-    assert [g["lr"] for g in kept["optimizer"]["param_groups"]] == pytest.approx([0.0075, 0.075])
+    assert [g["lr"] for g in kept["groups"]] == pytest.approx([0.0075, 0.075])
     with pytest.raises(InputError, match="layers 'some'"):
         run_study(STUDIES["S5"], tmp_path / "b", quick=True, changes={"layers": "some"})
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...studies.folders import Row, read_metrics, read_monitor, read_spec
+from ...studies.folders import read_metrics, read_monitor, read_spec
+from ...studies.rows import Row
 from ...studies.spec import RunSpec
 from ...studies.versions import read_versions
 from ...style import style_of

@@ -15,7 +15,8 @@ from ...devices import describe
 from ...errors import InputError, check_choice
 from ...studies.compare import COMPARE, DIGITAL
 from ...studies.finished import read_outcome
-from ...studies.folders import Row, read_metrics, read_spec
+from ...studies.folders import read_metrics, read_spec
+from ...studies.rows import Row
 from ...studies.study import Claim, Outcome, Result, interval
 from ...studies.versions import read_versions
 from ...style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RC, RED, SKY, style_of

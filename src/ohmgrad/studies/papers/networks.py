@@ -62,7 +62,7 @@ class NetworkTraining:
 
         if self.features is not None:
             features(progress=progress, **self.features)
-        rows = train(self.spec, self.folder, resume=True, progress=Progress(step))
+        rows = train(self.spec, self.folder, resume=True, progress=Progress(step), wait=True)
         names = ("epoch", "train_loss", "test_accuracy", "pulses_up", "pulses_down", "seconds")
         fixed = {name: np.full(len(rows), value) for name, value in self.columns.items()}
         return {**fixed, **{name: np.array([row[name] for row in rows]) for name in names}}

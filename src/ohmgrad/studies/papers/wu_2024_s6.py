@@ -16,7 +16,9 @@ import torch
 
 from ...errors import InputError, check_choice
 from ...style import style_of
+from ..checkpoint import read_checkpoint
 from ..engine import Columns, Part
+from ..folders import checkpoint_file
 from ..study import Claim, Study, claim, interval, where
 from .networks import NetworkTraining
 from .wu_2024_s4 import ALGORITHMS, trainings
@@ -53,8 +55,7 @@ def _weights(training: NetworkTraining, progress: Any) -> Columns:
     """Histogram, root mean square and high quantile of the weights, from the last checkpoint."""
     training.run(progress)  # nothing is left to do when S4 has run
     algorithm, seed = training.columns["algorithm"], training.columns["seed"]
-    file = training.folder / "checkpoints" / f"{algorithm}-{seed}.pt"
-    kept = torch.load(file, weights_only=True)["model"]
+    kept = read_checkpoint(checkpoint_file(training.folder, algorithm, seed)).content["model"]
     weights = [v.double().ravel() for name, v in kept.items() if name.endswith("weight") and v.dim() > 1]
     w = torch.cat(weights).numpy()
     counts, _ = np.histogram(w, BINS, density=True)

@@ -1,0 +1,128 @@
+"""Commands that are stopped, whose disk is full, or whose reader has gone: a last line, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ohmgrad.cli import console as console_module
+from ohmgrad.cli import main
+from ohmgrad.studies import files, read_metrics
+from ohmgrad.studies.training import Training
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TRAIN = ["train", "--algorithms", "digital", "--images", "40", "--model", "linear", "--epochs", "4"]
+ON = "finished epochs are saved; go on with "
+
+
+def ends(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[Any, str]:
+    """Exit code and last line on stderr."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main([*argv])
+    return stop.value.code, (capsys.readouterr().err.strip().splitlines() or [""])[-1]
+
+
+def after_two_epochs(patch: pytest.MonkeyPatch, what: Callable[[], Any]) -> None:
+    run_epoch = Training.run_epoch
+
+    def run(job: Training, *how: Any) -> Any:
+        if job.epoch == 2:
+            what()
+        return run_epoch(job, *how)
+
+    patch.setattr(Training, "run_epoch", run)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_training_that_is_stopped(
+    number: int,
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    run = tmp_path / "a b"
+    with monkeypatch.context() as patch:
+        after_two_epochs(patch, lambda: os.kill(os.getpid(), number))
+        got, line = ends(capsys, *TRAIN, "--out", str(run))
+    assert (got, line.startswith(f"stopped: {ON}")) == (code, True)
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+    assert len(read_metrics(run)) == 2
+    again = shlex.split(line.removeprefix(f"stopped: {ON}"))
+    assert ends(capsys, *again[1:]) == (0, "")
+    assert len(read_metrics(run)) == 4
+
+
+def test_a_second_signal_ends_it_there_and_then() -> None:
+    with console_module.stops():
+        with pytest.raises(console_module.StoppedError):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_full_disk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        after_two_epochs(patch, lambda: patch.setattr(files.os, "fsync", full))
+        code, line = ends(capsys, *TRAIN, "--out", str(run))
+    assert code == 1
+    assert line.startswith(
+        f"error: cannot use {run / 'checkpoints' / 'digital-0.safetensors'} (No space left"
+    )
+    assert line.endswith(f"{ON}ohmgrad train --resume --out {run}")
+    monkeypatch.setattr(files.os, "fsync", full)
+    code, line = ends(capsys, *TRAIN, "--out", str(tmp_path / "other"))
+    assert (code, "cannot write to" in line) == (2, True)
+
+
+def test_the_folder_is_removed_under_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    after_two_epochs(monkeypatch, lambda: run.rename(tmp_path / "away"))
+    code, line = ends(capsys, *TRAIN, "--out", str(run))
+    assert (code, line) == (1, f"error: cannot use {run}/checkpoints/digital-0.safetensors "
+                               "(No such file or directory)")  # fmt: skip
+
+
+def test_nobody_reads_what_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+
+    def gone(*_: Any) -> None:
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(console_module, "_print_nowhere", lambda: None)
+        patch.setattr(type(console_module.console), "_write_buffer", gone)
+        code, line = ends(capsys, *TRAIN, "--out", str(run))
+    assert (code, line) == (141, f"stopped: {ON}ohmgrad train --resume --out {run}")
+
+
+def test_names_that_look_like_markup(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ends(capsys, *TRAIN, "--epochs", "1", "--out", "a[/b]c[bold]") == (0, "")
+    with pytest.raises(SystemExit) as stop:
+        main(["plot", "a[/b]c[bold]"])
+    assert stop.value.code == 0
+    assert "figure: a[/b]c[bold]/figure.svg" in capsys.readouterr().out
