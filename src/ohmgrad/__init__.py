@@ -2,7 +2,7 @@
 
 from . import datasets
 from .aihwkit import from_aihwkit
-from .crossbar import Tile, exchange_gradients
+from .crossbar import Board, Place, SimulatedBoard, Tile, exchange_gradients
 from .devices import (
     ConstantStep,
     Custom,
@@ -32,6 +32,7 @@ from .nn import (
     LeftDigitalWarning,
     convert,
     hold,
+    on_boards,
     to_digital,
 )
 from .optim import (
@@ -68,6 +69,7 @@ __all__ = [
     "AnalogOptimizer",
     "AnalogRNN",
     "AnalogSGD",
+    "Board",
     "ChoppedSPTracking",
     "ChoppedTTv2",
     "ConstantStep",
@@ -87,12 +89,14 @@ __all__ = [
     "Noise",
     "Periphery",
     "PiecewiseStep",
+    "Place",
     "PowStep",
     "Pulsing",
     "ResidualLearning",
     "ResidualLearningV2",
     "SPTracking",
     "SignRule",
+    "SimulatedBoard",
     "SoftBounds",
     "Spread",
     "TTv2",
@@ -104,5 +108,6 @@ __all__ = [
     "exchange_gradients",
     "from_aihwkit",
     "hold",
+    "on_boards",
     "to_digital",
 ]

@@ -1,4 +1,4 @@
-"""The command check: run a device or an algorithm, your own too, through the laws."""
+"""The command check: run a device, an algorithm or boards, your own too, through the laws."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import check_options
-from .arguments import named_values
+from ..errors import InputError, check_options
+from ..user_files import is_in_file, object_in
+from .arguments import named_values, rows_by_columns
 from .console import AsJson, console
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_app"]
 
-check_app = typer.Typer(help="Run a device or an algorithm through the laws.", no_args_is_help=True)
+check_app = typer.Typer(help="Run a device, an algorithm or boards through the laws.", no_args_is_help=True)
 
 Laws = Annotated[
     list[str] | None, typer.Option("--law", help="Only this law; may be repeated. Default: all.")
@@ -77,6 +78,29 @@ def algorithm(
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
     with _bar() as progress:
         report = check_algorithm(given, law, **promises, progress=progress)
+    _print(report)
+
+
+@check_app.command(
+    epilog="Examples:\n\n  ohmgrad check board my_board.py:boards --device my.yaml\n\n"
+    "  ohmgrad check board my_board.py:boards --device my.yaml --shape 64x32"
+)
+def board(
+    what: Annotated[str, typer.Argument(help="FILE.py:NAME of a function: boards(place) -> board.")],
+    device: Annotated[str, typer.Option(help="Of its elements: a preset, a YAML file or FILE.py:NAME.")],
+    shape: Annotated[str, typer.Option(help="Rows and columns of the arrays to ask for.")] = "12x9",
+    law: Laws = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run boards, which are programmed and pulsed, through the laws; exit code 1 if one does not hold."""
+    from ..conformance import check_board
+    from ..devices.named import device_named
+
+    if not is_in_file(what):
+        raise InputError(f"{what} is no board: give FILE.py:NAME of a function, boards(place) -> board")
+    size = rows_by_columns("shape", shape)
+    with _bar() as progress:
+        report = check_board(object_in(what), device_named(device), law, shape=size, progress=progress)
     _print(report)
 
 
