@@ -13,7 +13,6 @@ from ohmgrad import Device, InputError, Noise, SoftBounds, Spread
 from ohmgrad.datasets.arrays import read_arrays
 from ohmgrad.devices import ExpBounds
 from ohmgrad.devices.fitting.reading import read
-from ohmgrad.devices.presets import preset
 from tests.fuzz.mutations import members
 from tests.fuzz.parsers import ARRAYS, excel, made
 
@@ -56,8 +55,3 @@ def test_images_that_are_not_finite(value: float, tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(members(**{**ARRAYS, "test_x": images}))
     with pytest.raises(InputError, match=rf"test_x of .* is {re.escape(str(value))} at \(2, 0, 0, 1\), but"):
         read_arrays(tmp_path / "a.npz")
-
-
-def test_a_preset_that_has_no_text_form() -> None:
-    assert not preset("taox").has_yaml
-    assert preset("paper").has_yaml

@@ -203,7 +203,7 @@ def test_a_verdict_has_every_device(tmp_path: Path) -> None:
         ({"devices": ("none.yaml",)}, "none.yaml"),
         (
             {"devices": ("pulses.csv",)},
-            "pulses.csv is no device: give a preset, or a YAML file, as ohmgrad fit",
+            "pulses.csv is no device: give a preset, a YAML file, as ohmgrad fit",
         ),
         ({"algorithms": ("digital",)}, "needs no device: name another one"),
         ({"data": "mnits"}, "unknown data set 'mnits'"),

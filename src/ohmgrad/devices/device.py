@@ -233,12 +233,6 @@ class Device:
         """Number of states, range / granularity."""
         return (self.response.w_max - self.response.w_min) / self.dw_min
 
-    @property
-    def has_yaml(self) -> bool:
-        """Whether it has a text form: it is not made of callables, or of tables without a file."""
-        kept = isinstance(self.response, Measured) and self.response.file is not None
-        return kept or any(type(self.response) is cls for cls in FAMILIES.values())
-
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionary, the content of the YAML form; measured tables stand as their file.
 

@@ -23,7 +23,8 @@ class PowStep(AbstractResponse):
     al. 2025 (arXiv 2502.06309, eq. 144). gamma = 1 is soft bounds. aihwkit's `PowStepDevice` writes the same
     law as dw ((w_max - w)/(w_max - w_min))^gamma, whose step at w = 0 is dw (w_max/(w_max - w_min))^gamma;
     here dw_min is the step at w = 0, so that on a symmetric range dw_min = 0.5^gamma times aihwkit's.
-    Its `pow_up_down` b is gamma_up = gamma (1 + b), gamma_down = gamma (1 - b).
+    Its `pow_up_down` b is gamma_up = gamma (1 + min(b, 0)), gamma_down = gamma (1 - max(b, 0)) in its code,
+    whose documentation has gamma (1 + b) and gamma (1 - b).
 
     Args:
         w_min, w_max: weight range, w_min < 0 < w_max.
