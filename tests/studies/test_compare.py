@@ -217,6 +217,13 @@ def test_wrong_settings_leave_no_folder(tmp_path: Path, changes: Any, message: s
     assert not (tmp_path / "x").exists()
 
 
+def test_presets_of_measured_tables_go_by_their_names() -> None:
+    settings = {**COMPARE.settings, **SMALL, "algorithms": ("sgd",), "devices": ("taox", "paper")}
+    named = [case.spec.get("device") for case in cases(settings)]
+    assert (named[1], type(named[2])) == ("taox", dict)
+    assert len({part.name for part in tunings(cases(settings), 1)}) == 3 * 2
+
+
 def test_missing_data_leave_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OHMGRAD_DATA", str(tmp_path))
     with pytest.raises(InputError):

@@ -62,7 +62,13 @@ def check_arrays(given: Any, path: str | Path) -> list[np.ndarray]:
             raise InputError(
                 f"{part}_y of {path} is {y.dtype} {y.shape}, but must be {len(x)} whole numbers from 0 up"
             )
-        found[f"{part}_x"] = (x[:, None, None, :] if x.ndim == 2 else x).astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            images = (x[:, None, None, :] if x.ndim == 2 else x).astype(np.float32, copy=False)
+        if not np.isfinite(images).all():
+            first = tuple(int(i) for i in np.argwhere(~np.isfinite(images))[0])
+            wrong = x[first if x.ndim == 4 else (first[0], first[3])]
+            raise InputError(f"{part}_x of {path} is {wrong} at {first}, but must be finite in float32")
+        found[f"{part}_x"] = images
         found[f"{part}_y"] = y.astype(np.int64, copy=False)
     if found["train_x"].shape[1:] != found["test_x"].shape[1:]:
         shapes = " and ".join(str(found[f"{part}_x"].shape[1:]) for part in ("train", "test"))

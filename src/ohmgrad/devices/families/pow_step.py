@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...errors import check_number, python_numbers
-from ..response import AbstractResponse, check_range
+from ..response import MOST_FACTOR, AbstractResponse, check_range
 
 __all__ = ["PowStep"]
 
@@ -55,7 +55,7 @@ class PowStep(AbstractResponse):
         for name in ("gamma_up", "gamma_down"):
             check_number(name, getattr(self, name), low=0, high=20, open_low=True)
         for name in ("up", "down"):
-            check_number(name, getattr(self, name), low=0, open_low=True)
+            check_number(name, getattr(self, name), low=1 / MOST_FACTOR, high=MOST_FACTOR)
 
     def q_plus(self, w: Tensor) -> Tensor:
         """up (1 - w/w_max)^gamma_up, in units of dw_min; 0 beyond the bound."""
