@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError, shown
-from .console import console
+from .console import AsJson, console
 from .progress import study_progress
 
 __all__ = ["deploy"]
@@ -35,6 +35,7 @@ def deploy(
         Path | None,
         typer.Option(help="Files without their endings; default deployment in RUN, or here for several."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Program trained networks on PCM or ReRAM, and say how accurate they are from seconds to a year on.
 
