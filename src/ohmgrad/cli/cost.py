@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .console import AsJson, console
+from .progress import study_progress
 
 __all__ = ["cost"]
 
@@ -29,6 +30,12 @@ def cost(
     check: Annotated[
         bool, typer.Option("--check", help="Print published costs beside what the equations give.")
     ] = False,
+    wear: Annotated[
+        bool,
+        typer.Option(
+            "--wear", help="Train again, bit for bit, and count the pulses of every element; kept in the run."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Energy, time, area, memory and wear of a run's trainings, by layer and phase, beside digital ones."""
@@ -38,6 +45,8 @@ def cost(
     asked = list_ or check or show is not None
     if asked == (run is not None):
         raise InputError("give a run folder, or one of --list, --show and --check")
+    if wear and run is None:
+        raise InputError("--wear is of a run: give its folder")
     if list_:
         console.print(hardware_table())
     if show is not None:
@@ -64,3 +73,18 @@ def cost(
     )
     for table in cost_tables(found, f"{run.name} on {hw.name}, {until}", caption):
         console.print(table)
+    if wear:
+        _print_wear(run)
+
+
+def _print_wear(run: Path) -> None:
+    """Pulses of every element: the table, and a figure in the run folder."""
+    from ..report.figures import save
+    from ..report.wear import wear_figure, wear_table
+    from ..studies.wear import wear_of_run
+
+    with study_progress("wear") as progress:
+        found = wear_of_run(run, lambda what, done, total: progress(done, total, what))
+    console.print(wear_table(found))
+    figures = save(wear_figure(found), run / "wear" / "wear")
+    console.print(f"figure: {figures[0]} (also .pdf, .png); histograms: {run}/wear/*.csv", soft_wrap=True)
