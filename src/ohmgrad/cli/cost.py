@@ -40,7 +40,7 @@ def cost(
 ) -> None:
     """Energy, time, area, memory and wear of a run's trainings, by layer and phase, beside digital ones."""
     from ..cost.hardware import hardware as described
-    from ..report.costs import checks_table, cost_tables, hardware_table
+    from ..report.costs import checks_table, cost_caption, cost_tables, hardware_table
 
     asked = list_ or check or show is not None
     if asked == (run is not None):
@@ -65,13 +65,7 @@ def cost(
     hw = described(hardware)
     found = costs_of_run(run, hw, None if accuracy is None else accuracy / 100)
     until = "whole trainings" if accuracy is None else f"up to {accuracy:g} % test accuracy"
-    assumed = sum(source.assumed for source in hw.sources.values())
-    caption = (
-        f"estimates: {assumed} of {len(hw.sources)} coefficients of {hw.name} are assumptions (--show). "
-        "Times: passes go from layer to layer, all else goes on in all layers at once. Digital: "
-        f"{hw.sources['baseline_energy'].text}"
-    )
-    for table in cost_tables(found, f"{run.name} on {hw.name}, {until}", caption):
+    for table in cost_tables(found, f"{run.name} on {hw.name}, {until}", cost_caption(hw)):
         console.print(table)
     if wear:
         _print_wear(run)
