@@ -4,13 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo docs test fuzz reproduce bench lint format clean
+.PHONY: demo docs test test-slow fuzz reproduce bench lint format clean
 
 demo: $(READY)
 	$(BIN)/ohmgrad demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
+
+# longer runs of what a shorter one shows, too
+test-slow: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --numprocesses auto --dist loadfile
 
 # with other cases each time
 MINUTES ?= 60

@@ -1,6 +1,6 @@
 """The law of the collapse: its mean and variance are those of pulse-by-pulse simulation.
 
-10^5 chains each: the cells of a uniform array that all start from one weight and get the same pulses.
+40,000 chains each: the cells of a uniform array that all start from one weight and get the same pulses.
 The two fidelities draw at different addresses, so that they are independent samples. Every comparison
 is held to 4 standard errors: seeds are fixed, and of the 5,000 comparisons of the grid chance lets a
 few exceed 4; `assert_all_within` allows as many as the binomial law does and none beyond Bonferroni's
@@ -26,7 +26,7 @@ from tests.cases import LAWS
 from tests.stats import assert_all_within, z_mean, z_mean_pair, z_variance, z_variance_pair
 from tests.updates import apply_counts_, pulsed_update_
 
-CHAINS = (100, 1000)
+CHAINS = (40, 1000)
 N = CHAINS[0] * CHAINS[1]
 KEY = Key(2024, 7)
 ALARM = 1e-3 / len(LAWS)
@@ -43,6 +43,8 @@ STARTS = [
     for sign in (1, -1)
 ]
 COUNTS = np.array([n for _, n in STARTS])
+#: arrays, and how many of their columns get pulses: all, and few
+PATHS = {"dense": ((400, 100), 100), "sparse": ((1600, 500), 25)}
 #: by name of the device
 LAW = {case.name: case.device for case in LAWS}
 
@@ -80,7 +82,7 @@ def exact(elements: Elements, start: Any, counts: Sequence[Any]) -> tuple[Any, A
 def comparisons(
     device: Device, collapsed: Any, by_pulse: Any, start: Any, counts: Sequence[Any]
 ) -> np.ndarray:
-    """z of mean and variance (cases, 10^5): the fidelities against each other, and, where no chain
+    """z of mean and variance (cases, 40,000): the fidelities against each other, and, where no chain
     comes near a bound, both against the exact moments."""
     elements = draw(device, (1, 1), KEY)
     mean, variance, room = exact(elements, start, counts)
@@ -107,7 +109,7 @@ def both(run: Callable[[str, int], np.ndarray], step: int = 1) -> tuple[np.ndarr
 
 
 def run_counts(device: Device) -> Callable[[str, int], np.ndarray]:
-    """All starts with their counts in one array, 100 rows each: weights (cases, 10^5)."""
+    """All starts with their counts in one array, 40 rows each: weights (cases, 40,000)."""
 
     def run(fidelity: str, step: int) -> np.ndarray:
         shape = (len(STARTS) * CHAINS[0], CHAINS[1])
@@ -208,7 +210,7 @@ def run_trains(
     return run
 
 
-@pytest.mark.parametrize(("shape", "on"), [((1000, 100), 100), ((4000, 500), 25)], ids=["dense", "sparse"])
+@pytest.mark.parametrize(("shape", "on"), PATHS.values(), ids=PATHS)
 @pytest.mark.parametrize(
     "name",
     [
@@ -279,7 +281,6 @@ UNEQUAL = {
     for low in (-0.1, -0.2, -0.4)
     for noise in (Noise(1.0), Noise(3.0, "multiplicative"))
 }
-PATHS = {"dense": ((1000, 100), 100), "sparse": ((4000, 500), 25)}
 
 
 @pytest.mark.parametrize("path", PATHS)

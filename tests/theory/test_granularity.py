@@ -6,6 +6,7 @@ Runs start at the solution, not at the prediction, and burn in for about four re
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 ALD = SoftBounds.symmetric(1.0)
+SLOW = partial(pytest.param, marks=pytest.mark.slow)
 SCALAR = Quadratic(torch.eye(1), torch.tensor([0.5], dtype=torch.float64))
 
 
@@ -122,7 +124,7 @@ def test_analog_sgd_on_least_squares(tau: float, std: float) -> None:
 
 @pytest.mark.parametrize(
     ("unknowns", "lr", "runs", "steps"),
-    [(1, 0.03, 250, 3000), (1, 0.003, 40, 20_000), (40, 0.03, 16, 3000), (40, 0.003, 10, 18_000)],
+    [(1, 0.03, 250, 3000), (40, 0.03, 16, 3000), SLOW(1, 0.003, 40, 20_000), SLOW(40, 0.003, 10, 18_000)],
 )
 def test_tiki_taka(unknowns: int, lr: float, runs: int, steps: int) -> None:
     """600 states, tau 1, sigma 0.5, W at a twentieth; at lr 0.003 pulses double or triple the error."""
