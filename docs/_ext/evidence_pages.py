@@ -1,4 +1,4 @@
-"""The claims of all studies that were run, and the benchmarks with the figures of the README."""
+"""The claims of all studies that were run, and the list of benchmarks."""
 
 from __future__ import annotations
 
@@ -58,8 +58,6 @@ def _claims() -> str:
 
 
 def _benchmarks() -> str:
-    readme = (HOME / "README.md").read_text()
-    figures = readme.partition("## How fast\n")[2].partition("\n## ")[0]
     rows = []
     for path in sorted((HOME / "benchmarks").glob("*.py")):
         tree = ast.parse(path.read_text())
@@ -68,7 +66,7 @@ def _benchmarks() -> str:
             rows.append(f"| `{path.name}` | {' '.join(first.split())} |")
     return (
         "# Benchmarks\n\nA benchmark checks the result before it prints a time, and prints ratios "
-        "measured in one run.\n\n"
-        f"## Figures\n{figures}\n\n## Scripts\n\nEach runs by itself: `python benchmarks/NAME`.\n\n"
+        "measured in one run. [How fast](../speed.md) has the figures. Each script runs by itself: "
+        "`python benchmarks/NAME`.\n\n"
         "| script | what it measures |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
