@@ -20,6 +20,7 @@ from ohmgrad.devices import (
     Noise,
     OneSided,
     PowStep,
+    ReadNoise,
     Reference,
     Retention,
     SoftBounds,
@@ -46,7 +47,8 @@ def device(name: str) -> Device:
 
 def same(a: Device, b: Device, *but: str) -> None:
     """Everything but the response and the named fields is equal."""
-    for field in ("dw_min", "spread", "noise", "write_noise", "stuck", "retention", "reference"):
+    kept = ("dw_min", "spread", "noise", "write_noise", "read_noise", "stuck", "retention", "reference")
+    for field in kept:
         assert field in but or getattr(a, field) == getattr(b, field), field
 
 
@@ -141,22 +143,28 @@ def test_soft_bounds_let_no_weight_pass_however_wide() -> None:
 
 
 def test_granularity_leaves_noise_relative_to_a_step_and_write_noise_in_weights() -> None:
-    before = replace(device("linear"), retention=Retention(lifetime=1e4, diffusion=0.2))
+    before = replace(
+        device("linear"), read_noise=ReadNoise(2.0, 1.0), retention=Retention(lifetime=1e4, diffusion=0.2)
+    )
     after = scaled(before, {"states": 0.25})
     assert after.dw_min == pytest.approx(before.dw_min / 4)
     assert after.write_noise * after.dw_min == pytest.approx(before.write_noise * before.dw_min)
     assert after.retention is not None
     assert after.retention.diffusion * after.dw_min == pytest.approx(0.2 * before.dw_min)
+    assert after.read_noise is not None
+    assert (after.read_noise.fast, after.read_noise.slow) == pytest.approx((8.0, 4.0))
     assert after.response == before.response
-    same(after, before, "dw_min", "write_noise", "retention")
+    same(after, before, "dw_min", "write_noise", "read_noise", "retention")
     coarse = scaled(before, {"states": 1000.0})  # one step to the nearer bound at most
     assert coarse.dw_min == pytest.approx(1 / 1.1)
 
 
 def test_what_is_random_is_scaled() -> None:
-    before = replace(device("linear"), reference=Reference(std=0.1))
+    before = replace(device("linear"), reference=Reference(std=0.1), read_noise=ReadNoise(2.0, 1.0, 7.0))
     assert scaled(before, {"noise": 0.5}).noise == Noise(0.25)
     assert scaled(before, {"write-noise": 0.5}).write_noise == 1.5
+    assert scaled(before, {"read-noise": 0.5}).read_noise == ReadNoise(1.0, 0.5, 7.0)
+    assert "read-noise" not in present(scaled(before, {"read-noise": 0.0}))
     found = scaled(before, {"sp-spread": 0.5})
     assert (found.spread.up_down, found.reference) == (0.01, Reference(std=0.05))
     assert found.spread.dw_min == before.spread.dw_min

@@ -26,6 +26,7 @@ first brought to a form in which this is possible (`ohmgrad.devices.plain`).
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -36,7 +37,7 @@ from ..rng import Key
 from .device import Device
 from .elements import draw
 from .families import ConstantStep
-from .memory import Retention, Stuck
+from .memory import ReadNoise, Retention, Stuck
 from .plain import INTERVALS, balanced, built, parts, plain, steps, with_parts
 from .response import AbstractResponse
 from .variability import Noise, Spread
@@ -69,12 +70,13 @@ def _finest(device: Device) -> float:
 
 
 def _states(device: Device, factor: float) -> Device:
-    """dw_min times the factor; write noise and diffusion, which are given in steps, stay in weight units."""
+    """dw_min times the factor; write and read noise and diffusion, given in steps, stay in weight units."""
     most = _near(device) / max(device.nominal_steps)
     dw = min(max(factor, _finest(device)) * device.dw_min, most)
     ratio = device.dw_min / dw
     retention = device.retention and replace(device.retention, diffusion=ratio * device.retention.diffusion)
-    return replace(device, dw_min=dw, write_noise=ratio * device.write_noise, retention=retention)
+    device = replace(device, dw_min=dw, write_noise=ratio * device.write_noise, retention=retention)
+    return _read_noise(device, ratio)
 
 
 def _nonlinearity(device: Device, factor: float) -> Device:
@@ -177,6 +179,14 @@ def _write_noise(device: Device, factor: float) -> Device:
     return replace(device, write_noise=factor * device.write_noise)
 
 
+def _read_noise(device: Device, factor: float) -> Device:
+    """Noise of products and reads, new in each or slow."""
+    noise = device.read_noise
+    if noise is None or factor == 0:
+        return replace(device, read_noise=None)
+    return replace(device, read_noise=replace(noise, fast=factor * noise.fast, slow=factor * noise.slow))
+
+
 def _stuck(device: Device, factor: float) -> Device:
     """The share of stuck elements."""
     stuck = device.stuck and replace(device.stuck, fraction=min(1.0, factor * device.stuck.fraction))
@@ -232,6 +242,12 @@ def _retention_of(device: Device) -> float:
     """The largest of 1/lifetime, the diffusion in steps, and the exponent of the drift."""
     kept = device.retention or Retention()
     return max(1 / kept.lifetime if kept.lifetime else 0.0, kept.diffusion, kept.drift)
+
+
+def _read_noise_of(device: Device) -> float:
+    """Standard deviation of what a read sees beside the weight, in steps."""
+    noise = device.read_noise or ReadNoise()
+    return math.hypot(noise.fast, noise.slow)
 
 
 @dataclass(frozen=True)
@@ -321,6 +337,10 @@ PROPERTIES: dict[str, Property] = {
         "write noise", _write_noise, lambda d: d.write_noise, "{:.3g}", "steps",
         lambda d: replace(d, write_noise=10.0),
     ),
+    "read-noise": Property(
+        "read noise", _read_noise, _read_noise_of, "{:.3g}", "steps",
+        lambda d: replace(d, read_noise=ReadNoise(10.0)),
+    ),
     "stuck": Property(
         "stuck elements", _stuck, lambda d: d.stuck.fraction if d.stuck else 0.0, "{:.1%}", "of elements",
         lambda d: replace(d, stuck=Stuck(0.1)),
@@ -335,8 +355,8 @@ PROPERTIES: dict[str, Property] = {
 }  # fmt: skip
 
 #: the order in which properties are changed: `shift` before `asymmetry`, `bounds` last
-_ORDER = ("pairs", "write-noise", "stuck", "retention", "noise", "spread", "sp-spread", "states", "shift",
-          "nonlinearity", "asymmetry", "bounds")  # fmt: skip
+_ORDER = ("pairs", "write-noise", "read-noise", "stuck", "retention", "noise", "spread", "sp-spread", "states",
+          "shift", "nonlinearity", "asymmetry", "bounds")  # fmt: skip
 
 
 def present(device: Device) -> list[str]:
