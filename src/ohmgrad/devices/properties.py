@@ -355,8 +355,8 @@ PROPERTIES: dict[str, Property] = {
 }  # fmt: skip
 
 #: the order in which properties are changed: `shift` before `asymmetry`, `bounds` last
-_ORDER = ("pairs", "write-noise", "read-noise", "stuck", "retention", "noise", "spread", "sp-spread", "states",
-          "shift", "nonlinearity", "asymmetry", "bounds")  # fmt: skip
+_ORDER = ("pairs", "write-noise", "read-noise", "stuck", "retention", "noise", "spread", "sp-spread",
+          "states", "shift", "nonlinearity", "asymmetry", "bounds")  # fmt: skip
 
 
 def present(device: Device) -> list[str]:
