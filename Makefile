@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
 ifneq ($(shell command -v uv),)
 MAKE_VENV = uv venv --quiet --seed --allow-existing --python $(PYTHON) $(VENV)
 INSTALL = uv pip install --python $(BIN)/python --compile-bytecode
@@ -17,7 +18,15 @@ demo: $(VENV)/.ready
 	$(BIN)/ohmgrad demo
 
 test: $(VENV)/.ready-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0 $(TESTS)
+
+# what meets most of the dependencies, with the oldest of them that pyproject.toml allows
+OLDEST := build/oldest
+test-oldest:
+	mkdir -p $(OLDEST)
+	$(PYTHON) tests/oldest.py > $(OLDEST)/constraints.txt
+	$(MAKE) test VENV=$(OLDEST) CONSTRAINTS=$(OLDEST)/constraints.txt \
+		TESTS="src/ohmgrad/tests tests/cli tests/report tests/devices tests/studies"
 
 # with other cases each time
 MINUTES ?= 60
@@ -45,14 +54,14 @@ format: $(VENV)/.ready-dev
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 # .ready: what runs; .ready-EXTRA: with an extra of pyproject.toml
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	$(MAKE_VENV)
-	$(INSTALL) --constraint constraints.txt --editable .
+	$(INSTALL) --constraint $(CONSTRAINTS) --editable .
 	touch $@
 
-$(VENV)/.ready-%: pyproject.toml constraints.txt
+$(VENV)/.ready-%: pyproject.toml $(CONSTRAINTS)
 	$(MAKE_VENV)
-	$(INSTALL) --constraint constraints.txt --editable '.[$*]'
+	$(INSTALL) --constraint $(CONSTRAINTS) --editable '.[$*]'
 	touch $@
 
 clean:

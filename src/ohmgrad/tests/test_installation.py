@@ -1,7 +1,7 @@
 """An installation works here: its files, its kernels, a training, a checkpoint, the command line.
 
-`pytest --pyargs ohmgrad` runs this, from any folder. It needs pytest and nothing else. The tests of the project are
-in its repository, and in the source distribution.
+`pytest --pyargs ohmgrad` runs this, from any folder. It needs pytest and nothing else. The tests of the
+project are in its repository, and in the source distribution.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,28 @@ import pytest
 import torch
 
 from ..aihwkit.converted import from_aihwkit
-from ..conformance.suite import check_algorithm, check_device
+from ..conformance.suite import check_device
 from ..cost.hardware import NAMES, hardware
 from ..devices.device import Device
 from ..devices.families.affine import SoftBounds
-from ..devices.families.pow_step import PowStep
 from ..devices.presets import PRESETS
 from ..devices.variability import Noise, Spread
-from ..optim.tiki_taka import TikiTaka
 from ..report.citing import references
 from ..report.page import Page
 from ..studies.folders import read_metrics
-from ..studies.scoreboard import published
+from ..studies.scoreboard import scoreboard
 from ..studies.spec import RunSpec
 from ..studies.train import train
 
 __all__: list[str] = []
 
-SPREAD = Spread(dw_min=0.3, w_max=0.3, w_min=0.3)
-DEVICES = {
-    "affine": Device(SoftBounds.symmetric(0.6), 0.01, SPREAD, Noise(0.3)),
-    "from a table": Device(PowStep(-0.6, 0.6), 0.01, SPREAD, Noise(0.3)),
+DEVICE = Device(SoftBounds.symmetric(0.6), 0.01, Spread(dw_min=0.3, w_max=0.3, w_min=0.3), Noise(0.3))
+SPEC: dict[str, Any] = {
+    "algorithms": ["tiki-taka"],
+    "lr": 0.2,
+    "options": {"fast_lr": 0.1, "columns": 4},
+    "batch_size": 5,
 }
-SPEC: dict[str, Any] = {"algorithms": ["sgd"], "lr": 0.2, "images": 300, "batch_size": 10}
 
 
 @pytest.fixture(autouse=True)
@@ -54,19 +52,16 @@ def _one_thread() -> Iterator[None]:
 def test_files_of_the_package_are_there() -> None:
     """Every file that is no Python is read."""
     assert all(hardware(name).name == name for name in NAMES)
-    assert published() and references() and PRESETS
+    assert len(scoreboard(Path("nowhere"), {})) > 100
+    assert references()
+    assert PRESETS
     assert from_aihwkit("SingleRPUConfig(device=ConstantStepDevice())").device
     assert "a verdict" in Page("a title", "a verdict", (), "a command", {}).html()
 
 
-@pytest.mark.parametrize("name", DEVICES)
-def test_kernels_agree_with_the_reference(name: str) -> None:
+def test_kernels_agree_with_the_reference() -> None:
     """Counts of pulses to the bit, weights to rounding; a device goes on from its state."""
-    check_device(DEVICES[name], ["responses", "collapse", "resume", "backends"]).raise_if_failed()
-
-
-def test_an_algorithm_learns() -> None:
-    check_algorithm(partial(TikiTaka, fast_lr=0.1), ["resume", "quadratic"]).raise_if_failed()
+    check_device(DEVICE, ["responses", "collapse", "resume", "backends"]).raise_if_failed()
 
 
 def test_a_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
@@ -91,5 +86,6 @@ def test_the_command_trains_and_draws(tmp_path: Path) -> None:
         return done.stdout
 
     assert "Python" in run("info")
-    assert "test accuracy" in run("train", "--images", "100", "--epochs", "1", "--algorithms", "sgd", "--out", "a")
+    words = "train --images 100 --epochs 1 --algorithms sgd --out a"
+    assert "test accuracy" in run(*words.split())
     assert {"figure.svg", "figure.pdf", "page.html"} <= {path.name for path in (tmp_path / "a").iterdir()}
