@@ -1,3 +1,3 @@
 """Whether an installation works on this machine: `pytest --pyargs ohmgrad`."""
 
-__all__: list[str] = []
+__all__ = []

@@ -30,7 +30,7 @@ from ..studies.scoreboard import scoreboard
 from ..studies.spec import RunSpec
 from ..studies.train import train
 
-__all__: list[str] = []
+__all__ = []
 
 DEVICE = Device(SoftBounds.symmetric(0.6), 0.01, Spread(dw_min=0.3, w_max=0.3, w_min=0.3), Noise(0.3))
 SPEC: dict[str, Any] = {
