@@ -186,7 +186,7 @@ def test_a_wheel_has_every_file() -> None:
     patterns = tomllib.loads((HOME / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     listed = {path for pattern in patterns["ohmgrad"] for path in ROOT.glob(pattern)}
     others = {path for path in ROOT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    assert others == listed
+    assert others == {path for path in listed if path.suffix != ".py"}
 
 
 def test_names_in_all_exist() -> None:
