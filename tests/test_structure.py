@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ FLOORS = {
             {"studies"},
             {"report"},
             {"cli"},
-            {"__init__", "__main__"},
+            {"__init__", "__main__", "tests"},
         )
     )
     for name in names
@@ -178,6 +179,14 @@ def test_a_page_is_finished_and_its_links_resolve(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         made = target.startswith(("http", "generated/"))  # with the site, whose build looks at these
         assert made or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_a_wheel_has_every_file() -> None:
+    """What is no Python is in a wheel only where pyproject.toml lists it."""
+    patterns = tomllib.loads((HOME / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    listed = {path for pattern in patterns["ohmgrad"] for path in ROOT.glob(pattern)}
+    others = {path for path in ROOT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert others == {path for path in listed if path.suffix != ".py"}
 
 
 def test_names_in_all_exist() -> None:

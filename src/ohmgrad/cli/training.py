@@ -51,6 +51,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
     columns = [c if not isinstance(c, str) else TextColumn(c, markup=False) for c in layout]
     with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks: dict[tuple[str, int], Any] = {}
+        kernels = bars.add_task("kernels", total=None, visible=False, now="")
 
         def step(algorithm: str, seed: int, done: int, total: int, loss: float) -> None:
             key = (algorithm, seed)
@@ -75,7 +76,10 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
             if row["epoch"] == spec.epochs and key in tasks:
                 bars.remove_task(tasks.pop(key))
 
-        progress = Progress(step, epoch, console.print)
+        def preparing(now: bool) -> None:
+            bars.update(kernels, visible=now)
+
+        progress = Progress(step, epoch, console.print, preparing)
         return train(spec, folder, resume=resume, progress=progress, tensorboard=tensorboard)
 
 

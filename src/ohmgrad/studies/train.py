@@ -86,9 +86,11 @@ def _train(
     """Train all that is left."""
     if any(job.epoch < spec.epochs for job in jobs):
         note_versions(folder)
-    if any(job.algorithm != "digital" for job in jobs):
-        _warm_up(progress)
+    warm = False
     for job in jobs:
+        if job.epoch < spec.epochs and job.algorithm != "digital" and not warm:
+            _warm_up(progress)
+            warm = True
         if tensorboard and job.epoch < spec.epochs:
             job.log_to(folder / "tensorboard")
         while job.epoch < spec.epochs:
@@ -217,9 +219,11 @@ def _warm_up(progress: Progress) -> None:
     """Two small updates that compile the kernels, or load them, so that no training's time has it."""
     start = time.perf_counter()
     progress.note("preparing the kernels (compiled once, about 20 s; later from a cache)")
+    progress.preparing(True)
     for side in (4, 200):
         tile = Tile((side, side), preset("paper"))
         tile.pulse(torch.ones(4, side), torch.ones(4, side), 0.001)
+    progress.preparing(False)
     progress.note(f"kernels ready after {time.perf_counter() - start:.1f} s")
 
 

@@ -44,6 +44,8 @@ class Progress:
     epoch: Callable[[Row], None] = lambda *_: None
     """a finished row of metrics.csv"""
     note: Callable[[str], None] = lambda *_: None
+    preparing: Callable[[bool], None] = lambda *_: None
+    """True before kernels are compiled or loaded, False when they are ready"""
 
 
 @dataclass

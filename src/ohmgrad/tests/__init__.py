@@ -1,0 +1,3 @@
+"""Whether an installation works on this machine: `pytest --pyargs ohmgrad`."""
+
+__all__ = []
