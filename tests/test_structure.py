@@ -25,7 +25,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "npz", "eager", "user_files", "kernel_cache"},
+            {"rng", "yaml_text", "npz", "eager", "user_files", "kernel_cache", "inline"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},

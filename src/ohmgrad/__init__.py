@@ -33,6 +33,7 @@ from .nn import (
     convert,
     hold,
     on_boards,
+    show,
     to_digital,
 )
 from .optim import (
@@ -109,5 +110,6 @@ __all__ = [
     "from_aihwkit",
     "hold",
     "on_boards",
+    "show",
     "to_digital",
 ]
