@@ -19,7 +19,7 @@ from .devices import (
 )
 from .errors import InputError
 from .kernels import NOISY_PERIPHERY, Periphery, Pulsing
-from .monitor import Monitor
+from .monitor import Live, Monitor
 from .nn import (
     AnalogConv1d,
     AnalogConv2d,
@@ -83,6 +83,7 @@ __all__ = [
     "InputError",
     "LeftDigitalWarning",
     "LinearStep",
+    "Live",
     "Measured",
     "MixedPrecision",
     "Monitor",

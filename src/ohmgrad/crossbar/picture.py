@@ -1,4 +1,4 @@
-"""Tiles as text and in a notebook: the weights as a histogram against the symmetric points, size, device and events."""
+"""Tiles as text and in a notebook: weights as a histogram against the symmetric points, and counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..devices import describe
-from ..inline import INK, block, chart, table
+from ..inline import INK, block, chart, legend_above, table
 from ..style import BLUE, ORANGE
 from .events import EVENTS
 
@@ -19,51 +19,48 @@ if TYPE_CHECKING:
 
 __all__ = ["Spots", "Weights", "draw_weights", "spots_of", "tile_html", "tile_text", "weights_of"]
 
-_BINS = 40
+_BINS = 60
 #: elements of a tile whose symmetric points are looked at, about: they take longer than weights
 _LOOKED_AT = 20_000
+_QUANTILES = torch.tensor([0.05, 0.5, 0.95])
 
 
 @dataclass(frozen=True)
 class Spots:
-    """Symmetric points of some elements, evenly taken, or of all where these are alike.
+    """Where the symmetric points of elements lie.
 
     Args:
-        points: in weight units, (n,); none of one-sided pairs.
-        alike: whether all are the same.
+        points: of 5 %, 50 % and 95 % of the elements it is below, in weight units; None of one-sided pairs.
         low, high: range of the device.
     """
 
-    points: Tensor
-    alike: bool
+    points: tuple[float, float, float] | None
     low: float
     high: float
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights and symmetric points in the same bins.
+    """Weights as they are at one moment.
 
     Args:
-        edges: of the bins, (bins + 1,).
-        weights: share of the weights in each bin, (bins,); those that are not finite are in none.
-        points: of the symmetric points; None where all are alike, or there are none.
-        point: the symmetric point where all are alike.
+        edges: of the bins, (bins + 1,), over the range of the device and all weights.
+        shares: of the weights in each bin, (bins,); those that are not finite are in none.
+        spots: of their elements.
     """
 
     edges: list[float]
-    weights: list[float]
-    points: list[float] | None
-    point: float | None
+    shares: list[float]
+    spots: Spots
 
 
 def spots_of(tiles: Sequence[Any]) -> Spots:
-    """Where the weights of tiles of one device would be driven; the tiles import this file."""
-    response = tiles[0].device.response
-    found = [_points(tile) for tile in tiles] if tiles[0].device.pair is None else [torch.zeros(0)]
-    points = torch.cat(found)
-    alike = len(points) > 0 and bool((points == points[0]).all())
-    return Spots(points[:1] if alike else points, alike, response.w_min, response.w_max)
+    """The symmetric points of tiles of one device; the tiles import this file."""
+    response, found = tiles[0].device.response, None
+    if tiles[0].device.pair is None:
+        low, middle, high = torch.cat([_points(tile) for tile in tiles]).quantile(_QUANTILES).tolist()
+        found = (low, middle, high)
+    return Spots(found, response.w_min, response.w_max)
 
 
 def _points(tile: Any) -> Tensor:
@@ -78,28 +75,25 @@ def _points(tile: Any) -> Tensor:
 
 
 def weights_of(weight: Tensor, spots: Spots) -> Weights:
-    """Weights of any shape as they are now, beside their symmetric points."""
+    """Weights of any shape as they are now."""
     w = weight.detach().flatten().cpu()
     w = w[w.isfinite()]
-    seen = torch.cat([w, spots.points, torch.tensor([spots.low, spots.high])])
-    low, high = float(seen.min()), float(seen.max())
+    low, high = (float(m) for m in torch.cat([w, torch.tensor([spots.low, spots.high])]).aminmax())
     counts = w.histc(_BINS, low, high) / max(len(w), 1)
-    points = None
-    if not spots.alike and len(spots.points):
-        points = (spots.points.histc(_BINS, low, high) / len(spots.points)).tolist()
-    edges = torch.linspace(low, high, _BINS + 1).tolist()
-    return Weights(edges, counts.tolist(), points, float(spots.points[0]) if spots.alike else None)
+    return Weights(torch.linspace(low, high, _BINS + 1).tolist(), counts.tolist(), spots)
 
 
-def draw_weights(axes: Axes, found: Weights) -> None:
-    """Bars for the weights, and a line for the symmetric points."""
-    axes.stairs([100 * x for x in found.weights], found.edges, fill=True, color=BLUE, label="weights")
-    if found.points is not None:
-        axes.stairs([100 * x for x in found.points], found.edges, color=ORANGE, label="symmetric points")
-    if found.point is not None:
-        axes.axvline(found.point, color=INK, lw=1, ls=":", label="symmetric point")
-    axes.set(xlabel="weight w (weight units)", ylabel="elements (%)", ylim=(0, None))
-    axes.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), borderpad=0)
+def draw_weights(axes: Axes, found: Weights, of: str = "") -> None:
+    """Bars for the weights, and a line and a band for the symmetric points; `of` says whose they are."""
+    axes.stairs([100 * share for share in found.shares], found.edges, fill=True, color=BLUE, label="weights")
+    if found.spots.points is not None:
+        low, middle, high = found.spots.points
+        alike = low == high
+        axes.axvline(middle, color=INK, lw=1, ls=":", label=f"symmetric point{'' if alike else ', median'}")
+        if not alike:
+            axes.axvspan(low, high, color=ORANGE, alpha=0.45, lw=0, label="90 % of them")
+    axes.set(xlabel=f"weight w{of} (weight units)", ylabel="elements (%)", ylim=(0, None))
+    legend_above(axes)
 
 
 def tile_text(tile: Any) -> str:
@@ -109,7 +103,7 @@ def tile_text(tile: Any) -> str:
 
 
 def tile_html(tile: Any) -> str:
-    """HTML of a `Tile`, which imports this file. It reads weights and counts as they are, and changes none."""
+    """HTML of a `Tile`, which imports this file; of weights and counts as they are, nothing changes."""
     rows, cols = tile.shape
     lines = [
         ("size", f"{rows} x {cols}, {rows * cols:,} elements"),

@@ -95,7 +95,7 @@ class Tile:
         self.companions = [(factor, Numbers(array.weight)) for factor, array in self.companions]
         _TILES[id(self.contents)] = self
 
-    __repr__, _repr_html_ = tile_text, tile_html
+    __repr__, _repr_html_ = tile_text, tile_html  # pyright: ignore[reportAssignmentType]  # named tile there
 
     def renumber(self, array: int) -> None:
         """Take the elements and random numbers of an array; the weights are to be loaded anew."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..inline import INK, block, chart, table
+from ..inline import INK, block, chart, legend_above, table
 from ..style import BLUE, GREEN, ORANGE, RED
 from .response import AbstractResponse
 
@@ -52,7 +52,7 @@ def _draw_steps(axes: Axes, response: AbstractResponse, pair: bool) -> None:
         _mark(axes, response)
     what = "conductance of one element" if pair else "weight w"
     axes.set(xlabel=f"{what} (weight units)", ylabel="step (units of dw_min)")
-    _explain(axes)
+    legend_above(axes)
 
 
 def _draw_parts(axes: Axes, response: AbstractResponse) -> None:
@@ -62,17 +62,11 @@ def _draw_parts(axes: Axes, response: AbstractResponse) -> None:
     axes.plot(w, (down - up) / 2, color=ORANGE, ls="--", label="asymmetry, $G$")
     _mark(axes, response)
     axes.set(xlabel="weight w (weight units)", ylabel="part of a step (dw_min)")
-    _explain(axes)
+    legend_above(axes)
 
 
 def _mark(axes: Axes, response: AbstractResponse) -> None:
     axes.axvline(response.symmetric_point(), color=INK, lw=1, ls=":", label="symmetric point")
-
-
-def _explain(axes: Axes) -> None:
-    """A legend above the axes, where no line runs."""
-    axes.legend(frameon=False, fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-                columnspacing=0.8, handlelength=1.4, borderpad=0)  # fmt: skip
 
 
 def _numbers(device: Any, nominal: AbstractResponse) -> list[tuple[str, str]]:
@@ -98,7 +92,6 @@ def _numbers(device: Any, nominal: AbstractResponse) -> list[tuple[str, str]]:
 
 
 def _told(part: Any) -> str:
-    """The fields of a part of a device that are set."""
-    values = ((f.name, getattr(part, f.name), f.default) for f in fields(part))
-    set_ones = [f"{name} = {value}" for name, value, default in values if value != default]
-    return ", ".join(set_ones) or "as by default"
+    """The fields of a part of a device that are set, or all where none is."""
+    told = [(f"{f.name} = {getattr(part, f.name)}", getattr(part, f.name) != f.default) for f in fields(part)]
+    return ", ".join([words for words, is_set in told if is_set] or [words for words, _ in told])

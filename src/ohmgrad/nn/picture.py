@@ -12,7 +12,7 @@ __all__ = ["arrays_in_words", "layer_html", "shape_in_words"]
 
 
 def layer_html(layer: Any) -> str:
-    """HTML of an `AnalogLayer`, which imports this file. It reads weights and counts, and changes none."""
+    """HTML of an `AnalogLayer`, which imports this file; nothing changes."""
     first, kind = layer.tiles[0], type(layer).__name__
     scales = layer.out_scale.detach()
     lines = [

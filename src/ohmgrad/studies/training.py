@@ -44,6 +44,8 @@ class Progress:
     epoch: Callable[[Row], None] = lambda *_: None
     """a finished row of metrics.csv"""
     note: Callable[[str], None] = lambda *_: None
+    begin: Callable[[Training], None] = lambda *_: None
+    """a training that is about to go on"""
 
 
 @dataclass
