@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo docs test fuzz reproduce bench lint format clean
+.PHONY: demo docs notebooks test fuzz reproduce bench lint format clean
 
 demo: $(READY)
 	$(BIN)/ohmgrad demo
@@ -22,6 +22,10 @@ PICTURES ?= 1
 docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -q -W --keep-going -j auto -D pictures=$(PICTURES) docs docs/_build/html
 	@echo "the site: docs/_build/html/index.html"
+
+# the examples as notebooks that have run, in notebooks/
+notebooks: $(VENV)/.docs
+	$(BIN)/python docs/_ext/notebooks.py notebooks
 
 reproduce: $(READY)
 	$(BIN)/ohmgrad reproduce all --quick
