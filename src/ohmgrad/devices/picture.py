@@ -46,9 +46,9 @@ def _steps(response: AbstractResponse, low: float) -> tuple[torch.Tensor, torch.
 
 def _draw_steps(axes: Axes, response: AbstractResponse, pair: bool) -> None:
     w, up, down = _steps(response, 0.0 if pair else response.w_min)
-    axes.plot(w, up, color=BLUE, label="pulse up, $q_+$")
+    axes.plot(w, up, color=BLUE, label="pulse up, q+")
     if not pair:
-        axes.plot(w, down, color=RED, ls="--", label="pulse down, $q_-$")
+        axes.plot(w, down, color=RED, ls="--", label="pulse down, q-")
         _mark(axes, response)
     what = "conductance of one element" if pair else "weight w"
     axes.set(xlabel=f"{what} (weight units)", ylabel="step (units of dw_min)")
@@ -58,8 +58,8 @@ def _draw_steps(axes: Axes, response: AbstractResponse, pair: bool) -> None:
 def _draw_parts(axes: Axes, response: AbstractResponse) -> None:
     w, up, down = _steps(response, response.w_min)
     axes.axhline(0, color=INK, lw=0.5)
-    axes.plot(w, (down + up) / 2, color=GREEN, label="symmetric part, $F$")
-    axes.plot(w, (down - up) / 2, color=ORANGE, ls="--", label="asymmetry, $G$")
+    axes.plot(w, (down + up) / 2, color=GREEN, label="symmetric part, F")
+    axes.plot(w, (down - up) / 2, color=ORANGE, ls="--", label="asymmetry, G")
     _mark(axes, response)
     axes.set(xlabel="weight w (weight units)", ylabel="part of a step (dw_min)")
     legend_above(axes)
