@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import jupytext
@@ -61,10 +62,11 @@ def example(name: str) -> Example:
 def run(notebook: Any) -> None:
     """Run a notebook; outputs stand in it. Raises CellExecutionError where a cell fails."""
     config = Config()
-    if os.name == "posix":  # files that nobody else reads, where TCP would be open to others here
-        config.KernelManager.transport = "ipc"
     settings: dict[str, Any] = {"timeout": _PATIENCE, "kernel_name": "python3", "record_timing": False}
-    NotebookClient(notebook, config=config, **settings).execute()
+    with TemporaryDirectory() as place:
+        if os.name == "posix":  # files that nobody else reads, where TCP would be open to others here
+            config.KernelManager.update(transport="ipc", ip=f"{place}/kernel")
+        NotebookClient(notebook, config=config, **settings).execute()
 
 
 def main(folder: Path) -> int:

@@ -9,7 +9,6 @@ from rich.console import RenderableType
 from rich.progress import Progress
 
 from ..style import style_of
-from .console import console
 
 if TYPE_CHECKING:
     from ..monitor.displays import Painter
@@ -36,7 +35,7 @@ class Bars(Progress):
         monitor = training.monitor or monitor_for(training.model, training.optimizer)
         history = History(training.model, training.optimizer, monitor)
         self._title = f"\n{style_of(training.algorithm).label}, seed {training.seed}"
-        self._painter = Painter(history, self if console.is_terminal else Lines(console))
+        self._painter = Painter(history, self if self.console.is_terminal else Lines(self.console))
 
     def take(self, update: int, loss: float) -> None:
         """The running loss of an update."""
@@ -47,7 +46,7 @@ class Bars(Progress):
     def show(self, history: History) -> None:
         from ..monitor.in_words import terminal_picture
 
-        self._picture = (self._title, terminal_picture(history, console.width))
+        self._picture = (self._title, terminal_picture(history, self.console.width))
 
     def end(self) -> None:
         """The bars end by themselves."""
