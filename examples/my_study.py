@@ -21,7 +21,9 @@ def floor(tau: float, seed: int, progress) -> dict:  # (w - 0.3)^2 at rest, on s
 
 
 def draw(figure, settings, columns) -> None:
-    figure.subplots().plot(columns["tau"], columns["error"], "o")
+    axes = figure.subplots()
+    axes.plot(columns["tau"], columns["error"], "o")
+    axes.set(xlabel="range tau (weight units)", ylabel="mean squared error")
 
 
 # %%
@@ -48,4 +50,4 @@ if __name__ == "__main__":
 # import matplotlib.pyplot as plt
 #
 # with TemporaryDirectory() as folder:
-#     draw(plt.figure(figsize=(3.4, 2.4)), {}, run_study(STUDY, Path(folder) / "narrow").columns)
+#     draw(plt.figure(figsize=(3.4, 2.4), layout="constrained"), {}, run_study(STUDY, Path(folder) / "narrow").columns)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from notebooks import EXAMPLES, GALLERY, PROGRAMS, Example, example, run
 from pictures import last_change
+
+from notebooks import EXAMPLES, GALLERY, PROGRAMS, Example, example, run
 
 __all__ = ["example_pages"]
 
@@ -106,8 +107,8 @@ def _thumbnail(made: Example, folder: Path) -> str:
     drawn = [svg for data in datas for svg in re.findall(r"<svg.*?</svg>", data.get("text/html", ""), re.S)]
     if drawn:
         svg = drawn[GALLERY[made.name]].replace("<svg ", f"<svg {_NAMES} ", 1)
-        # a picture in a file knows nothing of the page around: grey is seen on dark and light
-        (folder / f"{made.name}.svg").write_text(svg.replace("currentColor", "#808080"))
+        # a picture in a file knows nothing of the page around, which puts it on light ground
+        (folder / f"{made.name}.svg").write_text(svg.replace("currentColor", "#333333"))
         return f"{made.name}.svg"
     for data in datas:
         if "image/png" in data:

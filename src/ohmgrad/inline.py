@@ -56,7 +56,7 @@ def chart(draw: Callable[[Axes], object], words: str) -> str:
 def legend_above(axes: Axes) -> None:
     """A legend in one line above the axes, where no curve runs."""
     axes.legend(
-        frameon=False, fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+        frameon=False, fontsize=7, ncols=3, loc="lower right", bbox_to_anchor=(1.04, 1.0),
         columnspacing=0.8, handlelength=1.4, borderpad=0,
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ def test_weights_are_counted_in_bins() -> None:
     w = torch.tensor([[-0.6, -0.59, 0.0], [0.6, 0.9, float("nan")]])
     found = weights_of(w, spots_of([og.Tile((2, 3), og.Device(SOFT))]))
     assert (found.edges[0], found.edges[-1]) == pytest.approx((-0.6, 0.9))
-    pairs = list(zip(found.edges, found.edges[1:], found.shares, strict=False))
+    pairs = [*zip(found.edges, found.edges[1:], found.shares, strict=False)]
     for value, count in ((-0.595, 2), (0.0, 1), (0.6, 1), (0.899, 1)):
         assert sum(s for a, b, s in pairs if a - 1e-6 <= value < b + 1e-6) == pytest.approx(count / 5)
     assert sum(found.shares) == pytest.approx(1)

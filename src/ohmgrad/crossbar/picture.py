@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Spots", "Weights", "draw_weights", "spots_of", "tile_html", "tile_text", "weights_of"]
 
-_BINS = 60
+#: bins of few weights, and of many
+_FEWEST, _MOST = 12, 60
 #: elements of a tile whose symmetric points are looked at, about: they take longer than weights
 _LOOKED_AT = 20_000
 _QUANTILES = torch.tensor([0.05, 0.5, 0.95])
@@ -79,8 +80,9 @@ def weights_of(weight: Tensor, spots: Spots) -> Weights:
     w = weight.detach().flatten().cpu()
     w = w[w.isfinite()]
     low, high = (float(m) for m in torch.cat([w, torch.tensor([spots.low, spots.high])]).aminmax())
-    counts = w.histc(_BINS, low, high) / max(len(w), 1)
-    return Weights(torch.linspace(low, high, _BINS + 1).tolist(), counts.tolist(), spots)
+    bins = min(max(round(2 * len(w) ** 0.5), _FEWEST), _MOST)
+    counts = w.histc(bins, low, high) / max(len(w), 1)
+    return Weights(torch.linspace(low, high, bins + 1).tolist(), counts.tolist(), spots)
 
 
 def draw_weights(axes: Axes, found: Weights, of: str = "") -> None:
@@ -88,9 +90,8 @@ def draw_weights(axes: Axes, found: Weights, of: str = "") -> None:
     axes.stairs([100 * share for share in found.shares], found.edges, fill=True, color=BLUE, label="weights")
     if found.spots.points is not None:
         low, middle, high = found.spots.points
-        alike = low == high
-        axes.axvline(middle, color=INK, lw=1, ls=":", label=f"symmetric point{'' if alike else ', median'}")
-        if not alike:
+        axes.axvline(middle, color=INK, lw=1, ls=":", label="symmetric point")
+        if low < high:
             axes.axvspan(low, high, color=ORANGE, alpha=0.45, lw=0, label="90 % of them")
     axes.set(xlabel=f"weight w{of} (weight units)", ylabel="elements (%)", ylim=(0, None))
     legend_above(axes)
