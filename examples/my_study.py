@@ -50,4 +50,5 @@ if __name__ == "__main__":
 # import matplotlib.pyplot as plt
 #
 # with TemporaryDirectory() as folder:
-#     draw(plt.figure(figsize=(3.4, 2.4), layout="constrained"), {}, run_study(STUDY, Path(folder) / "narrow").columns)
+#     columns = run_study(STUDY, Path(folder) / "narrow").columns
+# draw(plt.figure(figsize=(3.4, 2.4), layout="constrained"), {}, columns)
