@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from rich import progress
 from rich.console import RenderableType
-from rich.progress import Progress
 
 from ..style import style_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Bars"]
 
 
-class Bars(Progress):
+class Bars(progress.Progress):
     """rich's bars, with a picture of a training once `begin` was called."""
 
     #: seconds from one picture to the next, at least

@@ -21,7 +21,7 @@ __all__ = ["Spots", "Weights", "draw_weights", "spots_of", "tile_html", "tile_te
 
 #: bins of few weights, and of many
 _FEWEST, _MOST = 12, 60
-#: elements of a tile whose symmetric points are looked at, about: they take longer than weights
+#: elements of all tiles together whose symmetric points are looked at, about: they take longer than weights
 _LOOKED_AT = 20_000
 _QUANTILES = torch.tensor([0.05, 0.5, 0.95])
 
@@ -59,15 +59,19 @@ def spots_of(tiles: Sequence[Any]) -> Spots:
     """The symmetric points of tiles of one device; the tiles import this file."""
     response, found = tiles[0].device.response, None
     if tiles[0].device.pair is None:
-        low, middle, high = torch.cat([_points(tile) for tile in tiles]).quantile(_QUANTILES).tolist()
+        low, middle, high = (
+            torch.cat([_points(tile, 1 + _LOOKED_AT // len(tiles)) for tile in tiles])
+            .quantile(_QUANTILES)
+            .tolist()
+        )
         found = (low, middle, high)
     return Spots(found, response.w_min, response.w_max)
 
 
-def _points(tile: Any) -> Tensor:
-    """Symmetric points of about `_LOOKED_AT` elements, less the reference that is subtracted from them."""
+def _points(tile: Any, most: int) -> Tensor:
+    """Symmetric points of at most so many elements, less the reference that is subtracted from them."""
     elements, cols = tile.elements, tile.shape[1]
-    at = torch.arange(0, tile.weight.numel(), 1 + tile.weight.numel() // _LOOKED_AT)
+    at = torch.arange(0, tile.weight.numel(), 1 + tile.weight.numel() // most)
     some = elements if elements.up.numel() == 1 else elements.at(at // cols, at % cols)
     reference = torch.as_tensor(tile.memory.get("reference", 0.0)).detach()
     if reference.numel() > 1:
