@@ -59,7 +59,7 @@ def _halved(values: list[float]) -> list[float]:
 
 @dataclass
 class LayerNow:
-    """An analog layer, and how its weights lay when they were last looked at."""
+    """An analog layer (of no name, if it is the model), and its weights when they were last looked at."""
 
     name: str
     layer: AnalogLayer
@@ -91,9 +91,7 @@ class History:
         self.hidden = max(0, len(found) - MOST_LAYERS)
         largest = sorted(found, key=lambda pair: -pair[1].weight.numel())[:MOST_LAYERS]
         #: the largest layers, in order
-        self.layers = [
-            LayerNow(name or "(itself)", layer) for name, layer in found if (name, layer) in largest
-        ]
+        self.layers = [LayerNow(name, layer) for name, layer in found if (name, layer) in largest]
         self.update, self.seconds, self.per_update, self.speed = 0, 0.0, math.nan, math.nan
         self._waiting: list[tuple[int, Tensor | float]] = []
         self._rows, self._begun = 0 if monitor is None else len(monitor.rows), None

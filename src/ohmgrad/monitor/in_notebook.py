@@ -27,7 +27,7 @@ def notebook_picture(history: History) -> str:
         pictures.append(chart(lambda axes: _draw_pulses(axes, history), "pulses a second by update"))
     for layer in history.layers:
         if (now := layer.now) is not None:
-            draw = partial(draw_weights, found=now, of=f" of layer {layer.name}")
+            draw = partial(draw_weights, found=now, of=f" of layer {layer.name}" if layer.name else "")
             pictures.append(chart(draw, f"weights of layer {layer.name}"))
     return block(headline(history), pictures, table(_numbers(history)))
 

@@ -78,7 +78,7 @@ def _weights(table: Table, layer: LayerNow, wide: int) -> None:
     bars, edges, spots = _resampled(layer.now.shares, wide), layer.now.edges, layer.now.spots
     top = max(bars) or 1.0
     ends = f"{edges[0]:.3g} to {edges[-1]:.3g}"
-    name = Text(f"weights, {layer.name}")
+    name = Text(f"weights, {layer.name}" if layer.name else "weights")
     table.add_row(name, "", Text(blocks([b / top for b in bars], 2), "blue"), ends)
     if spots.points is not None:
         low, middle, high = (
