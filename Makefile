@@ -12,7 +12,7 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install
 endif
 
-.PHONY: demo docs test test-slow test-oldest fuzz reproduce bench lint format clean
+.PHONY: demo docs notebooks test test-slow test-oldest fuzz reproduce bench lint format clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ohmgrad demo
@@ -42,6 +42,10 @@ PICTURES ?= 1
 docs: $(VENV)/.ready-docs
 	$(BIN)/python -m sphinx -q -W --keep-going -j auto -D pictures=$(PICTURES) docs docs/_build/html
 	@echo "the site: docs/_build/html/index.html"
+
+# the examples as notebooks that have run, in notebooks/
+notebooks: $(VENV)/.ready-docs
+	$(BIN)/python docs/_ext/notebooks.py notebooks
 
 reproduce: $(VENV)/.ready
 	$(BIN)/ohmgrad reproduce all --quick

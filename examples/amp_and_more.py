@@ -1,5 +1,6 @@
 """What torch brings for training, all in one loop; comments say what it means for an analog weight."""
 
+# %%
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.checkpoint import checkpoint
@@ -7,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 import ohmgrad as og
 
 
+# %%
 def main(steps: int = 100) -> float:
     torch.manual_seed(0)
     samples, truth, errors = torch.randn(64, 8), torch.randn(8, 2) * 0.3, []
@@ -36,5 +38,9 @@ def main(steps: int = 100) -> float:
     return max(errors)
 
 
+# %%
 if __name__ == "__main__":
     main()
+
+# %% tags=["active-ipynb"]
+# og.Device(og.SoftBounds.symmetric(0.6), 0.001, noise=og.Noise(0.3))

@@ -3,6 +3,7 @@
 Here a device of two callables and an algorithm that keeps the gradient's signs only. The same from
 the command line: `ohmgrad check device check_my_own.py:device`, `ohmgrad check algorithm ...:SignSGD`."""
 
+# %%
 import ohmgrad as og
 from ohmgrad import conformance
 
@@ -12,7 +13,11 @@ device = og.Device(
     noise=og.Noise(0.2),
 )
 
+# %% tags=["active-ipynb"]
+# device
 
+
+# %%
 class SignSGD(og.AnalogOptimizer):
     """One pulse against the sign of every entry of the gradient; lr is for digital parameters only."""
 
@@ -23,6 +28,7 @@ class SignSGD(og.AnalogOptimizer):
         tile.pulse_counts(-(d.t() @ x).sign().long())
 
 
+# %%
 def main() -> float:
     reports = [conformance.check_device(device), conformance.check_algorithm(SignSGD)]
     for report in reports:
@@ -30,5 +36,6 @@ def main() -> float:
     return float(sum(len(report.failed) for report in reports))
 
 
+# %%
 if __name__ == "__main__":
     main()

@@ -3,6 +3,7 @@
 Here the step falls exponentially towards the bound. Analog SGD trains a small regression on it.
 """
 
+# %%
 import torch
 
 import ohmgrad as og
@@ -14,7 +15,11 @@ device = og.Device(
     noise=og.Noise(0.3),
 )
 
+# %% tags=["active-ipynb"]
+# device
 
+
+# %%
 def main() -> float:
     torch.manual_seed(0)
     print(f"symmetric point {device.nominal.response.symmetric_point():+.3f}, {device.states:.0f} states")
@@ -22,15 +27,17 @@ def main() -> float:
     optimizer = og.AnalogSGD(model.parameters(), lr=0.05)
     truth = torch.randn(3, 8) * 0.3
     loss = torch.tensor(0.0)
-    for _ in range(200):
-        x = torch.randn(10, 8)
-        loss = (model(x) - x @ truth.t()).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    print(f"loss {loss.item():.4f} after {optimizer.events()['pulses_up']} pulses up")
+    with og.Live(model, optimizer) as live:
+        for _ in range(200):
+            x = torch.randn(10, 8)
+            loss = (model(x) - x @ truth.t()).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            live.update(loss)
     return loss.item()
 
 
+# %%
 if __name__ == "__main__":
     main()

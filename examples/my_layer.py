@@ -1,5 +1,6 @@
 """A layer of your own: a gated unit, sigmoid(A x) * (B x), whose packed weight goes onto two crossbars."""
 
+# %%
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +8,7 @@ import ohmgrad as og
 from ohmgrad.nn.convert import CONVERTERS
 
 
+# %%
 class Gated(nn.Module):  # digital, with one packed weight, as libraries have it
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -27,6 +29,7 @@ class AnalogGated(nn.Module):
         return self.gate(x).sigmoid() * self.value(x)
 
 
+# %%
 def main() -> float:
     CONVERTERS[Gated] = AnalogGated  # from now on `convert` finds the layer in any model
     digital, x = nn.Sequential(Gated(8, 6), nn.Linear(6, 3)), torch.randn(5, 8)
@@ -36,5 +39,9 @@ def main() -> float:
     return gap
 
 
+# %%
 if __name__ == "__main__":
     main()
+
+# %% tags=["active-ipynb"]
+# og.convert(Gated(8, 6), og.Device(og.SoftBounds.symmetric(0.6))).gate

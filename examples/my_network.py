@@ -6,18 +6,21 @@ A network is a function or class, called as NAME(shape, classes), shape (channel
 set is train_x, train_y, test_x, test_y, a function that gives them, or an `ohmgrad.datasets.Dataset`.
 """
 
+# %%
 import torch
 from torch import nn
 
 import ohmgrad as og
 
 
+# %%
 def small(shape: tuple[int, int, int], classes: int) -> nn.Module:
     """One layer between the pixels and the classes."""
     inputs = shape[0] * shape[1] * shape[2]
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 16), nn.Tanh(), nn.Linear(16, classes))
 
 
+# %%
 def stripes() -> tuple[torch.Tensor, ...]:
     """Noisy images (n, 1, 6, 6) of horizontal stripes, vertical ones, or none, and labels (n,)."""
     generator = torch.Generator().manual_seed(0)
@@ -28,12 +31,20 @@ def stripes() -> tuple[torch.Tensor, ...]:
     return images[:300], labels[:300], images[300:], labels[300:]
 
 
+# %%
 def main() -> float:
     train_x, train_y, test_x, test_y = stripes()
     model = og.convert(small((1, 6, 6), 3), og.Device(og.ConstantStep(), dw_min=0.001))
     optimizer = og.AnalogSGD(model.parameters(), lr=0.2)
-    for x, y in og.datasets.batches(train_x, train_y, 5, seed=0, epoch=0):
-        nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    with og.Live(model, optimizer) as live:
+        for x, y in og.datasets.batches(train_x, train_y, 5, seed=0, epoch=0):
+            (loss := nn.functional.cross_entropy(model(x), y)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            live.update(loss)
     return float((model(test_x).argmax(1) != test_y).float().mean())  # the share of wrong answers
+
+
+# %%
+if __name__ == "__main__":
+    main()

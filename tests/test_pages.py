@@ -17,7 +17,7 @@ HOME = Path(__file__).parent.parent
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 BLOCKS = [
     pytest.param(block, id=f"{page}-{number}")
-    for page in ("README.md", "docs/algorithms.md", "docs/train.md")
+    for page in ("README.md", "docs/algorithms.md", "docs/pictures.md", "docs/train.md")
     for number, block in enumerate(
         re.findall(r"^```python\n(.*?)^```", (HOME / page).read_text(), re.M | re.S)
     )

@@ -26,7 +26,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "npz", "eager", "user_files", "kernel_cache"},
+            {"rng", "yaml_text", "npz", "eager", "user_files", "kernel_cache", "inline"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},
@@ -166,7 +166,17 @@ def test_a_file_is_short_and_says_what_it_is(path: Path) -> None:
 
 
 def test_importing_ohmgrad_is_light() -> None:
-    heavy = ["numba", "triton", "pydantic", "matplotlib", "pyarrow", "sklearn", "scipy", "transformers"]
+    heavy = [
+        "numba",
+        "triton",
+        "pydantic",
+        "matplotlib",
+        "pyarrow",
+        "sklearn",
+        "scipy",
+        "transformers",
+        "IPython",
+    ]
     code = f"import ohmgrad, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -10,6 +10,7 @@ from algorithm_pages import algorithm_pages
 from api_pages import api_pages
 from device_pages import device_pages
 from evidence_pages import evidence_pages
+from example_pages import example_pages
 from pictures import Pictures
 from sphinx.application import Sphinx
 
@@ -22,7 +23,8 @@ WIDE = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"
 def write_pages(folder: Path, *, draw: bool) -> None:
     """Write all pages into a folder; one that has not changed keeps its time, and is not read again."""
     pictures = Pictures(folder / "pictures", "../pictures", draw=draw)
-    for name, text in [*algorithm_pages(pictures), *device_pages(pictures), *evidence_pages(), *api_pages()]:
+    pages = [*algorithm_pages(pictures), *device_pages(pictures), *evidence_pages(), *api_pages()]
+    for name, text in [*pages, *example_pages(folder, draw=draw)]:
         path = folder / f"{name}.md"
         text = WIDE + text if name.partition("/")[0] in ("algorithms", "devices") else text
         path.parent.mkdir(parents=True, exist_ok=True)

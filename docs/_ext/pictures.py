@@ -14,11 +14,12 @@ from ohmgrad.report.pictures import panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Pictures"]
+__all__ = ["Pictures", "last_change"]
 
 
 @functools.cache
-def _last_change() -> float:
+def last_change() -> float:
+    """When the code that draws was last changed."""
     files = [*Path(ohmgrad.__file__).parent.rglob("*.py"), *Path(__file__).parent.iterdir()]
     return max(file.stat().st_mtime for file in files)
 
@@ -40,7 +41,7 @@ class Pictures:
         files = [self.folder / f"{name}-{number}.svg" for number in range(count)]
         if not self.draw:
             return "*(No picture: this build draws none.)*"
-        if any(not f.is_file() or f.stat().st_mtime < _last_change() for f in files):
+        if any(not f.is_file() or f.stat().st_mtime < last_change() for f in files):
             self.folder.mkdir(parents=True, exist_ok=True)
             for file, panel in zip(files, panels(draw()), strict=True):
                 _, _, data = panel.source.partition(",")

@@ -19,7 +19,7 @@ from .devices import (
 )
 from .errors import InputError
 from .kernels import NOISY_PERIPHERY, Periphery, Pulsing
-from .monitor import Monitor
+from .monitor import Live, Monitor
 from .nn import (
     AnalogConv1d,
     AnalogConv2d,
@@ -33,6 +33,7 @@ from .nn import (
     convert,
     hold,
     on_boards,
+    show,
     to_digital,
 )
 from .optim import (
@@ -82,6 +83,7 @@ __all__ = [
     "InputError",
     "LeftDigitalWarning",
     "LinearStep",
+    "Live",
     "Measured",
     "MixedPrecision",
     "Monitor",
@@ -109,5 +111,6 @@ __all__ = [
     "from_aihwkit",
     "hold",
     "on_boards",
+    "show",
     "to_digital",
 ]

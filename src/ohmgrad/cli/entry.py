@@ -98,6 +98,7 @@ app.command(
         "ohmgrad train --algorithms ttv2,agad --option columns=8 --epochs 9",
         "ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b",
         "ohmgrad train --data cifar10 --model torchvision:resnet18 --include fc",
+        "ohmgrad train --device paper --algorithms tiki-taka --live",
         "ohmgrad train --resume --out runs/a",
     )
 )(train)

@@ -87,6 +87,12 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Log to tensorboard/ in the run folder, too.")
     ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Draw loss, predicted floor, pulses a second and weights while training."
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on in --out with its settings; --epochs may be raised.")
     ] = False,
@@ -128,4 +134,4 @@ def train(
         spec = RunSpec.from_dict(given)
     data_name, model_name = Path(spec.data).stem, spec.model.rpartition(":")[2]
     folder = out or free_folder(Path("runs") / f"{data_name}-{model_name}")
-    run_and_report(spec, folder, resume, f"{data_name}, {model_name}", tensorboard)
+    run_and_report(spec, folder, resume, f"{data_name}, {model_name}", tensorboard, live)

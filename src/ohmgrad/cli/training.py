@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["free_folder", "report_run", "run_and_report"]
 
 
-def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False) -> None:
+def run_and_report(
+    spec: RunSpec, folder: Path, resume: bool, title: str, tensorboard: bool = False, live: bool = False
+) -> None:
     """Train and report; a run that is stopped, or whose disk fails, says how it goes on."""
     from ..report import run_page
 
@@ -27,7 +29,7 @@ def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensor
     again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
     goes_on = f"finished epochs are saved; go on with {again}"
     try:
-        report_run(_train(spec, folder, resume, tensorboard), folder, title)
+        report_run(_train(spec, folder, resume, tensorboard, live), folder, title)
         write_page(run_page(folder), folder / PAGE)
     except KeyboardInterrupt as why:
         if not (folder / "spec.yaml").is_file():
@@ -40,12 +42,12 @@ def run_and_report(spec: RunSpec, folder: Path, resume: bool, title: str, tensor
         raise typer.Exit(1) from None
 
 
-def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list[dict[str, Any]]:
-    """Train, with a bar for each training."""
+def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool, live: bool) -> list[dict[str, Any]]:
+    """Train, with a bar for each training, and a picture of the one that goes on below them."""
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
 
     from ..studies import Progress, train
+    from .live import Bars
 
     layout = ("{task.description}", BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[now]}"))
     columns = [c if not isinstance(c, str) else TextColumn(c, markup=False) for c in layout]
@@ -59,6 +61,7 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
                 label = f"{style_of(algorithm).label}, seed {seed}"
                 tasks[key] = bars.add_task(label, total=total, now="")
             bars.update(tasks[key], completed=done, now=f"loss {loss:.4f}")
+            bars.take(done, loss)
 
         def epoch(row: dict[str, Any]) -> None:
             key = (row["algorithm"], row["seed"])
@@ -79,7 +82,8 @@ def _train(spec: RunSpec, folder: Path, resume: bool, tensorboard: bool) -> list
         def preparing(now: bool) -> None:
             bars.update(kernels, visible=now)
 
-        progress = Progress(step, epoch, console.print, preparing)
+        begin = bars.begin if live else lambda _: None
+        progress = Progress(step, epoch, console.print, preparing, begin)
         return train(spec, folder, resume=resume, progress=progress, tensorboard=tensorboard)
 
 

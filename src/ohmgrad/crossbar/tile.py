@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..devices import Device, Elements, describe, draw
+from ..devices import Device, Elements, draw
 from ..devices.elements import check_shape
 from ..errors import InputError, check_integer
 from ..kernels import Cells, Periphery, Pulsing, ops
@@ -21,6 +21,7 @@ from .effective_weight import Numbers, companions_on, warn_of_copies, weighted_s
 from .events import Counters, known_to_be_no_update
 from .memory_state import MemoryState
 from .pair_state import PairState
+from .picture import tile_html, tile_text
 
 __all__ = ["Tile", "tiles_of"]
 
@@ -94,9 +95,7 @@ class Tile:
         self.companions = [(factor, Numbers(array.weight)) for factor, array in self.companions]
         _TILES[id(self.contents)] = self
 
-    def __repr__(self) -> str:
-        rows, cols = self.shape
-        return f"Tile({rows} x {cols}, {describe(self.device)}, {self.pulsing.fidelity})"
+    __repr__, _repr_html_ = tile_text, tile_html  # pyright: ignore[reportAssignmentType]  # named tile there
 
     def renumber(self, array: int) -> None:
         """Take the elements and random numbers of an array; the weights are to be loaded anew."""

@@ -17,6 +17,7 @@ from .families import FAMILIES, AffineResponse, Custom
 from .measured import MeanSteps, Measured
 from .memory import ReadNoise, Retention, Stuck
 from .pairs import OneSided, Reference
+from .picture import device_html
 from .response import LEAST, MOST_FACTOR, AbstractResponse, sampled
 from .shapes import check_shapes, shaped
 from .symmetric_point import driven_to
@@ -227,6 +228,10 @@ class Device:
         """True when the weight is one element's, seen as it is and changed by pulses only."""
         parts = (self.stuck, self.read_noise, self.retention, self.pair, self.reference)
         return not self.write_noise and all(part is None for part in parts)
+
+    def _repr_html_(self) -> str:
+        """The device in a notebook: pictures of its response, and its numbers."""
+        return device_html(self)
 
     @property
     def states(self) -> float:

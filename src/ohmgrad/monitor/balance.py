@@ -67,7 +67,7 @@ def _asymmetric_part(elements: Elements, w: Tensor, out: Tensor) -> Tensor:
     if elements.form != "affine":
         return out.copy_(asymmetry(elements, w)[0])
     if "monitor" not in elements.packed:
-        zero = torch.zeros(1, 1)
+        zero = w.new_zeros(1, 1)
         start = asymmetry(elements, zero)[0]
         elements.packed["monitor"] = (start, asymmetry(elements, zero + 1)[0] - start)
     start, slope = elements.packed["monitor"]
@@ -96,7 +96,7 @@ def planes(
 
     def room(name: str) -> Tensor:
         if name not in scratch:
-            scratch[name] = torch.empty(tile.shape)
+            scratch[name] = torch.empty(tile.shape, device=x.device)
         return scratch[name]
 
     absolute = torch.mm(d.abs().t(), x.abs(), out=room("absolute"))

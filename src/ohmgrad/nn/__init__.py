@@ -9,6 +9,7 @@ from .left_digital import LeftDigitalWarning
 from .linear import AnalogLinear
 from .on_boards import on_boards
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
+from .show import show
 from .to_digital import to_digital
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "hold",
     "left_digital",
     "on_boards",
+    "show",
     "to_digital",
 ]

@@ -17,6 +17,7 @@ from ..errors import InputError, check_integer
 from . import compiled, states
 from .blocks import Block, layout, parts_of
 from .passes import first_order, full_precision
+from .picture import layer_html
 
 __all__ = ["AnalogLayer", "layer_product", "mapped"]
 
@@ -303,6 +304,8 @@ class AnalogLayer(nn.Module):
             place += f", {self.weight.numel() / (len(self.tiles) * rows * cols):.0%} of {rows} x {cols} used"
         kind = "perfect" if tile.periphery.perfect else "noisy"
         return f"{place}, {describe(tile.device)}, {kind} periphery, {tile.pulsing.fidelity}"
+
+    _repr_html_ = layer_html  # in a notebook
 
 
 def mapped(weight: Tensor, device: Device, omega: float | None) -> tuple[Tensor, Tensor]:

@@ -93,6 +93,8 @@ def _train(
             warm = True
         if tensorboard and job.epoch < spec.epochs:
             job.log_to(folder / "tensorboard")
+        if job.epoch < spec.epochs:
+            progress.begin(job)
         while job.epoch < spec.epochs:
             row = job.run_epoch(progress)
             _write(folder, jobs)

@@ -46,6 +46,8 @@ class Progress:
     note: Callable[[str], None] = lambda *_: None
     preparing: Callable[[bool], None] = lambda *_: None
     """True before kernels are compiled or loaded, False when they are ready"""
+    begin: Callable[[Training], None] = lambda *_: None
+    """a training that is about to go on"""
 
 
 @dataclass
