@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from pictures import last_change
-
 from notebooks import EXAMPLES, GALLERY, PROGRAMS, Example, example, run
+from pictures import last_change
 
 __all__ = ["example_pages"]
 
