@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 import yaml
-from docstring import doc_of, in_markdown, linked
-from pictures import Pictures
 
+from docstring import doc_of, in_markdown, linked
 from ohmgrad.conformance.algorithm_learning import EXACT, SHIFTED
 from ohmgrad.conformance.training import layer_of
 from ohmgrad.optim import ALGORITHMS
 from ohmgrad.style import BLACK, style_of
 from ohmgrad.theory import GradientNoise, Quadratic, analog_sgd
+from pictures import Pictures
 
 __all__ = ["algorithm_pages"]
 

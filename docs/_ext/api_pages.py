@@ -7,9 +7,8 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 
-from docstring import doc_of
-
 import ohmgrad
+from docstring import doc_of
 
 __all__ = ["api_pages"]
 

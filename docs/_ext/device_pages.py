@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 import yaml
-from docstring import doc_of, in_markdown, linked
-from pictures import Pictures
 
 import ohmgrad
+from docstring import doc_of, in_markdown, linked
 from ohmgrad import Custom, Device, InputError, Measured
 from ohmgrad.devices import describe
 from ohmgrad.devices.families import FAMILIES
 from ohmgrad.devices.presets import PRESETS, Preset
 from ohmgrad.report import device_figure
+from pictures import Pictures
 
 __all__ = ["device_pages"]
 

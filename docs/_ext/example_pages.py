@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+
 from notebooks import EXAMPLES, GALLERY, PROGRAMS, Example, example, run
 from pictures import last_change
 

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+from sphinx.application import Sphinx
+
 from algorithm_pages import algorithm_pages
 from api_pages import api_pages
 from device_pages import device_pages
 from evidence_pages import evidence_pages
 from example_pages import example_pages
 from pictures import Pictures
-from sphinx.application import Sphinx
 
 __all__ = ["setup", "write_pages"]
 
