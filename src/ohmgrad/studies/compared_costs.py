@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..cost import Cost, Hardware, baseline
+from ..cost import Baseline, Cost, Hardware, baseline
 from ..cost.hardware import hardware
 from ..optim.registry import algorithm_of
 from .engine import Columns
-from .events import EpochEvents
 from .history import History, unpacked_history
 from .study import interval, where
 
@@ -73,26 +72,26 @@ def curves(pairs: Sequence[Pair], columns: Columns, description: str) -> dict[Pa
     whole = next((h.epochs[0] for many in trained.values() for h in many if h.epochs[0].arrays), None)
     if whole is None:
         return {}
-    return {pair: curve_of(pair[0], many, hw, whole) for pair, many in trained.items()}
+    digital = baseline(whole.arrays, hw).of(1 / whole.images)
+    return {pair: curve_of(pair[0], many, hw, digital) for pair, many in trained.items()}
 
 
-def curve_of(algorithm: str, many: Sequence[History], hw: Hardware, whole: EpochEvents) -> Curve:
+def curve_of(algorithm: str, many: Sequence[History], hw: Hardware, digital: Baseline) -> Curve:
     """The curve of trainings that differ by their seeds.
 
     An algorithm that does not say what it does digitally has energies and times that are nan.
 
     Args:
-        algorithm: of all of them; "digital" for the baseline of the hardware.
+        algorithm: of all of them; "digital" for the baseline.
         many: histories, a seed each.
         hw: the hardware.
-        whole: an epoch of an analog training of the same network, from which the baseline is.
+        digital: the baseline, of one image.
     """
     accuracy = 100 * np.mean([each.accuracies for each in many], axis=0)
     unknown = np.full((len(many), len(accuracy)), math.nan)
     if algorithm == "digital":
-        digital = baseline(whole.arrays, hw)
-        shares = np.array([list(each.images()) for each in many]) / whole.images
-        return Curve(accuracy, digital.energy * shares, digital.time * shares, unknown, {})
+        images = np.array([list(each.images()) for each in many])
+        return Curve(accuracy, digital.energy * images, digital.time * images, unknown, {})
     pulses, wear = _pulses(many)
     if getattr(algorithm_of(algorithm), "work", None) is None:
         return Curve(accuracy, unknown, unknown, pulses, wear)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cost import hardware
+from ..cost import baseline, hardware
 from .compared_costs import COSTS, Curve, curve_of
 from .map_runs import Runs
 from .study import interval
@@ -63,7 +63,8 @@ def map_costs(runs: Runs, ranked: Sequence[str], target: float) -> MapCosts:
     whole = next((history.epochs[0] for many in trained.values() for history in many), None)
     if whole is None:
         return MapCosts(target, {})
-    curves = {DIGITAL: curve_of(DIGITAL, runs.histories(None), hw, whole)}
-    curves |= {name: curve_of(algorithm, many, hw, whole) for name, many in trained.items()}
+    digital = baseline(whole.arrays, hw).of(1 / whole.images)
+    curves = {DIGITAL: curve_of(DIGITAL, runs.histories(None), hw, digital)}
+    curves |= {name: curve_of(algorithm, many, hw, digital) for name, many in trained.items()}
     reached = float(curves[OWN].accuracy.max()) if OWN in curves else target
     return MapCosts(settings.accuracy or min(target, reached), curves)
