@@ -7,6 +7,7 @@ Needs aihwkit, of which the tiles in PyTorch are used (`TorchInferenceRPUConfig`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -32,7 +33,7 @@ def trained() -> tuple[nn.Module, Callable[[nn.Module], float]]:
     x, y = data.train_x[:10_000].flatten(1).float(), data.train_y[:10_000]
     torch.manual_seed(0)
     sizes = (784, 256, 128, 10)
-    layers = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+    layers = [nn.Linear(a, b) for a, b in itertools.pairwise(sizes)]
     model = nn.Sequential(layers[0], nn.Sigmoid(), layers[1], nn.Sigmoid(), layers[2])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
     for _ in range(6):
