@@ -91,11 +91,12 @@ def cost_figure(compared: Sequence[Compared]) -> Figure:
 
 
 def _ticks(axis: Axes, unit: str) -> None:
-    """Ticks with SI prefixes on a logarithmic axis, several where it spans less than two decades."""
+    """Ticks with SI prefixes on a logarithmic axis, several in a decade where it has few."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     low, high = axis.get_xlim()
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+    subs = (1, 2, 5) if high < 30 * low else (1, 3) if high < 300 * low else (1,)
+    axis.xaxis.set_major_locator(LogLocator(subs=subs))
     axis.xaxis.set_major_formatter(EngFormatter(unit))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.tick_params(axis="x", labelsize=7)
@@ -130,5 +131,7 @@ def layer_wear_figure(compared: Sequence[Compared]) -> Figure:
             axis.set(xscale="log", xlabel="pulses by element", ylim=(len(worn) - 0.5, -0.5))
             axis.set_title(f"{each.title}, layer {layer}", fontsize=8)
             axis.grid(axis="x", lw=0.3)
+    for axis in axes[0]:  # of all rows
+        _ticks(axis, "")
         row[0].set_yticks(range(len(worn)), [look.label for look in worn], fontsize=7)
     return figure
