@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
 from ohmgrad.cli import main
 from ohmgrad.deployment import DAY, PCM, TECHNOLOGIES, YEAR, ReRAM
-from ohmgrad.deployment.published import Point, beside_measured
+from ohmgrad.deployment.published import Point, beside_measured, beside_program
 from ohmgrad.errors import InputError
 from ohmgrad.report.deployments import time_in_words
 from ohmgrad.studies import RunSpec
@@ -101,11 +102,25 @@ def test_the_figures_of_the_technologies_are_on_the_page() -> None:
 
 def row(point: Point) -> str:
     digits = 3 if point.unit == "uS" else 4
-    figures = f"{point.g:.3f} | {point.measured:.{digits}f} | {point.ours:.{digits}f}"
-    return f"| {point.what} ({point.unit}) | {figures} | {100 * (point.ours / point.measured - 1):+.0f} % |"
+    figures = f"{point.at:.3f} | {point.published:.{digits}f} | {point.ours:.{digits}f}"
+    return f"| {point.what} ({point.unit}) | {figures} | {100 * point.deviation:+.0f} % |"
 
 
-def test_measurements_are_on_the_page() -> None:
-    for point in beside_measured():
+def test_published_figures_are_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured, products = beside_measured(), beside_program()
+    for point in measured:
         assert row(point) in PAGE
         assert point.error < 0.02 * point.ours
+    for point in products:
+        figures = f"{point.published:.4f} | {point.ours:.4f} ± {point.error:.4f}"
+        assert f"| {time_in_words(point.at)} | {figures} | {100 * point.deviation:+.1f} % |" in PAGE
+    for name, points in (("measured", measured), ("program", products)):
+        monkeypatch.setattr(f"ohmgrad.deployment.published.beside_{name}", lambda points=points: points)
+    with pytest.raises(SystemExit) as ended:
+        main(["deploy", "--check", "--json"])
+    assert not ended.value.code
+    (table,) = json.loads(capsys.readouterr().out)
+    assert len(table["rows"]) == len(measured) + len(products)
+    assert "give folders of runs, or --check" in refused(capsys)

@@ -50,6 +50,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"read_time": {"value": "fast", "unit": "s", "source": "x"}}, "read_time (s) is 'fast'"),
     "whole": ({"lines_per_adc": {"value": 0.5, "unit": 1, "source": "x"}}, "lines_per_adc is 0.5"),
     "flag": ({"parallel_update": {"value": 2, "unit": 1, "source": "x"}}, "must be 0 or 1"),
+    "line": (
+        {"line_resistance": {"value": 1e12, "unit": "ohm/m", "source": "x"}},
+        "must be at least the delay of a line",
+    ),
     "unknown": ({"read_tim": {"value": 1, "unit": "s", "source": "x"}}, "did you mean 'read_time'"),
     "key": ({"read_time": {"value": 1, "unit": "s", "sourc": "x"}}, "did you mean 'source'"),
 }  # fmt: skip

@@ -10,6 +10,8 @@ import pytest
 
 from ohmgrad.cost import baseline, cost_of, hardware
 from ohmgrad.errors import InputError
+from ohmgrad.report.compared_costs import cost_figure, layer_wear_figure
+from ohmgrad.report.studies import compare_costs
 from ohmgrad.studies.compare import COMPARE, pairs
 from ohmgrad.studies.compared_costs import Curve, at_equal_accuracy, common_accuracy, curves
 from ohmgrad.studies.history import packed_history, unpacked_history
@@ -37,7 +39,7 @@ def curve(*accuracies: float, energy: float = 1.0) -> Curve:
     """Two seeds whose energies differ by a fifth, growing by epochs."""
     epochs = np.arange(1, 1 + len(accuracies))
     energies = energy * np.array([0.9, 1.1])[:, None] * epochs
-    return Curve(np.array(accuracies), energies, 1e3 * energies)
+    return Curve(np.array(accuracies), energies, 1e3 * energies, 100 * energies, {})
 
 
 FOUND = {
@@ -60,6 +62,7 @@ def test_costs_are_of_the_epochs_up_to_the_first_that_reaches_it() -> None:
     assert [row["cost_epoch"] for row in a.values()] == [2, 1]
     assert [row["energy"] for row in a.values()] == pytest.approx([4.0, 3.0])
     assert a["sgd"]["time"] == pytest.approx(4e3)
+    assert a["sgd"]["pulses_by_then"] == pytest.approx(400)
     assert a["sgd"]["energy_low"] < 3.6 < 4.4 < a["sgd"]["energy_high"]
     assert [row["digital_energy"] for row in a.values()] == pytest.approx([2.0, 2.0])  # 80 % in its second
     assert rows["sgd", "b"]["digital_energy"] == pytest.approx(3.0)
@@ -89,6 +92,16 @@ def test_a_comparison_has_costs_of_every_algorithm(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["digital", "-"].energy[:, -1], operations * hw.baseline_energy)
     history = unpacked_history(str(mine["history"][0]))
     assert baseline(history.epochs[0].arrays, hw).time == pytest.approx(operations / 2 / hw.baseline_rate)
+    np.testing.assert_allclose(found["sgd", "paper"].pulses[:, -1], mine["pulses"] / mine["cells"])
+    fast = where(columns, algorithm="ttv2")
+    worn = found["ttv2", "paper"].wear
+    assert {array for _, array in worn} == {"weights", "fast"}
+    cells = {"1": 64 * 32, "3": 32 * 10}
+    pulses = sum(cells[layer] * by_element[-1] for (layer, _), by_element in worn.items())
+    assert pulses == pytest.approx(fast["pulses"].mean())
+    (compared,) = compare_costs(outcome)
+    assert len(cost_figure([compared]).axes) == 3
+    assert len(layer_wear_figure([compared]).axes) == len(cells)
     rows = {row["algorithm"]: row for row in outcome.table}
     assert 0 < rows["sgd"]["energy"] < rows["ttv2"]["energy"] * 10
     other = run_study(

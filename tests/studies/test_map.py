@@ -14,13 +14,19 @@ import torch
 
 from ohmgrad import InputError
 from ohmgrad.cli import main
+from ohmgrad.cost import cost_of, hardware
+from ohmgrad.cost.counts import ArrayEvents, added
+from ohmgrad.crossbar import EVENTS as EVENT_NAMES
 from ohmgrad.devices import Device, LinearStep, Noise, Spread
 from ohmgrad.devices.presets import preset
 from ohmgrad.devices.properties import PROPERTIES, plain, present, scaled
 from ohmgrad.report import map_words, share_table
 from ohmgrad.studies import map_runs
 from ohmgrad.studies.attribution import chain, interval, orders, shares
+from ohmgrad.studies.events import EpochEvents
 from ohmgrad.studies.map import MapSettings, map_device
+from ohmgrad.studies.map_costs import MapCosts, map_costs
+from ohmgrad.studies.map_runs import Runs
 from ohmgrad.studies.spec import RunSpec
 from ohmgrad.studies.surrogate import surface
 from ohmgrad.studies.train import Trained
@@ -36,6 +42,11 @@ FAULTS = ["states", "asymmetry", "sp-spread", "noise", "spread", "bounds"]
 #: points of accuracy that each costs, and what two cost together beside that
 COSTS = {"states": 2.0, "asymmetry": 1.0, "sp-spread": 3.0, "noise": 8.0, "spread": 0.5, "bounds": 0.0}
 TOGETHER = {("states", "noise"): 4.0, ("asymmetry", "sp-spread"): 2.0, ("noise", "spread"): -1.0}
+
+
+#: of one array of 10 x 64, in every epoch
+EVENTS = ArrayEvents("1", 0, "weights", 10, 64, True, dict.fromkeys(EVENT_NAMES, 0) | {
+    "forward_vectors": 100, "dac": 6400, "adc": 1000, "pulses_up": 1280, "slots": 10})  # fmt: skip
 
 
 def amounts(device: Device) -> dict[str, float]:
@@ -74,7 +85,9 @@ class Stub:
                 raise RuntimeError("the training broke")
             right = accuracy(device) + self.noise * rng.standard_normal() / 100
         row = {"test_accuracy": right, "train_loss": 1 - right + spec.lr, "pulses_up": 1, "pulses_down": 1}
-        return Trained(row, {}, 1, 1, 1, [], [], [], [])
+        arrays = [] if spec.algorithms[0] == "digital" else [EVENTS]
+        epochs = [EpochEvents(n, 100, 10, arrays) for n in (1, 2, 3)]
+        return Trained(row, {}, 1, 1, 1, [], [], [right - 0.2, right - 0.1, right], epochs)
 
 
 @pytest.fixture
@@ -193,6 +206,38 @@ def test_a_map_shows_the_known_accuracy(stub: Stub, tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == 41 * 41
 
 
+def test_costs_are_of_the_epochs_up_to_one_accuracy(stub: Stub, tmp_path: Path) -> None:
+    def costs(**more: Any) -> tuple[MapCosts, dict[str, dict[str, Any]]]:
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        settings = MapSettings("sgd", rates=(0.1,), **more)
+        runs = Runs(settings, DEVICE, FAULTS, tmp_path, 1, lambda *_: None)
+        runs.tune()
+        ideal = dict.fromkeys(FAULTS, 0.0)
+        runs.train([({}, 0), ({}, 1), ({"noise": 0.0}, 0), ({"spread": 0.0}, 0), (ideal, 0)])
+        found = map_costs(runs, FAULTS, 90.0)
+        return found, {row["device"]: row for row in found.rows()}
+
+    found, own = costs()
+    assert {*own} == {"digital", "device", "noise", "spread", "ideal"}  # of others no training is there
+    assert found.accuracy == pytest.approx(76.5)  # what the device reaches, below the target
+    # epochs of a training end 20, 10 and 0 points below its last accuracy: of 97, 96, 87 and 76 %
+    wanted = {"digital": 1, "ideal": 2, "noise": 2, "device": 3, "spread": None}
+    assert {name: row["epoch"] for name, row in own.items()} == wanted
+    for name, epoch in wanted.items():
+        pulses = math.nan if name == "digital" or epoch is None else 2.0 * epoch
+        assert own[name]["pulses"] == pytest.approx(pulses, nan_ok=True), name
+    assert own["device"]["trainings"] == 2
+    whole = cost_of(added([EVENTS] * 3), "sgd", hardware("rasch-li"), images=300, steps=30)
+    for name, value in (("energy", whole.energy()), ("time", whole.time())):
+        ends = [own["device"][key] for key in (name, f"{name}_low", f"{name}_high")]
+        assert ends == pytest.approx([value] * 3)  # both alike
+    asked = stub.asked
+    found, again = costs(accuracy=95.0, hardware="row-serial")
+    assert (stub.asked, found.accuracy) == (asked, 95.0)  # nothing is trained again
+    assert (again["device"]["epoch"], again["ideal"]["epoch"]) == (None, 3)
+    assert again["ideal"]["time"] > own["device"]["time"]
+
+
 def test_the_command_prints_the_tables_and_the_verdict(
     stub: Stub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,18 +251,20 @@ def test_the_command_prints_the_tables_and_the_verdict(
     for word in (
         "mine: what costs accuracy, Analog SGD",
         "what reaches 85.0 % by itself",
+        "what training costs up to 76.5 %, Analog SGD",
         reached,
         "Cheapest",
     ):
         assert word in said, word
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names >= {"spec.yaml", "shares.csv", "improvements.csv", "trainings.csv", "trainings.parquet",
-                     "map-states-asymmetry.csv", "map-shift-noise.csv",
+                     "costs.csv", "map-states-asymmetry.csv", "map-shift-noise.csv",
                      "figure.svg", "figure.pdf", "figure.png"}  # fmt: skip
     page = (tmp_path / "out" / "page.html").read_text()
     again = "--algorithm sgd --target 85.0 --axes states,asymmetry --axes shift,noise"
     assert f"ohmgrad map {tmp_path}/mine.yaml {again}" in page
     assert reached in page
+    assert all(word in page for word in ("energy of the training", "pulses by element", "this device"))
 
 
 @pytest.mark.parametrize(
@@ -228,6 +275,8 @@ def test_the_command_prints_the_tables_and_the_verdict(
         ({"axes": (("states", "noize"),)}, "unknown axis 'noize': did you mean 'noise'"),
         ({"axes": (("noise", "noise"),)}, "must be two"),
         ({"target": 101.0}, "target is 101.0"),
+        ({"accuracy": 0.0}, "accuracy is 0.0"),
+        ({"hardware": "rash-li"}, "unknown hardware 'rash-li': did you mean 'rasch-li'"),
         ({"rates": ()}, "rates is empty"),
         ({"data": "mnits"}, "unknown data set 'mnits'"),
         ({"options": {"fast_lr": 0.1}}, "unknown option 'fast_lr' of sgd"),

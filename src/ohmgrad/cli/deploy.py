@@ -18,7 +18,9 @@ UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0, "y"
 
 
 def deploy(
-    runs: Annotated[list[Path], typer.Argument(help="Folders that `ohmgrad train` wrote; one or several.")],
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders that `ohmgrad train` wrote; one or several.")
+    ] = None,
     technology: Annotated[str, typer.Option(help="Either pcm or reram.")] = "pcm",
     times: Annotated[
         str | None,
@@ -35,6 +37,10 @@ def deploy(
         Path | None,
         typer.Option(help="Files without their endings; default deployment in RUN, or here for several."),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Print published statistics of PCM beside those of simulated elements."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Program trained networks on PCM or ReRAM, and say how accurate they are from seconds to a year on.
@@ -42,10 +48,18 @@ def deploy(
     Networks of several runs are drawn into one figure. A hardware-aware network is trained with
     `ohmgrad train --algorithm digital --option weight_noise=0.038`.
     """
-    from ..report.deployments import deployment_figure, deployment_table
+    from ..report.deployments import deployment_figure, deployment_table, published_table
     from ..report.figures import save
     from ..studies.deployments import deploy_runs, write_deployments
 
+    if check == bool(runs):
+        raise InputError("give folders of runs, or --check")
+    if check:
+        from ..deployment.published import beside_measured, beside_program
+
+        console.print(published_table([*beside_measured(), *beside_program()]))
+    if not runs:
+        return
     wanted = None if times is None else [_seconds(text.strip()) for text in times.split(",")]
     place = out or (runs[0] / "deployment" if len(runs) == 1 else Path("deployment"))
     if not place.parent.is_dir():

@@ -46,6 +46,20 @@ def map_(
     rates: Annotated[
         str | None, typer.Option(help="Learning rates to choose from, with commas; default 0.03,0.1,0.3,1.")
     ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            help="What energies and times are of: a description (ohmgrad cost --list), or a YAML file; "
+            "default rasch-li."
+        ),
+    ] = None,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(
+            help="Test accuracy in % up to which trainings cost; default the target, or the highest that the "
+            "device reaches."
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time; one a core.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/map-DEVICE.")] = None,
     as_json: AsJson = False,
@@ -57,14 +71,23 @@ def map_(
     that was cut off goes on where it stopped; another target or other axes add to what is there.
     """
     from ..devices.named import device_named
-    from ..report import improvement_table, map_figure, map_page, map_words, save, share_table
+    from ..report import (
+        improvement_table,
+        map_costs_table,
+        map_figure,
+        map_page,
+        map_words,
+        save,
+        share_table,
+    )  # fmt: skip
     from ..studies.map import MapSettings, map_device
 
     changes: dict[str, Any] = {
         "algorithm": algorithm, "options": named_values("--option", option) if option else None,
         "target": target, "data": data, "model": model, "images": images, "epochs": epochs,
         "rates": _numbers("--rates", rates), "trainings": trainings,
-        "axes": tuple(_axes(text) for text in axes) if axes else None,
+        "axes": tuple(_axes(text) for text in axes) if axes else None, "hardware": hardware,
+        "accuracy": accuracy,
     }  # fmt: skip
     settings = MapSettings(**{name: value for name, value in changes.items() if value is not None})
     name = Path(device).stem
@@ -73,10 +96,12 @@ def map_(
         result = map_device(device_named(device), folder, settings, name=name, jobs=jobs, progress=progress)
     console.print(share_table(result))
     console.print(improvement_table(result))
+    if result.costs.curves:
+        console.print(map_costs_table(result))
     figures = save(map_figure(result), folder / "figure")
     console.print(
         f"{result.trainings} trainings; figure: {figures[0]} (also .pdf, .png); numbers: {folder}/"
-        "shares.csv, improvements.csv, map-*.csv, trainings.parquet",
+        "shares.csv, improvements.csv, costs.csv, map-*.csv, trainings.parquet",
         soft_wrap=True, highlight=False,
     )  # fmt: skip
     if result.measured:

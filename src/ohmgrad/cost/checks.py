@@ -157,6 +157,18 @@ def _energies() -> Iterator[Check]:
         1e9 * (mixed.energy(phase="digital") + mixed.energy(phase="update")), "nJ",
         "ours reads and writes a byte a weight and image, at 1 pJ a byte",
     )  # fmt: skip
+    passes = mixed.energy(phase="forward") + mixed.energy(phase="backward")
+    yield Check(f"passes, mixed precision, {name}", gallo, 21.21, 1e9 * passes, "nJ", lower)
+    yield Check(
+        f"training of a sample, mixed precision, {name}", gallo, 83.2, 1e9 * mixed.energy(), "nJ",
+        "that of the update",
+    )  # fmt: skip
+    tiles = _cost(hw, PERCEPTRON, "multi-tile", 1)
+    yield Check(
+        f"update, multi-tile, {name}", f"{LI}, table 8", 12.82,
+        1e9 * (tiles.energy(phase="update") + tiles.energy(phase="transfer")), "nJ",
+        "published with a whole forward pass for the reads; ours converts the columns that are read",
+    )  # fmt: skip
     digital = baseline(_sample(PERCEPTRON, "sgd", 1), hw).energy
     yield Check(
         f"digital training of a sample, {name}",

@@ -105,6 +105,11 @@ class Hardware:
                 raise InputError(f"{each.name} has no source: say where the figure is from, or assumed: true")
         if self.parallel_update > 1:
             raise InputError(f"parallel_update is {self.parallel_update}, but must be 0 or 1")
+        if self.pulse_width < self.line_delay:
+            raise InputError(
+                f"pulse_width is {self.pulse_width:g} s, but must be at least the delay of a line, "
+                f"{self.line_delay:g} s: a longer pulse, a smaller array, or less resistance or capacitance"
+            )
 
     @property
     def line_delay(self) -> float:

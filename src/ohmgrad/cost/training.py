@@ -270,6 +270,10 @@ class Baseline:
     energy: float
     time: float
 
+    def of(self, share: float) -> Baseline:
+        """Of so much of the training."""
+        return Baseline(self.energy * share, self.time * share)
+
 
 def baseline(arrays: Sequence[ArrayEvents], hardware: Hardware) -> Baseline:
     """The digital training of the same layers on as many vectors: 2 operations a weight and product.

@@ -3,6 +3,7 @@
 from .algorithms import algorithm_table
 from .figures import device_figure, monitor_figure, run_figure, save
 from .fits import fit_figure, fit_table, ranking_table
+from .map_costs import map_costs_table
 from .maps import improvement_table, map_figure, map_words, share_table
 from .page import Code, Page, Picture, Section
 from .pages import compare_page, fit_page, map_page, page_of, run_page, runs_page, study_page
@@ -28,6 +29,7 @@ __all__ = [
     "fit_page",
     "fit_table",
     "improvement_table",
+    "map_costs_table",
     "map_figure",
     "map_page",
     "map_words",

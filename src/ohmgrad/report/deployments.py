@@ -9,6 +9,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
+from ..deployment.published import Point
 from ..ensemble.grid import interval
 from ..studies.deployments import DeployedTraining
 from ..style import BLUE, GREEN, ORANGE, PURPLE, RC, RED, SKY, style_of
@@ -16,7 +17,7 @@ from ..style import BLUE, GREEN, ORANGE, PURPLE, RC, RED, SKY, style_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["deployment_figure", "deployment_table", "time_in_words"]
+__all__ = ["deployment_figure", "deployment_table", "published_table", "time_in_words"]
 
 _UNITS = (("y", 365 * 86400.0), ("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 #: ticks of the time axis
@@ -27,6 +28,28 @@ def time_in_words(seconds: float) -> str:
     """A time in the largest unit that it has one of: 86400 is 1 d."""
     unit, size = next(((u, s) for u, s in _UNITS if seconds >= s), _UNITS[-1])
     return f"{seconds / size:.3g} {unit}"
+
+
+def published_table(points: Sequence[Point]) -> Table:
+    """Published statistics beside ours, with the standard error of ours."""
+    table = Table(title="published statistics of PCM beside ours", title_justify="left")
+    table.add_column("statistic", overflow="fold")
+    for name in ("at", "published", "ours", "±", "deviation"):
+        table.add_column(name, justify="right")
+    for before, point in zip((None, *points), points, strict=False):
+        what = point.what if point.unit == "1" else f"{point.what} ({point.unit})"
+        at = time_in_words(point.at) if point.at > 1 else f"g = {point.at:.3f}"
+        figures = (
+            f"{x:.{3 if point.unit == 'uS' else 4}f}" for x in (point.published, point.ours, point.error)
+        )
+        repeated = before is not None and before.what == point.what
+        table.add_row("" if repeated else what, at, *figures, f"{100 * point.deviation:+.0f} %")
+    table.caption = (
+        "programming and drift: measurements of Joshi et al. 2020 beside the fits that are simulated. "
+        "Products: a program by a co-author of Le Gallo et al. 2022, Fig. 4c. ±: standard error of ours"
+    )
+    table.caption_justify = "left"
+    return table
 
 
 class _Curve(NamedTuple):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
 
@@ -16,15 +15,13 @@ from ..studies.compare import DIGITAL, pairs, verdicts
 from ..studies.compared_costs import common_accuracy, curves
 from ..studies.study import Claim, Outcome, Result
 from ..studies.tuned import reported
-from ..style import BLACK, RC, style_of
+from ..style import RC, style_of
+from .compared_costs import Compared
 from .costs import prefix_of, with_prefix
-from .figures import save, styled
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from .figures import save
 
 __all__ = [
-    "claims_table", "compare_costs_figure", "compare_lines", "compare_table", "study_figure", "study_table",
+    "claims_table", "compare_costs", "compare_lines", "compare_table", "study_figure", "study_table",
 ]  # fmt: skip
 
 
@@ -241,42 +238,16 @@ def compare_lines(outcome: Outcome) -> list[str]:
     return lines + verdicts(outcome.settings, outcome.columns, outcome.table)
 
 
-@styled()
-def compare_costs_figure(outcome: Outcome) -> Figure | None:
-    """Test accuracy against energy, epoch by epoch: a panel for each device; None where nothing was trained.
-
-    Means over seeds. Where a curve first reaches the accuracy at which energies are compared, a dotted line,
-    it has a mark.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
-
+def compare_costs(outcome: Outcome) -> list[Compared]:
+    """Of every device the curves of its algorithms and of digital SGD; none where nothing was trained."""
     settings = outcome.settings
     found = curves(pairs(settings), reported(outcome.columns), settings["hardware"])
-    devices = [name for name in settings["devices"] if any(on == name for _, on in found)]
-    if not devices:
-        return None
-    figure = Figure(figsize=(0.6 + 3.0 * len(devices), 3.1), layout="constrained")
-    axes = figure.subplots(1, len(devices), squeeze=False, sharey=True)[0]
-    lines: dict[str, Any] = {}
-    for device, axis in zip(devices, axes, strict=True):
-        target = settings["accuracy"] or common_accuracy(found, device)
-        axis.axhline(target, color=BLACK, ls=":", lw=0.8)
-        for (algorithm, on), curve in found.items():
-            if on not in (device, "-") or not np.isfinite(curve.energy).all():
-                continue
-            look, energy, at = style_of(algorithm), curve.energy.mean(0), curve.reached(target)
-            (line,) = axis.plot(energy, curve.accuracy, look.dash, color=look.colour, lw=1.2)
-            lines[look.label] = line
-            if at is not None:
-                axis.plot(energy[at], curve.accuracy[at], look.marker, color=look.colour, ms=5)
-        axis.set(xlabel="energy of the training", xscale="log", title=Path(device).stem)
-        low, high = axis.get_xlim()
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
-        axis.xaxis.set_major_formatter(EngFormatter("J"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
-    axes[0].set_ylabel("test accuracy (%)")
-    columns = min(2 + len(devices), 6)
-    where = "outside lower center"
-    figure.legend([*lines.values()], [*lines], frameon=False, fontsize=7, loc=where, ncols=columns)
-    return figure
+    return [
+        Compared(
+            Path(device).stem,
+            {style_of(a): curve for (a, on), curve in found.items() if on in (device, "-")},
+            settings["accuracy"] or common_accuracy(found, device),
+        )
+        for device in settings["devices"]
+        if any(on == device for _, on in found)
+    ]

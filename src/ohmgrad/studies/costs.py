@@ -62,7 +62,7 @@ def costs_of_run(folder: Path, hardware: Hardware, accuracy: float | None = None
         )
     # of the same network on one epoch, which a digital training would do as well
     whole = known[0][0]
-    per_image = baseline(whole.arrays, hardware)
+    per_image = baseline(whole.arrays, hardware).of(1 / whole.images)
     found: list[TrainingCost] = []
     for (algorithm, seed), mine in rows.items():
         reached = [row for row in mine if accuracy is None or row["test_accuracy"] >= accuracy]
@@ -74,11 +74,8 @@ def costs_of_run(folder: Path, hardware: Hardware, accuracy: float | None = None
         if algorithm != "digital":
             cost = _cost(folder, algorithm, seed, events[algorithm, seed], until, hardware)
             images = cost.images
-        share = images / whole.images
-        digital = Baseline(per_image.energy * share, per_image.time * share)
-        found.append(
-            TrainingCost(algorithm, seed, until, row["test_accuracy"], bool(reached), images, cost, digital)
-        )
+        digital, last = per_image.of(images), row["test_accuracy"]
+        found.append(TrainingCost(algorithm, seed, until, last, bool(reached), images, cost, digital))
     return found
 
 

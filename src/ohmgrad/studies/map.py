@@ -36,6 +36,7 @@ from .attribution import chain, interval, orders, shares
 from .engine import Failure, Progress
 from .files import write_whole
 from .improvement import Improvement, Search, place
+from .map_costs import MapCosts, map_costs
 from .map_runs import Factors, MapSettings, Runs
 from .study import is_begun
 from .surrogate import design, surface
@@ -94,6 +95,7 @@ class DeviceMap:
     trainings: int
     failed: list[Failure]
     measured: bool
+    costs: MapCosts
 
 
 def map_device(
@@ -108,7 +110,7 @@ def map_device(
     """Find what must improve on a device, or go on where a map in this folder was interrupted.
 
     The folder gets spec.yaml, raw/ with a Parquet file for each training, and trainings.parquet, shares.csv,
-    improvements.csv and map-X-Y.csv.
+    improvements.csv, costs.csv and map-X-Y.csv.
 
     Args:
         device: a device.
@@ -170,6 +172,7 @@ def map_device(
         trainings=len(runs.used),
         failed=runs.failed,
         measured=isinstance(device.response, Measured),
+        costs=map_costs(runs, [faults[i] for i in ranked], target),
     )
     _write(result, runs)
     return result
@@ -316,6 +319,7 @@ def _write(result: DeviceMap, runs: Runs) -> None:
             for i in result.improvements
         ],
     )  # fmt: skip
+    write("costs", [row | {"accuracy": result.costs.accuracy} for row in result.costs.rows()])
     for plane in result.planes:
         (a, b), grid = plane.axes, np.meshgrid(plane.x, plane.y)
         rows = zip(*(v.ravel().tolist() for v in (*grid, plane.accuracy, plane.sd)), strict=True)

@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..cost import hardware
 from ..datasets import load
 from ..devices import Device
 from ..devices.properties import PROPERTIES, scaled
 from ..errors import InputError, check_choice, check_integer, check_number, shown
 from ..optim import registry
 from .engine import Columns, Failure, Part, Progress, compute, key_of, read_part
+from .history import History, packed_history, unpacked_history
 from .spec import RunSpec
 from .train import train_once
+from .tuned import KEPT
 
 __all__ = ["ALGORITHM", "OPTIONS", "Factors", "MapSettings", "Runs"]
 
@@ -30,7 +33,7 @@ ALGORITHM = "residual-v2"
 OPTIONS = {"columns": 16, "max_pulses": 10, "fast_lr": 0.1}
 #: seed of the trainings that choose the learning rate
 _TUNING_SEED = 1000
-#: what a training is given and gave, beside the factors
+#: what a training gave, beside its history
 _COLUMNS = ("test_accuracy", "train_loss", "pulses_up", "pulses_down")
 
 #: what a training is on: factors of the properties that are not 1
@@ -49,6 +52,9 @@ class MapSettings:
         target: wanted test accuracy (percent); None for one point less than digital SGD.
         data, model, images, epochs, batch_size: as of `RunSpec`.
         rates: learning rates to choose from; tuning_epochs: of the trainings that choose.
+        hardware: name or file of the description that costs are of.
+        accuracy: test accuracy (percent) at which costs are compared; None for the target, or the highest
+            that the device reaches where that is lower.
 
     Raises:
         InputError: when a value is out of range.
@@ -66,6 +72,8 @@ class MapSettings:
     batch_size: int = 10
     rates: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
     tuning_epochs: int = 5
+    hardware: str = "rasch-li"
+    accuracy: float | None = None
 
     def __post_init__(self) -> None:
         registry.algorithm_of(self.algorithm)
@@ -78,8 +86,10 @@ class MapSettings:
                 raise InputError(
                     f"axes are {shown(pair)}, but must be two properties, as in states,asymmetry"
                 )
-        if self.target is not None:
-            check_number("target", self.target, low=0, high=100, open_low=True, open_high=True)
+        for name in ("target", "accuracy"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), low=0, high=100, open_low=True, open_high=True)
+        hardware(self.hardware)
         if not self.rates:
             raise InputError("rates is empty, but must have at least one learning rate")
         if self.options is None:
@@ -98,8 +108,10 @@ class MapSettings:
 def _run(spec: dict[str, Any], progress: Progress) -> Columns:
     """A training as the engine keeps it."""
     torch.set_num_threads(1)  # the network is small: threads would only wait for each other
-    row = train_once(RunSpec.from_dict(spec), progress).row
-    return {name: np.array([row[name]]) for name in _COLUMNS}
+    trained = train_once(RunSpec.from_dict(spec), progress)
+    row = {name: trained.row[name] for name in _COLUMNS}
+    row["history"] = packed_history(trained.accuracies, trained.epochs)
+    return {name: np.array([value]) for name, value in row.items()}
 
 
 class Runs:
@@ -121,6 +133,7 @@ class Runs:
         self.used: dict[tuple[tuple[tuple[str, float], ...], int], str] = {}
         self.failed: list[Failure] = []
         self.rows: dict[str, tuple[float, float]] = {}
+        self.digital: list[str] = []
         ideal = scaled(base, dict.fromkeys(faults, 0.0))
         self.devices = [None, base.to_dict(), ideal.to_dict()]
         for device in self.devices:
@@ -142,7 +155,9 @@ class Runs:
         losses = np.where(np.isfinite(losses), losses, 1e3)
         digital = s.rates[int(losses[0].argmin())]
         self.lr = s.rates[int(losses[1:].sum(0).argmin())]
-        rows = self._compute([s.run(None, digital, seed, s.epochs) for seed in range(2)])
+        best = [s.run(None, digital, seed, s.epochs) for seed in range(2)]
+        self.digital = [_name(spec) for spec in best]
+        rows = self._compute(best)
         return 100 * float(np.mean([accuracy for accuracy, _ in rows]))
 
     def train(self, points: Sequence[tuple[Factors, int]]) -> list[tuple[float, float]]:
@@ -174,6 +189,15 @@ class Runs:
             self.rows[name] = float(columns["test_accuracy"][0]), float(columns["train_loss"][0])
         return self.rows[name]
 
+    def histories(self, factors: Factors | None) -> list[History]:
+        """Epochs of all trainings on a device, or of the digital ones for None, that did not fail."""
+        names = (
+            self.digital if factors is None else [n for (f, _), n in self.used.items() if dict(f) == factors]
+        )
+        failed = {failure.name for failure in self.failed}
+        parts = (read_part(self.raw, name)[0] for name in names if name not in failed)
+        return [unpacked_history(str(columns["history"][0])) for columns in parts]
+
     def all(self) -> list[tuple[dict[str, float], int, float, float]]:
         """Factors, seed, accuracy and loss of every training."""
         return [(dict(factors), seed, *self._row(name)) for (factors, seed), name in self.used.items()]
@@ -193,4 +217,4 @@ class Runs:
 
 
 def _name(spec: dict[str, Any]) -> str:
-    return f"training-{key_of(spec)}"
+    return f"training-{key_of({'spec': spec, 'kept': KEPT})}"

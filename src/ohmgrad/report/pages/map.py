@@ -8,6 +8,8 @@ from dataclasses import asdict
 from ...studies.map import DeviceMap, MapSettings
 from ...studies.study import plain
 from ...studies.versions import versions_now
+from ..compared_costs import cost_pictures
+from ..map_costs import map_compared, map_costs_table
 from ..maps import improvement_table, map_figure, map_words, share_table
 from ..page import Block, Code, Page, Picture, Section
 from .device import device_blocks
@@ -31,11 +33,19 @@ def map_page(found: DeviceMap, device: str) -> Page:
     sections = (
         Section("What it costs", (picture, share_table(found))),
         Section("What would do", (improvement_table(found), *_remarks(found))),
+        *_costs(found),
         Section("Device", tuple(device_blocks(found.device, found.name))),
         Section("Settings", (Code(as_yaml(plain(asdict(found.settings)))),)),
     )
     again = command("map", device, _flags(found.settings))
     return Page(f"What must improve on {found.name}", map_words(found), sections, again, versions_now())
+
+
+def _costs(found: DeviceMap) -> Iterator[Section]:
+    """What trainings cost at equal accuracy, where any is there."""
+    if found.costs.curves:
+        pictures = cost_pictures([map_compared(found)], found.settings.hardware)
+        yield Section("Cost", (map_costs_table(found), *pictures))
 
 
 def _remarks(found: DeviceMap) -> Iterator[Block]:
@@ -51,7 +61,7 @@ def _flags(settings: MapSettings) -> Iterator[str]:
     usual = MapSettings(settings.algorithm)
     if settings.algorithm != MapSettings().algorithm:
         yield from ("--algorithm", settings.algorithm)
-    for name in ("trainings", "target", "data", "model", "images", "epochs"):
+    for name in ("trainings", "target", "data", "model", "images", "epochs", "hardware", "accuracy"):
         if getattr(settings, name) != getattr(usual, name):
             yield from (f"--{name}", f"{getattr(settings, name)}")
     if settings.rates != usual.rates:

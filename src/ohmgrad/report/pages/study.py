@@ -15,8 +15,9 @@ from ...studies.study import Outcome, plain, where
 from ...studies.tuned import reported
 from ...studies.versions import read_versions
 from ...style import RC
+from ..compared_costs import cost_pictures
 from ..page import Block, Code, Page, Picture, Section
-from ..studies import claims_table, compare_costs_figure, compare_table, study_table
+from ..studies import claims_table, compare_costs, compare_table, study_table
 from .device import device_blocks, devices_table
 from .words import Values, as_yaml, command
 
@@ -112,16 +113,10 @@ def compare_verdict(outcome: Outcome) -> str:
 
 
 def _costs(outcome: Outcome) -> Iterator[Section]:
-    """Accuracy against energy, where there is any."""
-    figure = compare_costs_figure(outcome)
-    if figure is not None:
-        caption = (
-            f"Test accuracy against the energy of the training on {outcome.settings['hardware']}, epoch by "
-            "epoch, means over seeds: an estimate. Dotted: the accuracy at which energies and times in the "
-            "table are compared; marks: the first epoch that reaches it. Times, intervals and digital SGD's "
-            "own energy are among the numbers below."
-        )
-        yield Section("Energy", (Picture(figure, caption),))
+    """Accuracy against energy, time and pulses, and the wear by layer, where there is any."""
+    compared = compare_costs(outcome)
+    if compared:
+        yield Section("Cost", tuple(cost_pictures(compared, outcome.settings["hardware"])))
 
 
 def _devices(devices: Mapping[str, Device]) -> Iterator[Block]:
