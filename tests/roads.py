@@ -40,7 +40,7 @@ def run_road(
             if runs(block):
                 exec(compile(block, "block", "exec"), {})
             continue
-        for line in block.strip().splitlines():
+        for line in block.replace("\\\n", " ").strip().splitlines():
             program, *argv = shlex.split(line)
             assert program == "ohmgrad"
             with pytest.raises(SystemExit) as stop:
