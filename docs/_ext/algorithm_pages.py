@@ -47,23 +47,25 @@ def _row(page: str, start: str) -> list[str]:
 def _index(page: str) -> str:
     rows = []
     for name in ALGORITHMS:
-        _, _, arrays, digital, _ = _row(page, f"`{name}` |")
-        rows.append(f"| [{style_of(name).label}]({name}.md) | `{name}` | {arrays} | {digital} |")
+        _, _, use, arrays, digital = _row(page, f"`{name}` |")
+        rows.append(f"| [{style_of(name).label}]({name}.md) | `{name}` | {use} | {arrays} | {digital} |")
     tree = "\n".join(ALGORITHMS)
     return (
         "# A page for each algorithm\n\nEach page has the recursion, the paper, when to use it, the "
         "error that is "
         "left, and the options beside their names in aihwkit. [One page for all](../../algorithms.md) "
         "has what "
-        "they were measured to do.\n\n| algorithm | name | arrays | digital, of the size of W "
-        "|\n|---|---|--:|---|\n" + "\n".join(rows) + f"\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+        "they were measured to do.\n\n| algorithm | name | use it | arrays "
+        "| digital memory, each as large as W |\n|---|---|---|--:|---|\n"
+        + "\n".join(rows)
+        + f"\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
     )
 
 
 def _page(name: str, page: str, pictures: Pictures) -> str:
     kind: Any = ALGORITHMS[name]
     facts, doc, module = FACTS[name], doc_of(kind), doc_of(sys.modules[kind.__module__])
-    _, _, arrays, digital, _ = _row(page, f"`{name}` |")
+    _, _, _, arrays, digital = _row(page, f"`{name}` |")
     label, plural = style_of(name).label, "" if arrays == "1" else "s"
     source = linked(" ".join(module.text.split("\n\n")[0].split()))
     text = [
@@ -74,7 +76,7 @@ def _page(name: str, page: str, pictures: Pictures) -> str:
         f"*Source.* {source}",
         "## When to use it",
         facts["when"],
-        f"It takes {arrays} array{plural}. Digital, of the size of W: "
+        f"It takes {arrays} array{plural}. Digital memory, each as large as W: "
         f"{'nothing' if digital == '-' else digital}.",
         "## Recursion",
         in_markdown(doc.summary),

@@ -34,7 +34,8 @@ def object_in(name: str) -> Any:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(
-            f"cannot read {path}: give a Python file and a name in it, as in my_device.py:device"
+            f"cannot read {path}: there is no such file; "
+            "give a Python file and a name in it, as in my_device.py:device"
         )
     module = _module(file.resolve(), digest(file), path)
     names = [n for n in vars(module) if n[0] != "_"]

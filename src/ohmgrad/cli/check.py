@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_app"]
 
-check_app = typer.Typer(help="Run a device, an algorithm or boards through the laws.", no_args_is_help=True)
+check_app = typer.Typer(
+    help="Test a device, an algorithm or a board by the laws that ours obey.", no_args_is_help=True
+)
 
 Laws = Annotated[
     list[str] | None, typer.Option("--law", help="Only this law; may be repeated. Default: all.")
@@ -56,16 +58,22 @@ def algorithm(
     option: Annotated[
         list[str] | None, typer.Option(help="Option as name=value; may be repeated. Default: its own.")
     ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Its error falls to zero with lr.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Also: its error falls to zero with lr.")] = False,
     exact_shifted: Annotated[
-        bool, typer.Option("--exact-shifted", help="Also with the symmetric point elsewhere.")
+        bool, typer.Option("--exact-shifted", help="The same with the symmetric point away from 0.")
     ] = False,
     needs_asymmetry: Annotated[
-        bool, typer.Option("--needs-asymmetry", help="It does not learn where G = 0, as with choppers.")
+        bool,
+        typer.Option(
+            "--needs-asymmetry", help="It does not learn where steps are symmetric, as with choppers."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
+    """Test an algorithm, called as NAME(params, lr=0.05), by the laws; exit code 1 if one fails.
+
+    A law is a test that every algorithm must pass: pulses only, within bounds, resumed bit for bit, and more.
+    """
     from ..conformance import check_algorithm
     from ..optim.registry import ALGORITHMS, algorithm_of
 

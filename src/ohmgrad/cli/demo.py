@@ -17,7 +17,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/demo, or a free name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """In about a minute: Analog SGD stalls where Tiki-Taka goes on, on real images, pulse by pulse."""
+    """Begin here: on handwritten digits Analog SGD stalls, and Tiki-Taka goes on. A table and a figure."""
     import torch
 
     from ..studies.demo import DEMO

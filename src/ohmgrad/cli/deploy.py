@@ -43,7 +43,7 @@ def deploy(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Program trained networks on PCM or ReRAM, and say how accurate they are from seconds to a year on.
+    """Write trained networks to simulated PCM or ReRAM: accuracy from seconds to a year after.
 
     Networks of several runs are drawn into one figure. A hardware-aware network is trained with
     `ohmgrad train --algorithm digital --option weight_noise=0.038`.

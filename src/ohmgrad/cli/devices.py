@@ -12,7 +12,7 @@ from .console import AsJson, console
 
 __all__ = ["devices_app"]
 
-devices_app = typer.Typer(help="Look at devices.", no_args_is_help=True)
+devices_app = typer.Typer(help="List the presets, or print and draw a device.", no_args_is_help=True)
 
 
 @devices_app.command("list", epilog=examples("ohmgrad devices list"))
