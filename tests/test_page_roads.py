@@ -25,6 +25,7 @@ def test_from_a_file_to_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(device.response, og.SoftBounds)
     assert device.response.symmetric_point() == pytest.approx(0.2, abs=0.3)
     assert Path("mine.svg").is_file()
+    assert "fitted with the family soft_bounds; no other was tried" in Path("mine.html").read_text()
     assert Path("runs/verdict/page.html").is_file()
     assert "\nmine: " in capsys.readouterr().out  # the verdict
 

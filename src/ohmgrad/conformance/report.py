@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import check_choice
 
@@ -89,7 +90,7 @@ class Report:
             table.add_column(column, overflow="fold")
         styles = {"ok": "green", "failed": "bold red", "skipped": "yellow"}
         for f in self.findings:
-            table.add_row(f.law, f"[{styles[f.status]}]{f.status}[/]", f.measured, f.bound, f.note)
+            table.add_row(f.law, Text(f.status, styles[f.status]), f.measured, f.bound, f.note)
         return table
 
     def __str__(self) -> str:

@@ -122,8 +122,12 @@ def check_algorithm(
         raise InputError(f"make is {shown(make)}, but must be a class or function: make(params, lr=0.05)")
     table = dict(ALGORITHM_LAWS)
     reasons = {
-        "exact": "" if exact else "it is not promised: pass exact=True where theory promises it",
-        "exact shifted": "" if exact_shifted else "it is not promised: pass exact_shifted=True where it is",
+        "exact": ""
+        if exact
+        else "it is not promised: ask with --exact (exact=True) where theory promises it",
+        "exact shifted": ""
+        if exact_shifted
+        else "it is not promised: ask with --exact-shifted (exact_shifted=True) where it is",
         "quadratic": "it is declared to need asymmetry, and this device has none" if needs_asymmetry else "",
     }
     table.update({name: _skip(reason) for name, reason in reasons.items() if reason})

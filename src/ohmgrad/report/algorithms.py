@@ -8,6 +8,7 @@ import sys
 from types import ModuleType
 
 from rich.table import Table
+from rich.text import Text
 
 from ..optim import ALGORITHMS
 
@@ -43,7 +44,8 @@ def algorithm_table() -> Table:
         source = " ".join(source.split("\n\n")[0].split())
         lines = code_lines(inspect.getsource(module))
         what = " ".join(what.split())
-        table.add_row(f"{name}\n[dim]{kind.__name__}[/dim]", f"{what}\n[dim]{source}[/dim]", str(lines))
+        names = Text.assemble(name, "\n", (kind.__name__, "dim"))
+        table.add_row(names, Text.assemble(what, "\n", (source, "dim")), str(lines))
     table.caption = "lines: of code in the optimizer's file, without comments and docstrings"
     table.caption_justify = "left"
     return table

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import mean
 
 from rich.table import Table
+from rich.text import Text
 
 from ..cost import NAMES, PHASES, Cost, Hardware, hardware
 from ..cost.checks import Check
@@ -146,7 +147,7 @@ def checks_table(checks: Sequence[Check]) -> Table:
     table = _table("cross-checks", "what", "published", "ours", "deviation", "remark")
     for check in checks:
         table.add_row(
-            f"{check.what}\n[dim]{check.source}[/dim]",
+            Text.assemble(check.what, "\n", (check.source, "dim")),
             f"{check.published:.4g} {check.unit}",
             f"{check.ours:.4g} {check.unit}",
             f"{100 * check.deviation:+.1f} %",

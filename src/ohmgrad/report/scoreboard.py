@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.table import Table
+from rich.text import Text
 
 from ..studies.scoreboard import Cell
 
@@ -48,7 +49,7 @@ def cells_table(cells: Iterable[Cell]) -> Table:
     for cell in cells:
         if cell.ours is not None:
             gap = "" if cell.published.below else f"{cell.ours[0] - cell.published.value:+.2f}"
-            status = f"[{_COLOURS[cell.status]}]{cell.status}[/]"
+            status = Text(cell.status, _COLOURS[cell.status])
             where, hours = f"{cell.row}, {cell.column}", f"{cell.seconds / 3600:.2f}"
             table.add_row(cell.source, where, cell.published.text, _ours(cell), gap, hours, status)
     return table

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from ..cost.hardware import hardware
 from ..studies.compare import DIGITAL, pairs, verdicts
@@ -76,8 +77,8 @@ def claims_table(claims: Iterable[tuple[str, Claim, Result]]) -> Table:
     table.add_column("wanted", justify="right")
     table.add_column("")
     for study, c, result in claims:
-        mark = f"[{_COLOURS[result]}]{result}[/]"
-        value = f"{c.value:.3g} [{c.low:.3g}, {c.high:.3g}]".replace("[", "\\[", 1)
+        mark = Text(result, _COLOURS[result])
+        value = Text(f"{c.value:.3g} [{c.low:.3g}, {c.high:.3g}]")
         table.add_row(study, c.claim, c.quantity, value, c.wanted, mark)
     table.caption = "PASS: the whole interval agrees with the claim" + (
         "; not shown here: a run with other settings than the study's cannot decide it"

@@ -162,6 +162,8 @@ def _chosen(ranking: Sequence[Rank]) -> tuple[Fitted, str]:
     best = min(tied, key=lambda fit: fit.bic)
     name = best.model.law.name
     others = [fit.model.law.name for fit in tied if fit is not best]
+    if len(ranking) == 1:
+        return best, f"{name}: the only family that was tried"
     if not others:
         return best, f"{name}: it foretells held-out readings best"
     words = f"{name}: of {len(tied)} families that these data do not tell apart it has the lowest BIC"

@@ -67,7 +67,9 @@ def fit_page(
 
 def verdict(fit: Fit, name: str) -> str:
     """The family and the main figures with their 90 % intervals, and what the data do not tell."""
-    if fit.ranking:
+    if len(fit.ranking) == 1:
+        words = f"{name} was fitted with the family {fit.family}; no other was tried."
+    elif fit.ranking:
         tied = [r.name for r in fit.ranking if r.tied and r.name != fit.family]
         words = f"{name} is best described by the family {fit.family}"
         others = listed(tied) if tied else "any other that was tried"
