@@ -17,7 +17,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/demo, or a free name.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Begin here: on handwritten digits Analog SGD stalls, and Tiki-Taka goes on. A table and a figure."""
+    """Begin here: on handwritten digits Analog SGD stalls, Tiki-Taka keeps learning. A table and a figure."""
     import torch
 
     from ..studies.demo import DEMO
