@@ -24,7 +24,7 @@ def test_the_road(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    assert len(list(run_road(PAGE, capsys))) == 6
+    assert len(list(run_road(PAGE, capsys))) == 7
     assert len(read_events(events_file(Path("runs/a"), "ttv2", 0))) == 3
 
 

@@ -333,7 +333,7 @@ def test_a_digital_checkpoint_loads_and_has_the_same_keys() -> None:
 def test_print_shows_the_tiles() -> None:
     text = repr(network())
     assert (
-        "AnalogConv2d(4 x (up to 2 x 5), 43% of 3 x 7 used, soft_bounds" in text
+        "AnalogConv2d(4 x (up to 2 x 5), 36 cells, 43% of 3 x 7 used, soft_bounds" in text
     )  # two groups of 2 x 9, in two blocks each
     assert "AnalogLinear(12 x (up to 3 x 6), " in text  # 5 rows are 3 and 2
     assert "AnalogLinear(3 x 5, " in text

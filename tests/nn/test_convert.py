@@ -237,7 +237,7 @@ def test_layers_have_their_own_elements_and_the_seed_chooses_them() -> None:
 
 def test_print_shows_the_device() -> None:
     text = repr(convert(digital(), REAL, exclude=["4.2"]))
-    assert "AnalogConv2d(2 x (2 x 9), soft_bounds [-0.6, 0.6], 1200 states, d2d spread" in text
+    assert "AnalogConv2d(2 x (2 x 9), 36 cells, soft_bounds [-0.6, 0.6], 1200 states, d2d spread" in text
     assert "AnalogLinear(6 x 64, " in text
     assert "c2c 30 % additive, perfect periphery, pulsed)" in text
     assert "(2): Linear(in_features=6" in text

@@ -14,10 +14,13 @@ import yaml
 from matplotlib.figure import Figure
 
 from ohmgrad import InputError
+from ohmgrad.cost.counts import ArrayEvents
 from ohmgrad.report import Code, Page, compare_page, page_of, run_page, runs_page, study_page
 from ohmgrad.report.pages.words import accuracy, gap, settled
 from ohmgrad.studies.compare import COMPARE, DIGITAL, pairs
 from ohmgrad.studies.engine import Failure, Part
+from ohmgrad.studies.events import EpochEvents
+from ohmgrad.studies.history import packed_history
 from ohmgrad.studies.spec import RunSpec
 from ohmgrad.studies.study import Outcome, Study, claim, run_study
 from ohmgrad.studies.versions import note_versions, read_versions
@@ -147,11 +150,14 @@ def comparison(folder: Path, **changes: Any) -> Outcome:
     seed = np.tile(np.arange(3), len(found))
     ends = {DIGITAL: 0.95, "sgd": 0.80, "ttv2": 0.90}
     noise = 0.001 * np.random.default_rng(0).normal(size=len(seed))
+    accuracies = np.repeat([ends[a] for a, _ in found], 3) + 0.01 * seed + noise
+    array = ArrayEvents("1", 0, "weights", 2, 3, True, {"forward_vectors": 10, "dac": 30, "adc": 20})
     columns = {
         "algorithm": np.repeat([a for a, _ in found], 3),
         "device": np.repeat([d for _, d in found], 3),
         "seed": seed,
-        "test_accuracy": np.repeat([ends[a] for a, _ in found], 3) + 0.01 * seed + noise,
+        "test_accuracy": accuracies,
+        "history": np.array([packed_history([a], [EpochEvents(1, 10, 1, [array])]) for a in accuracies]),
         "tuning": np.zeros(len(seed), dtype=bool),
         "options": np.full(len(seed), "lr 0.1"),
         **{name: np.ones(len(seed)) for name in ("lr", "train_loss", "pulses", "seconds", "cells", "updates",
@@ -171,7 +177,13 @@ def test_the_page_of_a_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert page.verdict.count("..") == 0
     assert shlex.split(page.command) == ["ohmgrad", "compare", "paper", "ideal", "--algorithms", "sgd,ttv2"]
     text = page.html()
-    for words in ("Analog SGD", "soft_bounds", "rates: [0.02, 0.1, 0.3, 1.0]", "test accuracy (%)"):
+    for words in (
+        "Analog SGD",
+        "energy of the training",
+        "soft_bounds",
+        "rates: [0.02, 0.1, 0.3, 1.0]",
+        "test accuracy (%)",
+    ):
         assert words in text
     lost = replace(outcome, failed=[Failure("ttv2-on-paper", "ValueError: no")])
     assert compare_page(lost).verdict.splitlines()[-1] == (

@@ -10,6 +10,7 @@ import pytest
 
 from ohmgrad.cost import cost_of, hardware
 from ohmgrad.errors import InputError
+from ohmgrad.report import run_page
 from ohmgrad.studies import RunSpec, read_metrics, train
 from ohmgrad.studies.costs import costs_of_run
 from ohmgrad.studies.events import events_file, read_events
@@ -95,6 +96,19 @@ def test_costs_are_of_the_epochs_up_to_an_accuracy(run: Path) -> None:
     operations = 2 * IMAGES * EPOCHS * (2 * 64 * 32 + 3 * 32 * 10)
     for each in whole.values():
         assert each.digital.energy == pytest.approx(operations * HARDWARE.baseline_energy)
+
+
+def test_the_page_of_a_run_has_its_costs(run: Path) -> None:
+    page = run_page(run)
+    assert [section.title for section in page.sections][:2] == ["Accuracy and loss", "Cost"]
+    text = page.html()
+    best = [
+        max(row["test_accuracy"] for row in read_metrics(run) if row["algorithm"] == a)
+        for a in SPEC.algorithms
+    ]
+    assert f"up to the first epoch with {100 * min(best):.1f} % test accuracy" in text
+    assert "not reached" not in text
+    assert "most worn array" in text
 
 
 def test_runs_without_events_are_named(run: Path, tmp_path: Path) -> None:

@@ -38,6 +38,20 @@ def compare(
             "More try further options, too."
         ),
     ] = None,
+    hardware: Annotated[
+        str | None,
+        typer.Option(
+            help="What energies and times are of: a description (ohmgrad cost --list), or a YAML file; "
+            "default rasch-li."
+        ),
+    ] = None,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(
+            help="Test accuracy in % up to which trainings cost; default the highest that the means of all "
+            "algorithms on a device reach."
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Short trainings and few learning rates.")] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Trainings at a time, a core each; default all cores.")
@@ -70,7 +84,8 @@ def compare(
         changes["algorithms"] = all_algorithms() if algorithms == "all" else names_of(algorithms)
     if devices:
         changes["devices"] = devices
-    given = {"seeds": seeds, "epochs": epochs, "budget": budget}
+    given = {"seeds": seeds, "epochs": epochs, "budget": budget, "hardware": hardware,
+             "accuracy": accuracy}  # fmt: skip
     changes |= {name: value for name, value in given.items() if value is not None}
     folder = out or Path("runs") / ("compare-quick" if quick else "compare")
     places = {"jobs": jobs or (1 if on else cores()), "on": on}

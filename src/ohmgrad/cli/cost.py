@@ -9,6 +9,7 @@ import typer
 
 from ..errors import InputError
 from .console import AsJson, console
+from .progress import study_progress
 
 __all__ = ["cost"]
 
@@ -29,15 +30,23 @@ def cost(
     check: Annotated[
         bool, typer.Option("--check", help="Print published costs beside what the equations give.")
     ] = False,
+    wear: Annotated[
+        bool,
+        typer.Option(
+            "--wear", help="Train again, bit for bit, and count the pulses of every element; kept in the run."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Energy, time, area, memory and wear of a run's trainings, by layer and phase, beside digital ones."""
     from ..cost.hardware import hardware as described
-    from ..report.costs import checks_table, cost_tables, hardware_table
+    from ..report.costs import checks_table, cost_caption, cost_tables, hardware_table
 
     asked = list_ or check or show is not None
     if asked == (run is not None):
         raise InputError("give a run folder, or one of --list, --show and --check")
+    if wear and run is None:
+        raise InputError("--wear is of a run: give its folder")
     if list_:
         console.print(hardware_table())
     if show is not None:
@@ -56,11 +65,20 @@ def cost(
     hw = described(hardware)
     found = costs_of_run(run, hw, None if accuracy is None else accuracy / 100)
     until = "whole trainings" if accuracy is None else f"up to {accuracy:g} % test accuracy"
-    assumed = sum(source.assumed for source in hw.sources.values())
-    caption = (
-        f"estimates: {assumed} of {len(hw.sources)} coefficients of {hw.name} are assumptions (--show). "
-        "Times: passes go from layer to layer, all else goes on in all layers at once. Digital: "
-        f"{hw.sources['baseline_energy'].text}"
-    )
-    for table in cost_tables(found, f"{run.name} on {hw.name}, {until}", caption):
+    for table in cost_tables(found, f"{run.name} on {hw.name}, {until}", cost_caption(hw)):
         console.print(table)
+    if wear:
+        _print_wear(run)
+
+
+def _print_wear(run: Path) -> None:
+    """Pulses of every element: the table, and a figure in the run folder."""
+    from ..report.figures import save
+    from ..report.wear import wear_figure, wear_table
+    from ..studies.wear import wear_of_run
+
+    with study_progress("wear") as progress:
+        found = wear_of_run(run, lambda what, done, total: progress(done, total, what))
+    console.print(wear_table(found))
+    figures = save(wear_figure(found), run / "wear" / "wear")
+    console.print(f"figure: {figures[0]} (also .pdf, .png); histograms: {run}/wear/*.csv", soft_wrap=True)

@@ -297,6 +297,7 @@ class AnalogLayer(nn.Module):
         place = f"{tile.shape[0]} x {tile.shape[1]}"  # the first tile is the largest
         if len(self.tiles) > 1:
             place = f"{len(self.tiles)} x ({'up to ' if len(shapes) > 1 else ''}{place})"
+        place += f", {self.weight.numel():,} cells"
         if self.max_tile is not None:
             rows, cols = self.max_tile
             place += f", {self.weight.numel() / (len(self.tiles) * rows * cols):.0%} of {rows} x {cols} used"

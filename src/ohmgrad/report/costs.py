@@ -7,25 +7,44 @@ from statistics import mean
 
 from rich.table import Table
 
-from ..cost import NAMES, PHASES, Cost, hardware
+from ..cost import NAMES, PHASES, Cost, Hardware, hardware
 from ..cost.checks import Check
 from ..cost.tiles import TileUse
 from ..studies.costs import TrainingCost
 from ..style import style_of
 
-__all__ = ["checks_table", "cost_tables", "hardware_table", "tiles_table", "with_prefix"]
+__all__ = [
+    "checks_table", "cost_caption", "cost_tables", "hardware_table", "prefix_of", "tiles_table",
+    "with_prefix",
+]  # fmt: skip
 
 _PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "u", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
 
 
-def with_prefix(value: float, unit: str) -> str:
-    """A number with three digits and an SI prefix: 1.2e-8 J is 12.0 nJ."""
+def prefix_of(value: float) -> tuple[float, str]:
+    """The power of ten that an SI prefix stands for, and the prefix: 1.2e-8 has 1e-9, n."""
+    power = next((p for p in reversed(_PREFIXES) if abs(value) >= 10.0**p * 0.9995), -18)
+    return 10.0**power, _PREFIXES[power]
+
+
+def with_prefix(value: float, unit: str, figures: int = 3) -> str:
+    """A number with so many digits and an SI prefix: 1.2e-8 J is 12.0 nJ."""
     if not value:
         return f"0 {unit}"
-    power = next((p for p in reversed(_PREFIXES) if abs(value) >= 10.0**p * 0.9995), -18)
-    scaled = value / 10.0**power
-    digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
-    return f"{scaled:.{digits}f} {_PREFIXES[power]}{unit}"
+    factor, prefix = prefix_of(value)
+    scaled = value / factor
+    digits = max(figures - (1 if abs(scaled) < 9.995 else 2 if abs(scaled) < 99.95 else 3), 0)
+    return f"{scaled:.{digits}f} {prefix}{unit}"
+
+
+def cost_caption(hw: Hardware) -> str:
+    """How far costs on a kind of hardware can be trusted, and what digital ones are of."""
+    assumed = sum(source.assumed for source in hw.sources.values())
+    return (
+        f"estimates: {assumed} of {len(hw.sources)} coefficients of {hw.name} are assumptions (--show). "
+        "Times: passes go from layer to layer, all else goes on in all layers at once. Digital: "
+        f"{hw.sources['baseline_energy'].text}"
+    )
 
 
 def cost_tables(found: Sequence[TrainingCost], title: str, caption: str) -> list[Table]:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
 
-from ..studies.compare import DIGITAL, verdicts
+from ..cost.hardware import hardware
+from ..studies.compare import DIGITAL, pairs, verdicts
+from ..studies.compared_costs import common_accuracy, curves
 from ..studies.study import Claim, Outcome, Result
-from ..style import RC, style_of
-from .figures import save
+from ..studies.tuned import reported
+from ..style import BLACK, RC, style_of
+from .costs import prefix_of, with_prefix
+from .figures import save, styled
 
-__all__ = ["claims_table", "compare_lines", "compare_table", "study_figure", "study_table"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "claims_table", "compare_costs_figure", "compare_lines", "compare_table", "study_figure", "study_table",
+]  # fmt: skip
 
 
 def study_figure(outcome: Outcome) -> list[Path]:
@@ -82,7 +92,9 @@ def claims_table(claims: Iterable[tuple[str, Claim, Result]]) -> Table:
 
 
 #: columns of a comparison on one device
-_COLUMNS = ("accuracy (%)", "gap", "best?", "pulses/\nupdate", "pulses", "|g|²", "floor")
+_COLUMNS = (
+    "accuracy (%)", "gap", "best?", "pulses/\nupdate", "pulses", "energy", "time", "|g|²", "floor"
+)  # fmt: skip
 
 
 def compare_table(outcome: Outcome) -> Table:
@@ -91,24 +103,33 @@ def compare_table(outcome: Outcome) -> Table:
     rows = {(row["algorithm"], row["device"]): row for row in outcome.table}
     algorithms = [a for a in settings["algorithms"] if a != DIGITAL]
     one = len(devices) == 1
+    scales: list[tuple[float, str]] = []
     title = f"algorithms on {Path(devices[0]).stem}, data {settings['data']}" if one else (
-        f"accuracy (%), gap to digital, pulses per element and update; data {settings['data']}"
+        "accuracy (%), gap to digital, pulses per element and update, energy at equal accuracy; data "
+        f"{settings['data']}"
     )  # fmt: skip
     narrow: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": 0} if one else {"box": HEAVY_HEAD}
     table = Table(title=title, title_justify="left", caption_justify="left", **narrow)
     table.add_column("algorithm", min_width=9)
     if one:
+        scales = [_scale([rows[a, devices[0]][name] for a in algorithms]) for name, _ in _COSTS]
+        units = {
+            name: f"\n({prefix}{unit})" for (name, unit), (_, prefix) in zip(_COSTS, scales, strict=True)
+        }
         for name in _COLUMNS:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(f"{name}{units.get(name, '')}", justify="right", no_wrap=True)
         algorithms.sort(key=lambda a: -_or_zero(rows[a, devices[0]]["test_accuracy"]))
     else:
         for device in devices:
             table.add_column(Path(device).stem, justify="right", overflow="fold")
     for a in algorithms:
-        cells = [_details(rows[a, device]) for device in devices]
-        shown = cells[0] if one else ["\n".join((c[0], c[1], c[3])) for c in cells]
+        if one:
+            shown = _details(rows[a, devices[0]], [factor for factor, _ in scales])
+        else:
+            shown = ["\n".join(_few(rows[a, device])) for device in devices]
         table.add_row(style_of(a).label, *shown)
-    table.caption = _caption(outcome, rows[DIGITAL, "-"], one)
+    shared = [rows[DIGITAL, "-"], *(rows[a, device] for a in algorithms for device in devices)]
+    table.caption = f"{_caption(outcome, rows[DIGITAL, '-'], one)} {_costs_caption(outcome, shared)}"
     return table
 
 
@@ -116,16 +137,62 @@ def _or_zero(value: float) -> float:
     return value if math.isfinite(value) else 0.0
 
 
-def _details(row: Mapping[str, Any]) -> list[str]:
-    """The cells `_COLUMNS` of a pair."""
+def _few(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a pair among several devices: accuracy, gap, pulses, energy."""
+    found = _details(row, [1.0, 1.0])
+    return [
+        found[0],
+        found[1],
+        found[3],
+        with_prefix(row["energy"], "J", 2) if math.isfinite(row["energy"]) else "-",
+    ]
+
+
+def _scale(values: Iterable[float]) -> tuple[float, str]:
+    """Power of ten and SI prefix of the least value, so that all have digits before the point."""
+    return prefix_of(min(filter(math.isfinite, values), default=1.0))
+
+
+def _details(row: Mapping[str, Any], scales: Iterable[float]) -> list[str]:
+    """The cells `_COLUMNS` of a pair.
+
+    Args:
+        scales: by which energy and time are divided.
+    """
     if not math.isfinite(row["test_accuracy"]):
         return ["failed", *["-"] * (len(_COLUMNS) - 1)]
     return [
         _points(row, "test_accuracy"),
         _points(row, "gap"),
         f"{100 * row['best']:.0f} %" if math.isfinite(row["best"]) else "-",
-        *(_short(row[n]) for n in ("pulses_per_update", "pulses_per_element", "gradient_sq", "floor")),
+        *(_short(row[n]) for n in ("pulses_per_update", "pulses_per_element")),
+        *(_short(row[name] / scale) for (name, _), scale in zip(_COSTS, scales, strict=True)),
+        *(_short(row[n]) for n in ("gradient_sq", "floor")),
     ]
+
+
+#: costs of a pair, with units
+_COSTS = (("energy", "J"), ("time", "s"))
+
+
+def _costs_caption(outcome: Outcome, rows: Iterable[Mapping[str, Any]]) -> str:
+    """What energies and times are of, and those of digital SGD to the same accuracies, with its source."""
+    hw, wanted = hardware(outcome.settings["hardware"]), outcome.settings["accuracy"]
+    digital = {
+        row["cost_accuracy"]: f"{with_prefix(row['digital_energy'], 'J')}, "
+        f"{with_prefix(row['digital_time'], 's')} to {row['cost_accuracy']:.1f} %"
+        for row in rows
+        if math.isfinite(row["digital_energy"])
+    }
+    until = (
+        f"{wanted:g} % test accuracy"
+        if wanted
+        else "the highest test accuracy that all means on a device reach"
+    )
+    return (
+        f"energy, time: estimates of the training on {hw.name}, up to {until}; -: not reached. Digital SGD: "
+        f"{'; '.join(digital.values()) or 'not reached'} ({hw.sources['baseline_energy'].text})."
+    )
 
 
 def _short(value: float) -> str:
@@ -172,3 +239,44 @@ def compare_lines(outcome: Outcome) -> list[str]:
             f"{more}all reasons: {outcome.folder}/raw/_errors; the same command tries these trainings again"
         )
     return lines + verdicts(outcome.settings, outcome.columns, outcome.table)
+
+
+@styled()
+def compare_costs_figure(outcome: Outcome) -> Figure | None:
+    """Test accuracy against energy, epoch by epoch: a panel for each device; None where nothing was trained.
+
+    Means over seeds. Where a curve first reaches the accuracy at which energies are compared, a dotted line,
+    it has a mark.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    settings = outcome.settings
+    found = curves(pairs(settings), reported(outcome.columns), settings["hardware"])
+    devices = [name for name in settings["devices"] if any(on == name for _, on in found)]
+    if not devices:
+        return None
+    figure = Figure(figsize=(0.6 + 3.0 * len(devices), 3.1), layout="constrained")
+    axes = figure.subplots(1, len(devices), squeeze=False, sharey=True)[0]
+    lines: dict[str, Any] = {}
+    for device, axis in zip(devices, axes, strict=True):
+        target = settings["accuracy"] or common_accuracy(found, device)
+        axis.axhline(target, color=BLACK, ls=":", lw=0.8)
+        for (algorithm, on), curve in found.items():
+            if on not in (device, "-") or not np.isfinite(curve.energy).all():
+                continue
+            look, energy, at = style_of(algorithm), curve.energy.mean(0), curve.reached(target)
+            (line,) = axis.plot(energy, curve.accuracy, look.dash, color=look.colour, lw=1.2)
+            lines[look.label] = line
+            if at is not None:
+                axis.plot(energy[at], curve.accuracy[at], look.marker, color=look.colour, ms=5)
+        axis.set(xlabel="energy of the training", xscale="log", title=Path(device).stem)
+        low, high = axis.get_xlim()
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
+        axis.xaxis.set_major_formatter(EngFormatter("J"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    axes[0].set_ylabel("test accuracy (%)")
+    columns = min(2 + len(devices), 6)
+    where = "outside lower center"
+    figure.legend([*lines.values()], [*lines], frameon=False, fontsize=7, loc=where, ncols=columns)
+    return figure

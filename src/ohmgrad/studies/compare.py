@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..cost.hardware import hardware
 from ..devices.named import device_named, device_written
 from ..errors import InputError
 from ..models import check_model
@@ -22,6 +23,7 @@ from ..optim import AnalogOptimizer
 from ..optim.registry import ALGORITHMS, algorithm_of
 from ..style import BLACK, style_of
 from ..user_files import anywhere
+from .compared_costs import at_equal_accuracy, curves
 from .engine import Columns, Part
 from .study import Study, interval, where
 from .train import check_data
@@ -113,6 +115,12 @@ def check(settings: dict[str, Any]) -> None:
             f"budget is {budget}, but must be at least {rates}, a tuning training for each of rates: raise "
             "it, or give fewer rates"
         )
+    hardware(settings["hardware"])
+    if settings["accuracy"] > 100:
+        raise InputError(
+            f"accuracy is {settings['accuracy']:g} %, but must be in (0, 100] %, or 0 for the "
+            "highest that all algorithms reach"
+        )
     check_data(settings["data"])
 
 
@@ -162,10 +170,13 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
     test_accuracy and gap, to digital with the same seeds (both in per cent); train_loss (nats); pulses
     (millions); pulses_per_update and pulses_per_element, by element, and update or whole training;
     gradient_sq and floor (nats^2 by weight^2); seconds; best, the probability that its accuracy is the
-    highest on its device; lr and options, as chosen; seeds, trained.
+    highest on its device; lr and options, as chosen; seeds, trained; energy (J) and time (s) on the hardware
+    at equal accuracy, see `at_equal_accuracy`.
     """
     columns = reported(columns)
     rows, digital = [], _by_seed(columns, DIGITAL, "-")
+    found = curves(pairs(settings), columns, settings["hardware"])
+    costs = at_equal_accuracy(pairs(settings), found, settings["accuracy"])
     for algorithm, device in pairs(settings):
         mine = where(columns, algorithm=algorithm, device=device)
         seeds = len(mine["seed"])
@@ -188,7 +199,7 @@ def summarise(settings: dict[str, Any], columns: Columns) -> list[dict[str, Any]
         }
         for name, sample in values.items():
             row[name], row[f"{name}_low"], row[f"{name}_high"] = _interval(sample)
-        rows.append(row | {"best": math.nan})
+        rows.append(row | {"best": math.nan} | costs[algorithm, device])
     for device in settings["devices"]:
         mine = [row for row in rows if row["device"] == device]
         samples = [np.array([*_by_seed(columns, row["algorithm"], device).values()]) for row in mine]
@@ -310,6 +321,8 @@ COMPARE = Study(
         "batch_size": 10,
         "seeds": 3,
         "budget": None,
+        "hardware": "rasch-li",
+        "accuracy": 0.0,  # the highest that all algorithms on a device reach
     },
     quick={"epochs": 5, "tuning_epochs": 2, "rates": (0.1, 0.5)},
     parts=parts,

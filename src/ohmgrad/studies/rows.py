@@ -14,8 +14,8 @@ from ..errors import InputError, check_integer, check_number, shown
 from ..monitor import COLUMNS as MONITOR_COLUMNS
 from .files import write_whole
 
-__all__ = ["COLUMNS", "COUNTED", "WATCHED", "Row", "check_names", "check_rows", "diverged", "read_rows",
-           "watched_rows", "write_rows"]  # fmt: skip
+__all__ = ["COLUMNS", "COUNTED", "WATCHED", "WORN", "Row", "check_names", "check_rows", "diverged",
+           "read_rows", "watched_rows", "write_rows"]  # fmt: skip
 
 #: columns of metrics.csv; train_loss is over the first 10,000 images of the training set, after the epoch
 COLUMNS = (
@@ -35,7 +35,9 @@ _NAMES = ("algorithm", "layer", "array")
 _PLACES = ("epoch", "images", "steps", "tile", "rows", "cols", "seen")
 #: columns of a file in events/, a row for every epoch and array
 COUNTED = ("layer", "array", *_PLACES, *EVENTS)
-_WHOLE = ("seed", "step", *_PLACES, *EVENTS)
+#: columns of a file in wear/: of so many epochs, elements of an array that got so many pulses
+WORN = ("epoch", "layer", "tile", "array", "pulses", "elements")
+_WHOLE = ("seed", "step", *_PLACES, *EVENTS, "pulses", "elements")
 Row = dict[str, Any]
 
 

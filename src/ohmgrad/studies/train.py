@@ -18,7 +18,7 @@ from ..devices.presets import preset
 from ..errors import InputError
 from ..optim import AnalogOptimizer
 from ..user_files import by_contents
-from .events import events_file, write_events
+from .events import EpochEvents, events_file, write_events
 from .folders import checkpoint_file, held
 from .rows import COLUMNS, WATCHED, Row, write_rows
 from .spec import RunSpec
@@ -115,6 +115,8 @@ class Trained:
         arrays: events of every array, without those of evaluations; none for digital. `ohmgrad.cost` takes
             them.
         watched: rows of monitor.csv, see `Monitor`; none without a monitor.
+        accuracies: on the test set after every epoch.
+        epochs: what the arrays counted in each epoch.
     """
 
     row: Row
@@ -124,6 +126,8 @@ class Trained:
     images: int
     arrays: list[ArrayEvents]
     watched: list[Row]
+    accuracies: list[float]
+    epochs: list[EpochEvents]
 
     @property
     def pulses(self) -> int:
@@ -161,7 +165,10 @@ def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None =
         cells = sum(tile.weight.numel() * (1 if tile.device.pair is None else 2) for tile in held)
     images = sum(each.images for each in job.events)
     arrays = added(array for each in job.events for array in each.arrays)
-    return Trained(job.rows[-1], events, cells, job.epoch * job.steps, images, arrays, job.monitor_rows())
+    return Trained(
+        job.rows[-1], events, cells, job.epoch * job.steps, images, arrays, job.monitor_rows(),
+        [row["test_accuracy"] for row in job.rows], job.events,
+    )  # fmt: skip
 
 
 def training_of(

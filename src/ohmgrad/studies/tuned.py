@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from .engine import Columns, Part, Progress
+from .engine import Columns, Part, Progress, key_of
+from .history import packed_history
 from .spec import RunSpec
 from .train import train_once
 
 __all__ = ["TUNING_SEED", "Case", "Training", "reported", "trainings", "tunings"]
 
+#: what a row has beside what every version kept: parts that lack it have other names
+KEPT = ("history",)
 #: seed of the trainings that choose options
 TUNING_SEED = 1000
 
@@ -46,13 +49,15 @@ class Training:
     def part(self) -> Part:
         """The part that runs it."""
         what = f"{self.what}-lr{self.spec.lr:g}-{'tuning' if self.tuning else f'seed{self.spec.seeds[0]}'}"
-        return Part(f"{re.sub(r'[^A-Za-z0-9._]+', '-', what)}-{self.spec.key}", self.run, self.spec.epochs)
+        key = key_of({"spec": self.spec.key, "kept": KEPT})
+        return Part(f"{re.sub(r'[^A-Za-z0-9._]+', '-', what)}-{key}", self.run, self.spec.epochs)
 
     def run(self, progress: Progress) -> Columns:
         """Train: a row with its labels, tuning, key (of the spec), lr, options (JSON), seed and epochs;
         train_loss (nats), test_accuracy (share); cells (elements), updates, pulses (of all elements);
         gradient_sq and floor, squared norms of the gradient as measured and as predicted over the last epoch,
-        summed over arrays (`Monitor`; nan where nothing was watched); seconds.
+        summed over arrays (`Monitor`; nan where nothing was watched); seconds; history, accuracies and events
+        epoch by epoch (`packed_history`; "" where it is there to choose options).
         """
         spec = self.spec
         said = f"{self.what}, lr {spec.lr:g}, {'tuning' if self.tuning else f'seed {spec.seeds[0]}'}"
@@ -77,6 +82,7 @@ class Training:
             "pulses": trained.pulses,
             **_gradient(trained.watched, trained.updates, spec.epochs),
             "seconds": trained.row["seconds"],
+            "history": "" if self.tuning else packed_history(trained.accuracies, trained.epochs),
         }
         return {name: np.array([value]) for name, value in row.items()}
 

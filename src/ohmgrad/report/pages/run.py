@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ...cost.hardware import hardware
 from ...errors import InputError
+from ...studies.costs import costs_of_run
 from ...studies.folders import read_metrics, read_monitor, read_spec
 from ...studies.rows import Row
 from ...studies.spec import RunSpec
 from ...studies.versions import read_versions
+from ...studies.wear import read_wear
 from ...style import style_of
+from ..costs import cost_caption, cost_tables
 from ..figures import monitor_figure, run_figure
 from ..page import Block, Code, Page, Picture, Section
 from ..tables import run_table, summarise
+from ..wear import wear_figure, wear_table
 from .device import device_blocks
 from .words import Values, accuracy, as_yaml, command, gap, listed
 
 __all__ = ["accuracies", "device_name", "run_page"]
 
+#: hardware description that pages have costs of
+HARDWARE = "rasch-li"
 #: settings that every page shows; others where they are not the default
 _MAIN = (
     "data",
@@ -61,6 +68,8 @@ def run_page(folder: Path) -> Page:
             )
         )
     sections = [Section("Accuracy and loss", tuple(curves))]
+    if (folder / "events").is_dir():
+        sections.append(Section("Cost", tuple(_costs(folder, rows))))
     if any(a != "digital" for a in spec.algorithms):
         sections.append(Section("Device", tuple(device_blocks(spec.built_device(), name))))
     kept = "All of them; saved as spec.yaml, they are what the command below takes:"
@@ -68,6 +77,32 @@ def run_page(folder: Path) -> Page:
     again = command("train", "--config", "spec.yaml")
     versions = read_versions(folder) or {"versions": "were not noted in this folder"}
     return Page(title, verdict(spec, rows), tuple(sections), again, versions)
+
+
+def _costs(folder: Path, rows: list[Row]) -> Iterator[Block]:
+    """What the trainings cost at equal accuracy; and the wear of elements, where it was counted."""
+    best: dict[tuple[str, int], float] = {}
+    for row in rows:
+        key = row["algorithm"], row["seed"]
+        best[key] = max(best.get(key, 0.0), row["test_accuracy"])
+    hw, accuracy = hardware(HARDWARE), min(best.values())
+    try:
+        found = costs_of_run(folder, hw, accuracy)
+    except InputError as error:  # an earlier version trained the first epochs
+        yield str(error)
+        return
+    yield (
+        f"On {hw.name}, up to the first epoch with {100 * accuracy:.1f} % test accuracy, the highest that "
+        "all trainings reach. ohmgrad cost tells more: other hardware, another accuracy, layers and phases, "
+        "and the wear of every element."
+    )
+    yield from cost_tables(found, "energy and time", cost_caption(hw))[:2]
+    wear = read_wear(folder)
+    if wear:
+        yield Picture(
+            wear_figure(wear), "Share of the elements of a layer that got more than so many pulses."
+        )
+        yield wear_table(wear)
 
 
 def device_name(spec: RunSpec) -> str:

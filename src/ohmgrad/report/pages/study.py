@@ -16,7 +16,7 @@ from ...studies.tuned import reported
 from ...studies.versions import read_versions
 from ...style import RC
 from ..page import Block, Code, Page, Picture, Section
-from ..studies import claims_table, compare_table, study_table
+from ..studies import claims_table, compare_costs_figure, compare_table, study_table
 from .device import device_blocks, devices_table
 from .words import Values, as_yaml, command
 
@@ -80,6 +80,7 @@ def compare_page(outcome: Outcome) -> Page:
     )
     sections = [
         Section("Accuracy", (figure, compare_table(outcome))),
+        *_costs(outcome),
         Section("Devices", tuple(_devices(devices))),
         Section("Numbers", (study_table(outcome),)),
         _settings(outcome),
@@ -108,6 +109,19 @@ def compare_verdict(outcome: Outcome) -> str:
         for line in verdicts(outcome.settings, outcome.columns, outcome.table)
     ]
     return "\n".join([*lines, *([_missing(outcome).strip()] if outcome.failed else [])])
+
+
+def _costs(outcome: Outcome) -> Iterator[Section]:
+    """Accuracy against energy, where there is any."""
+    figure = compare_costs_figure(outcome)
+    if figure is not None:
+        caption = (
+            f"Test accuracy against the energy of the training on {outcome.settings['hardware']}, epoch by "
+            "epoch, means over seeds: an estimate. Dotted: the accuracy at which energies and times in the "
+            "table are compared; marks: the first epoch that reaches it. Times, intervals and digital SGD's "
+            "own energy are among the numbers below."
+        )
+        yield Section("Energy", (Picture(figure, caption),))
 
 
 def _devices(devices: Mapping[str, Device]) -> Iterator[Block]:
