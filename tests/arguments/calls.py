@@ -1,0 +1,123 @@
+"""Calls with nonsense in one position: what came of each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import math
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ohmgrad.errors import InputError
+
+from .examples import call_of
+from .kinds import NONSENSE, legitimate, variants
+from .surface import Target, targets
+
+__all__ = ["Finding", "LIMIT", "attempt", "sweep"]
+
+#: seconds that a call may take
+LIMIT = 5.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of a call: its outcome is "refused", "legitimate", or what is wrong."""
+
+    where: str
+    value: str
+    outcome: str
+    said: str = ""
+
+    @property
+    def fine(self) -> bool:
+        return self.outcome in ("refused", "legitimate")
+
+
+class _TooLongError(BaseException):
+    pass
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise `_TooLongError` in what takes longer."""
+
+    def stop(*_: Any) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def attempt(where: str, value: str, makes_sense: bool, call: Callable[[], Any]) -> Finding:
+    """Call, and say what came of it."""
+    start = time.perf_counter()
+    try:
+        with limited(LIMIT), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            result = call()
+    except InputError as error:
+        return Finding(where, value, "refused", str(error))
+    except _TooLongError:
+        return Finding(where, value, "hang", f"no end within {LIMIT:g} s")
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{last.filename.rpartition('ohmgrad/')[2]}:{last.lineno}"
+        return Finding(where, value, "exception", f"{type(error).__name__}: {error} ({place})")
+    seconds = time.perf_counter() - start
+    if not makes_sense:
+        return Finding(where, value, "accepted", f"{result!r}"[:100])
+    if not _sound(result):
+        return Finding(where, value, "result", f"{result!r}"[:200])
+    return Finding(where, value, "legitimate", f"{seconds:.2f} s")
+
+
+def _sound(result: Any, depth: int = 0) -> bool:
+    """Whether there is no NaN in what came back."""
+    if depth > 4:
+        return True
+    if isinstance(result, float):
+        return not math.isnan(result)
+    if isinstance(result, torch.Tensor):
+        return not result.is_floating_point() or not bool(result.isnan().any())
+    if isinstance(result, Mapping):
+        return all(_sound(v, depth + 1) for v in result.values())
+    if isinstance(result, (list, tuple)):
+        return all(_sound(v, depth + 1) for v in result)
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return all(_sound(getattr(result, f.name), depth + 1) for f in dataclasses.fields(result))
+    return True
+
+
+def sweep(names: list[str] | None = None) -> Iterator[Finding]:
+    """Every public name with valid values, then with nonsense in each position in turn."""
+    for name, target in targets().items():
+        if names is None or name in names:
+            yield from of_target(name, target)
+
+
+def of_target(name: str, target: Target) -> Iterator[Finding]:
+    call = call_of(target)
+    if call.runs:
+        found = attempt(name, "valid", True, call.run)
+        yield found if found.outcome == "legitimate" else dataclasses.replace(found, outcome="example")
+    for position, hint in call.positions.items():
+        valid = call.make()[1].get(position)
+        for label, value in (NONSENSE | variants(valid)).items():
+            sense = label not in ("with NaN", "complex tensor") and legitimate(value, hint, name, position)
+            if sense and not call.runs:
+                continue
+            yield attempt(f"{name}({position})", label, sense, lambda v=value, p=position: call.run(**{p: v}))
