@@ -18,8 +18,8 @@ import torch
 
 from ohmgrad.errors import InputError
 
-from .examples import call_of
-from .kinds import NONSENSE, legitimate, variants
+from .examples import NoExampleError, call_of
+from .kinds import NONSENSE, VALUE_BY_VALUE, legitimate, variants
 from .surface import Target, targets
 
 __all__ = ["Finding", "LIMIT", "attempt", "sweep"]
@@ -62,25 +62,27 @@ def limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def attempt(where: str, value: str, makes_sense: bool, call: Callable[[], Any]) -> Finding:
+def attempt(
+    where: str, value: str, makes_sense: bool, call: Callable[[], Any], limit: float = LIMIT
+) -> Finding:
     """Call, and say what came of it."""
     start = time.perf_counter()
     try:
-        with limited(LIMIT), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with limited(limit), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             result = call()
     except InputError as error:
         return Finding(where, value, "refused", str(error))
     except _TooLongError:
-        return Finding(where, value, "hang", f"no end within {LIMIT:g} s")
+        return Finding(where, value, "hang", f"no end within {limit:g} s")
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename.rpartition('ohmgrad/')[2]}:{last.lineno}"
         return Finding(where, value, "exception", f"{type(error).__name__}: {error} ({place})")
     seconds = time.perf_counter() - start
     if not makes_sense:
-        return Finding(where, value, "accepted", f"{result!r}"[:100])
-    if not _sound(result):
+        return Finding(where, value, "accepted", type(result).__name__)
+    if not _sound(result) and where.partition("(")[0].rpartition(".")[2] not in VALUE_BY_VALUE:
         return Finding(where, value, "result", f"{result!r}"[:200])
     return Finding(where, value, "legitimate", f"{seconds:.2f} s")
 
@@ -110,14 +112,21 @@ def sweep(names: list[str] | None = None) -> Iterator[Finding]:
 
 
 def of_target(name: str, target: Target) -> Iterator[Finding]:
-    call = call_of(target)
+    try:
+        call = call_of(target)
+    except NoExampleError as error:
+        yield Finding(name, "valid", "example", str(error))
+        return
     if call.runs:
-        found = attempt(name, "valid", True, call.run)
-        yield found if found.outcome == "legitimate" else dataclasses.replace(found, outcome="example")
+        found = attempt(name, "valid", True, call.run, 60)  # it may compile
+        if found.outcome != "legitimate":
+            yield dataclasses.replace(found, outcome="example")
+            return
+        yield found
     for position, hint in call.positions.items():
         valid = call.make()[1].get(position)
         for label, value in (NONSENSE | variants(valid)).items():
-            sense = label not in ("with NaN", "complex tensor") and legitimate(value, hint, name, position)
+            sense = label != "complex tensor" and legitimate(value, hint, name, position)
             if sense and not call.runs:
                 continue
             yield attempt(f"{name}({position})", label, sense, lambda v=value, p=position: call.run(**{p: v}))

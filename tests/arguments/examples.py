@@ -7,6 +7,7 @@ import functools
 import tempfile
 import types
 import typing
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +44,25 @@ DEVICE = og.Device(og.SoftBounds.symmetric(0.6), dw_min=0.01)
 NO_CALL = {
     "Cell", "Claim", "DeviceMap", "Fit", "Outcome", "Pulses", "StepTable",
 }  # fmt: skip
-LONG = {"check_algorithm", "check_device", "train", "load", "runs_page", "run_page", "page_of", "read_monitor"}
+LONG = {
+    "check_algorithm",
+    "check_device",
+    "train",
+    "load",
+    "runs_page",
+    "run_page",
+    "page_of",
+    "read_monitor",
+}
+
+
+#: models of parameters that calls get, which are analog as long as their model is there
+ALIVE: deque[nn.Module] = deque(maxlen=20)
 
 
 def model() -> nn.Module:
-    return og.convert(nn.Linear(3, 2), DEVICE)
+    ALIVE.append(og.convert(nn.Linear(3, 2), DEVICE))
+    return ALIVE[-1]
 
 
 def optimizer(name: str = "TikiTaka") -> optim.AnalogOptimizer:
@@ -75,28 +90,33 @@ def dataset() -> Dataset:
     return Dataset("mine", x, y, x, y, classes=3)
 
 
-def tables() -> og.Measured:
-    G = np.linspace(1e-6, 2e-6, 5)
-    steps = np.full((5, 3), 2e-8) * np.array([0.9, 1.0, 1.1])
-    return og.Measured(G, np.array([0.0, 0.5, 1.0]), steps, -steps)
+def arrays() -> dict[str, Any]:
+    """What tables of steps are made of: conductances, probabilities and steps."""
+    steps = 2e-8 * np.outer([0.9, 1.0, 1.1], np.ones(5))
+    return {
+        "conductance": np.linspace(1e-6, 2e-6, 5), "cdf": np.array([0.0, 0.5, 1.0]),
+        "increasing": steps, "decreasing": -steps,
+    }  # fmt: skip
 
 
 @functools.cache
 def files() -> dict[str, Path]:
     """Files that calls read."""
-    G = np.linspace(1e-6, 2e-6, 5)
-    steps = np.full((5, 3), 2e-8) * np.array([0.9, 1.0, 1.1])
-    np.savez(FOLDER / "tables.npz", G=G, cdf=np.array([0.0, 0.5, 1.0]), inc=steps, dec=-steps)
-    for name, sign in (("increasing", 1), ("decreasing", -1)):
-        rows = [(0, *G)] + [(p, *(sign * step)) for p, step in zip((0.0, 0.5, 1.0), steps.T, strict=True)]
-        (FOLDER / f"{name}.txt").write_text("\n".join("\t".join(f"{v:.6g}" for v in row) for row in rows))
+    G, cdf, up, down = arrays().values()
+    np.savez(FOLDER / "tables.npz", G=G, cdf=cdf, inc=up, dec=down)
+    for name, steps in (("increasing", up), ("decreasing", down)):
+        rows = ["header", *(", ".join(f"{v:g}" for v in row) for row in (G, cdf, *steps))]
+        (FOLDER / f"{name}.txt").write_text("\n".join(rows))
     w = -0.5 + np.cumsum(0.05 * np.ones(20))
     (FOLDER / "pulses.csv").write_text("up,down\n" + "\n".join(f"{a:.4f},{-a:.4f}" for a in w))
     (FOLDER / "device.yaml").write_text(DEVICE.to_yaml())
     from tests.report.made import run_folder
 
     run_folder(FOLDER / "run")
-    return {name: FOLDER / name for name in ("tables.npz", "increasing.txt", "decreasing.txt", "pulses.csv", "run")}
+    return {
+        name: FOLDER / name
+        for name in ("tables.npz", "increasing.txt", "decreasing.txt", "pulses.csv", "run")
+    }
 
 
 #: by type
@@ -140,7 +160,9 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "x": lambda: torch.ones(4, 3),
     "d": lambda: torch.ones(4, 2),
     "mask": lambda: torch.ones(2, 3, dtype=torch.bool),
-    "hold.layer": model,
+    "hold.layer": lambda: model(),
+    "Monitor.optimizer": lambda: og.AnalogSGD(ALIVE[-1].parameters(), lr=0.1),
+    "array_events.optimizer": lambda: og.AnalogSGD(ALIVE[-1].parameters(), lr=0.1),
     "target": lambda: torch.full((2, 3), 0.1),
     "count.name": lambda: "pulses_up",
     "batches.x": lambda: torch.ones(6, 3),
@@ -164,10 +186,10 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "devices": lambda: (0,),
     "up": lambda: lambda w: 1 - w,
     "down": lambda: lambda w: 1 + w,
-    "conductance": lambda: tables_arguments()[0],
-    "cdf": lambda: tables_arguments()[1],
-    "Measured.increasing": lambda: tables_arguments()[2],
-    "Measured.decreasing": lambda: tables_arguments()[3],
+    "conductance": lambda: arrays()["conductance"],
+    "cdf": lambda: arrays()["cdf"],
+    "Measured.increasing": lambda: arrays()["increasing"],
+    "Measured.decreasing": lambda: arrays()["decreasing"],
     "from_npz.path": lambda: files()["tables.npz"],
     "from_crosssim.increasing": lambda: files()["increasing.txt"],
     "from_crosssim.decreasing": lambda: files()["decreasing.txt"],
@@ -239,12 +261,6 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "zero_shift_pulses.device": lambda: og.Device(og.SoftBounds.symmetric(0.6), 0.01, noise=og.Noise(0.3)),
     "families": lambda: ("soft_bounds",),
 }
-
-
-def tables_arguments() -> tuple[Any, Any, Any, Any]:
-    G = np.linspace(1e-6, 2e-6, 5)
-    steps = np.full((5, 3), 2e-8) * np.array([0.9, 1.0, 1.1])
-    return G, np.array([0.0, 0.5, 1.0]), steps, -steps
 
 
 def hardware_mapping() -> dict[str, Any]:
@@ -322,10 +338,10 @@ def call_of(target: Target) -> Call:
 def _instances() -> dict[str, Callable[[], Any]]:
     return {
         "Tile": lambda: og.Tile((2, 3), DEVICE),
-        "Monitor": lambda: og.Monitor(arrays := model(), og.AnalogSGD(arrays.parameters(), lr=0.1)),
+        "Monitor": lambda: og.Monitor(model(), og.AnalogSGD(ALIVE[-1].parameters(), lr=0.1)),
         "Grid": ensemble_result,
         "Dataset": dataset,
-        "Measured": tables,
+        "Measured": lambda: og.Measured(**arrays()),
         "Hardware": lambda: cost.hardware("rasch-li"),
         "Cost": lambda: cost.cost_of(events(), "sgd", cost.hardware("rasch-li"), images=1, steps=1),
         "ArrayEvents": lambda: events()[0],

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["FACES", "NONSENSE", "Nonsense", "legitimate", "variants"]
+__all__ = ["FACES", "NONSENSE", "VALUE_BY_VALUE", "Nonsense", "legitimate", "variants"]
 
-HUGE, HUGE_WHOLE = 1e308, 10**30
+HUGE, HUGE_WHOLE = 1e308, 10**40
 
 
 class Nonsense:
@@ -70,10 +70,10 @@ NONSENSE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers in [low, high], without the ends that are open."""
+    """The numbers in [low, high], without the ends that are open; none is larger than 1e30."""
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = -1e30
+    high: float = 1e30
     open_low: bool = False
     open_high: bool = False
 
@@ -81,11 +81,6 @@ class Numbers:
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
             return False
         number: Any = value
-        if isinstance(value, Integral):
-            if abs(int(number)) > 1.8e308:
-                return False
-        elif not math.isfinite(number):
-            return False
         above = number > self.low if self.open_low else number >= self.low
         return bool(above and (number < self.high if self.open_high else number <= self.high))
 
@@ -178,9 +173,12 @@ RANGES: dict[str, Numbers] = {
     # in which zero stands for nothing
     "verify": COUNT_OR_NONE,
     # bounds of a range, on either side of 0
-    "w_min": Numbers(-math.inf, 0, open_high=True),
+    "w_min": Numbers(-1e30, 0, open_high=True),
     # of a device: relative spreads
-    **{f"Spread.{n}": NOT_NEGATIVE for n in ("dw_min", "up_down", "w_max", "w_min", "symmetric_point", "shape_up", "shape_down")},
+    **{
+        f"Spread.{n}": NOT_NEGATIVE
+        for n in ("dw_min", "up_down", "w_max", "w_min", "symmetric_point", "shape_up", "shape_down")
+    },
     "simulate.start": ANY,
     "Tile.pulse.lr": ANY,  # negative to descend
     "PiecewiseStep.nodes_up": POSITIVE,
@@ -202,6 +200,8 @@ FREE = {
 }  # fmt: skip
 #: tensors that may have any shape, or no values at all
 ANY_SHAPE = {"w", "mean", "changes", "path", "peaks", "fast_peaks", "values", "weights", "parameter"}
+#: functions of a tensor, value by value: what is not finite is passed on
+VALUE_BY_VALUE = {"q_plus", "q_minus", "F", "G", "mean_abs", "chance", "outcomes", "errors", "loss", "gradient"}
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
     "options", "lrs", "lr_factors", "augment", "exclude", "events", "findings", "arrays", "before", "after",
@@ -245,6 +245,8 @@ def legitimate(value: Any, hint: Any, owner: str, name: str) -> bool:
     if hint is Path:
         return isinstance(value, Path)
     if hint is Tensor:
+        if owner.rpartition(".")[2] in VALUE_BY_VALUE:
+            return isinstance(value, Tensor) and not value.is_complex()
         if not isinstance(value, Tensor) or not bool(torch.isfinite(value.double()).all()):
             return False
         return bool(_named(ANY_SHAPE, owner, name)) or (value.dim() < 3 and value.numel() > 0)
@@ -255,7 +257,9 @@ def legitimate(value: Any, hint: Any, owner: str, name: str) -> bool:
     if origin in (abc.Mapping, dict) or hint in (abc.Mapping, dict):
         return isinstance(value, abc.Mapping) and (bool(value) or bool(_named(MAY_BE_EMPTY, owner, name)))
     if origin in (abc.Sequence, abc.Iterable, list, tuple):
-        if not isinstance(value, (list, tuple)) and not (origin is abc.Iterable and hasattr(value, "__iter__")):
+        if not isinstance(value, (list, tuple)) and not (
+            origin is abc.Iterable and hasattr(value, "__iter__")
+        ):
             return False
         if isinstance(value, (str, bytes, Tensor, np.ndarray, abc.Mapping)):
             return False
@@ -266,6 +270,8 @@ def legitimate(value: Any, hint: Any, owner: str, name: str) -> bool:
                 legitimate(v, a, owner, name) for v, a in zip(value, args, strict=True)
             )
         return all(legitimate(v, args[0], owner, name) for v in value)
+    if getattr(hint, "_is_protocol", False):
+        return all(hasattr(value, name) for name in vars(hint) if not name.startswith("_"))
     if isinstance(hint, type):
         return isinstance(value, hint)
     return True

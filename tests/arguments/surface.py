@@ -115,7 +115,11 @@ def _hints(function: Any) -> dict[str, Any]:
     """Resolved types, those imported for type checkers only, too."""
     if inspect.isclass(function):
         if hasattr(function, "__dataclass_fields__"):
-            return {k: v for c in reversed(function.__mro__) for k, v in _resolved(c, vars(c).get("__annotations__", {})).items()}
+            return {
+                k: v
+                for c in reversed(function.__mro__)
+                for k, v in _resolved(c, vars(c).get("__annotations__", {})).items()
+            }
         if issubclass(function, tuple):
             return _resolved(function, function.__annotations__)
         function = function.__init__

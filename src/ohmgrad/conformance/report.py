@@ -9,6 +9,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
+from ..checked import checked
 from ..errors import check_choice
 
 __all__ = ["BrokenLawError", "Finding", "Progress", "Report", "found", "run_laws", "skipped"]
@@ -49,6 +50,7 @@ def skipped(because: str) -> Finding:
     return Finding("skipped", "", "", f"skipped, because {because}")
 
 
+@checked
 @dataclass(frozen=True)
 class Report:
     """All findings about one device or algorithm; `print` shows them as a table."""

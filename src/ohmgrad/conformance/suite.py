@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..checked import checked
 from ..devices import Device, describe
 from ..errors import InputError, shown
 from . import algorithm_learning as learning
@@ -47,6 +48,7 @@ ALGORITHM_LAWS: dict[str, Callable[[Make], Finding]] = {
 }
 
 
+@checked
 def check_device(
     device: Device, laws: str | Iterable[str] | None = None, *, progress: Progress | None = None
 ) -> Report:
@@ -76,6 +78,7 @@ def check_device(
     return run_laws(DEVICE_LAWS, laws, describe(device), progress, device)
 
 
+@checked
 def check_algorithm(
     make: Make,
     laws: str | Iterable[str] | None = None,

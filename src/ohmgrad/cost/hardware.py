@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..checked import checked
 from ..errors import InputError, check_choice, check_integer, check_number, naming, shown
 from ..yaml_text import parse_yaml, read_yaml
 
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).parent / "descriptions"
 NAMES = ("gokmen-vlasov-2016", "rasch-li", "row-serial")
 
 
+@checked
 @dataclass(frozen=True)
 class Source:
     """Where a coefficient is from.
@@ -45,6 +47,7 @@ def _whole(what: str, low: int = 1) -> Any:
     return field(metadata={"unit": "1", "what": what, "low": low, "whole": True})
 
 
+@checked
 @dataclass(frozen=True)
 class Hardware:
     """Coefficients of a kind of hardware, in SI units. Immutable, validated.
@@ -123,6 +126,7 @@ class Hardware:
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=108)
 
     @classmethod
+    @checked
     def from_yaml(cls, text: str | Path) -> Hardware:
         """The description in YAML text, or in a file (a Path).
 
@@ -172,6 +176,7 @@ def _meaning(each: Any) -> str:
 _COEFFICIENTS = [each for each in fields(Hardware) if each.metadata]
 
 
+@checked
 def hardware(name: str | Path) -> Hardware:
     """A description of this package by name, or the one in a YAML file.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import Device, Elements, describe, draw
 from ..devices.elements import check_shape
 from ..errors import InputError, check_integer
@@ -54,6 +55,7 @@ class Tile:
         30
     """
 
+    @checked
     def __init__(
         self,
         weight: Tensor | tuple[int, int],
@@ -195,6 +197,7 @@ class Tile:
         """Counts of `EVENTS`, int64 (len(EVENTS),); checkpoints hold this tensor."""
         return self.counters.events
 
+    @checked
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened; raises as `check_status`."""
         self.check_status()
@@ -254,6 +257,7 @@ class Tile:
             self.contents.cell_state.refresh(self._watched.view, self.pulsing.fidelity, self.counters)
         self.contents.mark_synced()
 
+    @checked
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
@@ -276,6 +280,7 @@ class Tile:
         self.contents.mark_synced()
         return target - weight
 
+    @checked
     def reset(self, value: float = 0.0) -> None:
         """Set every element to `value`, or its nearest bound: one strong pulse, column by column.
 
@@ -290,6 +295,7 @@ class Tile:
         self.weight.copy_(self.contents.but_frozen(self.contents.cell_state.nearest(goal)))
         self.contents.load_weights()
 
+    @checked
     def hold(self, mask: Tensor | None) -> None:
         """Hold single weights where they are: pulses on them are sent and counted, and do not move them.
 
@@ -309,6 +315,7 @@ class Tile:
             if isinstance(other, Tile):
                 other.hold(mask)
 
+    @checked
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
 
@@ -321,6 +328,7 @@ class Tile:
                 self._apply_counts(counts)
                 self.counters.add(slots=1, line_toggles=sum(self.shape))
 
+    @checked
     def wait(self, steps: int = 1) -> None:
         """Let time pass, see `Retention`, `ReadNoise`: optimizers let arrays wait a step (>= 1) in each."""
         if "clock" in self.memory:
@@ -329,6 +337,7 @@ class Tile:
             self.contents.with_planes().wait(self.weight, steps)
             self.contents.mark_synced()
 
+    @checked
     def calibrate(self, n: int, *, reads: int = 1) -> None:
         """Zero-shift, then take the weights as they are read as reference: what is seen starts at 0 there.
 
@@ -394,6 +403,7 @@ class Tile:
 _TILES: weakref.WeakValueDictionary[int, Tile] = weakref.WeakValueDictionary()
 
 
+@checked
 def tiles_of(parameter: Tensor) -> list[Tile]:
     """The tiles that hold a parameter, in order; none of a digital one."""
     holders = contents_of(parameter)

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError, check_choice, check_integer, said
 from ..rng import Key, words
 from .arrays import is_file_of_arrays, read_arrays
@@ -109,6 +110,7 @@ _AGAIN = "get the file again"
 _BAR_AFTER = 1.0  # seconds; what is done sooner shows no bar
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images (n, channels, height, width), float32, and labels (n,), int64; training and test part.
@@ -131,6 +133,7 @@ class Dataset:
         c, h, w = self.train_x.shape[1:]
         return c, h, w
 
+    @checked
     def first(self, count: int | None) -> Dataset:
         """The first `count` images of either part; all for None."""
         if count is not None:
@@ -139,6 +142,7 @@ class Dataset:
         return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
 
+@checked
 def load(name: str, *, root: str | Path | None = None, progress: bool = True) -> Dataset:
     """Load a data set.
 
@@ -183,6 +187,7 @@ def files(name: str, *, root: str | Path | None = None, progress: bool = True) -
     return _read(_find(_folder(name, root, progress), name), _Bar(f"reading {name}", progress))
 
 
+@checked
 def batches(
     x: Tensor, y: Tensor, batch_size: int, *, seed: int, epoch: int, drop_last: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:

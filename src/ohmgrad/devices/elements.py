@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError, is_integer, shown
 from ..rng import Key, Purpose, gaussians, words
 from .device import Device
@@ -202,6 +203,7 @@ class Elements:
         return value.to(at.dtype)
 
 
+@checked
 def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     """Draw the elements of an array from a specification; the same key gives the same elements.
 

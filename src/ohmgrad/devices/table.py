@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from .families import AffineResponse
 from .measured import Measured
 from .parabolas import parabolas
@@ -165,6 +166,7 @@ class Table:
         return low + s * (high - low)
 
 
+@checked
 def tabulate(response: AbstractResponse) -> Table | str:
     """The table of a response, or, where it has none, the reason in words."""
     try:

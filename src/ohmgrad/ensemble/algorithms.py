@@ -13,12 +13,14 @@ from typing import Any
 
 from torch import Tensor
 
+from ..checked import checked
 from .runs import Runs
 from .samples import Samples, summed
 
 __all__ = ["AnalogSGD", "Digital", "ResidualLearning", "TikiTaka"]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Digital:
     """Digital SGD, W' = W - lr g, in float64.
@@ -42,6 +44,7 @@ class Digital:
         state["W"].sub_(state["lr"] * summed(gradient))
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class AnalogSGD:
     """Analog SGD, W' = W - lr g F(W) - |lr g| G(W): one pulsed update of one array.
@@ -67,6 +70,7 @@ class AnalogSGD:
         state["W"].pulse(gradient, -state["lr"])
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class ResidualLearning:
     """Residual learning on two arrays, with the gradient g at W + gamma P.
@@ -101,6 +105,7 @@ class ResidualLearning:
         state["W"].pulse(state["P"].weight, state["transfer_lr"])
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class TikiTaka:
     """Tiki-Taka (TTv1): `ResidualLearning` with gamma = 0, the gradient taken at W.

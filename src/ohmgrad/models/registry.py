@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checked import checked
 from ..errors import InputError, check_choice, check_integer
 from .resnets import resnet8
 from .vision import IMAGENET, LITE, PREFIX, check_weights_name, head, is_vision, load_weights, vision
@@ -24,6 +25,7 @@ def check_model(name: Any, what: str = "model") -> str:
     return name if known else check_choice(what, name, (*MODELS, f"{PREFIX}NAME"))
 
 
+@checked
 def build(
     name: str, shape: tuple[int, int, int], classes: int, seed: int, *, pretrained: str | None = None
 ) -> nn.Module:
@@ -63,6 +65,7 @@ def build(
     return model
 
 
+@checked
 def last_layer(name: str) -> str:
     """The name of the last linear layer of a network, as `convert` knows it."""
     with torch.device("meta"):  # no memory, and no random numbers

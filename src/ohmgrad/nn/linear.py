@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..devices import Device
 from ..errors import InputError, check_integer
 from .functional import AnalogLayer, layer_product
@@ -47,6 +48,7 @@ class AnalogLinear(AnalogLayer):
         torch.Size([3, 2])
     """
 
+    @checked
     def __init__(
         self,
         in_features: int,

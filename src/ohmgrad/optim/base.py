@@ -6,7 +6,7 @@ import abc
 import copy
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 from torch.utils.hooks import RemovableHandle
 
+from ..checked import checked
 from ..crossbar import EVENTS, Tile, tiles_of
 from ..crossbar.gradient import FactoredGradient
 from ..crossbar.gradient_parts import as_factors
 from ..eager import uncompiled
-from ..errors import InputError, check_number
+from ..errors import LARGEST, InputError, check_flag, check_number, shown
 from .auxiliary import AuxiliaryArrays
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import check_ranks, refuse_capture, watch_other_optimizers
@@ -99,7 +100,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._made = False
-        super().__init__(params, {**defaults, **digital})
+        super().__init__(_parameters(params), {**defaults, **digital})
         given = [p for g in self.param_groups for p in g["params"]]
         check_ranks(given, step=False)
         if not any(map(tiles_of, given)):
@@ -117,8 +118,9 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         group = self.param_groups[-1]
         try:
             check_number("lr", _number(group["lr"]), low=0)
-            for name in ("momentum", "dampening", "weight_decay"):
-                check_number(name, group[name], low=0)
+            for name, high in (("momentum", 1), ("dampening", 1), ("weight_decay", LARGEST)):
+                check_number(name, group[name], low=0, high=high)
+            check_flag("nesterov", group["nesterov"])
             self.check(group)
         except InputError:
             self.param_groups.pop()
@@ -217,6 +219,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """How the gradient of a tile reaches its weights, for predictions; None if otherwise."""
         return None
 
+    @checked
     def register_update_hook(self, hook: Callable[..., None]) -> RemovableHandle:
         """Call `hook(tile, x, d, group, state)` before every `analog_step`, with the same arguments.
 
@@ -382,8 +385,19 @@ def _factors_of(p: Tensor, tiles: list[Tile]) -> list[tuple[Tensor, Tensor]]:
     return [as_factors(tile.part_of(gradient.contiguous())) for tile in tiles]
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, Tensor) else value
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, Tensor) and value.numel() == 1 else value
+
+
+def _parameters(params: Any) -> list[Any]:
+    """What torch takes: tensors, named tensors or groups, at least one of them."""
+    listed = isinstance(params, Iterable) and not isinstance(params, (Tensor, str, bytes, Mapping))
+    entries = list(params) if listed else []
+    if not entries or not all(isinstance(p, (Tensor, dict, tuple)) for p in entries):
+        raise InputError(
+            f"params is {shown(params)}, but must be parameters, as of model.parameters(), or groups of them"
+        )
+    return entries
 
 
 watch_other_optimizers(AnalogOptimizer)

@@ -10,6 +10,7 @@ from typing import Any
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
 
+from ..checked import checked
 from ..studies.compare import DIGITAL, verdicts
 from ..studies.study import Claim, Outcome
 from ..style import RC, style_of
@@ -18,6 +19,7 @@ from .figures import save
 __all__ = ["claims_table", "compare_lines", "compare_table", "study_figure", "study_table"]
 
 
+@checked
 def study_figure(outcome: Outcome) -> list[Path]:
     """Draw a study's figure into its folder, as SVG, PDF and PNG; returns the files."""
     import matplotlib
@@ -29,6 +31,7 @@ def study_figure(outcome: Outcome) -> list[Path]:
         return save(figure, outcome.folder / "figure")
 
 
+@checked
 def study_table(outcome: Outcome) -> Table:
     """The table of a study; bounds of intervals stand with their value."""
     rows = outcome.table
@@ -58,6 +61,7 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 _COLOURS = {"PASS": "green", "FAIL": "red", "not shown here": "yellow"}
 
 
+@checked
 def claims_table(claims: Iterable[tuple[str, Claim]], quick: bool = False) -> Table:
     """Claims of one or more studies: what is claimed, what was measured, and whether it holds."""
     table = Table(title="claims", title_justify="left")
@@ -83,6 +87,7 @@ def claims_table(claims: Iterable[tuple[str, Claim]], quick: bool = False) -> Ta
 _COLUMNS = ("accuracy (%)", "gap", "best?", "pulses/\nupdate", "pulses", "|g|²", "floor")
 
 
+@checked
 def compare_table(outcome: Outcome) -> Table:
     """Of one device, a row for each algorithm, the best first; of several, devices across."""
     settings, devices = outcome.settings, list(outcome.settings["devices"])
@@ -160,6 +165,7 @@ def _caption(outcome: Outcome, digital: Mapping[str, Any], one: bool) -> str:
     return told
 
 
+@checked
 def compare_lines(outcome: Outcome) -> list[str]:
     """What a comparison says in words: trainings that failed, and for each device the verdict."""
     failed = outcome.failed

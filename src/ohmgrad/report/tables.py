@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from ..checked import checked
 from ..devices import Device, describe, draw
 from ..devices.presets import PRESETS
 from ..errors import InputError
@@ -28,6 +29,7 @@ _QUANTITIES: dict[str, Callable[[dict[str, Any]], float]] = {
 }
 
 
+@checked
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and sample standard deviation over seeds of every algorithm's last common epoch.
 
@@ -50,11 +52,13 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
+@checked
 def write_summary(summary: list[dict[str, Any]], path: Path) -> None:
     """Write what `summarise` returned as CSV."""
     write_rows(path, summary, tuple(summary[0]))
 
 
+@checked
 def run_table(summary: list[dict[str, Any]], title: str) -> Table:
     """The final table of a run."""
     table = Table(title=escape(title), title_justify="left")

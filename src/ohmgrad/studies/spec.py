@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checked import checked
 from ..datasets import check_data
 from ..devices import Device
 from ..devices.presets import preset
@@ -188,6 +189,7 @@ class RunSpec:
             changes["response"] = replace(response, w_min=-self.tau, w_max=self.tau)
         return replace(device, **changes)  # at once: dw_min has to fit the range
 
+    @checked
     def prepare(self, model: nn.Module, algorithm: str, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """The model, converted unless the algorithm is digital, and the optimizer that trains it.
 
@@ -205,6 +207,7 @@ class RunSpec:
             params = parameter_groups(model, self.lr_of(algorithm), self.lr_factors, own, strict=strict)
         return model, self._optimizer(algorithm, model, params)
 
+    @checked
     def smallest(self, algorithm: str) -> tuple[nn.Module, torch.optim.Optimizer]:
         """As `prepare`, of an analog algorithm on a network of one weight."""
         model = self._converted(build("linear", (1, 1, 1), 1, 0), 0)
@@ -245,6 +248,7 @@ class RunSpec:
             )
         return made
 
+    @checked
     def lr_of(self, algorithm: str) -> float:
         """Learning rate of an algorithm."""
         return self.lrs.get(algorithm, self.lr)
@@ -275,6 +279,7 @@ class RunSpec:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
+    @checked
     def from_dict(cls, data: Mapping[str, Any]) -> RunSpec:
         """Inverse of `to_dict`; omitted entries keep their defaults."""
         names = [f.name for f in dataclasses.fields(cls)]

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import AbstractResponse
 from ..errors import InputError, check_integer
 from .arguments import check_objective, check_response, check_samples
@@ -32,11 +33,13 @@ __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
+@checked
 def digital_step(lr: float) -> Step:
     """Digital SGD: W' = W - lr g."""
     return lambda w, p, g: (w - lr * (g if g.dim() <= w.dim() else g.sum(-2)), p)
 
 
+@checked
 def analog_step(response: AbstractResponse, lr: float) -> Step:
     """Analog SGD: W' = W - lr g F(W) - |lr g| G(W)  (arXiv 2406.12774, eq. 3 and section 2).
 
@@ -50,6 +53,7 @@ def analog_step(response: AbstractResponse, lr: float) -> Step:
     return lambda w, p, g: (_moves(w, -lr * g, response), p)
 
 
+@checked
 def residual_step(
     response: AbstractResponse,
     fast_lr: float,
@@ -112,6 +116,7 @@ class Averages:
     gradients: tuple[float, float]
 
 
+@checked
 def simulate(
     objective: Objective,
     noise: GradientNoise | WeightNoise,

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from ..checked import checked, of_tensor
 from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
 __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "WeightNoise",
@@ -33,6 +34,10 @@ class Objective(abc.ABC):
     n: int
     #: inputs x_s of the samples, (m, n); None for one gradient in a step
     lines: Tensor | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        of_tensor(cls, "errors", "loss", "gradient")
 
     @property
     def samples(self) -> int:
@@ -56,6 +61,7 @@ class Objective(abc.ABC):
         """grad f(w): (..., n) -> (..., n)."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Quadratic(Objective):
     """f(w) = (w - w*)^T H (w - w*) / 2, with gradient H (w - w*).
@@ -124,6 +130,7 @@ class Quadratic(Objective):
         return (w - self.solution) @ self.hessian
 
 
+@checked
 def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     """The mean squared residual f(w) = ||A w - A w*||^2 / m of m equations: H = 2 A^T A / m.
 
@@ -139,6 +146,7 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     return Quadratic(lines.t() @ lines, solution, lines)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Logistic(Objective):
     """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
@@ -189,6 +197,7 @@ class Logistic(Objective):
         return self.ridge * w - pull @ self.inputs / len(self.inputs)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class UserObjective(Objective):
     """An objective of the user's own: a function of one weight vector; the gradient is torch's.
@@ -228,6 +237,7 @@ class UserObjective(Objective):
         return flat.reshape(w.shape)
 
 
+@checked
 @dataclass(frozen=True)
 class GradientNoise:
     """Noise added to every entry of the gradient, independent, of mean 0 and standard deviation sigma.
@@ -259,6 +269,7 @@ class GradientNoise:
         return folded_mean(mean, torch.full_like(mean, self.sigma))
 
 
+@checked
 @dataclass(frozen=True)
 class WeightNoise:
     """Noise of the weights as they are read: sample s sees W + sigma z with fresh z, so that its error, and

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError, check_integer, check_number
 
 __all__ = ["Statement", "TikiTakaStatement", "bounded_weight", "descent_range", "sample_range",
@@ -46,6 +47,7 @@ class Statement:
         return self.promise or not self.premise
 
 
+@checked
 def bounded_weight(path: Tensor, changes: Tensor, tau: float) -> Statement:
     """Theorem 1: |W_0| <= tau and |dW_k| <= tau, entry by entry, keep |W_k| <= tau, under any algorithm.
 
@@ -71,6 +73,7 @@ def bounded_weight(path: Tensor, changes: Tensor, tau: float) -> Statement:
     return Statement(premise, largest <= tau * (1 + _ROUNDING), tau, largest)
 
 
+@checked
 def descent_range(
     path: Tensor, solution: Tensor, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -95,6 +98,7 @@ def descent_range(
     return Statement(premise, largest <= bound * (1 + _ROUNDING), bound, largest)
 
 
+@checked
 def scalar_descent(
     path: Tensor, solution: float, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -125,6 +129,7 @@ def scalar_descent(
     return Statement(premise, promise, bound, largest)
 
 
+@checked
 def sample_range(
     path: Tensor, solutions: Tensor, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -153,6 +158,7 @@ def sample_range(
     return Statement(premise, largest <= bound * (1 + _ROUNDING), bound, largest)
 
 
+@checked
 def scalar_sample_range(
     path: Tensor, solutions: Tensor, smoothness: float, lr: float, tau: float
 ) -> Statement:
@@ -180,6 +186,7 @@ def scalar_sample_range(
     return Statement(premise, promise, bound, float(path.abs().max()))
 
 
+@checked
 def stochastic_range(
     start: Tensor, solutions: Tensor, smoothness: float, convexity: float, tau: float
 ) -> float:
@@ -227,6 +234,7 @@ class TikiTakaStatement:
     rate: float
 
 
+@checked
 def tiki_taka_statement(
     gap: float, smoothness: float, sigma: float, tau: float, n: int, steps: int, c: float | None = None
 ) -> TikiTakaStatement:

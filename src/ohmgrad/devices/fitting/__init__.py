@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checked import checked
+
 if TYPE_CHECKING:
     from .fit import Fit
     from .pulses import Pulses, ReadOptions, StepTable
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["fit", "fit_read"]
 
 
+@checked
 def fit(
     *files: str | Path,
     families: Sequence[str] | None = None,
@@ -38,6 +41,7 @@ def fit(
     return fit_read(read(files, options), families, progress)
 
 
+@checked
 def fit_read(
     found: Pulses | StepTable,
     families: Sequence[str] | None = None,

@@ -11,6 +11,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from ...checked import checked
 from ...devices.fitting.estimates import Estimate
 from ...devices.fitting.fit import Fit
 from ...devices.fitting.pulses import ReadOptions
@@ -30,6 +31,7 @@ _TOLD = {
 }
 
 
+@checked
 def fit_page(
     fit: Fit,
     files: Sequence[Path],

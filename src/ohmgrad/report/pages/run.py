@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ...checked import checked
 from ...errors import InputError
 from ...studies.folders import read_metrics, read_monitor, read_spec
 from ...studies.rows import Row
@@ -36,6 +37,7 @@ _MAIN = (
 )
 
 
+@checked
 def run_page(folder: Path) -> Page:
     """The page of a run folder, also of one that is not finished.
 
