@@ -27,15 +27,14 @@ from .errors import LARGEST, InputError, is_integer, is_number, shown
 
 __all__ = [
     "ABOVE_ZERO",
+    "BIT_LENGTH",
     "COUNT",
     "FROM_ZERO",
-    "NUMBER",
     "SEED",
-    "SHARE",
     "WHOLE",
     "Range",
     "checked",
-    "of_tensor",
+    "of_tensors",
 ]
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
@@ -66,15 +65,18 @@ class Range:
 
 
 NUMBER, ABOVE_ZERO, FROM_ZERO = Range(), Range(0, open_low=True), Range(0)
-SHARE = Range(0, 1)
+#: of pulse trains
+BIT_LENGTH = Range(1, 2**20)
 #: of whole numbers: repetitions, which one must be able to wait for, and sizes
 WHOLE, COUNT, SEED = Range(0, 2**31 - 1), Range(1, 2**31 - 1), Range(0, 2**32 - 1)
 
 
 #: what to pass, of classes whose names do not say it
 _ADVICE = {
-    "Device": "a Device: Device(SoftBounds.symmetric(0.6)), or a named one, ohmgrad.devices.presets.preset('paper')",
-    "AbstractResponse": "a response: an instance such as SoftBounds.symmetric(1.0), or Custom; a device's is device.response",
+    "Device": "a Device: Device(SoftBounds.symmetric(0.6)), or a named one, "
+    "ohmgrad.devices.presets.preset('paper')",
+    "AbstractResponse": "a response: an instance such as SoftBounds.symmetric(1.0), or Custom; of a Device "
+    "pass device.nominal.response (and dw_min=device.dw_min to functions that take it)",
     "Quadratic": "a Quadratic: use its Hessian at the minimum, Quadratic(H, w)",
     "Objective": "an Objective: Quadratic, Logistic, or UserObjective(function, n)",
     "GradientNoise": "GradientNoise(sigma), sigma per entry",
@@ -109,26 +111,27 @@ def checked(thing: Any = None, /, **ranges: Range) -> Any:
     return _checked(thing, ranges)
 
 
-def of_tensor(cls: type, *names: str) -> None:
-    """Have methods of a class that take a tensor refuse anything else; NaN is for them to pass on.
+def of_tensors(cls: type, *names: str) -> None:
+    """Have methods of a class that take tensors refuse anything else; NaN is for them to pass on.
 
-    Where objects of the class have a number `n`, it is the tensor's last dimension.
+    Where objects of the class have a number `n`, it is the tensors' last dimension.
     """
     for name in names:
         if inspect.isfunction(method := vars(cls).get(name)) and not hasattr(method, "__isabstractmethod__"):
-            setattr(cls, name, _of_tensor(method))
+            setattr(cls, name, _of_tensors(method))
 
 
-def _of_tensor(method: Any) -> Any:
-    name = list(inspect.signature(method).parameters)[1]
+def _of_tensors(method: Any) -> Any:
+    names = list(inspect.signature(method).parameters)[1:]
 
     @functools.wraps(method)
-    def called(self: Any, w: Tensor, *rest: Any) -> Any:
+    def called(self: Any, *tensors: Tensor, **named: Tensor) -> Any:
         n = getattr(self, "n", None)
-        fits = isinstance(w, Tensor) and not w.is_complex() and (n is None or (w.dim() and w.shape[-1] == n))
-        if not fits:
-            _refuse(name, w, _Kind(bool, "a tensor of numbers" + ("" if n is None else f" (..., {n})")))
-        return method(self, w, *rest)
+        for name, t in (*zip(names, tensors, strict=False), *named.items()):
+            fits = isinstance(t, Tensor) and not t.is_complex()
+            if not fits or (n is not None and (not t.dim() or t.shape[-1] != n)):
+                _refuse(name, t, _Kind(bool, "a tensor of numbers" + ("" if n is None else f" (..., {n})")))
+        return method(self, *tensors, **named)
 
     return called
 
@@ -185,7 +188,7 @@ def _kinds(function: Any, ranges: dict[str, Range]) -> dict[str, _Kind]:
 
 
 class _Names(dict[str, Any]):
-    """What a module's names mean; one that is there for type checkers only stands for a class of that name."""
+    """What a module's names mean; one for type checkers only stands for a class of that name."""
 
     def __init__(self, known: dict[str, Any]) -> None:
         super().__init__()
@@ -204,6 +207,8 @@ class _ByName:
 
 def _kind(hint: Any, numbers: Range) -> _Kind | None:
     """What a type allows; None where it says nothing."""
+    if hint is Any:
+        return None
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         kinds = [_kind(part, numbers) for part in parts]
@@ -214,9 +219,8 @@ def _kind(hint: Any, numbers: Range) -> _Kind | None:
     if origin is typing.Literal:
         return _Kind(lambda v: isinstance(v, str) and v in parts, f"one of {', '.join(map(str, parts))}")
     if origin is type and isinstance(parts[0], type):
-        return _Kind(
-            lambda v: isinstance(v, type) and issubclass(v, parts[0]), f"a class of {parts[0].__name__}"
-        )
+        above = parts[0]
+        return _Kind(lambda v: isinstance(v, type) and issubclass(v, above), f"a class of {above.__name__}")
     if hint is abc.Callable or origin is abc.Callable:
         return _Kind(callable, "a function")
     if origin in (abc.Mapping, dict) or hint in (abc.Mapping, dict):
@@ -248,14 +252,14 @@ def _plain(hint: Any, numbers: Range) -> _Kind | None:
         return _Kind(lambda v: _is_finite(v) and (numbers is NUMBER or numbers.has_all(v)), words)
     if not isinstance(hint, type) or hint is object:
         return None
+    own = hint.__name__
+    words = _ADVICE.get(own, f"a {own}")
     if issubclass(hint, _ByName):
-        return _Kind(
-            lambda v: any(c.__name__ == hint.__name__ for c in type(v).__mro__), f"a {hint.__name__}"
-        )
+        return _Kind(lambda v: any(c.__name__ == own for c in type(v).__mro__), words)
     if getattr(hint, "_is_protocol", False):
         names = [name for name in vars(hint) if not name.startswith("_")]
-        return _Kind(lambda v: all(hasattr(v, name) for name in names), f"a {hint.__name__}")
-    return _Kind(lambda v: isinstance(v, hint), f"a {hint.__name__}")
+        return _Kind(lambda v: all(hasattr(v, name) for name in names), words)
+    return _Kind(lambda v: isinstance(v, hint), words)
 
 
 def _is_finite(value: Any) -> bool:
@@ -265,11 +269,10 @@ def _is_finite(value: Any) -> bool:
 
 
 def _mapping(values: _Kind | None) -> _Kind:
-    words = "a mapping" + (f" whose values are {values.words}" if values else "")
-    return _Kind(
-        lambda v: isinstance(v, abc.Mapping) and (values is None or all(map(values.allows, v.values()))),
-        words,
-    )
+    def allows(value: Any) -> bool:
+        return isinstance(value, abc.Mapping) and (values is None or all(map(values.allows, value.values())))
+
+    return _Kind(allows, "a mapping" + (f" whose values are {values.words}" if values else ""))
 
 
 def _listed(origin: Any, parts: tuple[Any, ...], numbers: Range) -> _Kind:
@@ -278,9 +281,7 @@ def _listed(origin: Any, parts: tuple[Any, ...], numbers: Range) -> _Kind:
     entries = [_kind(part, numbers) for part in (parts if fixed else parts[:1])]
 
     def allows(value: Any) -> bool:
-        if isinstance(value, (str, bytes, abc.Mapping)) or not hasattr(value, "__iter__"):
-            return False
-        if isinstance(value, Tensor) and not value.dim():
+        if isinstance(value, (str, bytes, abc.Mapping, Tensor)) or not hasattr(value, "__iter__"):
             return False
         if not hasattr(value, "__len__"):
             return origin is abc.Iterable

@@ -11,8 +11,8 @@ from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
-    "LARGEST", "InputError", "check_choice", "check_flag", "check_integer", "check_number", "check_options", "is_integer",
-    "is_number", "naming", "python_numbers", "said", "shown",
+    "LARGEST", "InputError", "check_choice", "check_flag", "check_integer", "check_number", "check_options",
+    "is_integer", "is_number", "naming", "python_numbers", "said", "shown",
 ]  # fmt: skip
 
 #: numbers are no larger: squares and products of a few are finite, and so is their float32

@@ -22,7 +22,7 @@ from .examples import NoExampleError, call_of
 from .kinds import NONSENSE, VALUE_BY_VALUE, legitimate, variants
 from .surface import Target, targets
 
-__all__ = ["Finding", "LIMIT", "attempt", "sweep"]
+__all__ = ["LIMIT", "Finding", "attempt", "sweep"]
 
 #: seconds that a call may take
 LIMIT = 5.0

@@ -24,7 +24,7 @@ import ohmgrad as og
 from ohmgrad import cost, ensemble, optim, theory
 from ohmgrad.conformance import Finding
 from ohmgrad.datasets import Dataset
-from ohmgrad.devices import AbstractResponse, draw
+from ohmgrad.devices import AbstractResponse
 from ohmgrad.ensemble import Grid
 from ohmgrad.optim.work import Work
 from ohmgrad.report import Page, Section, summarise
@@ -45,6 +45,7 @@ NO_CALL = {
     "Cell", "Claim", "DeviceMap", "Fit", "Outcome", "Pulses", "StepTable",
 }  # fmt: skip
 LONG = {
+    "fit",
     "check_algorithm",
     "check_device",
     "train",
@@ -168,7 +169,11 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "batches.x": lambda: torch.ones(6, 3),
     "batches.y": lambda: torch.arange(6),
     "w": lambda: torch.full((3,), 0.1),
-    "UserObjective.gradient.w": lambda: torch.full((4, 2), 0.1),
+    **{
+        f"{owner}.{method}.w": lambda n=n: torch.full((4, n), 0.1)
+        for owner, n in (("Quadratic", 1), ("Logistic", 1), ("UserObjective", 2))
+        for method in ("errors", "loss", "gradient")
+    },
     "quantity": lambda: "tail_loss",
     "Grid.by_configuration.values": lambda: torch.ones(4),
     "values": lambda: torch.tensor([[1.0, 2.0, 3.0]]),
@@ -186,8 +191,8 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "devices": lambda: (0,),
     "up": lambda: lambda w: 1 - w,
     "down": lambda: lambda w: 1 + w,
-    "conductance": lambda: arrays()["conductance"],
-    "cdf": lambda: arrays()["cdf"],
+    "Measured.conductance": lambda: arrays()["conductance"],
+    "Measured.cdf": lambda: arrays()["cdf"],
     "Measured.increasing": lambda: arrays()["increasing"],
     "Measured.decreasing": lambda: arrays()["decreasing"],
     "from_npz.path": lambda: files()["tables.npz"],
@@ -232,30 +237,31 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     # theory
     "hessian": lambda: torch.eye(1),
     "Quadratic.solution": lambda: torch.tensor([0.3]),
-    "Quadratic.w": lambda: torch.full((4, 1), 0.1),
     "inputs": lambda: torch.tensor([[0.5], [1.0]]),
     "labels": lambda: torch.tensor([1.0, -1.0]),
-    "Logistic.w": lambda: torch.full((4, 1), 0.1),
     "matrix": lambda: torch.eye(2),
     "least_squares.solution": lambda: torch.tensor([0.3, 0.1]),
     "weights": lambda: torch.full((3, 2), 0.1),
+    "tau": lambda: 1.0,
+    "error": lambda: 1e-3,
+    "ensemble.simulate.device": lambda: DEVICE,
     "peaks": lambda: torch.full((3,), 0.1),
     "fast_peaks": lambda: torch.full((3,), 0.1),
     "abs_gradient": lambda: (0.1, 0.2),
     "path": lambda: torch.full((4, 2), 0.1),
     "changes": lambda: torch.full((3, 2), 0.01),
     "descent_range.solution": lambda: torch.tensor([0.1, 0.1]),
-    "scalar_descent.path": lambda: torch.full((4,), 0.1),
+    "scalar_descent.path": lambda: torch.full((4, 1), 0.1),
     "scalar_descent.solution": lambda: 0.1,
     "solutions": lambda: torch.tensor([[0.1, 0.1], [0.2, 0.2]]),
-    "scalar_sample_range.path": lambda: torch.full((4,), 0.1),
+    "scalar_sample_range.path": lambda: torch.full((4, 1), 0.1),
     "scalar_sample_range.solutions": lambda: torch.tensor([0.1, 0.2]),
     "stochastic_range.start": lambda: torch.tensor([0.1, 0.1]),
     "theory.simulate.start": lambda: torch.full((4, 1), 0.1),
     "theory.simulate.step": lambda: theory.digital_step(0.1),
     "theory.simulate.steps": lambda: 3,
     "implicit_penalty.w": lambda: torch.full((4, 1), 0.1),
-    "sample_sigma.w": lambda: torch.full((4, 1), 0.1),
+    "sample_sigma.w": lambda: torch.full((4, 2), 0.1),
     "sample_sigma.objective": lambda: theory.least_squares(torch.eye(2), torch.tensor([0.3, 0.1])),
     "zero_shift_accuracy.device": lambda: og.Device(og.SoftBounds.symmetric(0.6), 0.01, noise=og.Noise(0.3)),
     "zero_shift_pulses.device": lambda: og.Device(og.SoftBounds.symmetric(0.6), 0.01, noise=og.Noise(0.3)),
@@ -380,6 +386,9 @@ def _example(owner: str, name: str, hint: Any) -> Callable[[], Any]:
     for key in (*(f"{'.'.join(parts[k:])}.{name}" for k in range(len(parts))), name):
         if key in BY_NAME:
             return BY_NAME[key]
+    if (listed := typing.get_origin(hint)) in (abc.Sequence, abc.Iterable, list, tuple):
+        first = _example(owner, name, typing.get_args(hint)[0])
+        return lambda: (first(),) if listed is tuple else [first()]
     choices = [hint, *typing.get_args(hint)]
     for choice in choices:
         if choice in BY_TYPE:
@@ -390,8 +399,7 @@ def _example(owner: str, name: str, hint: Any) -> Callable[[], Any]:
             return functools.partial(object.__new__, choice)
     inner = next((c for c in choices if typing.get_args(c)), None)
     if inner is not None and typing.get_origin(inner) in (abc.Sequence, abc.Iterable, list, tuple):
-        first = _example(owner, name, typing.get_args(inner)[0])
-        return lambda: [first()] if typing.get_origin(inner) is not tuple else (first(),)
+        return _example(owner, name, inner)
     if type(None) in choices:
         return lambda: None
     if typing.get_origin(hint) is abc.Callable:

@@ -10,7 +10,6 @@ import collections.abc as abc
 import math
 import types
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -27,6 +26,8 @@ HUGE, HUGE_WHOLE = 1e308, 10**40
 
 class Nonsense:
     """A value that no parameter takes."""
+
+    def __init__(self, *_: Any) -> None: ...
 
     def __repr__(self) -> str:
         return "<nonsense>"
@@ -201,7 +202,18 @@ FREE = {
 #: tensors that may have any shape, or no values at all
 ANY_SHAPE = {"w", "mean", "changes", "path", "peaks", "fast_peaks", "values", "weights", "parameter"}
 #: functions of a tensor, value by value: what is not finite is passed on
-VALUE_BY_VALUE = {"q_plus", "q_minus", "F", "G", "mean_abs", "chance", "outcomes", "errors", "loss", "gradient"}
+VALUE_BY_VALUE = {
+    "q_plus",
+    "q_minus",
+    "F",
+    "G",
+    "mean_abs",
+    "chance",
+    "outcomes",
+    "errors",
+    "loss",
+    "gradient",
+}
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
     "options", "lrs", "lr_factors", "augment", "exclude", "events", "findings", "arrays", "before", "after",

@@ -118,6 +118,8 @@ def run_laws(
     chosen = [names] if isinstance(names, str) else list(laws if names is None else names)
     for name in chosen:
         check_choice("law", name, laws)
+    if not chosen:
+        raise InputError(f"no law is named: leave laws out for all, or name some of {', '.join(laws)}")
     report = Report(subject)
     progress = progress or (lambda *_: None)
     for done, name in enumerate(chosen):

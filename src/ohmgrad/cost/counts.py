@@ -10,6 +10,7 @@ from torch import nn
 
 from ..checked import checked
 from ..crossbar import EVENTS
+from ..errors import check_choice
 from ..nn.convert import analog_layers
 from ..optim import AnalogOptimizer
 
@@ -47,7 +48,7 @@ class ArrayEvents:
 
     @checked
     def count(self, name: str) -> float:
-        return self.events.get(name, 0)
+        return self.events.get(check_choice("event", name, EVENTS), 0)
 
     @checked
     def with_events(self, events: Mapping[str, float]) -> ArrayEvents:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checked import checked
+from ..checked import COUNT, WHOLE, checked
 from ..devices import Device, Elements, describe, draw
 from ..devices.elements import check_shape
-from ..errors import InputError, check_integer
+from ..errors import InputError, check_integer, shown
 from ..kernels import Cells, Periphery, Pulsing, ops
 from ..kernels.reference.digital import most_counts
 from ..rng import Key
@@ -55,7 +55,7 @@ class Tile:
         30
     """
 
-    @checked
+    @checked(part=WHOLE)
     def __init__(
         self,
         weight: Tensor | tuple[int, int],
@@ -229,8 +229,14 @@ class Tile:
         if known_to_be_no_update(is_update):
             return
         self.sync()
-        self.contents.cell_state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
+        self.contents.cell_state.pulse(self._watched.view, x, d, lr, self._pulsing(pulsing), self.counters)
         self._finish_update(is_update)
+
+    def _pulsing(self, given: Pulsing | None) -> Pulsing:
+        """What is given, or the tile's own."""
+        if given is not None and not isinstance(given, Pulsing):
+            raise InputError(f"pulsing is {shown(given)}, but must be a Pulsing, or None for the tile's own")
+        return given or self.pulsing
 
     def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
@@ -328,11 +334,10 @@ class Tile:
                 self._apply_counts(counts)
                 self.counters.add(slots=1, line_toggles=sum(self.shape))
 
-    @checked
+    @checked(steps=COUNT)
     def wait(self, steps: int = 1) -> None:
         """Let time pass, see `Retention`, `ReadNoise`: optimizers let arrays wait a step (>= 1) in each."""
         if "clock" in self.memory:
-            check_integer("steps", steps, 1)
             self.sync()
             self.contents.with_planes().wait(self.weight, steps)
             self.contents.mark_synced()

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checked import checked
+from ..checked import COUNT, checked
 from ..errors import InputError, check_choice, check_integer, said
 from ..rng import Key, words
 from .arrays import is_file_of_arrays, read_arrays
@@ -110,7 +110,7 @@ _AGAIN = "get the file again"
 _BAR_AFTER = 1.0  # seconds; what is done sooner shows no bar
 
 
-@checked
+@checked(classes=COUNT)
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images (n, channels, height, width), float32, and labels (n,), int64; training and test part.
@@ -126,6 +126,19 @@ class Dataset:
     classes: int = 10
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            x, y = getattr(self, f"{part}_x"), getattr(self, f"{part}_y")
+            if x.dim() != 4 or x.shape[1:] != self.train_x.shape[1:] or not x.numel():
+                raise InputError(
+                    f"{part}_x is {tuple(x.shape)}, but must be (images, channels, height, width), as train_x"
+                )
+            if y.shape != (len(x),):
+                raise InputError(f"{part}_y is {tuple(y.shape)}, but must be ({len(x)},), a label an image")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, self.shape[0]):
+                raise InputError(f"{name} is {shown(getattr(self, name))}, but must have an entry a channel")
 
     @property
     def shape(self) -> tuple[int, int, int]:

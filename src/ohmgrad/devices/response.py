@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checked import of_tensor
+from ..checked import of_tensors
 from ..errors import InputError, check_number, shown
 from .symmetric_point import driven_to, root, with_zero
 
@@ -40,7 +40,7 @@ class AbstractResponse(abc.ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        of_tensor(cls, "q_plus", "q_minus")
+        of_tensors(cls, "q_plus", "q_minus")
 
     @abc.abstractmethod
     def q_plus(self, w: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checked import checked
+from ..checked import Range, checked
 from ..devices import Device, SoftBounds
 from ..errors import InputError, check_choice, check_number, shown
 from ..kernels import Pulsing
@@ -43,7 +43,7 @@ def soft_bounds(tau: float, states: float = 1200) -> Device:
     return Device(SoftBounds.symmetric(tau), dw_min=2 * tau / states)
 
 
-@checked
+@checked(share=Range(0, 1, open_low=True, open_high=True))
 def interval(values: Tensor, share: float = 0.95) -> tuple[Tensor, Tensor, Tensor]:
     """Mean over the last dimension, and its confidence interval by Student's t: mean, low, high.
 
@@ -55,7 +55,9 @@ def interval(values: Tensor, share: float = 0.95) -> tuple[Tensor, Tensor, Tenso
     """
     from scipy.special import stdtrit  # at hand with scikit-learn; slow to import
 
-    s = values.shape[-1]
+    s = values.shape[-1] if values.dim() else 0
+    if not s:
+        raise InputError(f"values are {tuple(values.shape)}, but must be (..., S) with at least one value")
     mean = values.mean(-1)
     if s < 2:
         return mean, torch.full_like(mean, math.nan), torch.full_like(mean, math.nan)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checked import checked
+from ..checked import COUNT, SEED, checked
 from ..errors import InputError, check_choice, check_integer
 from .resnets import resnet8
 from .vision import IMAGENET, LITE, PREFIX, check_weights_name, head, is_vision, load_weights, vision
@@ -17,15 +17,20 @@ __all__ = ["MODELS", "build", "check_model", "last_layer"]
 MODELS = ("linear", "mlp", "fcn", "cnn", "lenet5", "resnet8", LITE)
 
 
+@checked
 def check_model(name: Any, what: str = "model") -> str:
     """Return a network's name if it is one of `MODELS`, or of torchvision's, which `build` looks up."""
-    if name in ("resnet18", "resnet34", "resnet50"):  # which ohmgrad had itself up to 0.3.1
+    if isinstance(name, str) and name in (
+        "resnet18",
+        "resnet34",
+        "resnet50",
+    ):  # which ohmgrad had itself up to 0.3.1
         raise InputError(f"{what} {name!r} is torchvision's: write {PREFIX}{name}")
     known = isinstance(name, str) and name.startswith(PREFIX)
     return name if known else check_choice(what, name, (*MODELS, f"{PREFIX}NAME"))
 
 
-@checked
+@checked(shape=COUNT, classes=COUNT, seed=SEED)
 def build(
     name: str, shape: tuple[int, int, int], classes: int, seed: int, *, pretrained: str | None = None
 ) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checked import checked
+from ..checked import COUNT, SEED, checked
 from ..crossbar import Tile
 from ..devices import Device, draw
 from ..errors import InputError
@@ -160,7 +160,7 @@ def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
 
 
 @_styled()
-@checked
+@checked(pulses=COUNT, seed=SEED)
 def device_figure(device: Device, name: str, pulses: int | None = None, seed: int = 0) -> Figure:
     """Response functions with the symmetric point, and pulse trains of a few drawn elements.
 

@@ -110,7 +110,9 @@ class RunSpec:
         python_numbers(self)
         check_data(self.data)
         check_model(self.model)
-        if self.pretrained is not None and not (self.pretrained == IMAGENET and is_vision(self.model)):
+        if self.pretrained is not None and not (
+            isinstance(self.pretrained, str) and self.pretrained == IMAGENET and is_vision(self.model)
+        ):
             check_weights_name(self.pretrained, self.model)
         check_choice("fidelity", self.fidelity, FIDELITIES)
         check_choice("periphery", self.periphery, PERIPHERIES)
@@ -251,6 +253,8 @@ class RunSpec:
     @checked
     def lr_of(self, algorithm: str) -> float:
         """Learning rate of an algorithm."""
+        if algorithm != "digital":
+            registry.algorithm_of(algorithm, "digital")
         return self.lrs.get(algorithm, self.lr)
 
     @property

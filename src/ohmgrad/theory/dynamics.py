@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checked import checked
+from ..checked import FROM_ZERO, checked
 from ..devices import AbstractResponse
-from ..errors import InputError, check_integer
+from ..errors import InputError, check_integer, shown
 from .arguments import check_objective, check_response, check_samples
 from .problem import GradientNoise, Objective, WeightNoise
 
@@ -33,13 +33,13 @@ __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-@checked
+@checked(lr=FROM_ZERO)
 def digital_step(lr: float) -> Step:
     """Digital SGD: W' = W - lr g."""
     return lambda w, p, g: (w - lr * (g if g.dim() <= w.dim() else g.sum(-2)), p)
 
 
-@checked
+@checked(lr=FROM_ZERO)
 def analog_step(response: AbstractResponse, lr: float) -> Step:
     """Analog SGD: W' = W - lr g F(W) - |lr g| G(W)  (arXiv 2406.12774, eq. 3 and section 2).
 
@@ -53,7 +53,7 @@ def analog_step(response: AbstractResponse, lr: float) -> Step:
     return lambda w, p, g: (_moves(w, -lr * g, response), p)
 
 
-@checked
+@checked(fast_lr=FROM_ZERO, transfer_lr=FROM_ZERO)
 def residual_step(
     response: AbstractResponse,
     fast_lr: float,
@@ -116,7 +116,7 @@ class Averages:
     gradients: tuple[float, float]
 
 
-@checked
+@checked(gamma=FROM_ZERO)
 def simulate(
     objective: Objective,
     noise: GradientNoise | WeightNoise,
@@ -170,7 +170,12 @@ def simulate(
             error += gradient.square().sum(-1)
             loss += objective.loss(seen)
         terms = _terms(objective, noise, seen, batch, source) if sampled else gradient + draws[k % block]
-        w, p = step(w, p, terms)
+        after = step(w, p, terms)
+        if not isinstance(after, tuple) or len(after) != 2:
+            raise InputError(
+                f"step gives {shown(after)}, but must give two tensors, W and P of the next step"
+            )
+        w, p = after
     kept = steps - burn_in
     return Averages(
         weight / kept, fast / kept, error / kept, loss / kept, peak, fast_peak, (float(low), float(high))

@@ -35,7 +35,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..checked import checked
+from ..checked import ABOVE_ZERO, BIT_LENGTH, FROM_ZERO, checked
 from ..devices import AbstractResponse, ConstantStep
 from ..errors import InputError, check_number
 from .arguments import check_problem, check_response, check_samples
@@ -108,7 +108,7 @@ def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None =
     return _prediction(problem, problem.solution, cov, torch.zeros(problem.n), problem.solution)
 
 
-@checked
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def analog_sgd(
     problem: Quadratic,
     response: AbstractResponse,
@@ -154,7 +154,7 @@ def analog_sgd(
     return _prediction(problem, mean, cov, torch.zeros(problem.n), limit)
 
 
-@checked
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def tiki_taka(
     problem: Quadratic,
     response: AbstractResponse,
@@ -189,7 +189,7 @@ def tiki_taka(
     )
 
 
-@checked
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def residual_learning(
     problem: Quadratic,
     response: AbstractResponse,
@@ -329,7 +329,7 @@ def _rest_of_p(problem: Quadratic, fast: AbstractResponse, noise: Noise, batch: 
         ) from None
 
 
-@checked
+@checked(fast_lr=ABOVE_ZERO, transfer_lr=ABOVE_ZERO, gamma=FROM_ZERO)
 def speed_ratio(
     problem: Quadratic,
     response: AbstractResponse,

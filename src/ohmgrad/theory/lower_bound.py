@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checked import checked
+from ..checked import checked, of_tensors
 from ..devices import SoftBounds
 from ..errors import InputError, check_integer, check_number, python_numbers
 from .dynamics import Step, analog_step
@@ -67,6 +67,9 @@ class SkewedNoise:
         """The noise of one step at w, (..., n), with a number from `source` for each run."""
         (up, down), u = self.outcomes(w), torch.rand(w.shape[:-1], generator=source, dtype=w.dtype)
         return torch.where(u[..., None] < self.chance(w), up, down)
+
+
+of_tensors(SkewedNoise, "chance", "outcomes", "mean_abs")
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..checked import checked, of_tensor
+from ..checked import COUNT, checked, of_tensors
 from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
 __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "WeightNoise",
@@ -37,7 +37,7 @@ class Objective(abc.ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        of_tensor(cls, "errors", "loss", "gradient")
+        of_tensors(cls, "errors", "loss", "gradient")
 
     @property
     def samples(self) -> int:
@@ -197,7 +197,7 @@ class Logistic(Objective):
         return self.ridge * w - pull @ self.inputs / len(self.inputs)
 
 
-@checked
+@checked(n=COUNT)
 @dataclass(frozen=True, eq=False)
 class UserObjective(Objective):
     """An objective of the user's own: a function of one weight vector; the gradient is torch's.
@@ -267,6 +267,9 @@ class GradientNoise:
         if self.law == "two-point":
             return mean.abs().clamp(min=self.sigma)
         return folded_mean(mean, torch.full_like(mean, self.sigma))
+
+
+of_tensors(GradientNoise, "mean_abs")
 
 
 @checked
