@@ -131,6 +131,12 @@ def _of_tensors(method: Any) -> Any:
             fits = isinstance(t, Tensor) and not t.is_complex()
             if not fits or (n is not None and (not t.dim() or t.shape[-1] != n)):
                 _refuse(name, t, _Kind(bool, "a tensor of numbers" + ("" if n is None else f" (..., {n})")))
+        if len(tensors) + len(named) > 1:
+            try:
+                torch.broadcast_shapes(*(t.shape for t in (*tensors, *named.values())))
+            except RuntimeError:
+                first = next(iter((*tensors, *named.values())))
+                _refuse(names[0], first, _Kind(bool, f"of a shape that fits {', '.join(names[1:])}"))
         return method(self, *tensors, **named)
 
     return called

@@ -44,7 +44,11 @@ DEVICE = og.Device(og.SoftBounds.symmetric(0.6), dw_min=0.01)
 NO_CALL = {
     "Cell", "Claim", "DeviceMap", "Fit", "Outcome", "Pulses", "StepTable",
 }  # fmt: skip
+#: what has a default, but not one that every call can do with
+WANTED = {"Hardware.sources", "simulate.device"}
 LONG = {
+    "UserObjective.errors",
+    "Quadratic.errors",
     "fit",
     "check_algorithm",
     "check_device",
@@ -218,8 +222,14 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "save.path": lambda: FOLDER / "figure",
     "Page.write.path": lambda: FOLDER / "page.html",
     "write_summary.path": lambda: FOLDER / "summary.csv",
-    "rows": lambda: read_metrics(files()["run"]),
+    "monitor_figure.rows": lambda: [],
+    "run_figure.rows": lambda: read_metrics(files()["run"]),
+    "summarise.rows": lambda: read_metrics(files()["run"]),
     "summary": lambda: summarise(read_metrics(files()["run"])),
+    "versions": lambda: {},
+    "parallel_update": lambda: 1,
+    "tiki_taka_rates.noise": lambda: theory.GradientNoise(0.5),
+    "Hardware.sources": lambda: cost.hardware("rasch-li").sources,
     "status": lambda: "ok",
     "layer": lambda: "fc",
     "Cost.energy.layer": lambda: None,
@@ -277,7 +287,7 @@ def hardware_mapping() -> dict[str, Any]:
 KEYWORDS: dict[str, dict[str, Any]] = {
     "digital": {"momentum": float, "dampening": float, "weight_decay": float, "nesterov": bool},
     "settings": {
-        "pulsing": og.Pulsing | None, "periphery": og.Periphery | None, "seed": int, "array": int,
+        "pulsing": og.Pulsing | None, "periphery": og.Periphery | None, "seed": int, "array": int | None,
         "max_tile": tuple[int, int] | None, "backend": str,
     },
 }  # fmt: skip
@@ -319,7 +329,7 @@ def call_of(target: Target) -> Call:
     """
     positions: dict[str, Any] = {}
     needed: dict[str, Callable[[], Any]] = {}
-    spread, runs = None, target.function.__name__ not in LONG
+    spread, runs = None, not any(f".{target.name}".endswith(f".{name}") for name in LONG)
     for name, (parameter, hint) in parameters(target).items():
         if parameter.kind is parameter.VAR_KEYWORD:
             positions |= {k: v for k, v in KEYWORDS.get(name, {}).items() if k not in positions}
@@ -327,7 +337,7 @@ def call_of(target: Target) -> Call:
         if parameter.kind is parameter.VAR_POSITIONAL:
             spread = name
         positions[name] = hint
-        if parameter.default is parameter.empty or parameter.kind is parameter.POSITIONAL_ONLY:
+        if parameter.default is parameter.empty or f"{target.function.__name__}.{name}" in WANTED:
             needed[name] = _example(target.name, name, hint)
             runs = runs and not any(t.__name__ in NO_CALL for t in _classes(hint))
 
@@ -405,5 +415,6 @@ def _example(owner: str, name: str, hint: Any) -> Callable[[], Any]:
     if typing.get_origin(hint) is abc.Callable:
         return lambda: lambda *_: None
     raise NoExampleError(
-        f"{owner}({name}: {hint}) has no valid value: add one to BY_TYPE or BY_NAME of tests/arguments/examples.py"
+        f"{owner}({name}: {hint}) has no valid value: add one to BY_TYPE or BY_NAME of "
+        "tests/arguments/examples.py"
     )

@@ -102,6 +102,8 @@ RANGES: dict[str, Numbers] = {
     "array": SEED,
     "n": COUNT_OR_NONE,  # of pulses, pairs
     "rounds": COUNT_OR_NONE,
+    "pairs": COUNT_OR_NONE,
+    "parallel_update": Numbers(0, 1),
     "part": COUNT_OR_NONE,
     "epoch": COUNT_OR_NONE,
     "burn_in": COUNT_OR_NONE,
@@ -190,17 +192,26 @@ RANGES: dict[str, Numbers] = {
 
 #: texts that are names, so that an unknown one is nonsense; of others any text will do
 NAMES = {
-    "data", "model", "device", "algorithms", "algorithm", "fidelity", "periphery", "backend", "direction", "laws",
-    "families", "quantity", "include", "exclude", "augment", "pretrained", "at", "law", "kind", "name", "files",
-    "path", "source", "increasing", "decreasing", "root", "text", "layer", "phase",
+    "data", "model", "device", "algorithms", "algorithm", "fidelity", "periphery", "backend",
+    "direction", "laws", "families", "quantity", "include", "exclude", "augment", "pretrained", "at",
+    "law", "kind", "name", "files", "path", "source", "increasing", "decreasing", "root", "text",
+    "layer", "phase",
 }  # fmt: skip
 #: texts of a name in NAMES that may be any, by owner
 FREE = {
-    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Source.text", "Code.text", "device_figure.name",
-    "fit_figure.name", "Preset.source", "exclude", "map_page.device",
+    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Source.text", "Code.text",
+    "device_figure.name", "fit_figure.name", "Preset.source", "exclude", "map_page.device", "root",
+    "RunSpec.include", "fit_page.families",
 }  # fmt: skip
 #: tensors that may have any shape, or no values at all
-ANY_SHAPE = {"w", "mean", "changes", "path", "peaks", "fast_peaks", "values", "weights", "parameter"}
+ANY_SHAPE = {"w", "mean", "changes", "path", "peaks", "fast_peaks", "values", "weights", "parameter"} | {
+    f"ensemble.{name}" for name in (  # rates, one a run: how many there are is known when they run
+        "Digital.lr", "AnalogSGD.lr", "ResidualLearning.fast_lr", "ResidualLearning.transfer_lr",
+        "ResidualLearning.gamma", "TikiTaka.fast_lr", "TikiTaka.transfer_lr",
+    )
+}  # fmt: skip
+#: tensors that may have any number of dimensions, but must have values
+ANY_DIMENSIONS = {"Tile.weight"}
 #: functions of a tensor, value by value: what is not finite is passed on
 VALUE_BY_VALUE = {
     "q_plus",
@@ -216,8 +227,9 @@ VALUE_BY_VALUE = {
 }
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
-    "options", "lrs", "lr_factors", "augment", "exclude", "events", "findings", "arrays", "before", "after",
-    "calibration", "blocks", "sections", "versions", "rows", "summary", "cells", "claims", "types",
+    "options", "lrs", "lr_factors", "augment", "exclude", "events", "findings", "arrays", "before",
+    "after", "calibration", "blocks", "sections", "versions", "rows", "cells", "claims", "types",
+    "memory", "record", "RunSpec.from_dict.data", "fit_page.families",
 }  # fmt: skip
 
 
@@ -261,7 +273,8 @@ def legitimate(value: Any, hint: Any, owner: str, name: str) -> bool:
             return isinstance(value, Tensor) and not value.is_complex()
         if not isinstance(value, Tensor) or not bool(torch.isfinite(value.double()).all()):
             return False
-        return bool(_named(ANY_SHAPE, owner, name)) or (value.dim() < 3 and value.numel() > 0)
+        many = value.dim() > 2 and not _named(ANY_DIMENSIONS, owner, name)
+        return bool(_named(ANY_SHAPE, owner, name)) or (value.numel() > 0 and not many)
     if origin is type:
         return isinstance(value, type) and issubclass(value, args[0])
     if origin is abc.Callable or hint is abc.Callable:
@@ -303,6 +316,7 @@ def variants(valid: Any) -> dict[str, Any]:
 
 #: how text of every kind looks on a command line
 FACES = (
-    "", "nonsense", "nan", "inf", "-inf", "-1", "-0.5", "0", "1e308", "9" * 30, "1.5", "true", "[]", "{}", "a[/b]c",
-    "/no/such/file", "/no/such/file.yaml", "ü", "1,2,x", ",", "=", "x=", "=1", "x=[", "--", "0x10", "1e", "null",
+    "", "nonsense", "nan", "inf", "-inf", "-1", "-0.5", "0", "1e308", "9" * 30, "1.5", "true", "[]",
+    "{}", "a[/b]c", "/no/such/file", "/no/such/file.yaml", "ü", "1,2,x", ",", "=", "x=", "=1", "x=[",
+    "--", "0x10", "1e", "null",
 )  # fmt: skip

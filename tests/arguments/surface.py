@@ -22,15 +22,16 @@ __all__ = ["HOOKS", "Target", "parameters", "targets"]
 #: methods that the library calls: one's own algorithm or layer may override them, a script does not call them
 HOOKS = {
     "analog_step", "auxiliary", "check", "transfer_model", "tiles_in", "tiles_by_parameter", "array",
-    "cell", "function_for", "map_digital", "tiles_with_blocks", "renumber", "extra_repr", "from_digital",
-    "from_weights", "forward", "backward", "init", "weight", "step", "sibling", "part_of", "read", "random_words",
-    "digital_gradient", "state_dict", "load_state_dict", "add_param_group", "kept", "seeing", "left",
+    "cell", "function_for", "map_digital", "tiles_with_blocks", "renumber", "extra_repr",
+    "from_digital", "from_weights", "forward", "backward", "init", "weight", "step", "sibling",
+    "part_of", "read", "random_words", "digital_gradient", "state_dict", "load_state_dict",
+    "add_param_group", "kept", "seeing", "left",
 }  # fmt: skip
 #: what only the library makes: answers, which users read, and what kernels and studies run on
 MADE = {
-    "Averages", "Balance", "Baseline", "Bound", "Cost", "Finding", "Grid", "LowerBound", "Part", "Prediction",
-    "Rates", "Result", "Statement", "TikiTakaStatement",
-    "Arrays", "Cells", "Elements", "Key", "Purpose", "Runs", "Samples", "Table",
+    "Averages", "Balance", "Baseline", "Bound", "Cost", "Finding", "Grid", "LowerBound", "Part",
+    "Prediction", "Rates", "Result", "Statement", "TikiTakaStatement", "Arrays", "Cells", "Elements",
+    "Key", "Purpose", "Runs", "Samples", "Table",
 }  # fmt: skip
 #: what the library calls with tensors that it made
 INNER = {"balance", "count_products", "planes", "summed", "uncompiled"}

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..checked import checked
-from ..errors import check_choice
+from ..errors import InputError, check_choice
 
 __all__ = ["BrokenLawError", "Finding", "Progress", "Report", "found", "run_laws", "skipped"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..checked import checked
+from ..checked import COUNT, FROM_ZERO, WHOLE, checked
 from ..crossbar import EVENTS
 from ..errors import check_choice
 from ..nn.convert import analog_layers
@@ -20,7 +20,7 @@ __all__ = ["WEIGHTS", "ArrayEvents", "added", "array_events", "since"]
 WEIGHTS = "weights"
 
 
-@checked
+@checked(tile=WHOLE, rows=COUNT, cols=COUNT, events=FROM_ZERO)
 @dataclass(frozen=True)
 class ArrayEvents:
     """Events of one array.

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ..checked import COUNT, checked
-from ..errors import InputError, check_choice, check_integer, said
+from ..errors import InputError, check_choice, check_integer, said, shown
 from ..rng import Key, words
 from .arrays import is_file_of_arrays, read_arrays
 

@@ -172,9 +172,7 @@ def simulate(
         terms = _terms(objective, noise, seen, batch, source) if sampled else gradient + draws[k % block]
         after = step(w, p, terms)
         if not isinstance(after, tuple) or len(after) != 2:
-            raise InputError(
-                f"step gives {shown(after)}, but must give two tensors, W and P of the next step"
-            )
+            raise InputError(f"step gives {shown(after)}, but must give two tensors, the next W and P")
         w, p = after
     kept = steps - burn_in
     return Averages(

@@ -179,7 +179,7 @@ class Logistic(Objective):
     def errors(self, w: Tensor) -> Tensor:
         if self.lines is None:
             return super().errors(w)
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         return -torch.sigmoid(-margin) * self.labels / len(self.inputs)
 
     @property
@@ -188,11 +188,11 @@ class Logistic(Objective):
         return self.inputs.shape[1]
 
     def loss(self, w: Tensor) -> Tensor:
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         return -logsigmoid(margin).mean(-1) + self.ridge / 2 * w.square().sum(-1)
 
     def gradient(self, w: Tensor) -> Tensor:
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         pull = torch.sigmoid(-margin) * self.labels
         return self.ridge * w - pull @ self.inputs / len(self.inputs)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...checked import checked
+from ...errors import InputError, check_choice
 
 if TYPE_CHECKING:
     from .fit import Fit
@@ -38,6 +39,7 @@ def fit(
     """
     from .reading import read
 
+    _check_families(families)
     return fit_read(read(files, options), families, progress)
 
 
@@ -52,6 +54,17 @@ def fit_read(
     from .pulses import Pulses
     from .tables import fit_table
 
+    _check_families(families)
     if isinstance(found, Pulses):
         return fit_pulses(found, families, progress)
     return fit_table(found, families, progress)
+
+
+def _check_families(families: Sequence[str] | None) -> None:
+    from .laws import LAWS
+
+    if families is not None:
+        for name in families:
+            check_choice("family", name, LAWS)
+        if not families:
+            raise InputError("families is empty: leave it out for all, or name some")
