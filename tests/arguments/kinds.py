@@ -19,7 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["FACES", "NONSENSE", "VALUE_BY_VALUE", "Nonsense", "legitimate", "variants"]
+__all__ = [
+    "FACES", "HUGE", "HUGE_WHOLE", "NONSENSE", "POSITIVE", "RANGES", "VALUE_BY_VALUE", "Nonsense", "Numbers",
+    "legitimate", "variants",
+]  # fmt: skip
 
 HUGE, HUGE_WHOLE = 1e308, 10**40
 
@@ -199,7 +202,7 @@ NAMES = {
 }  # fmt: skip
 #: texts of a name in NAMES that may be any, by owner
 FREE = {
-    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Source.text", "Code.text",
+    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Source.text", "Source.text.source", "Code.text",
     "device_figure.name", "fit_figure.name", "Preset.source", "exclude", "map_page.device", "root",
     "RunSpec.include", "fit_page.families",
 }  # fmt: skip
@@ -229,7 +232,7 @@ VALUE_BY_VALUE = {
 MAY_BE_EMPTY = {
     "options", "lrs", "lr_factors", "augment", "exclude", "events", "findings", "arrays", "before",
     "after", "calibration", "blocks", "sections", "versions", "rows", "cells", "claims", "types",
-    "memory", "record", "RunSpec.from_dict.data", "fit_page.families",
+    "memory", "record", "RunSpec.from_dict.data", "MapSettings.axes", "fit_page.families",
 }  # fmt: skip
 
 

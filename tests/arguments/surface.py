@@ -17,7 +17,7 @@ from typing import Any
 
 import ohmgrad
 
-__all__ = ["HOOKS", "Target", "parameters", "targets"]
+__all__ = ["Target", "hints_of", "parameters", "targets"]
 
 #: methods that the library calls: one's own algorithm or layer may override them, a script does not call them
 HOOKS = {
@@ -107,12 +107,12 @@ def _of(name: str, thing: Any) -> Iterator[Target]:
 
 def parameters(target: Target) -> dict[str, tuple[inspect.Parameter, Any]]:
     """The parameters of a target, each with its type; `self` is none."""
-    hints = _hints(target.function)
+    hints = hints_of(target.function)
     found = list(target.signature.parameters.values())[1 if target.owner else 0 :]
     return {p.name: (p, hints.get(p.name, Any)) for p in found}
 
 
-def _hints(function: Any) -> dict[str, Any]:
+def hints_of(function: Any) -> dict[str, Any]:
     """Resolved types, those imported for type checkers only, too."""
     if inspect.isclass(function):
         if hasattr(function, "__dataclass_fields__"):

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ..checked import checked
-from ..errors import InputError, check_choice, check_integer, check_number, naming, shown
+from ..errors import InputError, check_choice, check_flag, check_integer, check_number, naming, shown
 from ..yaml_text import parse_yaml, read_yaml
 
 __all__ = ["NAMES", "Hardware", "Source", "hardware"]
@@ -149,7 +149,10 @@ class Hardware:
         missing = [name for name in ("name", *known) if name not in data]
         if missing:
             raise InputError(f"there is no {missing[0]}: {_meaning(known.get(missing[0]))}")
-        values: dict[str, Any] = {"name": str(data["name"]), "note": str(data.get("note", ""))}
+        values: dict[str, Any] = {
+            "name": _text("name", data["name"]),
+            "note": _text("note", data.get("note", "")),
+        }
         sources: dict[str, Source] = {}
         for name, each in known.items():
             entry, unit = data[name], each.metadata["unit"]
@@ -164,9 +167,16 @@ class Hardware:
             if "value" not in entry or not entry.get("source"):
                 raise InputError(f"{name} needs a value and a source")
             values[name] = entry["value"]
-            assumed = bool(entry.get("assumed", False))
-            sources[name] = Source(str(entry["source"]), str(entry.get("node", "-")), assumed)
+            check_flag(f"assumed of {name}", assumed := entry.get("assumed", False))
+            source, node = (_text(f"{key} of {name}", entry.get(key, "-")) for key in ("source", "node"))
+            sources[name] = Source(source, node, assumed)
         return cls(**values, sources=sources)
+
+
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{what} is {shown(value)}, but must be text")
+    return value
 
 
 def _meaning(each: Any) -> str:
