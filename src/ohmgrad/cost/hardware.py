@@ -47,7 +47,6 @@ def _whole(what: str, low: int = 1) -> Any:
     return field(metadata={"unit": "1", "what": what, "low": low, "whole": True})
 
 
-@checked
 @dataclass(frozen=True)
 class Hardware:
     """Coefficients of a kind of hardware, in SI units. Immutable, validated.
@@ -98,6 +97,10 @@ class Hardware:
     sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _text("name", self.name)
+        _text("note", self.note)
+        if not isinstance(self.sources, Mapping):
+            raise InputError(f"sources are {shown(self.sources)}, but must be a mapping of names to Source")
         for each in _COEFFICIENTS:
             value, meta = getattr(self, each.name), each.metadata
             if meta.get("whole"):

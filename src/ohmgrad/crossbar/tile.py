@@ -12,7 +12,7 @@ from torch import Tensor
 from ..checked import COUNT, WHOLE, checked
 from ..devices import Device, Elements, describe, draw
 from ..devices.elements import check_shape
-from ..errors import InputError, check_integer, shown
+from ..errors import InputError, check_integer
 from ..kernels import Cells, Periphery, Pulsing, ops
 from ..kernels.reference.digital import most_counts
 from ..rng import Key
@@ -229,14 +229,8 @@ class Tile:
         if known_to_be_no_update(is_update):
             return
         self.sync()
-        self.contents.cell_state.pulse(self._watched.view, x, d, lr, self._pulsing(pulsing), self.counters)
+        self.contents.cell_state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
         self._finish_update(is_update)
-
-    def _pulsing(self, given: Pulsing | None) -> Pulsing:
-        """What is given, or the tile's own."""
-        if given is not None and not isinstance(given, Pulsing):
-            raise InputError(f"pulsing is {shown(given)}, but must be a Pulsing, or None for the tile's own")
-        return given or self.pulsing
 
     def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
         """Apply signed pulse counts, int64 (rows, cols); negative counts go down.

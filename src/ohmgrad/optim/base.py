@@ -6,7 +6,7 @@ import abc
 import copy
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,8 +19,9 @@ from ..crossbar import EVENTS, Tile, tiles_of
 from ..crossbar.gradient import FactoredGradient
 from ..crossbar.gradient_parts import as_factors
 from ..eager import uncompiled
-from ..errors import LARGEST, InputError, check_flag, check_number, shown
+from ..errors import InputError
 from .auxiliary import AuxiliaryArrays
+from .options import check_digital, listed
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import check_ranks, refuse_capture, watch_other_optimizers
 from .work import Work
@@ -100,7 +101,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._made = False
-        super().__init__(_parameters(params), {**defaults, **digital})
+        super().__init__(listed(params), {**defaults, **digital})
         given = [p for g in self.param_groups for p in g["params"]]
         check_ranks(given, step=False)
         if not any(map(tiles_of, given)):
@@ -117,10 +118,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_number("lr", _number(group["lr"]), low=0)
-            for name, high in (("momentum", 1), ("dampening", 1), ("weight_decay", LARGEST)):
-                check_number(name, group[name], low=0, high=high)
-            check_flag("nesterov", group["nesterov"])
+            check_digital(group)
             self.check(group)
         except InputError:
             self.param_groups.pop()
@@ -383,21 +381,6 @@ def _factors_of(p: Tensor, tiles: list[Tile]) -> list[tuple[Tensor, Tensor]]:
             return gradient.factors()
         gradient = gradient.to_dense()
     return [as_factors(tile.part_of(gradient.contiguous())) for tile in tiles]
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, Tensor) and value.numel() == 1 else value
-
-
-def _parameters(params: Any) -> list[Any]:
-    """What torch takes: tensors, named tensors or groups, at least one of them."""
-    listed = isinstance(params, Iterable) and not isinstance(params, (Tensor, str, bytes, Mapping))
-    entries = list(params) if listed else []
-    if not entries or not all(isinstance(p, (Tensor, dict, tuple)) for p in entries):
-        raise InputError(
-            f"params is {shown(params)}, but must be parameters, as of model.parameters(), or groups of them"
-        )
-    return entries
 
 
 watch_other_optimizers(AnalogOptimizer)
