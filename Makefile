@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/ohmgrad demo
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
 
 reproduce: $(READY)
 	$(BIN)/ohmgrad reproduce all --quick

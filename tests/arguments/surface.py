@@ -34,7 +34,7 @@ MADE = {
     "Key", "Purpose", "Runs", "Samples", "Table",
 }  # fmt: skip
 #: what the library calls with tensors that it made
-INNER = {"balance", "count_products", "planes", "summed", "uncompiled"}
+INNER = {"tiles_of", "balance", "count_products", "planes", "summed", "uncompiled"}
 #: constructors that `convert` calls, with layers of torch
 CONVERTED = {"AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogLayer"}
 

@@ -76,6 +76,17 @@ def test_errors_reach_the_caller(capfd: pytest.CaptureFixture[str]) -> None:
     assert both(np.ones(3), 2, False) == -2.0
 
 
+def test_what_fails_before_anything_is_compiled_reaches_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*what: Any) -> int:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(late, "_compiled", fails)
+        with pytest.raises(RuntimeError, match="could not be compiled"):
+            both(np.ones(3, np.int16), 2, False)
+    assert both(np.ones(3, np.int16), 2, False) == -2.0
+
+
 @pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_waits_for_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """It came while the kernel was compiled for integers, and ends what follows, not the kernel."""
@@ -83,20 +94,38 @@ def test_an_interrupt_waits_for_the_kernel(monkeypatch: pytest.MonkeyPatch) -> N
     compiling = own.compile
 
     def interrupted(taken: Any) -> None:
+        monkeypatch.undo()
         signal.raise_signal(signal.SIGINT)
         time.sleep(0.05)
         compiling(taken)
 
     monkeypatch.setattr(own, "compile", interrupted)
-
-    def wait_for_it() -> None:
-        done.append(both(np.ones(3, np.int64), 2, False))
-        for _ in range(100):
-            time.sleep(0.1)
-
     with pytest.raises(KeyboardInterrupt):
-        wait_for_it()
+        _call_and_wait(np.ones(3, np.int64), done)
     assert done == [-2.0]
+
+
+def test_an_interrupt_before_anything_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel asks again, and the interrupt comes afterwards."""
+    whole, asked, done = late._compiled, [], []
+
+    def interrupted(*what: Any) -> int:
+        asked.append(what)
+        if len(asked) < 3:
+            raise KeyboardInterrupt
+        return whole(*what)
+
+    monkeypatch.setattr(late, "_compiled", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _call_and_wait(np.ones(3, np.int8), done)
+    assert done == [-2.0]
+    assert len(asked) >= 3
+
+
+def _call_and_wait(values: np.ndarray, done: list[float]) -> None:
+    done.append(both(values, 2, False))
+    for _ in range(100):
+        time.sleep(0.1)
 
 
 @kernel()

@@ -123,18 +123,20 @@ TOY = Study(
 
 
 def test_the_page_of_a_study(tmp_path: Path) -> None:
-    page = study_page(run_study(TOY, tmp_path / "full", changes={"seeds": 5, "sizes": [1.0, 4.0]}))
-    assert page.verdict == (
+    full = study_page(run_study(TOY, tmp_path / "full"))
+    assert full.verdict == (
         "1 of 3 claims of A. Uthor 2020 hold, each by its whole 95 % interval. What does not hold: "
         "values are large; values are exact."
     )
+    page = study_page(run_study(TOY, tmp_path / "other", changes={"seeds": 5, "sizes": [1.0, 4.0]}))
+    assert page.verdict.startswith("1 of 2 claims of A. Uthor 2020 hold")
     assert shlex.split(page.command) == [
         "ohmgrad", "reproduce", "toy", "--set", "sizes=[1.0, 4.0]", "--set", "seeds=5",
     ]  # fmt: skip
     assert page.versions["ohmgrad"]
     quick = study_page(run_study(TOY, tmp_path / "quick", quick=True))
     assert quick.verdict.startswith("1 of 2 claims of A. Uthor 2020 hold")
-    assert "1 more need the full settings." in quick.verdict
+    assert "1 more need the study's own settings." in quick.verdict
     assert quick.command == "ohmgrad reproduce toy --quick"
 
 

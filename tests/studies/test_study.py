@@ -260,7 +260,7 @@ def test_every_study_runs_on_a_small_scale(name: str, tmp_path: Path) -> None:
     assert outcome.claims
     assert all(isinstance(c, Claim) for c in outcome.claims)
     assert study_table(outcome).row_count == len(outcome.table)
-    assert claims_table((name, c) for c in outcome.claims).row_count == len(outcome.claims)
+    assert claims_table((name, c, r) for c, r in outcome.results).row_count == len(outcome.claims)
     svg = study_figure(outcome)[0].read_text()
     assert "svg" in svg
     spec = yaml.safe_load((tmp_path / name / "spec.yaml").read_text())

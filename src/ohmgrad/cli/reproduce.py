@@ -15,7 +15,7 @@ from .console import PAGE, console, write_page
 from .progress import study_progress
 
 if TYPE_CHECKING:
-    from ..studies.study import Claim
+    from ..studies.study import Claim, Outcome, Result
 
 __all__ = ["reproduce"]
 
@@ -68,20 +68,21 @@ def reproduce(
     if study == "scoreboard":
         _scoreboard(home)
         return
-    found: list[tuple[str, Claim]] = []
+    found: list[tuple[str, Claim, Result]] = []
     skipped: dict[str, InputError] = {}
     for name in names:
         try:
-            found += [(name, c) for c in _run(name, home / name, quick, changes, {"jobs": jobs, "on": on})]
+            outcome = _run(name, home / name, quick, changes, {"jobs": jobs, "on": on})
+            found += [(name, *claim) for claim in outcome.results]
         except InputError as error:
             if study != "all":
                 raise
             skipped[name] = error
     if found:
-        console.print(claims_table(found, quick))
-        results = [c.result(quick) for _, c in found]
+        console.print(claims_table(found))
+        results = [result for _, _, result in found]
         decided = len(results) - results.count("not shown here")
-        small = f", {len(results) - decided} need the full settings" if quick else ""
+        small = f", {len(results) - decided} need the study's own settings" if decided < len(results) else ""
         held = f"{results.count('PASS')} of {decided} claims hold here{small}"
         console.print(f"{held}; docs/reproduction.md discusses them")
     for name, error in skipped.items():
@@ -109,9 +110,7 @@ def _scoreboard(home: Path) -> None:
     console.print(f"page: {page}", soft_wrap=True)
 
 
-def _run(
-    name: str, folder: Path, quick: bool, changes: dict[str, Any], places: dict[str, Any]
-) -> list[Claim]:
+def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], places: dict[str, Any]) -> Outcome:
     """Run a study, draw it and print its table."""
     from ..report import study_figure, study_page, study_table
     from ..studies.papers import STUDIES
@@ -123,7 +122,7 @@ def _run(
     console.print(study_table(outcome))
     console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)
     write_page(study_page(outcome), folder / PAGE)
-    return outcome.claims
+    return outcome
 
 
 def _list() -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checked import COUNT, WHOLE, checked
+from ..checked import COUNT, SEED, WHOLE, checked
 from ..devices import Device, Elements, describe, draw
 from ..devices.elements import check_shape
 from ..errors import InputError, check_integer
@@ -55,7 +55,7 @@ class Tile:
         30
     """
 
-    @checked(part=WHOLE)
+    @checked(seed=SEED, array=SEED, part=WHOLE)
     def __init__(
         self,
         weight: Tensor | tuple[int, int],
@@ -70,8 +70,6 @@ class Tile:
         backend: str = "auto",
         memory: Mapping[str, Any] | None = None,
     ) -> None:
-        seed = check_integer("seed", seed, 0, 2**32 - 1)
-        array = check_integer("array", array, 0, 2**32 - 1)
         owner = weight if isinstance(weight, Tensor) else torch.zeros(check_shape(weight))
         self.contents = Contents(owner, part, block, device)
         self._watched = self.contents.watched
@@ -86,8 +84,8 @@ class Tile:
         self.counters = Counters(*self.shape, owner.device)
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
-        self.key = Key(seed, array)
-        self.renumber(array)
+        self.key = Key(int(seed), int(array))
+        self.renumber(int(array))
         _TILES[id(self.contents)] = self
         self.contents.restore(memory or {})
 
@@ -229,7 +227,9 @@ class Tile:
         if known_to_be_no_update(is_update):
             return
         self.sync()
-        self.contents.cell_state.pulse(self._watched.view, x, d, lr, pulsing or self.pulsing, self.counters)
+        self.contents.cell_state.pulse(
+            self._watched.view, x, d, lr, self.pulsing if pulsing is None else pulsing, self.counters
+        )
         self._finish_update(is_update)
 
     def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
@@ -257,7 +257,7 @@ class Tile:
             self.contents.cell_state.refresh(self._watched.view, self.pulsing.fidelity, self.counters)
         self.contents.mark_synced()
 
-    @checked
+    @checked(rounds=WHOLE)
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
@@ -272,7 +272,6 @@ class Tile:
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
-        check_integer("rounds", rounds, 0)
         self.contents.check_fits(target)
         self.sync()
         weight, goal = self.weight, self.contents.but_frozen(target)
@@ -282,10 +281,7 @@ class Tile:
 
     @checked
     def reset(self, value: float = 0.0) -> None:
-        """Set every element to `value`, or its nearest bound: one strong pulse, column by column.
-
-        Raises InputError when the value is outside the device's range.
-        """
+        """Set every element to `value`, in the range, or its nearest bound: a strong pulse, column by column."""
         goal = torch.full(self.shape, float(value), device=self.owner.device)
         self.contents.check_range(goal)
         self.sync()
@@ -315,28 +311,27 @@ class Tile:
             if isinstance(other, Tile):
                 other.hold(mask)
 
-    @checked
+    @checked(n=WHOLE)
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
 
         Kim et al. 2019 (arXiv 1907.10228). A slot and a toggle of every line for each pulse; n >= 0.
         """
-        check_integer("number of pulse pairs", n, 0)
         one = torch.ones(self.shape, dtype=torch.int64, device=self.owner.device)
         for _ in range(n):
             for counts in (one, -one):
                 self._apply_counts(counts)
                 self.counters.add(slots=1, line_toggles=sum(self.shape))
 
-    @checked(steps=COUNT)
     def wait(self, steps: int = 1) -> None:
         """Let time pass, see `Retention`, `ReadNoise`: optimizers let arrays wait a step (>= 1) in each."""
+        check_integer("steps", steps, 1)
         if "clock" in self.memory:
             self.sync()
             self.contents.with_planes().wait(self.weight, steps)
             self.contents.mark_synced()
 
-    @checked
+    @checked(n=WHOLE, reads=COUNT)
     def calibrate(self, n: int, *, reads: int = 1) -> None:
         """Zero-shift, then take the weights as they are read as reference: what is seen starts at 0 there.
 
@@ -346,7 +341,6 @@ class Tile:
 
         Raises InputError when an argument is wrong, or the device is one-sided.
         """
-        check_integer("reads", reads, 1)
         if self.device.pair is not None:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
         self.sync()
@@ -402,7 +396,6 @@ class Tile:
 _TILES: weakref.WeakValueDictionary[int, Tile] = weakref.WeakValueDictionary()
 
 
-@checked
 def tiles_of(parameter: Tensor) -> list[Tile]:
     """The tiles that hold a parameter, in order; none of a digital one."""
     holders = contents_of(parameter)

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from ..errors import LARGEST, InputError, is_number, shown
 from .cells import Cells, check_triton
+from .pulsing import Pulsing
 
 __all__ = [
     "check_counts",
     "check_factors",
+    "check_pulsing",
     "check_weights",
     "plain",
     "raise_not_finite",
@@ -78,6 +80,12 @@ def rate(lr: Any) -> float:
     if not is_number(number):
         raise InputError(f"lr is {shown(lr)}, but must be a finite number of at most {LARGEST:g}")
     return float(number)
+
+
+def check_pulsing(pulsing: Pulsing) -> None:
+    """Raise InputError unless it is settings of pulses."""
+    if not isinstance(pulsing, Pulsing):
+        raise InputError(f"pulsing is {shown(pulsing)}, but must be a Pulsing, or None for the tile's own")
 
 
 def plain(t: Tensor) -> Tensor:

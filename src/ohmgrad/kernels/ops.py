@@ -27,7 +27,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..rng import Key
 from .cells import Cells
-from .checks import check_counts, check_factors, plain, raise_not_finite, raise_too_many, rate
+from .checks import check_counts, check_factors, check_pulsing, plain, raise_not_finite, raise_too_many, rate
 from .counts import Counts, Pulses, listed
 from .periphery import Periphery
 from .pulsing import Pulsing
@@ -150,6 +150,7 @@ def pulsed_update_(
         return
     lr = rate(lr)
     x, d = check_factors(cells, x, d, lr)
+    check_pulsing(pulsing)
     if len(x) == 0 or lr == 0:
         return
     if pulsing.fidelity == "mean":

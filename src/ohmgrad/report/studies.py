@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ..checked import checked
 from ..studies.compare import DIGITAL, verdicts
-from ..studies.study import Claim, Outcome
+from ..studies.study import Claim, Outcome, Result
 from ..style import RC, style_of
 from .figures import save
 
@@ -62,8 +62,9 @@ _COLOURS = {"PASS": "green", "FAIL": "red", "not shown here": "yellow"}
 
 
 @checked
-def claims_table(claims: Iterable[tuple[str, Claim]], quick: bool = False) -> Table:
-    """Claims of one or more studies: what is claimed, what was measured, and whether it holds."""
+def claims_table(claims: Iterable[tuple[str, Claim, Result]]) -> Table:
+    """Claims of studies, by their names: what is claimed, what was measured, and whether it holds."""
+    claims = list(claims)
     table = Table(title="claims", title_justify="left")
     table.add_column("study")
     table.add_column("claim", overflow="fold", ratio=3)
@@ -71,13 +72,14 @@ def claims_table(claims: Iterable[tuple[str, Claim]], quick: bool = False) -> Ta
     table.add_column("value [95 % interval]", justify="right")
     table.add_column("wanted", justify="right")
     table.add_column("")
-    for study, c in claims:
-        result = c.result(quick)
+    for study, c, result in claims:
         mark = f"[{_COLOURS[result]}]{result}[/]"
         value = f"{c.value:.3g} [{c.low:.3g}, {c.high:.3g}]".replace("[", "\\[", 1)
         table.add_row(study, c.claim, c.quantity, value, c.wanted, mark)
     table.caption = "PASS: the whole interval agrees with the claim" + (
-        "; not shown here: settings this small cannot decide it" if quick else ""
+        "; not shown here: a run with other settings than the study's cannot decide it"
+        if any(result == "not shown here" for _, _, result in claims)
+        else ""
     )
     table.caption_justify = "left"
     return table

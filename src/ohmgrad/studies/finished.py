@@ -34,7 +34,7 @@ def read_outcome(study: Study, folder: Path, settings: Mapping[str, Any]) -> Out
         parts = [*parts, *study.follow(own, columns)]
         columns, failed = _read(parts, folder)
     table, claims = study.summarise(own, columns), study.claims(own, columns)
-    return Outcome(study, own, columns, table, claims, folder, _was_quick(folder), failed=failed)
+    return Outcome(study, own, columns, table, claims, folder, failed=failed)
 
 
 def _read(parts: Sequence[Part], folder: Path) -> tuple[Columns, list[Failure]]:
@@ -49,9 +49,3 @@ def _read(parts: Sequence[Part], folder: Path) -> tuple[Columns, list[Failure]]:
         )
     pieces = [read_part(raw, name) for name in there]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}, failed
-
-
-def _was_quick(folder: Path) -> bool:
-    """Whether claims were left open, as only a quick run does."""
-    file = folder / "claims.csv"
-    return file.is_file() and "not shown here" in file.read_text(encoding="utf-8")

@@ -43,8 +43,8 @@ from .versions import note_versions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RESULTS", "SECONDS", "Claim", "Outcome", "Study", "claim", "interval", "load_columns", "plain",
-           "run_study", "where"]  # fmt: skip
+__all__ = ["RESULTS", "SECONDS", "Claim", "Outcome", "Result", "Study", "claim", "interval", "load_columns",
+           "plain", "run_study", "where"]  # fmt: skip
 
 #: files of a study's folder: seconds that each part took; the rows of all parts
 SECONDS, RESULTS = "seconds.yaml", "results.parquet"
@@ -55,7 +55,7 @@ Result = Literal["PASS", "FAIL", "not shown here"]
 class Claim:
     """A claim of a paper, and what was measured of it. It passes when the whole interval agrees with it.
 
-    `full` marks a claim that only the full settings can show.
+    `full` marks a claim that only the study's own settings can show.
     """
 
     claim: str
@@ -89,12 +89,12 @@ class Claim:
             return self.high <= low
         return self.high < low or self.low > high
 
-    def result(self, quick: bool) -> Result:
-        """PASS or FAIL; in a quick run, too small to decide, "not shown here" instead of FAIL.
+    def result(self, other: bool) -> Result:
+        """PASS or FAIL; in a run with other settings than the study's, "not shown here" where it cannot tell.
 
-        A quick run decides a claim by an interval that lies on one side, unless only full settings can.
+        Such a run decides a claim by an interval that lies on one side, unless only the study's settings can.
         """
-        if quick and (self.full or not (self.passes or self.contradicted)):
+        if other and (self.full or not (self.passes or self.contradicted)):
             return "not shown here"
         return "PASS" if self.passes else "FAIL"
 
@@ -191,9 +191,18 @@ class Outcome:
     table: list[dict[str, Any]]
     claims: list[Claim]
     folder: Path
-    quick: bool = False
     computed: list[str] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+
+    @property
+    def other(self) -> bool:
+        """Whether it was run with other settings than the study's, such as fewer epochs."""
+        return plain(self.settings) != plain(self.study.settings)
+
+    @property
+    def results(self) -> list[tuple[Claim, Result]]:
+        """The claims, and whether they hold."""
+        return [(c, c.result(self.other)) for c in self.claims]
 
 
 def run_study(
@@ -253,9 +262,10 @@ def run_study(
     write_whole(folder / SECONDS, yaml.safe_dump({n: seconds_of(raw, n) for n in there}, sort_keys=False))
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
-    lines = [{**asdict(c), "threshold": c.wanted, "result": c.result(quick)} for c in claims]
+    outcome = Outcome(study, settings, columns, table, claims, folder, computed, failed)
+    lines = [{**asdict(c), "threshold": c.wanted, "result": result} for c, result in outcome.results]
     _write_csv(lines, folder / "claims.csv")
-    return Outcome(study, settings, columns, table, claims, folder, quick, computed, failed)
+    return outcome
 
 
 def _check_failed(study: Study, failed: list[Failure], parts: list[Part], raw: Path) -> None:

@@ -31,7 +31,9 @@ __all__ = ["late_kernel"]
 
 #: name of `_address_of` in compiled code
 SYMBOL = "ohmgrad_address_of_kernel"
-#: seconds after which an interrupt is passed on that came while a kernel was compiled
+#: what stands in the place of an address: it could not be compiled; it was asked for before
+FAILED, AGAIN = 1, 2
+#: seconds after which an interrupt is passed on that came before a kernel was compiled
 LATER = 0.05
 
 #: kernels by their names, and what they return
@@ -87,27 +89,54 @@ def _address(context: Any, builder: Any, asked: bytes) -> Any:
     place.linkage, place.initializer = "internal", ir.Constant(pointer, None)
     found = cgutils.alloca_once_value(builder, builder.load_atomic(place, "monotonic", 8))
     with cgutils.if_unlikely(builder, cgutils.is_null(builder, builder.load(found))):
-        ask = cgutils.get_or_insert_function(module, ir.FunctionType(pointer, [pointer, size]), SYMBOL)
+        ask = cgutils.get_or_insert_function(
+            module, ir.FunctionType(ir.VoidType(), [pointer, size, pointer.as_pointer()]), SYMBOL
+        )
         data = context.insert_const_bytes(module, asked)
-        answer = builder.call(ask, [data, ir.Constant(size, len(asked))])
-        with cgutils.if_unlikely(builder, cgutils.is_null(builder, answer)):
+        asking, answered = (builder.append_basic_block(name) for name in ("asking", "answered"))
+        builder.branch(asking)
+        builder.position_at_end(asking)
+        builder.call(ask, [data, ir.Constant(size, len(asked)), found])
+        answer = builder.load(found)
+        failed, again = (ir.Constant(size, value).inttoptr(pointer) for value in (FAILED, AGAIN))
+        with builder.if_then(builder.icmp_unsigned("==", answer, failed), likely=False):
             text = ("a kernel could not be compiled, for the reason printed above",)
             context.call_conv.return_user_exc(builder, RuntimeError, text)
-        builder.store(answer, found)
+        unanswered = builder.or_(cgutils.is_null(builder, answer), builder.icmp_unsigned("==", answer, again))
+        builder.store(builder.select(unanswered, again, answer), found)
+        builder.cbranch(unanswered, asking, answered)
+        builder.position_at_end(answered)
         builder.store_atomic(answer, place, "monotonic", 8)
     return builder.load(found)
 
 
-@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-def _address_of(asked: int, size: int) -> int:
-    """Address of a kernel for some types of arguments; 0 if it cannot be compiled.
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t))
+def _address_of(asked: int, size: int, answer: Any) -> None:
+    """Write the address of a kernel for some types of arguments to `answer`, or FAILED.
+
+    An interrupt must not end an update that has begun, and can come at any moment, also before the first line
+    here, when nothing is written: then this is asked AGAIN, and passes the interrupt on, a little later.
+    """
+    try:
+        if answer[0] == AGAIN:
+            _interrupt_later()
+        answer[0] = _compiled(asked, size)
+    except KeyboardInterrupt:
+        answer[0] = AGAIN
+    except Exception:  # as when no thread can be started
+        traceback.print_exc()
+        answer[0] = FAILED
+
+
+def _compiled(asked: int, size: int) -> int:
+    """Address of a kernel; FAILED if it cannot be compiled.
 
     It is compiled on a thread of its own: the threads of a parallel kernel may have too small a stack, and
-    an interrupt must not end an update that has begun.
+    an interrupt does not disturb it there.
     """
     name, taken = pickle.loads(ctypes.string_at(asked, size))
     own, returns = _KERNELS[name]
-    found = [0]
+    found = [FAILED]
 
     def compile_it() -> None:
         try:
@@ -121,12 +150,19 @@ def _address_of(asked: int, size: int) -> int:
 
     thread = threading.Thread(target=compile_it)
     thread.start()
+    interrupted = False
     while thread.is_alive():
         try:
             thread.join()
         except KeyboardInterrupt:
-            threading.Timer(LATER, interrupt_main).start()
+            interrupted = True
+    if interrupted:
+        _interrupt_later()
     return found[0]
+
+
+def _interrupt_later() -> None:
+    threading.Timer(LATER, interrupt_main).start()
 
 
 llvm.add_symbol(SYMBOL, ctypes.cast(_address_of, ctypes.c_void_p).value)

@@ -18,7 +18,7 @@ from ...studies.compare import COMPARE, DIGITAL
 from ...studies.finished import read_outcome
 from ...studies.folders import read_metrics, read_spec
 from ...studies.rows import Row
-from ...studies.study import Claim, Outcome, interval
+from ...studies.study import Claim, Outcome, Result, interval
 from ...studies.versions import read_versions
 from ...style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RC, RED, SKY, style_of
 from ...yaml_text import read_yaml
@@ -77,8 +77,7 @@ class _Run:
     settings: dict[str, str]
     found: dict[tuple[str, str], Values] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
-    quick: bool = False
+    claims: list[tuple[Claim, Result]] = field(default_factory=list)
     words: str = ""
 
 
@@ -107,10 +106,9 @@ def runs_page(folders: Sequence[Path], path: Path) -> Page:
         if any(run.rows for run in measured):
             blocks.append(Picture(_curves(measured), "Means over seeds after each epoch."))
         sections.append(Section("Accuracy", (*blocks, _accuracy_table(measured))))
-    claims = [(run.name, c) for run in runs for c in run.claims]
+    claims = [(run.name, *claim) for run in runs for claim in run.claims]
     if claims:
-        quick = any(run.quick for run in runs)
-        sections.append(Section("Claims", (claims_table(claims, quick),)))
+        sections.append(Section("Claims", (claims_table(claims),)))
     sections.append(Section("What differs", tuple(_differences(runs))))
     again = command("report", map(str, folders), "--out", str(path))
     versions = [read_versions(folder) for folder in folders]
@@ -128,7 +126,7 @@ def _run(folder: Path, name: str) -> _Run:
         if outcome.study is COMPARE:
             return _Run(name, settings, pair_accuracies(outcome))
         words = f"{name}: {study_verdict(outcome)}"
-        return _Run(name, settings, claims=outcome.claims, quick=outcome.quick, words=words)
+        return _Run(name, settings, claims=outcome.results, words=words)
     run, rows = read_spec(folder), read_metrics(folder)
     if not rows:
         raise InputError(f"{folder} has no finished epoch yet: train it, or leave it out")

@@ -35,7 +35,7 @@ def study_page(outcome: Outcome) -> Page:
     study = outcome.study
     blocks: list[Block] = [Picture(_figure(outcome), study.title)]
     if outcome.claims:
-        blocks.append(claims_table([(study.name, c) for c in outcome.claims], outcome.quick))
+        blocks.append(claims_table([(study.name, c, r) for c, r in outcome.results]))
     sections = (
         Section("Claims" if outcome.claims else "Results", tuple(blocks)),
         Section("Numbers", (study_table(outcome),)),
@@ -51,14 +51,14 @@ def study_verdict(outcome: Outcome) -> str:
     source = outcome.study.source
     if not outcome.claims:
         return f"{source}: this study claims nothing; its numbers are below."
-    results = [(c, c.result(outcome.quick)) for c in outcome.claims]
+    results = outcome.results
     decided = [(c, r) for c, r in results if r != "not shown here"]
     held = sum(r == "PASS" for _, r in decided)
     words = f"{held} of {len(decided)} claims of {source} hold, each by its whole 95 % interval."
     if not decided:
-        words = f"Settings this small decide none of the {len(results)} claims of {source}."
+        words = f"Settings other than the study's decide none of the {len(results)} claims of {source}."
     elif len(decided) < len(results):
-        words += f" {len(results) - len(decided)} more need the full settings."
+        words += f" {len(results) - len(decided)} more need the study's own settings."
     failed = [c.claim for c, r in decided if r == "FAIL"]
     return words + (f" What does not hold: {'; '.join(failed)}." if failed else "") + _missing(outcome)
 
@@ -144,7 +144,7 @@ def _changes(outcome: Outcome) -> Iterator[str]:
         quick: {k: v for k, v in wanted.items() if plain(outcome.study.resolved(quick)).get(k) != v}
         for quick in (False, True)
     }
-    quick = outcome.quick or len(differ[True]) < len(differ[False])
+    quick = len(differ[True]) < len(differ[False])
     if quick:
         yield "--quick"
     for name, value in differ[quick].items():
