@@ -11,6 +11,7 @@ import builtins
 import collections.abc as abc
 import functools
 import inspect
+import math
 import os
 import types
 import typing
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import LARGEST, InputError, is_integer, is_number, shown
+from .errors import LARGEST, InputError, check_integer, check_number, is_integer, is_number, shown
 
 __all__ = [
     "ABOVE_ZERO",
@@ -59,9 +60,20 @@ class Range:
         low, high = (end.item() for end in t.detach().aminmax())
         return self.has(low) and self.has(high)
 
-    def __str__(self) -> str:
+    def words(self, kind: str) -> str:
+        if self == NUMBER:
+            return kind
         left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
-        return f"{left}{self.low:g}, {self.high:g}{right}"
+        return f"{kind} in {left}{self.low:g}, {self.high:g}{right}"
+
+    def check_integer(self, name: str, value: Any) -> None:
+        low = None if self.low == -LARGEST else int(self.low)
+        check_integer(name, value, low, None if self.high in (LARGEST, 2**31 - 1) else int(self.high))
+
+    def check_number(self, name: str, value: Any) -> None:
+        low = -math.inf if self.low == -LARGEST else self.low
+        high = math.inf if self.high == LARGEST else self.high
+        check_number(name, value, low=low, high=high, open_low=self.open_low, open_high=self.open_high)
 
 
 NUMBER, ABOVE_ZERO, FROM_ZERO = Range(), Range(0, open_low=True), Range(0)
@@ -83,12 +95,16 @@ _ADVICE = {
 }
 
 
+def _says_nothing(name: str, value: Any) -> None: ...
+
+
 @dataclass(frozen=True)
 class _Kind:
     """What a type allows: a test of a value, and the words for it."""
 
     allows: Callable[[Any], bool]
     words: str
+    refuse: Callable[[str, Any], object] = _says_nothing  #: raises its own error, if it has one
 
 
 @overload
@@ -172,6 +188,7 @@ def _wrapped(function: Any, ranges: dict[str, Range]) -> Any:
 
 
 def _refuse(name: str, value: Any, kind: _Kind) -> None:
+    kind.refuse(name, value)
     if isinstance(value, Tensor):
         said = f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
     elif isinstance(value, type):
@@ -221,7 +238,9 @@ def _kind(hint: Any, numbers: Range) -> _Kind | None:
         some = [kind for kind in kinds if kind is not None]
         if len(some) < len(kinds):
             return None
-        return _Kind(lambda v: any(k.allows(v) for k in some), " or ".join(k.words for k in some))
+        own = some[0].refuse if len(parts) == 2 and type(None) in parts else _says_nothing
+        words = " or ".join(kind.words for kind in some)
+        return _Kind(lambda v: any(k.allows(v) for k in some), words, own)
     if origin is typing.Literal:
         return _Kind(lambda v: isinstance(v, str) and v in parts, f"one of {', '.join(map(str, parts))}")
     if origin is type and isinstance(parts[0], type):
@@ -243,18 +262,19 @@ def _plain(hint: Any, numbers: Range) -> _Kind | None:
     if hint is bool:
         return _Kind(lambda v: isinstance(v, (bool, np.bool_)), "True or False")
     if hint is int:
-        words = f"an integer in {numbers}" if numbers is not NUMBER else "an integer"
-        if numbers.low in (0, 1) and numbers.high == COUNT.high:
-            words = f"an integer of at least {numbers.low:g} (and below 2^31)"
-        return _Kind(lambda v: is_integer(v) and numbers.has(v), words)
+        return _Kind(
+            lambda v: is_integer(v) and numbers.has(v), numbers.words("an integer"), numbers.check_integer
+        )
     if hint is float:
-        return _Kind(lambda v: is_number(v) and numbers.has(v), f"a number in {numbers}")
+        return _Kind(
+            lambda v: is_number(v) and numbers.has(v), numbers.words("a number"), numbers.check_number
+        )
     if hint is str:
         return _Kind(lambda v: isinstance(v, str), "text")
     if hint is Path:
         return _Kind(lambda v: isinstance(v, os.PathLike), "a pathlib.Path")
     if hint is Tensor:
-        words = "a tensor of finite numbers" + ("" if numbers is NUMBER else f" in {numbers}")
+        words = numbers.words("a tensor of finite numbers")
         return _Kind(lambda v: _is_finite(v) and (numbers is NUMBER or numbers.has_all(v)), words)
     if not isinstance(hint, type) or hint is object:
         return None

@@ -12,20 +12,21 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 
 from ohmgrad.errors import InputError
 
-from .examples import NoExampleError, call_of
+from .examples import Call, NoExampleError, call_of
 from .kinds import NONSENSE, VALUE_BY_VALUE, legitimate, variants
 from .surface import Target, targets
 
 __all__ = ["LIMIT", "Finding", "attempt", "sweep"]
 
-#: seconds that a call may take
-LIMIT = 5.0
+#: seconds that a call may take, on a machine with other work
+LIMIT = 20.0
 
 
 @dataclass(frozen=True)
@@ -111,22 +112,28 @@ def sweep(names: list[str] | None = None) -> Iterator[Finding]:
             yield from of_target(name, target)
 
 
-def of_target(name: str, target: Target) -> Iterator[Finding]:
+def of_target(name: str, target: Target, every: int = 1, first: int = 0) -> Iterator[Finding]:
+    """A name with valid values, then with every so many of what is wrong in its positions."""
     try:
         call = call_of(target)
     except NoExampleError as error:
         yield Finding(name, "valid", "example", str(error))
         return
-    if call.runs:
+    if call.runs and every == 1:
         found = attempt(name, "valid", True, call.run, 60)  # it may compile
         if found.outcome != "legitimate":
             yield dataclasses.replace(found, outcome="example")
             return
         yield found
-    for position, hint in call.positions.items():
-        valid = call.make()[1].get(position)
-        for label, value in (NONSENSE | variants(valid)).items():
-            sense = label != "complex tensor" and legitimate(value, hint, name, position)
-            if sense and not call.runs:
-                continue
+    for position, label, value, sense in islice(wrong_values(name, call), first, None, every):
+        if call.runs or not sense:
             yield attempt(f"{name}({position})", label, sense, lambda v=value, p=position: call.run(**{p: v}))
+
+
+def wrong_values(name: str, call: Call) -> Iterator[tuple[str, str, Any, bool]]:
+    """Position, name of the nonsense, the nonsense, and whether it makes sense there after all."""
+    arguments = call.make()[1]
+    for position, hint in call.positions.items():
+        for label, value in (NONSENSE | variants(arguments.get(position))).items():
+            sense = label != "complex tensor" and legitimate(value, hint, name, position)
+            yield position, label, value, sense

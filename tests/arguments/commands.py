@@ -21,7 +21,7 @@ from .calls import Finding, attempt
 from .examples import FOLDER, files
 from .kinds import FACES, POSITIVE, RANGES, Numbers
 
-__all__ = ["commands", "sweep_commands"]
+__all__ = ["commands", "lines_of", "sweep_commands", "tried"]
 
 #: a valid command line of each command; one without an entry has no arguments that it must have
 BASES: dict[str, list[str]] = {
@@ -137,14 +137,17 @@ def sweep_commands(names: list[str] | None = None) -> Iterator[Finding]:
     for name, parts in commands().items():
         if names is None or name in names:
             for where, line in lines_of(name, parts):
-                yield _tried(where, line)
+                yield tried(where, line)
 
 
 class _AcceptedError(Exception):
     """A command ended as one that has done its work, or has not said what is wrong."""
 
 
-def _tried(where: str, line: list[str]) -> Finding:
+def tried(where: str, line: list[str]) -> Finding:
+    """What came of a command line, in an empty folder."""
+    files()
+
     def call() -> None:
         from ohmgrad.errors import InputError
 

@@ -178,6 +178,7 @@ RANGES: dict[str, Numbers] = {
     "refresh_at": Numbers(0, 1, open_low=True),
     # in which zero stands for nothing
     "verify": COUNT_OR_NONE,
+    "read_voltage": ANY,
     # bounds of a range, on either side of 0
     "w_min": Numbers(-1e30, 0, open_high=True),
     # of a device: relative spreads

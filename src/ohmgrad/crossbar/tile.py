@@ -73,8 +73,7 @@ class Tile:
         owner = weight if isinstance(weight, Tensor) else torch.zeros(check_shape(weight))
         self.contents = Contents(owner, part, block, device)
         self._watched = self.contents.watched
-        #: what the elements hold beside the weights, by name, see `planes`; checkpoints save it
-        self.memory = self.contents.memory
+        self.memory = self.contents.memory  #: beside the weights, by name, see `planes`; checkpoints save it
         #: (rows, cols)
         self.shape = self._watched.shape
         self.device, self.block, self.backend = device, block, backend
@@ -227,9 +226,8 @@ class Tile:
         if known_to_be_no_update(is_update):
             return
         self.sync()
-        self.contents.cell_state.pulse(
-            self._watched.view, x, d, lr, self.pulsing if pulsing is None else pulsing, self.counters
-        )
+        how = self.pulsing if pulsing is None else pulsing
+        self.contents.cell_state.pulse(self._watched.view, x, d, lr, how, self.counters)
         self._finish_update(is_update)
 
     def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
@@ -281,7 +279,7 @@ class Tile:
 
     @checked
     def reset(self, value: float = 0.0) -> None:
-        """Set every element to `value`, in the range, or its nearest bound: a strong pulse, column by column."""
+        """Set every element to `value`, in the range, or its nearest bound: a strong pulse, by column."""
         goal = torch.full(self.shape, float(value), device=self.owner.device)
         self.contents.check_range(goal)
         self.sync()

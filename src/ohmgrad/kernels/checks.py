@@ -12,15 +12,9 @@ from .cells import Cells, check_triton
 from .pulsing import Pulsing
 
 __all__ = [
-    "check_counts",
-    "check_factors",
-    "check_pulsing",
-    "check_weights",
-    "plain",
-    "raise_not_finite",
-    "raise_too_many",
-    "rate",
-]
+    "check_counts", "check_factors", "check_pulsing", "check_weights", "plain", "raise_not_finite",
+    "raise_too_many", "rate",
+]  # fmt: skip
 
 
 def check_weights(w: Tensor) -> None:
