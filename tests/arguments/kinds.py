@@ -208,12 +208,7 @@ FREE = {
     "RunSpec.include", "fit_page.families",
 }  # fmt: skip
 #: tensors that may have any shape, or no values at all
-ANY_SHAPE = {"w", "mean", "changes", "path", "peaks", "fast_peaks", "values", "weights", "parameter"} | {
-    f"ensemble.{name}" for name in (  # rates, one a run: how many there are is known when they run
-        "Digital.lr", "AnalogSGD.lr", "ResidualLearning.fast_lr", "ResidualLearning.transfer_lr",
-        "ResidualLearning.gamma", "TikiTaka.fast_lr", "TikiTaka.transfer_lr",
-    )
-}  # fmt: skip
+ANY_SHAPE = {"w", "mean", "changes", "path", "peaks", "fast_peaks", "values", "weights", "parameter"}
 #: tensors that may have any number of dimensions, but must have values
 ANY_DIMENSIONS = {"Tile.weight"}
 #: functions of a tensor, value by value: what is not finite is passed on

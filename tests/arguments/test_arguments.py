@@ -1,7 +1,6 @@
-"""Nonsense in every position of every public name, command and file of settings: a sample of the whole sweep.
+"""Nonsense in every position of all public names, commands and files of settings: a sample of the sweep.
 
-`python benchmarks/argument_sweep.py` makes all calls. The sample is every twentieth position of calls with all
-nonsense, and so on; it moves when a name is added, so that all have their turn over time.
+`python benchmarks/argument_sweep.py` makes all calls; here it is some of every name, command and file.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def _wrong(found: Iterable[Finding]) -> list[Finding]:
 
 
 def test_every_public_name_has_an_example() -> None:
-    """What is new is in the sweep by itself; where a valid value is missing, the message says how to add one."""
+    """What is new is in the sweep by itself; where a valid value is missing, the message says what to add."""
     missing = []
     for name, target in targets().items():
         try:
@@ -36,7 +35,7 @@ def test_every_public_name_has_an_example() -> None:
 
 @pytest.mark.parametrize("part", range(4))
 def test_nonsense_in_calls(part: int) -> None:
-    """All names, each with an eighth of what is put into its positions."""
+    """All names, each with every eleventh of what is put into its positions."""
     found = [f for k, (name, target) in enumerate(targets().items()) if k % 4 == part
              for f in of_target(name, target, every=11, first=k % 11)]  # fmt: skip
     assert len(found) > 200

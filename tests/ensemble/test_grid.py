@@ -184,6 +184,7 @@ NAN = float("nan")
         ({"start": "zero"}, "start is 'zero', but must be a number"),
         ({"start": NAN}, "start has a value that is not finite"),
         ({"start": 0.9}, r"start 0.9 of array 0 is outside its device's range \[-0.8, 0.8\]"),
+        ({"algorithm": AnalogSGD(-0.1)}, "lr is -0.1"),
         ({"algorithm": AnalogSGD(NAN)}, "lr is nan"),
         ({"algorithm": AnalogSGD(torch.ones(3))}, r"lr is \(3,\), but must be a number or of \(2,\)"),
         ({"algorithm": AnalogSGD("fast")}, "lr is 'fast', but must be a number"),  # pyright: ignore

@@ -13,14 +13,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checked import FROM_ZERO, checked
 from .runs import Runs
 from .samples import Samples, summed
 
 __all__ = ["AnalogSGD", "Digital", "ResidualLearning", "TikiTaka"]
 
 
-@checked(lr=FROM_ZERO)
 @dataclass(frozen=True, eq=False)
 class Digital:
     """Digital SGD, W' = W - lr g, in float64.
@@ -44,7 +42,6 @@ class Digital:
         state["W"].sub_(state["lr"] * summed(gradient))
 
 
-@checked(lr=FROM_ZERO)
 @dataclass(frozen=True, eq=False)
 class AnalogSGD:
     """Analog SGD, W' = W - lr g F(W) - |lr g| G(W): one pulsed update of one array.
@@ -70,7 +67,6 @@ class AnalogSGD:
         state["W"].pulse(gradient, -state["lr"])
 
 
-@checked(fast_lr=FROM_ZERO, transfer_lr=FROM_ZERO, gamma=FROM_ZERO)
 @dataclass(frozen=True, eq=False)
 class ResidualLearning:
     """Residual learning on two arrays, with the gradient g at W + gamma P.
@@ -105,7 +101,6 @@ class ResidualLearning:
         state["W"].pulse(state["P"].weight, state["transfer_lr"])
 
 
-@checked(fast_lr=FROM_ZERO, transfer_lr=FROM_ZERO)
 @dataclass(frozen=True, eq=False)
 class TikiTaka:
     """Tiki-Taka (TTv1): `ResidualLearning` with gamma = 0, the gradient taken at W.

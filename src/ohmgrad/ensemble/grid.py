@@ -128,7 +128,6 @@ class Grid:
         ]
 
 
-@checked
 def grid(
     objective: Objective,
     algorithm: Callable[..., Any],

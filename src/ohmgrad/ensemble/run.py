@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checked import checked
 from ..devices import Device
 from ..errors import InputError, check_integer, is_integer, shown
 from ..kernels import Pulsing
@@ -34,7 +33,6 @@ SMALL, LARGE = 16, 1000
 Noises = GradientNoise | WeightNoise | Sequence[GradientNoise] | Sequence[WeightNoise]
 
 
-@checked
 def simulate(
     objective: Objective,
     algorithm: Algorithm,
