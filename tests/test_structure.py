@@ -25,7 +25,7 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "npz", "eager", "user_files", "checked"},
+            {"rng", "yaml_text", "npz", "eager", "user_files", "checked", "sizes"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},

@@ -41,7 +41,7 @@ BASES: dict[str, list[str]] = {
 #: options whose value may be any text: names of files that are written, and what only some files have
 FREE = {"out", "sheet"}
 #: texts that make sense, of options that are lists of numbers
-LISTS = {"train.seeds": {"0"}, "map.rates": {"1.5"}}
+LISTS = {"train.seeds": {"0"}, "map.rates": {"1.5", "9" * 30}}
 #: ranges that only commands have, by `command.option` or name
 OWN = {
     "compare.seeds": Numbers(2, 2**31 - 1),

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..checked import checked
 from ..errors import InputError, is_integer, shown
 from ..rng import Key, Purpose, gaussians, words
+from ..sizes import check_cells
 from .device import Device
 from .families import AffineResponse
 from .measured import Measured
@@ -298,4 +299,6 @@ def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
     ok = isinstance(shape, Sequence) and len(shape) == 2 and all(is_integer(n) and n > 0 for n in shape)
     if not ok:
         raise InputError(f"shape of the array is {shown(shape)}, but must be (rows, cols), both positive")
-    return int(shape[0]), int(shape[1])
+    rows, cols = int(shape[0]), int(shape[1])
+    check_cells("an array", rows, cols)
+    return rows, cols
