@@ -97,6 +97,12 @@ COUNT = Numbers(1, 2**31 - 1)
 COUNT_OR_NONE = Numbers(0, 2**31 - 1)
 SEED = Numbers(0, 2**32 - 1)
 
+#: of hardware: coefficients that a description may leave out of its account
+COEFFICIENTS = (
+    "line_resistance", "line_capacitance", "read_voltage", "read_duty", "write_voltage", "verify_reads",
+    "dac_energy", "adc_energy", "adc_area", "integrator_power", "translator_power", "line_area",
+    "digital_energy", "digital_area", "memory_energy", "memory_area", "baseline_energy",
+)  # fmt: skip
 #: ranges by name, of numbers whose type says only int or float; `Owner.name` comes before `name`.
 #: A float is POSITIVE where nothing is said, an int a COUNT
 RANGES: dict[str, Numbers] = {
@@ -186,6 +192,7 @@ RANGES: dict[str, Numbers] = {
         f"Spread.{n}": NOT_NEGATIVE
         for n in ("dw_min", "up_down", "w_max", "w_min", "symmetric_point", "shape_up", "shape_down")
     },
+    **{f"Hardware.{name}": NOT_NEGATIVE for name in COEFFICIENTS},
     "simulate.start": ANY,
     "Tile.pulse.lr": ANY,  # negative to descend
     "PiecewiseStep.nodes_up": POSITIVE,
