@@ -149,13 +149,13 @@ def check_number(
     Raises:
         InputError: naming the value and the allowed range.
     """
-    ok = is_number(value)
+    ok, ok_type = is_number(value), isinstance(value, Real)
+    number: Any = value
     if ok:
-        number: Any = value
         ok = number > low if open_low else number >= low
         ok = ok and (number < high if open_high else number <= high)
     if not ok:
-        if isinstance(value, Real) and LARGEST < abs(value) < math.inf:
+        if ok_type and LARGEST < abs(number) < math.inf:
             low, high = max(low, -LARGEST), min(high, LARGEST)
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"

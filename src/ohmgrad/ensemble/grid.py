@@ -185,6 +185,8 @@ def grid(
             f"device is of type {type(device).__name__}, but must be a function that makes one from axes, "
             "such as lambda: device"
         )
+    if not isinstance(axes, Mapping):
+        raise InputError(f"axes are {shown(axes)}, but must be a mapping of names to values")
     kept = check_seeds(seeds)
     options = _parameters("algorithm", algorithm)
     own = {} if device is None else _parameters("device", device)
