@@ -4,13 +4,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test reproduce bench lint format clean
+.PHONY: demo docs test reproduce bench lint format clean
 
 demo: $(READY)
 	$(BIN)/ohmgrad demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
+
+# the documentation site; PICTURES=0 draws no pictures, which takes a third of the time
+PICTURES ?= 1
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -j auto -D pictures=$(PICTURES) docs docs/_build/html
+	@echo "the site: docs/_build/html/index.html"
 
 reproduce: $(READY)
 	$(BIN)/ohmgrad reproduce all --quick
@@ -32,5 +38,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
+$(VENV)/.docs: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $(VENV)/.docs
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) docs/_build docs/generated build dist .pytest_cache .ruff_cache

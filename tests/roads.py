@@ -13,6 +13,9 @@ from ohmgrad.cli import main
 
 __all__ = ["page", "run_road"]
 
+#: a block of Python or of commands; or one that a caption names as a file
+_BLOCK = re.compile(r"^```(?:(python|sh)|\{code-block\} \w+\n:caption: (\S+)\n)\n(.*?)^```", re.M | re.S)
+
 
 def page(name: str) -> str:
     """The text of a page of docs."""
@@ -22,14 +25,17 @@ def page(name: str) -> str:
 def run_road(
     text: str, capsys: pytest.CaptureFixture[str], runs: Callable[[str], bool] = lambda block: True
 ) -> Iterator[str]:
-    """Run all blocks of a page in this folder, and give each command when it has ended well.
+    """Run all blocks of a page in this folder, write its files, and give each command when it has ended well.
 
     Args:
         text: of the page.
         capsys: says what a command printed that failed.
         runs: whether a block of Python is run.
     """
-    for kind, block in re.findall(r"^```(python|sh)\n(.*?)^```", text, re.M | re.S):
+    for kind, file, block in _BLOCK.findall(text):
+        if file:
+            Path(file).write_text(block)
+            continue
         if kind == "python":
             if runs(block):
                 exec(compile(block, "block", "exec"), {})

@@ -9,8 +9,8 @@ import pytest
 
 #: packages that examples need beside the library's own
 NEEDED = {"hugging_face": ("transformers", "accelerate"), "lightning_cnn": ("lightning",)}
-#: what others run: models/test_gpt.py, features/ranks.py
-ELSEWHERE = {"train_gpt", "shard_rows"}
+#: what others run: models/test_gpt.py, features/ranks.py, crossbar/test_board_over_a_socket.py
+ELSEWHERE = {"train_gpt", "shard_rows", "board_over_a_socket"}
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = [p for p in sorted(FOLDER.glob("*.py")) if p.stem not in ELSEWHERE]
 

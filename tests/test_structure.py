@@ -31,7 +31,7 @@ FLOORS = {
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},
             {"nn", "optim", "ensemble"},
-            {"monitor", "conformance", "cost"},
+            {"monitor", "conformance", "cost", "export"},
             {"studies"},
             {"report"},
             {"cli"},

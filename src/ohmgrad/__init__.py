@@ -1,7 +1,7 @@
 """ohmgrad: train neural networks on simulated analog in-memory hardware, at pulse fidelity."""
 
 from . import datasets
-from .crossbar import Tile, exchange_gradients
+from .crossbar import Board, Place, SimulatedBoard, Tile, exchange_gradients
 from .devices import (
     ConstantStep,
     Custom,
@@ -31,6 +31,7 @@ from .nn import (
     LeftDigitalWarning,
     convert,
     hold,
+    on_boards,
     to_digital,
 )
 from .optim import (
@@ -67,6 +68,7 @@ __all__ = [
     "AnalogOptimizer",
     "AnalogRNN",
     "AnalogSGD",
+    "Board",
     "ChoppedSPTracking",
     "ChoppedTTv2",
     "ConstantStep",
@@ -86,12 +88,14 @@ __all__ = [
     "Noise",
     "Periphery",
     "PiecewiseStep",
+    "Place",
     "PowStep",
     "Pulsing",
     "ResidualLearning",
     "ResidualLearningV2",
     "SPTracking",
     "SignRule",
+    "SimulatedBoard",
     "SoftBounds",
     "Spread",
     "TTv2",
@@ -102,5 +106,6 @@ __all__ = [
     "datasets",
     "exchange_gradients",
     "hold",
+    "on_boards",
     "to_digital",
 ]

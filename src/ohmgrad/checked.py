@@ -77,6 +77,8 @@ class Range:
 
 
 NUMBER, ABOVE_ZERO, FROM_ZERO = Range(), Range(0, open_low=True), Range(0)
+#: of tensors that may hold what is not finite, such as a run that diverged
+ANYTHING = Range(-math.inf, math.inf)
 #: of pulse trains
 BIT_LENGTH = Range(1, 2**20)
 #: of whole numbers: repetitions, which one must be able to wait for, and sizes
@@ -238,7 +240,8 @@ def _kind(hint: Any, numbers: Range) -> _Kind | None:
         some = [kind for kind in kinds if kind is not None]
         if len(some) < len(kinds):
             return None
-        own = some[0].refuse if len(parts) == 2 and type(None) in parts else _says_nothing
+        others = {int, float, bool, str, Tensor}.intersection(parts[1:])
+        own = _says_nothing if others else some[0].refuse
         words = " or ".join(kind.words for kind in some)
         return _Kind(lambda v: any(k.allows(v) for k in some), words, own)
     if origin is typing.Literal:
@@ -275,6 +278,8 @@ def _plain(hint: Any, numbers: Range) -> _Kind | None:
         return _Kind(lambda v: isinstance(v, os.PathLike), "a pathlib.Path")
     if hint is Tensor:
         words = numbers.words("a tensor of finite numbers")
+        if numbers is ANYTHING:
+            return _Kind(lambda v: isinstance(v, Tensor) and not v.is_complex(), "a tensor of numbers")
         return _Kind(lambda v: _is_finite(v) and (numbers is NUMBER or numbers.has_all(v)), words)
     if not isinstance(hint, type) or hint is object:
         return None
@@ -285,7 +290,13 @@ def _plain(hint: Any, numbers: Range) -> _Kind | None:
     if getattr(hint, "_is_protocol", False):
         names = [name for name in vars(hint) if not name.startswith("_")]
         return _Kind(lambda v: all(hasattr(v, name) for name in names), words)
-    return _Kind(lambda v: isinstance(v, hint), words)
+    return _Kind(lambda v: isinstance(v, hint), words, functools.partial(_another, words, own))
+
+
+def _another(words: str, own: str, name: str, value: Any) -> None:
+    """Say of which class a value is, where classes are what matters."""
+    if own in _ADVICE and own != "Device" and not isinstance(value, type):
+        raise InputError(f"{name} is of type {type(value).__name__}, but must be {words}")
 
 
 def _is_finite(value: Any) -> bool:

@@ -20,7 +20,7 @@ import torch
 from ohmgrad.errors import InputError
 
 from .examples import Call, NoExampleError, call_of
-from .kinds import NONSENSE, VALUE_BY_VALUE, legitimate, variants
+from .kinds import MAY_DIVERGE, NONSENSE, VALUE_BY_VALUE, legitimate, variants
 from .surface import Target, targets
 
 __all__ = ["LIMIT", "Finding", "attempt", "sweep"]
@@ -83,7 +83,9 @@ def attempt(
     seconds = time.perf_counter() - start
     if not makes_sense:
         return Finding(where, value, "accepted", type(result).__name__)
-    if not _sound(result) and where.partition("(")[0].rpartition(".")[2] not in VALUE_BY_VALUE:
+    name, _, position = where.rstrip(")").partition("(")
+    passed_on = name.rpartition(".")[2] in VALUE_BY_VALUE or position in MAY_DIVERGE
+    if not passed_on and not _sound(result):
         return Finding(where, value, "result", f"{result!r}"[:200])
     return Finding(where, value, "legitimate", f"{seconds:.2f} s")
 

@@ -20,8 +20,18 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "FACES", "HUGE", "HUGE_WHOLE", "NONSENSE", "POSITIVE", "RANGES", "VALUE_BY_VALUE", "Nonsense", "Numbers",
-    "legitimate", "variants",
+    "FACES",
+    "HUGE",
+    "HUGE_WHOLE",
+    "MAY_DIVERGE",
+    "NONSENSE",
+    "POSITIVE",
+    "RANGES",
+    "VALUE_BY_VALUE",
+    "Nonsense",
+    "Numbers",
+    "legitimate",
+    "variants",
 ]  # fmt: skip
 
 HUGE, HUGE_WHOLE = 1e308, 10**40
@@ -231,6 +241,8 @@ VALUE_BY_VALUE = {
     "loss",
     "gradient",
 }
+#: a run that diverged has values that are not finite
+MAY_DIVERGE = {"path"}
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
     "options", "lrs", "lr_factors", "augment", "exclude", "events", "findings", "arrays", "before",
@@ -275,7 +287,7 @@ def legitimate(value: Any, hint: Any, owner: str, name: str) -> bool:
     if hint is Path:
         return isinstance(value, Path)
     if hint is Tensor:
-        if owner.rpartition(".")[2] in VALUE_BY_VALUE:
+        if owner.rpartition(".")[2] in VALUE_BY_VALUE or name in MAY_DIVERGE:
             return isinstance(value, Tensor) and not value.is_complex()
         if not isinstance(value, Tensor) or not bool(torch.isfinite(value.double()).all()):
             return False

@@ -85,13 +85,17 @@ def test_the_nominal_device_keeps_means_and_is_what_is_drawn(
     assert device.nominal.nominal == device.nominal
     assert device.nominal_steps == pytest.approx((1 + point / TAU, 1 - point / TAU))
     figure = device_figure(device, "it", pulses=3)
-    left, right = figure.axes
+    left, middle, right = figure.axes
     lines = {line.get_label(): line for line in left.lines}
     w = np.linspace(-TAU, TAU, 201)
     for label, q in (("pulse up, $q_+$", 1 - w / TAU), ("pulse down, $q_-$", 1 + w / TAU)):
         sign = 1 if "up" in label else -1
         drawn = np.asarray(lines[label].get_ydata())
         np.testing.assert_allclose(drawn, (1 + sign * point / TAU) * q, rtol=0, atol=1e-6)
+    shift = point / TAU  # F = 1 - shift w/tau, G = w/tau - shift
+    for label, part in (("symmetric part, $F$", 1 - shift * w / TAU), ("asymmetry, $G$", w / TAU - shift)):
+        drawn = next(line for line in middle.lines if line.get_label() == label).get_ydata()
+        np.testing.assert_allclose(np.asarray(drawn), part, rtol=0, atol=1e-6)
     dotted = next(line for line in left.lines if line.get_linestyle() == ":")
     assert np.asarray(dotted.get_xdata())[0] == pytest.approx(point, abs=1e-6)
     figure.draw_without_rendering()

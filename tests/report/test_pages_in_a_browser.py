@@ -57,7 +57,7 @@ def test_a_training_on_a_screen(chromium: Browser, file: tuple[Path, bool], widt
     path, zoom = file
     page = shown(chromium, path, width, dark=zoom)
     places = page.ask(PLACES)
-    assert len(places) == 4
+    assert len(places) == 5  # loss, accuracy; steps, their parts, pulses of the device
     for wide, inside, kind in places:
         assert inside
         assert wide > (0.85 * width if width < 600 else 300)

@@ -121,7 +121,11 @@ def test_words() -> None:
 
 
 def test_figures_of_devices_can_be_zoomed() -> None:
-    left, right = device_figure(preset("ideal"), "ideal", pulses=5).axes
+    left, middle, right = device_figure(preset("ideal"), "ideal", pulses=5).axes
+    assert [t["name"] for t in plot(middle)["data"] if t["showlegend"]] == [
+        "symmetric part, F",
+        "asymmetry, G",
+    ]
     found = plot(left)
     names = [t["name"] for t in found["data"] if t["showlegend"]]
     assert names == ["pulse up, q<sub>+</sub>", "pulse down, q<sub>−</sub>"]

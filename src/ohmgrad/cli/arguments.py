@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, check_choice, shown
 from ..yaml_text import parse_yaml
 
-__all__ = ["device_of", "examples", "named_values", "names_of", "seeds_of"]
+__all__ = ["device_of", "examples", "named_values", "names_of", "rows_by_columns", "seeds_of"]
 
 
 def examples(*lines: str) -> str:
@@ -33,6 +34,18 @@ def named_values(option: str, pairs: list[str]) -> dict[str, Any]:
 
 def names_of(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",")]
+
+
+def rows_by_columns(option: str, text: str) -> tuple[int, int]:
+    """Two sizes such as 512x512.
+
+    Raises:
+        InputError: when the text is something else.
+    """
+    size = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip())
+    if not size:
+        raise InputError(f"{option} is {shown(text)}, but must be rows x columns, as in 512x512")
+    return int(size[1]), int(size[2])
 
 
 def seeds_of(text: str | None) -> list[int] | None:

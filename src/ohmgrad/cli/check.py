@@ -1,4 +1,4 @@
-"""The command check: run a device or an algorithm, your own too, through the laws."""
+"""The command check: run a device, an algorithm or boards, your own too, through the laws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError, check_choice, check_options
 from ..user_files import is_in_file, object_in
-from .arguments import named_values
+from .arguments import named_values, rows_by_columns
 from .console import console
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_app"]
 
-check_app = typer.Typer(help="Run a device or an algorithm through the laws.", no_args_is_help=True)
+check_app = typer.Typer(help="Run a device, an algorithm or boards through the laws.", no_args_is_help=True)
 
 Laws = Annotated[
     list[str] | None, typer.Option("--law", help="Only this law; may be repeated. Default: all.")
@@ -37,23 +37,28 @@ def device(
 ) -> None:
     """Run a device through the laws; the exit code is 1 if one does not hold."""
     from ..conformance import check_device
+
+    given = _device_of(what)
+    with _bar() as progress:
+        report = check_device(given, law, progress=progress)
+    _print(report)
+
+
+def _device_of(what: str) -> Any:
+    """A preset, the device of a YAML file, or FILE.py:NAME."""
     from ..devices import Device
     from ..devices.presets import PRESETS, preset
 
     if is_in_file(what):
-        given = object_in(what)
-    elif what.endswith((".yaml", ".yml")):
-        given = Device.from_yaml(Path(what))
-    elif Path(what).suffix:
+        return object_in(what)
+    if what.endswith((".yaml", ".yml")):
+        return Device.from_yaml(Path(what))
+    if Path(what).suffix:
         raise InputError(
             f"{what} is no device: give a preset, a YAML file or FILE.py:NAME; in a Python file, "
             "ohmgrad.Measured.from_npz and from_crosssim read measured tables"
         )
-    else:
-        given = preset(check_choice("device", what, PRESETS))
-    with _bar() as progress:
-        report = check_device(given, law, progress=progress)
-    _print(report)
+    return preset(check_choice("device", what, PRESETS))
 
 
 @check_app.command(
@@ -87,6 +92,27 @@ def algorithm(
     promises = {"exact": exact, "exact_shifted": exact_shifted, "needs_asymmetry": needs_asymmetry}
     with _bar() as progress:
         report = check_algorithm(given, law, **promises, progress=progress)
+    _print(report)
+
+
+@check_app.command(
+    epilog="Examples:\n\n  ohmgrad check board my_board.py:boards --device my.yaml\n\n"
+    "  ohmgrad check board my_board.py:boards --device my.yaml --shape 64x32 --law pulses"
+)
+def board(
+    what: Annotated[str, typer.Argument(help="FILE.py:NAME of a function: boards(place) -> board.")],
+    device: Annotated[str, typer.Option(help="Of its elements: a preset, a YAML file or FILE.py:NAME.")],
+    shape: Annotated[str, typer.Option(help="Rows and columns of the arrays to ask for.")] = "12x9",
+    law: Laws = None,
+) -> None:
+    """Run boards, which are programmed and pulsed, through the laws; exit code 1 if one does not hold."""
+    from ..conformance import check_board
+
+    if not is_in_file(what):
+        raise InputError(f"{what} is no board: give FILE.py:NAME of a function, boards(place) -> board")
+    size = rows_by_columns("shape", shape)
+    with _bar() as progress:
+        report = check_board(object_in(what), _device_of(device), law, shape=size, progress=progress)
     _print(report)
 
 

@@ -19,6 +19,7 @@ from .console import cannot_write, stopped, stops
 from .cost import cost
 from .demo import demo
 from .devices import devices_app
+from .export import export, read_back
 from .fit import fit
 from .info import info
 from .map import map_
@@ -137,6 +138,17 @@ app.command(
     epilog=examples("ohmgrad tiles fcn --array 256x256", "ohmgrad tiles torchvision:resnet18 --data cifar10")
 )(tiles)
 app.command(
+    epilog=examples(
+        "ohmgrad export runs/a --g-min 1e-6 --g-max 2e-5",
+        "ohmgrad export runs/a --algorithm ttv2 --seed 1 --g-min 1e-6 --g-max 2e-5 --pairs --out to-board",
+        "ohmgrad export runs/a --g-min 1e-6 --g-max 2e-5 --pulses",
+    )
+)(export)
+app.command(
+    "read-back",
+    epilog=examples("ohmgrad read-back runs/a to-board", "ohmgrad read-back runs/a to-board --clip"),
+)(read_back)
+app.command(
     "map",
     epilog=examples(
         "ohmgrad map my.yaml --jobs 2",
@@ -152,5 +164,9 @@ app.add_typer(
 app.add_typer(
     check_app,
     name="check",
-    epilog=examples("ohmgrad check device my.yaml", "ohmgrad check algorithm my_optimizer.py:MyOptimizer"),
+    epilog=examples(
+        "ohmgrad check device my.yaml",
+        "ohmgrad check algorithm my_optimizer.py:MyOptimizer",
+        "ohmgrad check board my_board.py:boards --device my.yaml",
+    ),
 )

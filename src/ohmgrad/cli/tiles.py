@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import Annotated
 
 import typer
 
-from ..errors import InputError, shown
-from .arguments import names_of
+from .arguments import names_of, rows_by_columns
 from .console import console
 
 __all__ = ["tiles"]
@@ -39,10 +37,7 @@ def tiles(
     from ..models import build
     from ..report.costs import tiles_table
 
-    size = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", array.strip())
-    if not size:
-        raise InputError(f"array is {shown(array)}, but must be rows x columns, as in 512x512")
-    rows, cols = map(int, size.groups())
+    rows, cols = rows_by_columns("array", array)
     shape, classes = SHAPES.get(check_data(data), (None, 0))
     if shape is None:
         loaded = load(data)

@@ -1,4 +1,4 @@
-"""Laws that every device and every algorithm obeys, a user's own too.
+"""Laws that every device, every algorithm and every board obeys, a user's own too.
 
     from ohmgrad import conformance
 
@@ -15,20 +15,27 @@ In tests of your own, law by law:
     def test_my_algorithm(law):
         conformance.check_algorithm(MyOptimizer, law, exact=True).raise_if_failed()
 
-or from the command line, `ohmgrad check device my_file.py:device` and
-`ohmgrad check algorithm my_file.py:MyOptimizer`. Each law is a function whose docstring says what is
-compared, on how much, and where its bound comes from; a law that cannot be run says so in the report.
+    @pytest.mark.parametrize("law", conformance.BOARD_LAWS)
+    def test_my_board(law):
+        conformance.check_board(boards, device, law).raise_if_failed()
+
+or from the command line, `ohmgrad check device my_file.py:device`, `ohmgrad check algorithm
+my_file.py:MyOptimizer` and `ohmgrad check board my_file.py:boards --device my.yaml`. Each law is a function
+whose docstring says what is compared, on how much, and where its bound comes from; a law that cannot be run
+says so in the report.
 """
 
 from .report import BrokenLawError, Finding, Report
-from .suite import ALGORITHM_LAWS, DEVICE_LAWS, check_algorithm, check_device
+from .suite import ALGORITHM_LAWS, BOARD_LAWS, DEVICE_LAWS, check_algorithm, check_board, check_device
 
 __all__ = [
     "ALGORITHM_LAWS",
+    "BOARD_LAWS",
     "DEVICE_LAWS",
     "BrokenLawError",
     "Finding",
     "Report",
     "check_algorithm",
+    "check_board",
     "check_device",
 ]

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ..checked import checked
+from ..crossbar.board import Boards
 from ..devices import Device, describe
-from ..errors import InputError, shown
+from ..errors import InputError, check_integer, shown
 from . import algorithm_learning as learning
+from . import board_laws, optimizer_contract
 from . import device_steps as steps
 from . import device_updates as updates
-from . import optimizer_contract
 from .report import Finding, Progress, Report, run_laws, skipped
 from .training import Make
 
-__all__ = ["ALGORITHM_LAWS", "DEVICE_LAWS", "check_algorithm", "check_device"]
+__all__ = ["ALGORITHM_LAWS", "BOARD_LAWS", "DEVICE_LAWS", "check_algorithm", "check_board", "check_device"]
 
 #: law -> function of a Device
 DEVICE_LAWS: dict[str, Callable[[Device], Finding]] = {
@@ -45,6 +46,19 @@ ALGORITHM_LAWS: dict[str, Callable[[Make], Finding]] = {
     "quadratic": learning.quadratic,
     "exact": learning.exact,
     "exact shifted": learning.exact_shifted,
+}
+
+#: law -> function of what is asked for
+BOARD_LAWS: dict[str, Callable[[board_laws.Asked], Finding]] = {
+    "answers": board_laws.answers,
+    "programs": board_laws.programs,
+    "columns": board_laws.columns,
+    "products": board_laws.products,
+    "untouched": board_laws.untouched,
+    "independent": board_laws.independent,
+    "pulse counts": board_laws.pulse_counts,
+    "pulses": board_laws.pulses,
+    "trains": board_laws.trains,
 }
 
 
@@ -118,6 +132,40 @@ def check_algorithm(
     table.update({name: _skip(reason) for name, reason in reasons.items() if reason})
     subject = getattr(getattr(make, "func", make), "__name__", type(make).__name__)
     return run_laws(table, laws, subject, progress, make)
+
+
+def check_board(
+    boards: Boards,
+    device: Device,
+    laws: str | Iterable[str] | None = None,
+    *,
+    shape: tuple[int, int] = (12, 9),
+    progress: Progress | None = None,
+) -> Report:
+    """Run boards through what algorithms rely on; their elements are programmed and pulsed, 3000 times each.
+
+    Args:
+        boards: `boards(place)` gives the `ohmgrad.Board` of an array, as for `ohmgrad.on_boards`; every law
+            asks for one or more.
+        device: that describes their elements: range and granularity.
+        laws: a name or names of `BOARD_LAWS`; all by default.
+        shape: (rows, cols) of the arrays that are asked for, each at least 3.
+        progress: as in `check_device`.
+
+    Returns:
+        A report to print; `report.ok`, `report.raise_if_failed()`.
+
+    Raises:
+        InputError: when `boards` cannot be called, `device` is no Device, or a law has another name.
+    """
+    if not callable(boards):
+        raise InputError(f"boards is {shown(boards)}, but must be callable: boards(place) -> board")
+    if not isinstance(device, Device):
+        raise InputError(f"device is {shown(device)}, but must be an ohmgrad.Device")
+    rows, cols = (check_integer("side of shape", side, 3) for side in shape)
+    subject = f"boards of {getattr(boards, '__name__', type(boards).__name__)}, {describe(device)}"
+    asked = board_laws.Asked(boards, device, (rows, cols))
+    return run_laws(BOARD_LAWS, laws, subject, progress, asked)
 
 
 def _skip(reason: str) -> Callable[[Make], Finding]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ..kernels import Cells, Pulsing, ops
+from ..kernels import Cells, Periphery, Pulsing, ops
 from ..kernels.reference.digital import most_counts
+from .circuits import product, read_columns
+from .effective_weight import Companions, weighted_sum
 from .events import Counters
 
 __all__ = ["CellState", "PlainState", "pulses_towards"]
@@ -18,7 +21,7 @@ class CellState(abc.ABC):
     """What the elements of an array hold, and what pulses and time do to it.
 
     Products and reads see the weights `w`, (rows, cols) float32, which are an argument of all methods and are
-    changed in place. Final classes: `PlainState`, `MemoryState`, `PairState`.
+    changed in place. Final classes: `PlainState`, `MemoryState`, `PairState`, `BoardState`.
     """
 
     #: the elements; of pairs those that go up with the weight
@@ -56,6 +59,22 @@ class CellState(abc.ABC):
     def program(self, w: Tensor, target: Tensor, rounds: int, fidelity: str, counters: Counters) -> None:
         """Write-verify towards `target` (rows, cols), see `Tile.program`."""
 
+    def product(
+        self, w: Tensor, vectors: Tensor, direction: str, beside: Companions, periphery: Periphery,
+        counters: Counters,
+    ) -> Tensor:  # fmt: skip
+        """As `circuits.product`, with `w` and the arrays `beside` it."""
+        seen = weighted_sum(w, beside)
+        matrix = seen.t() if direction == "forward" else seen
+        return product(vectors, matrix, direction, periphery, self.cells, counters)
+
+    def read(
+        self, w: Tensor, columns: slice | Tensor | Sequence[int], repeats: int, n_read: Tensor | None,
+        periphery: Periphery, counters: Counters,
+    ) -> Tensor:  # fmt: skip
+        """As `circuits.read_columns`."""
+        return read_columns(w, columns, repeats, n_read, periphery, self.cells, counters)
+
     def check_status(self) -> None:
         """As `ops.check_status`, of all elements."""
         ops.check_status(self.cells)
@@ -73,6 +92,7 @@ class CellState(abc.ABC):
             if not bool(n.any()):
                 break
             self.apply_counts(w, n, fidelity, counters)
+            counters.record_counts(n)
             counters.add_lines(n)
             counters.updates.add_(1)
 

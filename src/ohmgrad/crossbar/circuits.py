@@ -12,7 +12,7 @@ from ..kernels import Cells, Periphery, ops
 from ..rng import Purpose
 from .events import Counters
 
-__all__ = ["product", "read_columns"]
+__all__ = ["check_vectors", "numbers_of", "product", "read_columns"]
 
 #: direction of a product -> name of its vectors, and purpose of its random numbers
 DIRECTIONS = {"forward": ("x", Purpose.READ_FORWARD), "backward": ("d", Purpose.READ_BACKWARD)}
@@ -32,10 +32,8 @@ def product(
     Raises:
         InputError: when the shapes do not match.
     """
-    name, purpose = DIRECTIONS[direction]
-    if vectors.dim() != 2 or vectors.shape[1] != matrix.shape[0]:
-        got, size = tuple(vectors.shape), " x ".join(map(str, cells.shape))
-        raise InputError(f"{name} is {got}, but a tile of {size} needs {name} of (samples, {len(matrix)})")
+    check_vectors(vectors, direction, cells)
+    purpose = DIRECTIONS[direction][1]
     if periphery.perfect:
         out = vectors @ matrix
     else:
@@ -48,6 +46,14 @@ def product(
         counters.add_driven(direction, again)
     counters.add_vectors(direction, len(vectors))
     return out
+
+
+def check_vectors(vectors: Tensor, direction: str, cells: Cells) -> None:
+    """Raise InputError unless these are vectors for a product in a direction with an array of `cells`."""
+    lines = cells.shape[1 if direction == "forward" else 0]
+    if vectors.dim() != 2 or vectors.shape[1] != lines:
+        name, got, size = DIRECTIONS[direction][0], tuple(vectors.shape), " x ".join(map(str, cells.shape))
+        raise InputError(f"{name} is {got}, but a tile of {size} needs {name} of (samples, {lines})")
 
 
 def read_columns(
@@ -73,6 +79,13 @@ def read_columns(
     unmanaged, key = periphery.unmanaged, cells.keys[0]
     out, _ = ops.analog_product(one, picked.t(), unmanaged, Purpose.READ_COLUMNS, key, first, cells.backend)
     return out.t() if repeats == 1 else out.view(repeats, k, -1).mean(0).t()
+
+
+def numbers_of(columns: slice | Tensor | Sequence[int], cols: int, repeats: int) -> list[int]:
+    """The numbers of columns that are to be read, checked as in `Tile.read`."""
+    check_integer("repeats", repeats, 1)
+    at, _ = _columns(columns, cols)
+    return list(range(cols))[at] if isinstance(at, slice) else at.tolist()
 
 
 def _columns(columns: slice | Tensor | Sequence[int], cols: int) -> tuple[slice | Tensor, int]:

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from ..devices import Device
 from ..errors import InputError, check_integer
-from ..kernels import Cells
+from ..kernels import Cells, Periphery
+from .board import Board, Placed
+from .board_state import BoardState
 from .cell_state import PlainState
+from .events import Counters
 from .memory_state import MemoryState
 from .pair_state import PairState
 from .watched_weight import WatchedWeight
@@ -38,9 +41,19 @@ class Contents:
         self.part, self.device = part, device
         #: planes beside the weights, see `planes`; always the same dictionary, which others save
         self.memory: dict[str, Any] = {}
+        #: the board that has the elements, and who gave it; None where they are simulated
+        self.board: Board | None = None
+        self.placed: Placed | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.board is None:
+            return vars(self)
+        return {**vars(self), "board": None, "placed": None, "cell_state": None}  # a copy is on no board
 
     def __setstate__(self, state: dict[str, Any]) -> None:  # of a copy
         vars(self).update(state)
+        if self.cell_state is None:
+            self._choose()
         self._register()
 
     def _register(self) -> None:
@@ -56,8 +69,10 @@ class Contents:
     def _choose(self, plain: bool = True) -> None:
         """Choose the kind of state; elements that may hold a weight alone only do so if `plain`."""
         #: what the elements hold, and what pulses and time do to it
-        self.cell_state: PlainState | MemoryState | PairState
-        if self.device.pair is not None:
+        self.cell_state: PlainState | MemoryState | PairState | BoardState
+        if self.board is not None:
+            self.cell_state = BoardState(self.board, self.device, self.cells)
+        elif self.device.pair is not None:
             self.cell_state = PairState(self.device, self.cells, self.memory)
         elif plain and self.device.memoryless and not self.memory:
             self.cell_state = PlainState(self.cells)
@@ -70,16 +85,41 @@ class Contents:
         return MemoryState(self.device, self.cells, memory, self.watched.block is not None)
 
     def with_planes(self) -> MemoryState | PairState:
-        """The state, of elements that can hold more than a weight from now on."""
+        """The state, of elements that can hold more than a weight from now on; raises on boards."""
+        if isinstance(self.cell_state, BoardState):
+            raise InputError(
+                "weights on a board cannot be held or calibrated from here: hold them on the board, and let "
+                "it subtract its own reference"
+            )
         if isinstance(self.cell_state, PlainState):
             self._choose(plain=False)
-        assert not isinstance(self.cell_state, PlainState)
+        assert not isinstance(self.cell_state, (PlainState, BoardState))
         return self.cell_state
 
     def _plain_again(self) -> None:
         """Have elements hold a weight alone again, where the device allows it and no plane is left."""
         if self.device.memoryless and not self.memory:
             self._choose()
+
+    # --- boards -------------------------------------------------------------------------------------
+
+    def put_on(self, placed: Placed) -> None:
+        """Have the elements on a board, see `nn.on_boards`; what simulated ones held beside is forgotten."""
+        self.board, self.placed = placed.board(), placed
+        self.memory.clear()
+        self._choose()
+        if placed.program:
+            self.check_fits()
+            self.load_weights()
+        else:
+            self.mark_synced()
+
+    def reread(self, counters: Counters) -> None:
+        """Have the weights here be what the board holds, as it reads them; nothing without a board."""
+        if isinstance(self.cell_state, BoardState):
+            w = self.watched.view
+            w.copy_(self.cell_state.read(w, slice(None), 1, None, Periphery(), counters))
+            self.mark_synced()
 
     # --- weights ------------------------------------------------------------------------------------
 
@@ -176,8 +216,13 @@ class Contents:
         Planes of other weights, which somebody has changed since, are taken out of `memory`, but for the mask
         of held ones: elements then hold `w`.
         """
-        if memory:
+        if self.board is not None and "fixed" in memory:
+            raise InputError(
+                "the state has held weights, which pulses of a board would move: hold them there"
+            )
+        if memory and self.board is None:
             state = self._remembering({}) if isinstance(self.cell_state, PlainState) else self.cell_state
+            assert not isinstance(state, BoardState)
             state.check(memory)
             seen = state.seen(memory)
             if seen is not None and torch.equal(seen, w):
@@ -198,7 +243,7 @@ class Contents:
         Raises:
             InputError: when it, or the weights without a reference, do not fit these elements.
         """
-        if {*memory} - {"fixed"}:
+        if self.board is None and {*memory} - {"fixed"}:
             self.with_planes().restore(self.watched.view, memory)
             self.mark_synced()
             return
@@ -207,7 +252,7 @@ class Contents:
             self._plain_again()
         self.check_fits()
         self.load_weights()
-        if memory:
+        if memory and self.board is None:
             self.hold(~memory["fixed"].isnan())
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, check_choice, shown
+from ..kernels import Cells, Pulsing, ops
+from ..kernels.counts import Counts, listed
 
 __all__ = ["EVENTS", "Counters", "known_to_be_no_update"]
 
@@ -66,6 +69,8 @@ class Counters:
         self._cols = cols
         #: added to the number of a vector, where ranks have read noise of their own
         self.first_vector = 0
+        #: called with the number of an update, int64 (0-d), and its pulses; None where nobody asks
+        self.recorder: Callable[[Tensor, Counts], None] | None = None
         #: what one vector of a product, or one column that is read, counts
         self._units = {
             "forward": _unit(forward_vectors=1, dac=cols, adc=rows),
@@ -91,7 +96,8 @@ class Counters:
         self.updates, self.pulses = events[_AT["updates"]], events[1:5]
 
     def __getstate__(self) -> dict[str, Any]:  # copies of views would be tensors of their own
-        return {name: value for name, value in vars(self).items() if name not in VIEWS}
+        kept = {name: value for name, value in vars(self).items() if name not in VIEWS}
+        return {**kept, "recorder": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -138,6 +144,17 @@ class Counters:
         size = n.abs()
         slots = torch.minimum(size.amax(1).sum(), size.amax(0).sum())
         self.add(slots=slots, line_toggles=slots + size.sum())
+
+    def record_pulses(self, cells: Cells, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing) -> None:
+        """Tell the recorder, if there is one, the pulses of the update that is about to be counted."""
+        if self.recorder is not None:
+            unused = torch.zeros_like(self.pulses)
+            self.recorder(self.updates, ops.count_pulses(cells, x, d, lr, pulsing, self.updates, unused))
+
+    def record_counts(self, n: Tensor) -> None:
+        """As `record_pulses`, of pulse counts, int64 (rows, cols)."""
+        if self.recorder is not None:
+            self.recorder(self.updates, Counts(listed(n), listed(-n)))
 
     def add_selected(self, columns: Tensor, up: Tensor, down: Tensor) -> None:
         """Count pulses up and down of some elements, int64 (k,), that are written column by column.

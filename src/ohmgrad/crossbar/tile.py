@@ -16,7 +16,7 @@ from ..errors import InputError, check_integer
 from ..kernels import Cells, Periphery, Pulsing, ops
 from ..kernels.reference.digital import most_counts
 from ..rng import Key
-from .circuits import product, read_columns
+from .board import Board
 from .contents import Contents, contents_of
 from .effective_weight import Numbers, companions_on, warn_of_copies, weighted_sum
 from .events import Counters, known_to_be_no_update
@@ -78,8 +78,7 @@ class Tile:
         self.shape = self._watched.shape
         self.device, self.block, self.backend = device, block, backend
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
-        #: whether the number is the next free one, so that a state may bring its own
-        self.numbered_freely = False
+        self.numbered_freely = False  # whether it is the next free one, so that a state may bring its own
         self.counters = Counters(*self.shape, owner.device)
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
@@ -121,11 +120,9 @@ class Tile:
     def sibling(
         self, role: int, weight: Tensor | None = None, memory: Mapping[str, Any] | None = None
     ) -> Tile:
-        """An auxiliary array of the same kind: same device, settings and seed, own elements.
+        """An auxiliary array of the same kind: same device, settings and seed; elements by `role`, 1 to 255.
 
-        Args:
-            role: 1 to 255, so that its elements and random numbers are its own.
-            weight: (rows, cols) float32 for its weights; zeros by default. memory: of an earlier one.
+        `weight`, (rows, cols) float32, is its weights; zeros by default. `memory` is of an earlier one.
         """
         role = check_integer("role", role, 1, 255)
         w = torch.zeros(self.shape, device=self.owner.device) if weight is None else weight
@@ -135,7 +132,14 @@ class Tile:
         )  # fmt: skip
         if "fixed" in self.memory and "fixed" not in other.memory:
             other.hold(~self.memory["fixed"].isnan())
+        if (placed := self.contents.placed) is not None:
+            other.contents.put_on(placed.beside(role, other.key.array))
         return other
+
+    @property
+    def board(self) -> Board | None:
+        """The board that has the elements; None where they are simulated."""
+        return self.contents.board
 
     @property
     def periphery(self) -> Periphery:
@@ -175,10 +179,8 @@ class Tile:
     def sync(self) -> None:
         """Have the elements hold weights that were written since the last primitive.
 
-        Weights beyond an element's own bound are set to that bound.
-
-        Raises:
-            InputError: when they are outside the device's range; nothing is changed then.
+        Weights beyond an element's own bound are set to that bound. Raises InputError when they are outside
+        the device's range; nothing is changed then.
         """
         if self._watched.synced == self._watched.signature():
             return
@@ -200,8 +202,8 @@ class Tile:
         self.check_status()
         return int(self.counters.counter(name))
 
-    def check_status(self) -> None:
-        """As `ops.check_status`; `count`, checkpoints and `optimizer.events()` ask."""
+    def check_status(self) -> None:  # asked by `count`, checkpoints and `optimizer.events()`
+        """As `ops.check_status`."""
         self.contents.cell_state.check_status()
 
     # --- primitives that change weights -------------------------------------------------------------
@@ -220,20 +222,20 @@ class Tile:
             is_update: whether this is an update at all, bool (0-d): false where d is zero everywhere, so that
                 the next update has its random numbers. None for true.
 
-        Raises:
-            InputError: when shapes do not match or a value is not finite; nothing is changed then.
+        Raises InputError when shapes do not match or a value is not finite; nothing is changed then.
         """
         if known_to_be_no_update(is_update):
             return
         self.sync()
         how = self.pulsing if pulsing is None else pulsing
         self.contents.cell_state.pulse(self._watched.view, x, d, lr, how, self.counters)
+        self.counters.record_pulses(self.cells, x, d, lr, how)
         self._finish_update(is_update)
 
     def pulse_counts(self, n: Tensor, is_update: Tensor | None = None) -> None:
-        """Apply signed pulse counts, int64 (rows, cols); negative counts go down.
+        """Apply signed pulse counts, int64 (rows, cols), line by line; negative counts go down.
 
-        Sent line by line, see `Counters.add_lines`. `is_update`: as for `pulse`, false only where n is zero.
+        `is_update`: as for `pulse`, false only where n is zero.
 
         Raises InputError when the shape or the type does not match, or a count is above 10,000 and above what
         crosses the device's range ten times.
@@ -247,6 +249,7 @@ class Tile:
         """Apply signed pulse counts and count the pulses; how lines carry them is the caller's."""
         self.sync()
         self.contents.cell_state.apply_counts(self._watched.view, n, self.pulsing.fidelity, self.counters)
+        self.counters.record_counts(n)
         self._finish_update(is_update)
 
     def _finish_update(self, is_update: Tensor | None = None) -> None:
@@ -260,13 +263,10 @@ class Tile:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
         Each round, of at most `rounds`, reads every column and sends round((target - w) / step(w)) pulses, at
-        most 1000; it ends early when no element needs one. Reads are exact. Targets outside an element's
-        bounds end near the bound. One-sided pairs are reset first.
+        most 1000; none is needed at last. Reads are exact. Targets outside bounds end near. Pairs are reset.
 
-        Args:
-            target: (rows, cols), each inside the device's nominal range or its element's own bounds.
-
-        Returns target - weight, (rows, cols). Raises InputError when a target is out of range or of shape.
+        `target` is (rows, cols), each inside the device's nominal range or its element's own bounds. Returns
+        target - weight, (rows, cols). Raises InputError when a target is out of range or of shape.
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
@@ -279,7 +279,7 @@ class Tile:
 
     @checked
     def reset(self, value: float = 0.0) -> None:
-        """Set every element to `value`, in the range, or its nearest bound: a strong pulse, by column."""
+        """Set every element to `value`, in the range, or its nearest bound: one strong pulse for each."""
         goal = torch.full(self.shape, float(value), device=self.owner.device)
         self.contents.check_range(goal)
         self.sync()
@@ -296,11 +296,7 @@ class Tile:
         Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
         Auxiliary arrays that products see are held at the same places.
 
-        Args:
-            mask: bool (rows, cols), true for the weights to hold; None lets all go.
-
-        Raises:
-            InputError: when the type or the shape does not match.
+        `mask` is bool (rows, cols), true for the weights to hold; None lets all go. Raises InputError if not.
         """
         self.contents.check_mask(mask)
         self.sync()
@@ -367,11 +363,15 @@ class Tile:
 
     def forward(self, x: Tensor) -> Tensor:
         """Analog product x W^T: (samples, cols) -> (samples, rows)."""
-        return product(x, self.effective_weight().t(), "forward", self.periphery, self.cells, self.counters)
+        return self._product(x, "forward")
 
     def backward(self, d: Tensor) -> Tensor:
         """Analog product in the other direction, d W: (samples, rows) -> (samples, cols)."""
-        return product(d, self.effective_weight(), "backward", self.periphery, self.cells, self.counters)
+        return self._product(d, "backward")
+
+    def _product(self, vectors: Tensor, direction: str) -> Tensor:
+        state, circuits = self.contents.cell_state, self.periphery
+        return state.product(self.weight, vectors, direction, self.companions, circuits, self.counters)
 
     def read(
         self, columns: slice | Tensor | Sequence[int], repeats: int = 1, n_read: Tensor | None = None
@@ -387,7 +387,8 @@ class Tile:
 
         Raises InputError when a column does not exist or `repeats` is not such a number.
         """
-        return read_columns(self.weight, columns, repeats, n_read, self.periphery, self.cells, self.counters)
+        state, circuits = self.contents.cell_state, self.periphery
+        return state.read(self.weight, columns, repeats, n_read, circuits, self.counters)
 
 
 #: the tile of contents, by their id; a tile keeps its contents alive

@@ -7,6 +7,7 @@ from .functional import AnalogLayer
 from .hold import hold
 from .left_digital import LeftDigitalWarning
 from .linear import AnalogLinear
+from .on_boards import on_boards
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 from .to_digital import to_digital
 
@@ -25,5 +26,6 @@ __all__ = [
     "convert",
     "hold",
     "left_digital",
+    "on_boards",
     "to_digital",
 ]

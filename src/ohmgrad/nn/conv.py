@@ -95,7 +95,8 @@ class _Convolving(AnalogLayer):
 
     def _is_exact(self) -> bool:
         """Whether a product is torch's own convolution; tiles may get another periphery at any time."""
-        return self.tiles[0].periphery.perfect and self.bands == 1
+        tile = self.tiles[0]
+        return tile.periphery.perfect and tile.board is None and self.bands == 1
 
     @property
     def geometry(self) -> tuple[Any, ...]:

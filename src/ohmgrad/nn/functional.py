@@ -201,7 +201,7 @@ class AnalogLayer(nn.Module):
 
         Of the shape of `weight`, but (inputs, outputs) where that of the converted layer was.
         """
-        self._bound_tiles()
+        self.reread()
         seen = self.effective_weight().clone()
         scales = self.out_scale.detach().view(self.bands, -1)
         flat = seen.view(len(seen), -1)
@@ -237,6 +237,12 @@ class AnalogLayer(nn.Module):
             tile.sync()
         return self.tiles
 
+    def reread(self) -> None:
+        """Have `weight` be what boards hold now, see `on_boards`; raises as `_bound_tiles`."""
+        for tile in self._bound_tiles():
+            for array in (tile, *(other for _, other in tile.companions if isinstance(other, Tile))):
+                array.contents.reread(array.counters)
+
     def renumber(self, arrays: Sequence[int]) -> None:
         """Give every tile the elements of the array with the number given, see `Tile.renumber`."""
         for tile, array in zip(self.tiles, arrays, strict=True):
@@ -258,7 +264,7 @@ class AnalogLayer(nn.Module):
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
         if "weight" in self._parameters and self.weight.device.type != "meta":
-            self._bound_tiles()
+            self.reread()
         super()._save_to_state_dict(destination, prefix, keep_vars)
         own = states.saved(self)
         destination.update({f"{prefix}{states.BELOW}{name}": value for name, value in own.items()})

@@ -26,6 +26,10 @@ class AuxiliaryArrays:
         """All that were made so far."""
         return list(self._arrays.values())
 
+    def of(self, tile: Tile) -> dict[str, Tile]:
+        """Those of a tile that were made so far, by name."""
+        return {name: array for (key, name), array in self._arrays.items() if key == id(tile)}
+
     def get(self, tile: Tile, state: dict[str, Any], name: str, role: int) -> Tile:
         """The array `name` of a tile, see `AnalogOptimizer.array`."""
         kept = state.setdefault(name, {})
@@ -38,6 +42,7 @@ class AuxiliaryArrays:
             or weight.device != tile.owner.device
             or array.events is not events
             or array.key.array != number
+            or (array.board is None) != (tile.board is None)
         ):
             if weight is not None:
                 check_kept(tile, {name: kept})
@@ -51,8 +56,9 @@ class AuxiliaryArrays:
         return array
 
     def put_back_memories(self, tile: Tile, state: dict[str, Any]) -> None:
-        """Have the state hold what arrays hold, where others have copied its dictionaries."""
+        """Have the state hold what arrays hold, where others have copied its dictionaries, or boards do."""
         for name, kept in state.items():
             array = self._arrays.get((id(tile), name))
             if array is not None and array.owner is kept["weight"]:
+                array.contents.reread(array.counters)
                 kept["memory"] = array.memory

@@ -356,6 +356,10 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """The auxiliary arrays that `array` has made so far."""
         return self._arrays.all()
 
+    def arrays_of(self, tile: Tile) -> dict[str, Tile]:
+        """The auxiliary arrays of a tile so far, by name."""
+        return self._arrays.of(tile)
+
     def events(self) -> dict[str, int]:
         """Events of all arrays, those of the weights and auxiliary ones, added up."""
         tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]

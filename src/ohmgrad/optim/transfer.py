@@ -128,7 +128,7 @@ def read_marked(tile: Tile, marked: Tensor) -> Tensor:
     Returns:
         (rows, cols).
     """
-    if tile.periphery.perfect:
+    if tile.periphery.perfect and tile.board is None:
         return tile.read(slice(0, tile.shape[1]), n_read=marked.sum())
     first = torch.argsort(marked.logical_not(), stable=True)  # the marked ones, in order, and the others
     return tile.read(first, n_read=marked.sum())[:, torch.argsort(first)]

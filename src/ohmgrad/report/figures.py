@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["device_figure", "monitor_figure", "run_figure", "save"]
+__all__ = ["device_figure", "monitor_figure", "run_figure", "save", "styled"]
 
 
 @contextmanager
-def _styled() -> Iterator[None]:
+def styled() -> Iterator[None]:
     """Everything that is drawn or written inside has the house's style; no setting outside changes."""
     import matplotlib
 
@@ -64,7 +64,7 @@ def _whole_ticks(axis: Axes) -> None:
     axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
 
 
-@_styled()
+@styled()
 @checked
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure; without an ending, as SVG, PDF and PNG.
@@ -83,7 +83,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
     return paths
 
 
-@_styled()
+@styled()
 @checked
 def run_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     """Training loss and test accuracy against epochs: mean over seeds, band from lowest to highest."""
@@ -110,7 +110,7 @@ def run_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     return figure
 
 
-@_styled()
+@styled()
 @checked
 def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     """Squared gradient norm beside the predicted floor, and the drift towards the symmetric point.
@@ -159,10 +159,14 @@ def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     return figure
 
 
+<<<<<<< HEAD
 @_styled()
 @checked(pulses=COUNT, seed=SEED)
+=======
+@styled()
+>>>>>>> main
 def device_figure(device: Device, name: str, pulses: int | None = None, seed: int = 0) -> Figure:
-    """Response functions with the symmetric point, and pulse trains of a few drawn elements.
+    """Response functions with the symmetric point, their parts F and G, and drawn elements under pulses.
 
     Strong lines and the symmetric point are those of the nominal element (no spread, means kept).
 
@@ -172,7 +176,7 @@ def device_figure(device: Device, name: str, pulses: int | None = None, seed: in
         pulses: number of pulses up, then down; by default as many as the device has states.
         seed: of the drawn elements.
     """
-    figure, (left, right) = _figure(2)
+    figure, (left, middle, right) = _figure(3)
     response = device.response
     w = torch.linspace(response.w_min, response.w_max, 201, dtype=torch.float64)
     if not device.spread.uniform:
@@ -183,10 +187,15 @@ def device_figure(device: Device, name: str, pulses: int | None = None, seed: in
             left.plot(w, lines, color=colour, alpha=0.12, lw=0.7)
     nominal = draw(device.nominal, (1, 1), Key(seed, 0))
     column = w.unsqueeze(1)
-    left.plot(w, nominal.q_plus(column), color=BLUE, label="pulse up, $q_+$")
-    left.plot(w, nominal.q_minus(column), color=RED, ls="--", label="pulse down, $q_-$")
+    plus, minus = nominal.q_plus(column), nominal.q_minus(column)
+    left.plot(w, plus, color=BLUE, label="pulse up, $q_+$")
+    left.plot(w, minus, color=RED, ls="--", label="pulse down, $q_-$")
+    middle.plot(w, (minus + plus) / 2, color=GREEN, label="symmetric part, $F$")
+    middle.plot(w, (minus - plus) / 2, color=ORANGE, ls="--", label="asymmetry, $G$")
+    middle.axhline(0, color=BLACK, lw=0.5)
     point = float(nominal.symmetric_point())
-    left.axvline(point, color=BLACK, lw=0.8, ls=":")
+    for axis in (left, middle):
+        axis.axvline(point, color=BLACK, lw=0.8, ls=":")
     beyond = point > (response.w_min + response.w_max) / 2  # the words go where there is more room
     left.annotate(
         f"symmetric point {point_in_words(device)}", (point, 0.98), fontsize=7,
@@ -194,6 +203,7 @@ def device_figure(device: Device, name: str, pulses: int | None = None, seed: in
         va="top", ha="right" if beyond else "left",
     )  # fmt: skip
     left.set(xlabel="weight $w$ (conductance units)", ylabel="step (units of dw_min)")
+    middle.set(xlabel="weight $w$ (conductance units)", ylabel="part of a step (units of dw_min)")
     count = pulses or min(round(device.states), 5000)
     tile = Tile((1, 3), device, pulsing=Pulsing(fidelity="pulse-by-pulse"), seed=seed)
     one, trace = torch.ones(1, 3, dtype=torch.int64), [tile.weight.clone()]
@@ -205,7 +215,7 @@ def device_figure(device: Device, name: str, pulses: int | None = None, seed: in
         right.plot(range(2 * count + 1), curves[:, i], color=colour, lw=0.9, label=f"element {i + 1}")
     right.set(xlabel=f"pulse number ({count} up, then {count} down)", ylabel="weight $w$ (conductance units)")
     _whole_ticks(right)
-    for axis in (left, right):  # above the axes, where no line runs
+    for axis in (left, middle, right):  # above the axes, where no line runs
         axis.legend(
             frameon=False, fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0),
             columnspacing=1.2, handlelength=1.5,

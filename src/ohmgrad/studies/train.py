@@ -27,7 +27,7 @@ from .training import Kept, Progress, Training, evaluate
 from .training_state import identity
 from .versions import note_versions
 
-__all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once"]
+__all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once", "training_of"]
 
 
 @checked
@@ -163,6 +163,27 @@ def train_once(spec: RunSpec, progress: Callable[[int, int, str], None] | None =
     images = sum(each.images for each in job.events)
     arrays = added(array for each in job.events for array in each.arrays)
     return Trained(job.rows[-1], events, cells, job.epoch * job.steps, images, arrays, job.monitor_rows())
+
+
+def training_of(
+    spec: RunSpec,
+    folder: Path | None,
+    algorithm: str,
+    seed: int,
+    note: Callable[[str], None] = lambda _: None,
+) -> Training:
+    """One training of a run, after its last epoch in a folder; before its first where that is None.
+
+    Args:
+        note: called with a line when its checkpoint cannot be used, but the one before it.
+
+    Raises:
+        InputError: when data are missing, or no checkpoint that is there can be used.
+    """
+    data = _data_of(spec)
+    file = None if folder is None else checkpoint_file(folder, algorithm, seed)
+    kept = None if file is None else Kept(file, identity(spec, data), note)
+    return Training(spec, data, algorithm, seed, kept)
 
 
 def _data_of(spec: RunSpec) -> Dataset:

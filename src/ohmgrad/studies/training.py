@@ -207,6 +207,10 @@ class Training:
             return array_events(self.model, self.optimizer)
         return []
 
+    def test_accuracy(self) -> float:
+        """Accuracy on the test set now."""
+        return evaluate(self.model, self.data.test_x, self.data.test_y, self.images)[1]
+
     def run_epoch(self, progress: Progress) -> Row:
         spec, data = self.spec, self.data
         steps = self.steps
@@ -233,7 +237,6 @@ class Training:
         self.epoch += 1
         self.events.append(EpochEvents(self.epoch, seen, steps, since(before, self._arrays())))
         loss, _ = evaluate(self.model, data.train_x[:EVALUATED], data.train_y[:EVALUATED], self.images)
-        _, accuracy = evaluate(self.model, data.test_x, data.test_y, self.images)
         events = self.optimizer.events() if isinstance(self.optimizer, AnalogOptimizer) else {}
         row = {
             "algorithm": self.algorithm,
@@ -241,7 +244,7 @@ class Training:
             "epoch": self.epoch,
             "running_loss": total / seen,
             "train_loss": loss,
-            "test_accuracy": accuracy,
+            "test_accuracy": self.test_accuracy(),
             "pulses_up": events.get("pulses_up", 0),
             "pulses_down": events.get("pulses_down", 0),
             "seconds": (self.rows[-1]["seconds"] if self.rows else 0.0) + seconds,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checked import ABOVE_ZERO, FROM_ZERO, checked
+from ..checked import ABOVE_ZERO, ANYTHING, FROM_ZERO, checked
 from ..errors import InputError, check_integer, check_number
 
 __all__ = ["Statement", "TikiTakaStatement", "bounded_weight", "descent_range", "sample_range",
@@ -47,7 +47,7 @@ class Statement:
         return self.promise or not self.premise
 
 
-@checked
+@checked(path=ANYTHING)
 def bounded_weight(path: Tensor, changes: Tensor, tau: float) -> Statement:
     """Theorem 1: |W_0| <= tau and |dW_k| <= tau, entry by entry, keep |W_k| <= tau, under any algorithm.
 
@@ -73,7 +73,7 @@ def bounded_weight(path: Tensor, changes: Tensor, tau: float) -> Statement:
     return Statement(premise, largest <= tau * (1 + _ROUNDING), tau, largest)
 
 
-@checked(lr=FROM_ZERO, tau=ABOVE_ZERO)
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def descent_range(
     path: Tensor, solution: Tensor, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -99,7 +99,7 @@ def descent_range(
     return Statement(premise, largest <= bound * (1 + _ROUNDING), bound, largest)
 
 
-@checked(lr=FROM_ZERO, tau=ABOVE_ZERO)
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def scalar_descent(
     path: Tensor, solution: float, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -130,7 +130,7 @@ def scalar_descent(
     return Statement(premise, promise, bound, largest)
 
 
-@checked(lr=FROM_ZERO, tau=ABOVE_ZERO)
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def sample_range(
     path: Tensor, solutions: Tensor, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -160,7 +160,7 @@ def sample_range(
     return Statement(premise, largest <= bound * (1 + _ROUNDING), bound, largest)
 
 
-@checked(lr=FROM_ZERO, tau=ABOVE_ZERO)
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def scalar_sample_range(
     path: Tensor, solutions: Tensor, smoothness: float, lr: float, tau: float
 ) -> Statement:
