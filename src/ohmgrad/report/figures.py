@@ -159,12 +159,8 @@ def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     return figure
 
 
-<<<<<<< HEAD
-@_styled()
-@checked(pulses=COUNT, seed=SEED)
-=======
 @styled()
->>>>>>> main
+@checked(pulses=COUNT, seed=SEED)
 def device_figure(device: Device, name: str, pulses: int | None = None, seed: int = 0) -> Figure:
     """Response functions with the symmetric point, their parts F and G, and drawn elements under pulses.
 
