@@ -410,7 +410,7 @@ def _example(owner: str, name: str, hint: Any) -> Callable[[], Any]:
     if (listed := typing.get_origin(hint)) in (abc.Sequence, abc.Iterable, list, tuple):
         first = _example(owner, name, typing.get_args(hint)[0])
         return lambda: (first(),) if listed is tuple else [first()]
-    choices = [hint, *typing.get_args(hint)]
+    choices = [c for c in (hint, *typing.get_args(hint)) if not isinstance(c, list)]
     for choice in choices:
         if choice in BY_TYPE:
             return BY_TYPE[choice]

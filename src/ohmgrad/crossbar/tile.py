@@ -74,8 +74,7 @@ class Tile:
         self.contents = Contents(owner, part, block, device)
         self._watched = self.contents.watched
         self.memory = self.contents.memory  #: beside the weights, by name, see `planes`; checkpoints save it
-        #: (rows, cols)
-        self.shape = self._watched.shape
+        self.shape = self._watched.shape  #: (rows, cols)
         self.device, self.block, self.backend = device, block, backend
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.numbered_freely = False  # whether it is the next free one, so that a state may bring its own
