@@ -134,6 +134,8 @@ BY_TYPE: dict[Any, Callable[[], Any]] = {
     og.Device: lambda: DEVICE,
     AbstractResponse: lambda: og.SoftBounds(),
     og.SoftBounds: lambda: og.SoftBounds(),
+    og.Tile: lambda: og.Tile((2, 3), DEVICE),
+    og.Pulsing: lambda: og.Pulsing(),
     nn.Module: model,
     optim.AnalogOptimizer: optimizer,
     torch.optim.Optimizer: optimizer,
