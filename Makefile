@@ -4,13 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo docs test reproduce bench lint format clean
+.PHONY: demo docs test fuzz reproduce bench lint format clean
 
 demo: $(READY)
 	$(BIN)/ohmgrad demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
+
+# with other cases each time
+MINUTES ?= 60
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.long --minutes $(MINUTES)
 
 # the documentation site; PICTURES=0 draws no pictures, which takes a third of the time
 PICTURES ?= 1

@@ -25,13 +25,13 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "eager", "user_files", "checked", "sizes"},
+            {"rng", "yaml_text", "eager", "user_files", "kernel_cache", "checked", "sizes"},
             {"npz"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},
             {"nn", "optim", "ensemble"},
-            {"monitor", "conformance", "cost", "export"},
+            {"monitor", "conformance", "cost", "export", "aihwkit"},
             {"studies"},
             {"report"},
             {"cli"},
@@ -177,7 +177,8 @@ def test_a_page_is_finished_and_its_links_resolve(page: Path) -> None:
     text = page.read_text()
     assert not re.findall(r"@[A-Z0-9]+@|TODO|FIXME", text)
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+        made = target.startswith(("http", "generated/"))  # with the site, whose build looks at these
+        assert made or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_names_in_all_exist() -> None:

@@ -1,6 +1,7 @@
 """ohmgrad: train neural networks on simulated analog in-memory hardware, at pulse fidelity."""
 
 from . import datasets
+from .aihwkit import from_aihwkit
 from .crossbar import Board, Place, SimulatedBoard, Tile, exchange_gradients
 from .devices import (
     ConstantStep,
@@ -105,6 +106,7 @@ __all__ = [
     "convert",
     "datasets",
     "exchange_gradients",
+    "from_aihwkit",
     "hold",
     "on_boards",
     "to_digital",

@@ -98,8 +98,12 @@ def python_numbers(spec: Any) -> None:
             object.__setattr__(spec, field.name, int(value) if isinstance(value, Integral) else float(value))
 
 
-def check_choice(what: str, value: Any, choices: Iterable[str]) -> str:
+def check_choice(what: str, value: Any, choices: Iterable[str], others: str = "") -> str:
     """Return `value` if it is one of `choices`.
+
+    Args:
+        what: what is chosen, for the message.
+        others: what the caller takes besides, for the message, as in "a YAML file".
 
     Raises:
         InputError: naming the nearest choice and all choices.
@@ -109,7 +113,8 @@ def check_choice(what: str, value: Any, choices: Iterable[str]) -> str:
         return value
     near = difflib.get_close_matches(str(value)[:40].lower(), names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InputError(f"unknown {what} {shown(value)}: {hint}choose one of {', '.join(names)}")
+    more = f"; or {others}" if others else ""
+    raise InputError(f"unknown {what} {shown(value)}: {hint}choose one of {', '.join(names)}{more}")
 
 
 def check_options(options: Iterable[str], has: Mapping[str, Iterable[str]]) -> None:

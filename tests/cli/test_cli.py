@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import typer
 
 from ohmgrad import __version__
-from ohmgrad.cli import app, main
+from ohmgrad.cli import main
 from ohmgrad.report import run_figure
 from ohmgrad.studies import read_metrics, read_spec
 from ohmgrad.style import BLACK, BLUE
@@ -233,34 +230,8 @@ def test_devices(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch
     assert (code, ".svg, .pdf or .png" in err) == (2, True)
 
 
-def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command and group below a group, by its words."""
-    for name, command in group.commands.items():
-        yield (*path, name), command
-        if hasattr(command, "commands"):
-            yield from commands(command, *path, name)
-
-
-COMMANDS = dict(commands(typer.main.get_command(app)))
-
-
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[1].startswith("ohmgrad 0")
-    assert len(COMMANDS) >= 12
-
-
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_help_has_examples(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    """Each begins with the command itself, and has flags that it, or a command of the group, knows."""
-    code, out, _ = run(capsys, *words, "--help")
-    assert code == 0
-    _, examples = re.split("Examples?:", out)
-    lines = [line.strip() for line in examples.splitlines() if line.strip().startswith("ohmgrad ")]
-    assert lines
-    assert all(line.startswith(" ".join(("ohmgrad", *words))) for line in lines)
-    below = [command for other, command in COMMANDS.items() if other[: len(words)] == words]
-    known = {flag for command in below for parameter in command.params for flag in parameter.opts}
-    assert {word for word in examples.split() if word.startswith("--")} <= known
 
 
 def test_info_says_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]) -> None:

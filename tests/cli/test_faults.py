@@ -6,6 +6,8 @@ import errno
 import os
 import shlex
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,17 @@ def test_names_that_look_like_markup(
         main(["plot", "a[/b]c[bold]"])
     assert stop.value.code == 0
     assert "figure: a[/b]c[bold]/figure.svg" in capsys.readouterr().out
+
+
+def test_ctrl_c_while_python_imports(tmp_path: Path, ctrl_c: None) -> None:
+    """In place of the package, which takes seconds: one that gets Ctrl-C while it is imported."""
+    (tmp_path / "ohmgrad").mkdir()
+    (tmp_path / "ohmgrad" / "__init__.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
+    )
+    (tmp_path / "ohmgrad" / "cli.py").write_text("main = lambda: print('began')\n")
+    run = "import sys; sys.path[:0] = sys.argv[1:]; from ohmgrad_command import main; main()"
+    source = Path(console_module.__file__).parents[2]
+    command = [sys.executable, "-c", run, str(tmp_path), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped: nothing was begun\n")

@@ -127,7 +127,7 @@ def test_the_coarsest_device_has_one_step_to_a_bound() -> None:
         elements = draw(Device(response, top, spread), (1, 1), KEY)
         assert float(elements.upper) == pytest.approx(response.w_max)
         assert float(elements.lower) == pytest.approx(response.w_min)
-        with pytest.raises(InputError, match=r"in \(0, [0-9.]+\]: positive, and at least one step"):
+        with pytest.raises(InputError, match=r"in \[1e-12, [0-9.]+\]: positive, and at least one step"):
             Device(response, 1.01 * top, spread)
 
 
@@ -137,7 +137,7 @@ def _not_a_function_of_tensors(w: Tensor) -> Tensor:
 
 OK = SoftBounds.symmetric(0.6)
 WRONG: list[tuple[Callable[[], Any], str]] = [
-    (lambda: Device(OK, dw_min=0.0), r"granularity dw_min is 0.0, but must be a number in \(0, 0.6\]"),
+    (lambda: Device(OK, dw_min=0.0), r"granularity dw_min is 0.0, but must be a number in \[1e-12, 0.6\]"),
     (lambda: Device(OK, dw_min=-0.1), "granularity dw_min is -0.1"),
     (lambda: Device(OK, dw_min=math.nan), "granularity dw_min is nan"),
     (lambda: Device(OK, dw_min=math.inf), "granularity dw_min is inf"),
@@ -149,14 +149,14 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: SoftBounds(-1.0, math.nan), "w_max is nan, but must be a number"),
     (lambda: SoftBounds(-math.inf, 1.0), "w_min is -inf"),
     (lambda: SoftBounds.symmetric(-0.6), r"tau is -0.6, but must be a number in \(0, inf\)"),
-    (lambda: SoftBounds(up=0.0), r"up is 0.0, but must be a number in \(0, inf\)"),
+    (lambda: SoftBounds(up=0.0), r"up is 0.0, but must be a number in \[1e-06, 1e\+06\]"),
     (lambda: ConstantStep(down=-1.0), "down is -1.0"),
     (lambda: LinearStep(slope_up=1.1), r"slope_up is 1.1, but must be a number in \[-1, 1\]"),
     (lambda: LinearStep(slope_down=-2.0), "slope_down is -2.0"),
     (lambda: Custom(1.0, abs), "up is 1.0, but must be a function"),  # pyright: ignore
     (lambda: Custom(abs, None), "down is None, but must be a function"),  # pyright: ignore
     (lambda: Custom(abs, abs, 1.0, 2.0), r"weight range is \[1.0, 2.0\]"),
-    (lambda: Spread(dw_min=-0.1), r"spread of dw_min is -0.1, but must be a number in \[0, inf\)"),
+    (lambda: Spread(dw_min=-0.1), r"spread of dw_min is -0.1, but must be a number in \[0, 1e\+06\]"),
     (lambda: Spread(up_down=math.nan), "spread of up_down is nan"),
     (lambda: Spread(w_max=-1), "spread of w_max is -1"),
     (lambda: Spread(w_min=math.inf), "spread of w_min is inf"),
@@ -183,7 +183,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
      r"spread of symmetric_point is 0.1, but q\+/q- of this ConstantStep does not depend on w"),
     (lambda: Device(LinearStep(slope_up=0.5, slope_down=-0.5), spread=Spread(symmetric_point=0.0)),
      "of this LinearStep does not depend on w, so that it has no inner symmetric point"),
-    (lambda: Device(SoftBounds(up=10.0), dw_min=0.5), r"dw_min is 0.5, but must be a number in \(0, 0.1\]"),
+    (lambda: Device(SoftBounds(up=10.0), dw_min=0.5), r"dw_min is 0.5, but must be a number in \[.*, 0.1\]"),
     (lambda: Device(Custom(torch.ones_like, torch.ones_like)).to_yaml(),
      "made of callables and cannot be written to YAML"),
     (lambda: Device.from_yaml("response: {family: softbounds}"), "did you mean 'soft_bounds'"),

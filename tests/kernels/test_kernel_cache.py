@@ -13,8 +13,8 @@ from numba import njit
 from numba.core import event
 
 import ohmgrad
+from ohmgrad.kernel_cache import cache_key, sources
 from ohmgrad.kernels.cpu import compiling
-from ohmgrad.kernels.cpu.compiling import cache_key, sources
 
 PACKAGE = Path(ohmgrad.__file__).parent
 #: decorators of functions that are compiled

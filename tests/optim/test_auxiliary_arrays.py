@@ -10,7 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ohmgrad import AnalogLinear, AnalogSGD, Device, InputError, Noise, SoftBounds, Spread, TikiTaka
+from ohmgrad import (
+    AnalogLinear,
+    AnalogOptimizer,
+    AnalogSGD,
+    Device,
+    InputError,
+    Noise,
+    SoftBounds,
+    Spread,
+    TikiTaka,
+    Tile,
+)
 from ohmgrad.optim import calibrate_symmetric_points
 from tests.cases import ALGORITHMS
 
@@ -120,3 +131,31 @@ def test_a_restored_optimizer_without_arrays_ends_the_sight_of_others() -> None:
     assert not torch.allclose(output(layer), own)
     plain.load_state_dict(plain.state_dict())
     assert torch.equal(output(layer), own)
+
+
+class Lazy(AnalogOptimizer):
+    """An algorithm that makes its array in a step, as the shortest ones do."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, {"lr": lr})
+
+    def analog_step(
+        self, tile: Tile, x: Tensor, d: Tensor, group: dict[str, Any], state: dict[str, Any]
+    ) -> None:
+        self.array(tile, state, "fast", role=1).pulse(x, d, -group["lr"])
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_events_of_a_state_count_before_its_arrays_are_made(steps: int) -> None:
+    """Also where arrays were made before, which the state replaces."""
+    layer, twin = (AnalogLinear(4, 3, DEVICE, seed=1) for _ in range(2))
+    optimizer, other = Lazy(layer.parameters()), Lazy(twin.parameters())
+    train(layer, optimizer)
+    train(twin, other, steps)
+    twin.load_state_dict(layer.state_dict())
+    other.load_state_dict(optimizer.state_dict())
+    assert optimizer.events()["pulses_up"] > 0
+    assert other.events() == optimizer.events()
+    train(layer, optimizer)
+    train(twin, other)
+    assert other.events() == optimizer.events()

@@ -1,4 +1,4 @@
-"""Algorithms by name, and in files of one's own: found, refused, trained, told apart by their contents."""
+"""Algorithms by name, and in files of one's own: found, refused, told apart by their contents."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from ohmgrad.cli import main
 from ohmgrad.errors import InputError
 from ohmgrad.optim import AGAD
 from ohmgrad.optim.registry import algorithm_of, options_of
-from ohmgrad.studies import RunSpec, read_metrics
+from ohmgrad.studies import RunSpec
 from ohmgrad.user_files import object_in
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "my_optimizer.py"
@@ -73,21 +72,6 @@ def test_a_file_with_the_name_of_a_module_leaves_that_alone(tmp_path: Path) -> N
     assert object_in(f"{file}:Row")().x == 1
     assert sys.modules.get("csv") is before
     assert str(tmp_path) not in sys.path
-
-
-def test_it_trains_and_resumes_from_the_command_line(tmp_path: Path) -> None:
-    words = ["train", "--algorithms", f"sgd,{MINE}", "--option", "threshold=0.1", "--images", "40"]
-    for more in ([], ["--resume", "--epochs", "2"]):
-        with pytest.raises(SystemExit) as ended:
-            main([*words, *more, "--out", str(tmp_path / "run")])
-        assert ended.value.code in (0, None)
-    rows = read_metrics(tmp_path / "run")
-    assert [(row["algorithm"], row["epoch"]) for row in rows] == [
-        ("sgd", 1),
-        ("sgd", 2),
-        (MINE, 1),
-        (MINE, 2),
-    ]
 
 
 def test_keys_follow_what_determines_a_training(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_verdict_has_every_device(tmp_path: Path) -> None:
         ({"devices": ("none.yaml",)}, "none.yaml"),
         (
             {"devices": ("pulses.csv",)},
-            "pulses.csv is no device: give a preset, or a YAML file, as ohmgrad fit",
+            "pulses.csv is no device: give a preset, a YAML file, as ohmgrad fit",
         ),
         ({"algorithms": ("digital",)}, "needs no device: name another one"),
         ({"data": "mnits"}, "unknown data set 'mnits'"),
@@ -215,6 +215,13 @@ def test_wrong_settings_leave_no_folder(tmp_path: Path, changes: Any, message: s
     with pytest.raises(InputError, match=message):
         run_study(COMPARE, tmp_path / "x", changes=changes)
     assert not (tmp_path / "x").exists()
+
+
+def test_presets_of_measured_tables_go_by_their_names() -> None:
+    settings = {**COMPARE.settings, **SMALL, "algorithms": ("sgd",), "devices": ("taox", "paper")}
+    named = [case.spec.get("device") for case in cases(settings)]
+    assert (named[1], type(named[2])) == ("taox", dict)
+    assert len({part.name for part in tunings(cases(settings), 1)}) == 3 * 2
 
 
 def test_missing_data_leave_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

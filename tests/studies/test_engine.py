@@ -136,7 +136,8 @@ def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(tmp_path: Path, started
 def test_a_worker_that_is_killed_again_and_again_has_failed() -> None:
     tasks = iter([(4, kill_oneself)])
     (result,) = side_by_side(tasks, 1, lambda i: lambda *_: None, tries=1)
-    assert result == (4, Failed("its worker was killed 1 times, last by signal 9 (SIGKILL)"))
+    memory = "as when memory runs out: fewer jobs at a time need less"
+    assert result == (4, Failed(f"its worker was killed 1 times, last by signal 9 (SIGKILL), {memory}"))
 
 
 def test_failures_are_kept_with_their_tracebacks_and_tried_again(tmp_path: Path) -> None:
@@ -163,9 +164,12 @@ def test_a_study_of_failed_parts_only_says_why(tmp_path: Path) -> None:
     study = replace(TOY, parts=lambda settings, folder: [Part("a", Raises(OSError("full")).run)])
     with pytest.raises(InputError, match=r"1 of 1 parts failed: a \(OSError: full\)"):
         run_study(study, tmp_path / "x")
-    (tmp_path / "x" / "raw" / ".a.parquet.tmp").mkdir()  # what cannot be written
+    (tmp_path / "x" / "raw" / "a.parquet").mkdir()  # what cannot be written
     good = replace(TOY, parts=lambda settings, folder: [Part("a", Raises().run)])
-    with pytest.raises(InputError, match="cannot write to"):
+    with (
+        pytest.raises(InputError, match="cannot write to"),
+        pytest.warns(UserWarning, match="computed again"),
+    ):
         run_study(good, tmp_path / "x")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .console import console
+from .console import AsJson, console
 
 __all__ = ["algorithms"]
 
 
-def algorithms() -> None:
+def algorithms(as_json: AsJson = False) -> None:
     """All algorithms, with their papers and the lines of code that each takes."""
     from ..report import algorithm_table
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, check_choice, shown
+from ..errors import InputError, shown
 from ..yaml_text import parse_yaml
 
-__all__ = ["device_of", "examples", "named_values", "names_of", "rows_by_columns", "seeds_of"]
+__all__ = [
+    "device_of", "examples", "named_values", "names_of", "paragraphs", "rows_by_columns", "seeds_of",
+]  # fmt: skip
 
 
 def examples(*lines: str) -> str:
     """An epilog with one example a line."""
     return "\n\n".join(("Example:" if len(lines) == 1 else "Examples:", *(f"  {line}" for line in lines)))
+
+
+def paragraphs(text: str) -> str:
+    """A docstring as help: a paragraph is one line, which the terminal wraps."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
 
 
 def named_values(option: str, pairs: list[str]) -> dict[str, Any]:
@@ -58,16 +65,10 @@ def seeds_of(text: str | None) -> list[int] | None:
 
 
 def device_of(name: str | None) -> str | dict[str, Any] | None:
-    """A preset's name, or the content of a device's YAML file."""
-    if name is None or not name.endswith((".yaml", ".yml")):
-        if name is not None:
-            from ..devices.presets import PRESETS
+    """What a run file says of a device: a preset's name, a mapping, or FILE.py:NAME."""
+    if name is None:
+        return None
+    from ..devices.named import device_written
+    from ..devices.presets import PRESETS
 
-            if Path(name).suffix:
-                raise InputError(f"{name} is no device: give a preset, or a YAML file (.yaml, .yml)")
-
-            check_choice("device", name, PRESETS)
-        return name
-    from ..devices import Device
-
-    return Device.from_yaml(Path(name)).to_dict()
+    return name if name in PRESETS else device_written(name)

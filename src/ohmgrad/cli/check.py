@@ -6,16 +6,15 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..errors import InputError, check_choice, check_options
+from ..errors import InputError, check_options
 from ..user_files import is_in_file, object_in
 from .arguments import named_values, rows_by_columns
-from .console import console
+from .console import AsJson, console
 
 if TYPE_CHECKING:
     from ..conformance import Report
@@ -33,32 +32,18 @@ Laws = Annotated[
     epilog="Examples:\n\n  ohmgrad check device paper\n\n  ohmgrad check device my_device.py:device"
 )
 def device(
-    what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")], law: Laws = None
+    what: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")],
+    law: Laws = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run a device through the laws; the exit code is 1 if one does not hold."""
     from ..conformance import check_device
+    from ..devices.named import device_named
 
-    given = _device_of(what)
+    given = device_named(what)
     with _bar() as progress:
         report = check_device(given, law, progress=progress)
     _print(report)
-
-
-def _device_of(what: str) -> Any:
-    """A preset, the device of a YAML file, or FILE.py:NAME."""
-    from ..devices import Device
-    from ..devices.presets import PRESETS, preset
-
-    if is_in_file(what):
-        return object_in(what)
-    if what.endswith((".yaml", ".yml")):
-        return Device.from_yaml(Path(what))
-    if Path(what).suffix:
-        raise InputError(
-            f"{what} is no device: give a preset, a YAML file or FILE.py:NAME; in a Python file, "
-            "ohmgrad.Measured.from_npz and from_crosssim read measured tables"
-        )
-    return preset(check_choice("device", what, PRESETS))
 
 
 @check_app.command(
@@ -78,6 +63,7 @@ def algorithm(
     needs_asymmetry: Annotated[
         bool, typer.Option("--needs-asymmetry", help="It does not learn where G = 0, as with choppers.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run an algorithm, called as NAME(params, lr=0.05), through the laws; exit code 1 if one fails."""
     from ..conformance import check_algorithm
@@ -97,22 +83,24 @@ def algorithm(
 
 @check_app.command(
     epilog="Examples:\n\n  ohmgrad check board my_board.py:boards --device my.yaml\n\n"
-    "  ohmgrad check board my_board.py:boards --device my.yaml --shape 64x32 --law pulses"
+    "  ohmgrad check board my_board.py:boards --device my.yaml --shape 64x32"
 )
 def board(
     what: Annotated[str, typer.Argument(help="FILE.py:NAME of a function: boards(place) -> board.")],
     device: Annotated[str, typer.Option(help="Of its elements: a preset, a YAML file or FILE.py:NAME.")],
     shape: Annotated[str, typer.Option(help="Rows and columns of the arrays to ask for.")] = "12x9",
     law: Laws = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run boards, which are programmed and pulsed, through the laws; exit code 1 if one does not hold."""
     from ..conformance import check_board
+    from ..devices.named import device_named
 
     if not is_in_file(what):
         raise InputError(f"{what} is no board: give FILE.py:NAME of a function, boards(place) -> board")
     size = rows_by_columns("shape", shape)
     with _bar() as progress:
-        report = check_board(object_in(what), _device_of(device), law, shape=size, progress=progress)
+        report = check_board(object_in(what), device_named(device), law, shape=size, progress=progress)
     _print(report)
 
 

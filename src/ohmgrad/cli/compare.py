@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .arguments import named_values, names_of
-from .console import PAGE, console, write_page
+from .console import PAGE, AsJson, console, write_page
 from .progress import study_progress
 
 __all__ = ["compare"]
@@ -18,7 +18,8 @@ def compare(
     devices: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Presets, or YAML files as `ohmgrad fit` writes; default: a selection of presets."
+            help="Presets, YAML files as `ohmgrad fit` writes, or FILE.py:NAME; default: a "
+            "selection of presets."
         ),
     ] = None,
     algorithms: Annotated[
@@ -43,13 +44,14 @@ def compare(
     ] = None,
     on: Annotated[
         str | None,
-        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (extra ray)."),
+        typer.Option(help="Where it runs: ray, or ray://HOST:PORT, is a Ray cluster (extra ray)."),
     ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", help="Another setting as name=value in YAML, as in --set 'rates=[0.1, 0.5]'."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/compare or ...-quick.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train a small network with every algorithm on every device, and say which is best and how sure that is.
 

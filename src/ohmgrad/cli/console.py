@@ -1,23 +1,27 @@
-"""Where commands print, and how one that was stopped says what is left of it."""
+"""Where commands print, as text or as JSON, and how one that was stopped says what is left of it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 if TYPE_CHECKING:
     from ..report import Page
 
-__all__ = ["PAGE", "StoppedError", "cannot_write", "console", "stopped", "stops", "write_page"]
+__all__ = [
+    "PAGE", "AsJson", "Screen", "StoppedError", "cannot_write", "console", "stopped", "stops", "write_page",
+]  # fmt: skip
 
 #: name of the page in a run's or a study's folder
 PAGE = "page.html"
@@ -31,11 +35,39 @@ class StoppedError(KeyboardInterrupt):
         self.number = number
 
 
-class _Console(Console):
-    """Prints text as it is: what users name may look like markup, as in runs/a[/b]."""
+class Screen(Console):
+    """Standard output: text as it is, since what users name may look like markup, as in runs/a[/b].
+
+    As JSON, when a command is asked for it: tables alone, and all else on standard error. Colours are rich's:
+    none where the output is no terminal, or where NO_COLOR is set.
+    """
+
+    #: tables that were printed, as data; None where they are printed as text
+    kept: list[dict[str, Any]] | None = None
 
     def print(self, *objects: Any, markup: bool | None = False, **how: Any) -> None:
-        super().print(*objects, markup=markup, **how)
+        if self.kept is None:
+            super().print(*objects, markup=markup, **how)
+            return
+        from ..report.tables import table_as_data
+
+        for one in objects:
+            table = one if isinstance(one, Table) else getattr(one, "__rich__", lambda: None)()
+            if isinstance(table, Table):
+                self.kept.append(table_as_data(table))
+            else:
+                Console(stderr=True).print(one, markup=markup, **how)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether bars may be drawn."""
+        return self.kept is None and super().is_terminal
+
+    def end(self) -> None:
+        """Print the tables that were kept, as one list in JSON; print text again."""
+        if self.kept is not None:
+            print(json.dumps(self.kept, indent=2, ensure_ascii=False))
+        self.kept = None
 
     def on_broken_pipe(self) -> None:
         """Where the reader has gone, as `head` does: what is printed from now on goes nowhere."""
@@ -43,7 +75,24 @@ class _Console(Console):
         raise StoppedError(getattr(signal, "SIGPIPE", 13))
 
 
-console = _Console()
+console = Screen()
+
+
+def _ask_for_json(asked: bool) -> bool:
+    if asked:
+        console.kept = []
+    return asked
+
+
+#: the option of every command that prints a table
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        callback=_ask_for_json,
+        help="Print the tables as a list in JSON, for programs; all else goes to standard error.",
+    ),
+]
 
 
 def _print_nowhere() -> None:

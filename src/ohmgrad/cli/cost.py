@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
-from .console import console
+from .console import AsJson, console
 
 __all__ = ["cost"]
 
@@ -29,6 +29,7 @@ def cost(
     check: Annotated[
         bool, typer.Option("--check", help="Print published costs beside what the equations give.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Energy, time, area, memory and wear of a run's trainings, by layer and phase, beside digital ones."""
     from ..cost.hardware import hardware as described

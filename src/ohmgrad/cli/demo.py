@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import console
+from .console import AsJson, console
 from .training import free_folder, run_and_report
 
 __all__ = ["demo"]
@@ -15,6 +15,7 @@ __all__ = ["demo"]
 
 def demo(
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/demo, or a free name.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """In about a minute: Analog SGD stalls where Tiki-Taka goes on, on real images, pulse by pulse."""
     import torch

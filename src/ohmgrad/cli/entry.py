@@ -12,10 +12,11 @@ import typer.core
 
 from ..errors import InputError
 from .algorithms import algorithms
-from .arguments import examples
+from .arguments import examples, paragraphs
 from .check import check_app
+from .cite import cite
 from .compare import compare
-from .console import cannot_write, stopped, stops
+from .console import cannot_write, console, stopped, stops
 from .cost import cost
 from .demo import demo
 from .devices import devices_app
@@ -33,15 +34,21 @@ __all__ = ["app", "main"]
 
 
 class _Commands(typer.core.TyperGroup):
-    """The commands; one that is stopped by Ctrl-C says so, where typer would say nothing."""
+    """The commands. One that is stopped by Ctrl-C says so, where typer would say nothing."""
 
     def invoke(self, ctx: Any) -> Any:
+        console.kept = None
         try:
-            return super().invoke(ctx)
+            done = super().invoke(ctx)
         except KeyboardInterrupt as why:
             kept = ctx.invoked_subcommand in ("compare", "map", "reproduce")
             goes_on = "finished parts are saved, and the same command goes on"
             stopped(goes_on if kept else "the same command starts again", why)
+        except typer.Exit:  # with a code of its own, after all was printed
+            console.end()
+            raise
+        console.end()
+        return done
 
 
 app = typer.Typer(
@@ -91,9 +98,9 @@ app.command(epilog=examples("ohmgrad demo --out runs/first"))(demo)
 app.command(
     epilog=examples(
         "ohmgrad train --data mnist --model fcn --tau 0.6 --epochs 2",
-        "ohmgrad train --algorithms ttv2,agad --option fast_lr=0.5 --option columns=8 --epochs 9",
+        "ohmgrad train --algorithms ttv2,agad --option columns=8 --epochs 9",
         "ohmgrad train --config runs/a/spec.yaml --epochs 9 --out runs/b",
-        "ohmgrad train --data cifar10 --model efficientnet-lite0 --pretrained imagenet --include _fc",
+        "ohmgrad train --data cifar10 --model torchvision:resnet18 --include fc",
         "ohmgrad train --resume --out runs/a",
     )
 )(train)
@@ -101,7 +108,8 @@ app.command(
     epilog=examples(
         "ohmgrad fit pulses.csv",
         "ohmgrad fit set.txt reset.txt --out my.yaml",
-        "ohmgrad fit keithley.xlsx --sheet Data --column up=2 --column down=3 --unit uA --read-voltage 0.1",
+        "ohmgrad fit keithley.xlsx --sheet Data --column up=2 --column down=3",
+        "ohmgrad fit currents.csv --unit uA --read-voltage 0.1",
         "ohmgrad fit cycles.csv --pulses 50,50 --family soft_bounds,exp_step",
     )
 )(fit)
@@ -120,7 +128,7 @@ app.command(
 app.command(
     epilog=examples(
         "ohmgrad compare my.yaml",
-        "ohmgrad compare my.yaml paper --algorithms sgd,ttv2,mine.py:MyOptimizer --seeds 5",
+        "ohmgrad compare my.yaml paper --algorithms sgd,mine.py:MyOptimizer",
         "ohmgrad compare reram-es --budget 12 --out runs/tuned",
         "ohmgrad compare my.yaml --on ray://cluster:10001",
     )
@@ -140,7 +148,7 @@ app.command(
 app.command(
     epilog=examples(
         "ohmgrad export runs/a --g-min 1e-6 --g-max 2e-5",
-        "ohmgrad export runs/a --algorithm ttv2 --seed 1 --g-min 1e-6 --g-max 2e-5 --pairs --out to-board",
+        "ohmgrad export runs/a --algorithm ttv2 --g-min 1e-6 --g-max 2e-5 --pairs",
         "ohmgrad export runs/a --g-min 1e-6 --g-max 2e-5 --pulses",
     )
 )(export)
@@ -153,10 +161,13 @@ app.command(
     epilog=examples(
         "ohmgrad map my.yaml --jobs 2",
         "ohmgrad map reram-es --algorithm ttv2 --target 95",
-        "ohmgrad map ecram --axes states,asymmetry --axes sp-spread,noise --trainings 80",
+        "ohmgrad map ecram --axes states,asymmetry --axes sp-spread,noise",
     ),
 )(map_)
 app.command(epilog=examples("ohmgrad algorithms"))(algorithms)
+app.command(epilog=examples("ohmgrad cite runs/demo > refs.bib", "ohmgrad cite agad reram-es S4 rasch-li"))(
+    cite
+)
 app.command(epilog=examples("ohmgrad info", "ohmgrad info --json"))(info)
 app.add_typer(
     devices_app, name="devices", epilog=examples("ohmgrad devices list", "ohmgrad devices show ecram")
@@ -170,3 +181,6 @@ app.add_typer(
         "ohmgrad check board my_board.py:boards --device my.yaml",
     ),
 )
+
+for each in (*app.registered_commands, *devices_app.registered_commands, *check_app.registered_commands):
+    each.help = paragraphs(each.callback.__doc__ or "")

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..errors import InputError
-from .console import console
+from .console import AsJson, console
 from .training import free_folder
 
 __all__ = ["export", "read_back"]
@@ -66,6 +66,7 @@ def read_back(
     clip: Annotated[
         bool, typer.Option("--clip", help="Put readings beyond an element's range at its bound.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Test accuracy of a training with what its arrays were read to hold, and how far each array is off."""
     from ..studies.exports import read_back as read

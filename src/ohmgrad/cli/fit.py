@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError, shown
 from .arguments import names_of
-from .console import console, write_page
+from .console import AsJson, console, write_page
 
 __all__ = ["fit"]
 
@@ -36,16 +36,19 @@ def fit(
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(help="wide (a ramp a column), long (a row a reading), steps (sizes of steps)."),
+        typer.Option(
+            help="How the file lies: wide (a ramp a column), long (a row a reading), steps (sizes of steps)."
+        ),
     ] = None,
     unit: Annotated[
-        str | None, typer.Option(help="Of the readings: S, A or ohm, as in uS or nA; or none.")
+        str | None, typer.Option(help="Unit of the readings: S, A or ohm, as in uS or nA; or none.")
     ] = None,
     read_voltage: Annotated[float | None, typer.Option(help="Volts at which currents were read.")] = None,
     pulses: Annotated[
         str | None, typer.Option(help="Pulses UP,DOWN of a cycle, where cycles stand below each other.")
     ] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of an Excel file.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Fit a device to measured pulses: what was understood, every family ranked, figures with intervals.
 

@@ -38,7 +38,7 @@ def gathered() -> dict[str, Any]:
     import torch
 
     from ..datasets import ENVIRONMENT
-    from ..kernels.cpu.compiling import cache_folder
+    from ..kernel_cache import cache_folder
     from ..version import __version__
 
     cache = Path(cache_folder())

@@ -8,15 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import InputError, shown
-from .arguments import device_of, named_values
-from .console import PAGE, console, write_page
+from .arguments import named_values
+from .console import PAGE, AsJson, console, write_page
 from .progress import study_progress
 
 __all__ = ["map_"]
 
 
 def map_(
-    device: Annotated[str, typer.Argument(help="A preset, or a device's YAML file, as of `ohmgrad fit`.")],
+    device: Annotated[
+        str, typer.Argument(help="A preset, a device's YAML file, as of `ohmgrad fit`, or FILE.py:NAME.")
+    ],
     trainings: Annotated[int, typer.Option(help="Trainings on devices, in all.")] = 40,
     axes: Annotated[
         list[str] | None,
@@ -35,8 +37,10 @@ def map_(
     option: Annotated[
         list[str] | None, typer.Option(help="Option of the algorithm, as in fast_lr=0.1; may be repeated.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="Data set, or a .npz file; default digits.")] = None,
-    model: Annotated[str | None, typer.Option(help="Network; default mlp.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Data set, .npz file or FILE.py:NAME; default digits.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Network, or FILE.py:NAME; default mlp.")] = None,
     images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training images; default 20.")] = None,
     rates: Annotated[
@@ -44,6 +48,7 @@ def map_(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at a time; one a core.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/map-DEVICE.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """What must improve on a device: what each property costs, maps of two of them, the cheapest improvement.
 
@@ -51,13 +56,10 @@ def map_(
     network. The learning rate is chosen once, by short trainings on the device and on the ideal one. A map
     that was cut off goes on where it stopped; another target or other axes add to what is there.
     """
-    from ..devices import Device
-    from ..devices.presets import preset
+    from ..devices.named import device_named
     from ..report import improvement_table, map_figure, map_page, map_words, save, share_table
     from ..studies.map import MapSettings, map_device
 
-    found = device_of(device)
-    built = preset(found) if isinstance(found, str) else Device.from_dict(found or {})
     changes: dict[str, Any] = {
         "algorithm": algorithm, "options": named_values("--option", option) if option else None,
         "target": target, "data": data, "model": model, "images": images, "epochs": epochs,
@@ -68,7 +70,7 @@ def map_(
     name = Path(device).stem
     folder = out or Path("runs") / f"map-{name}"
     with study_progress("map") as progress:
-        result = map_device(built, folder, settings, name=name, jobs=jobs, progress=progress)
+        result = map_device(device_named(device), folder, settings, name=name, jobs=jobs, progress=progress)
     console.print(share_table(result))
     console.print(improvement_table(result))
     figures = save(map_figure(result), folder / "figure")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..errors import InputError, check_choice
 from .arguments import named_values
-from .console import PAGE, console, write_page
+from .console import PAGE, AsJson, console, write_page
 from .progress import study_progress
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ def reproduce(
     ] = 1,
     on: Annotated[
         str | None,
-        typer.Option(help="ray, or ray://HOST:PORT: on a Ray cluster (extra ray)."),
+        typer.Option(help="Where it runs: ray, or ray://HOST:PORT, is a Ray cluster (extra ray)."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; default runs/reproduce or ...-quick.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run the papers' studies: raw numbers, a table, a figure, and which claims hold.
 

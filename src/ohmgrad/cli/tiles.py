@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .arguments import names_of, rows_by_columns
-from .console import console
+from .console import AsJson, console
 
 __all__ = ["tiles"]
 
@@ -30,6 +30,7 @@ def tiles(
     ] = "mnist",
     include: Annotated[str | None, typer.Option(help="Patterns of analog layers; default *.")] = None,
     exclude: Annotated[str | None, typer.Option(help="Patterns of layers that stay digital.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Arrays, cells and utilisation of a network's layers; nothing is trained."""
     from ..cost.tiles import tile_use

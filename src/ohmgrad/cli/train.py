@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError, naming
+from ..user_files import anywhere
 from .arguments import device_of, named_values, names_of, seeds_of
+from .console import AsJson
 from .training import free_folder, run_and_report
 
 __all__ = ["train"]
@@ -19,21 +21,30 @@ def train(
     config: Annotated[Path | None, typer.Option(help="YAML file with any of these settings.")] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="digits (the default), mnist, fashion-mnist, cifar10, cifar100, or a .npz file."),
+        typer.Option(
+            help="Data set: digits (the default), mnist, fashion-mnist, cifar10, cifar100, a .npz file, or "
+            "FILE.py:NAME."
+        ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="mlp (default), linear, fcn, cnn, resnet8, efficientnet-lite0, torchvision:NAME."),
+        typer.Option(
+            help="Network: mlp (the default), linear, fcn, cnn, resnet8, efficientnet-lite0, "
+            "torchvision:NAME, or "
+            "FILE.py:NAME."
+        ),
     ] = None,
     pretrained: Annotated[
         str | None, typer.Option(help="Weights to start from: imagenet, or a .pt, .pth, .safetensors file.")
     ] = None,
     augment: Annotated[
-        str | None, typer.Option(help="Of training images: flip, vertical-flip, crop; with commas.")
+        str | None, typer.Option(help="Changes of training images: flip, vertical-flip, crop; with commas.")
     ] = None,
     resize: Annotated[int | None, typer.Option(help="Height and width that images are brought to.")] = None,
     images: Annotated[int | None, typer.Option(help="Only the first so many images; default all.")] = None,
-    device: Annotated[str | None, typer.Option(help="A preset, or a YAML file; default paper.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="A preset, a YAML file, or FILE.py:NAME; default paper.")
+    ] = None,
     tau: Annotated[float | None, typer.Option(help="Range [-tau, tau] of the device.")] = None,
     dw_min: Annotated[float | None, typer.Option(help="Granularity of the device.")] = None,
     include: Annotated[
@@ -42,22 +53,25 @@ def train(
     exclude: Annotated[
         str | None, typer.Option(help="Patterns of layers that stay digital, with commas.")
     ] = None,
-    algorithm: Annotated[
+    algorithms: Annotated[
         list[str] | None,
         typer.Option(
-            "--algorithm",
-            "--algorithms",
-            help="Names as `ohmgrad algorithms` has them, with commas; default digital,sgd,tiki-taka.",
+            help="Names as `ohmgrad algorithms` has them, or FILE.py:CLASS, with commas. Default: digital, "
+            "sgd and tiki-taka."
         ),
     ] = None,
+    algorithm: Annotated[list[str] | None, typer.Option(hidden=True)] = None,  # one of them
     option: Annotated[
         list[str] | None,
         typer.Option(
             help="Option as name=value, for the algorithms that have it (one must); may be repeated."
         ),
     ] = None,
-    fidelity: Annotated[str | None, typer.Option(help="mean, pulsed (default) or pulse-by-pulse.")] = None,
-    periphery: Annotated[str | None, typer.Option(help="perfect (default) or noisy.")] = None,
+    fidelity: Annotated[
+        str | None,
+        typer.Option(help="How changes become pulses: mean, pulsed (the default) or pulse-by-pulse."),
+    ] = None,
+    periphery: Annotated[str | None, typer.Option(help="Circuits: perfect (the default) or noisy.")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate; default 0.05.")] = None,
     digital_lr: Annotated[
         float | None, typer.Option(help="Learning rate of what stays digital; default that of all.")
@@ -76,6 +90,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on in --out with its settings; --epochs may be raised.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a network with one or more algorithms and seeds; all numbers go into a run folder."""
     from ..studies import RunSpec, read_spec
@@ -85,8 +100,8 @@ def train(
     given = read_spec(out).to_dict() if resume and out else {}
     given.update(RunSpec.read(config) if config else {})
     flags = {
-        "data": data,
-        "model": model,
+        "data": anywhere(data) if data else None,
+        "model": anywhere(model) if model else None,
         "pretrained": pretrained,
         "augment": names_of(augment),
         "resize": resize,
@@ -96,7 +111,7 @@ def train(
         "dw_min": dw_min,
         "include": names_of(include),
         "exclude": names_of(exclude),
-        "algorithms": names_of(",".join(algorithm)) if algorithm else None,
+        "algorithms": names_of(",".join([*(algorithm or []), *(algorithms or [])]) or None),
         "fidelity": fidelity,
         "periphery": periphery,
         "lr": lr,

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError, shown
 from ..npz import read_npz
 
-__all__ = ["NAMES", "is_file_of_arrays", "read_arrays"]
+__all__ = ["NAMES", "check_arrays", "is_file_of_arrays", "read_arrays"]
 
 #: arrays of the file: images (n, channels, height, width) or vectors (n, inputs), and labels (n,)
 NAMES = ("train_x", "train_y", "test_x", "test_y")
@@ -36,6 +36,21 @@ def read_arrays(path: str | Path) -> list[np.ndarray]:
         raise InputError(f"data is {shown(str(path))}, but there is no such file: correct the path") from None
     if missing := [name for name in NAMES if name not in found]:
         raise InputError(f"{path} has no array {missing[0]}: it must have {', '.join(NAMES)}")
+    return check_arrays({name: found[name] for name in NAMES}, path)
+
+
+def check_arrays(given: Any, path: str | Path) -> list[np.ndarray]:
+    """The arrays `NAMES`, images float32 and labels int64, of a mapping or in this order; as `read_arrays`.
+
+    Args:
+        given: a mapping with these names, or a sequence of four; anything that NumPy makes an array of.
+        path: where they are from, for messages.
+    """
+    names = given if isinstance(given, dict) else NAMES
+    if len(given) != len(NAMES) or {*names} != {*NAMES}:
+        raise InputError(f"{path} has {len(given)} arrays, but must have {', '.join(NAMES)}")
+    values = (given[name] for name in NAMES) if isinstance(given, dict) else given
+    found = {name: np.asarray(value) for name, value in zip(NAMES, values, strict=True)}
     for part in ("train", "test"):
         x, y = found[f"{part}_x"], found[f"{part}_y"]
         if x.dtype.kind not in "fiu" or x.ndim not in (2, 4) or 0 in x.shape:
@@ -47,7 +62,13 @@ def read_arrays(path: str | Path) -> list[np.ndarray]:
             raise InputError(
                 f"{part}_y of {path} is {y.dtype} {y.shape}, but must be {len(x)} whole numbers from 0 up"
             )
-        found[f"{part}_x"] = (x[:, None, None, :] if x.ndim == 2 else x).astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):
+            images = (x[:, None, None, :] if x.ndim == 2 else x).astype(np.float32, copy=False)
+        if not np.isfinite(images).all():
+            first = tuple(int(i) for i in np.argwhere(~np.isfinite(images))[0])
+            wrong = x[first if x.ndim == 4 else (first[0], first[3])]
+            raise InputError(f"{part}_x of {path} is {wrong} at {first}, but must be finite in float32")
+        found[f"{part}_x"] = images
         found[f"{part}_y"] = y.astype(np.int64, copy=False)
     if found["train_x"].shape[1:] != found["test_x"].shape[1:]:
         shapes = " and ".join(str(found[f"{part}_x"].shape[1:]) for part in ("train", "test"))

@@ -31,13 +31,18 @@ from torch import Tensor
 from ..checked import COUNT, checked
 from ..errors import InputError, check_choice, check_integer, said, shown
 from ..rng import Key, words
-from .arrays import is_file_of_arrays, read_arrays
+from ..user_files import is_in_file, made_in, object_in
+from .arrays import check_arrays, is_file_of_arrays, read_arrays
 
 __all__ = ["DATASETS", "ENVIRONMENT", "SHAKESPEARE", "Dataset", "batches", "check_data", "files", "load"]
 
 DATASETS = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 #: names the folder of the data sets' files
 ENVIRONMENT = "OHMGRAD_DATA"
+#: what FILE.py:NAME must be
+_OWN = (
+    "an ohmgrad.datasets.Dataset, or train_x, train_y, test_x, test_y; or a function that gives one of these"
+)
 _DOWNLOAD = f"leave out root and {ENVIRONMENT} to download the files"
 
 #: training images and labels, test images and labels
@@ -164,7 +169,9 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
     images of 8 x 8 pixels in one fixed random order, the last 20 % for testing.
 
     Args:
-        name: one of `DATASETS`, or the path of a .npz file, see `ohmgrad.datasets.arrays`.
+        name: one of `DATASETS`; the path of a .npz file, see `ohmgrad.datasets.arrays`; or FILE.py:NAME, a
+            `Dataset`, four arrays (training images and labels, test images and labels), or a function that
+            gives one or the other.
         root: folder with the files; see the top of this module for where else they are sought.
         progress: show a bar on stderr, if that is a terminal, when reading or downloading takes a while.
 
@@ -172,9 +179,11 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
         InputError: for an unknown name, a missing folder or file, or a file that is not what its name
             says (truncated, corrupted, of another kind), and when a download fails.
     """
-    if is_file_of_arrays(check_data(name)):
-        arrays = [torch.from_numpy(array) for array in read_arrays(name)]
-        return Dataset(name, *arrays, classes=int(torch.cat(arrays[1::2]).max()) + 1)
+    if is_in_file(check_data(name)):
+        found = made_in(name, (Dataset, tuple, list, dict), _OWN)
+        return found if isinstance(found, Dataset) else _of_arrays(name, check_arrays(found, name))
+    if is_file_of_arrays(name):
+        return _of_arrays(name, read_arrays(name))
     if name == "digits":
         return _digits()
     parts = files(name, root=root, progress=progress)
@@ -190,9 +199,22 @@ def load(name: str, *, root: str | Path | None = None, progress: bool = True) ->
     return Dataset(name, train_x, train_y, test_x, test_y)
 
 
+def _of_arrays(name: str, found: list[np.ndarray]) -> Dataset:
+    arrays = [torch.from_numpy(array) for array in found]
+    return Dataset(name, *arrays, classes=int(torch.cat(arrays[1::2]).max()) + 1)
+
+
 def check_data(name: Any) -> str:
-    """Return a data set's name if it is one of `DATASETS` or ends in .npz."""
-    return name if is_file_of_arrays(name) else check_choice("data set", name, DATASETS)
+    """Return a data set's name if it is one of `DATASETS`, ends in .npz, or is FILE.py:NAME with that in it.
+
+    Raises:
+        InputError: for an unknown name, or a file without it.
+    """
+    if is_in_file(name):
+        object_in(name)
+    elif not is_file_of_arrays(name):
+        check_choice("data set", name, DATASETS, "a .npz file, or FILE.py:NAME")
+    return name
 
 
 def files(name: str, *, root: str | Path | None = None, progress: bool = True) -> list[tuple[str, bytes]]:

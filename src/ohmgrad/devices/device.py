@@ -18,7 +18,7 @@ from .families import FAMILIES, AffineResponse, Custom
 from .measured import MeanSteps, Measured
 from .memory import ReadNoise, Retention, Stuck
 from .pairs import OneSided, Reference
-from .response import AbstractResponse, sampled
+from .response import LEAST, MOST_FACTOR, AbstractResponse, sampled
 from .shapes import check_shapes, shaped
 from .symmetric_point import driven_to
 from .variability import Noise, Spread
@@ -104,7 +104,7 @@ class Device:
     def _check_companions(self) -> None:
         """Raise InputError unless what a device does besides answering pulses fits its response."""
         low, high = self.response.w_min, self.response.w_max
-        check_number("write_noise", self.write_noise, low=0)
+        check_number("write_noise", self.write_noise, low=0, high=MOST_FACTOR)
         if self.pair is not None:
             if low != -high:
                 raise InputError(
@@ -129,7 +129,7 @@ class Device:
         """Both directions have a step at w = 0, and the bounds are at least two of them away."""
         plus, minus = self.nominal_steps
         for name, step in (("up", plus), ("down", minus)):
-            if not step > 0:
+            if not step >= LEAST:
                 raise InputError(
                     f"the response's step {name} at w = 0 is {step:g}, but must be positive: it is what "
                     "dw_min and the noise scale with"
@@ -137,9 +137,9 @@ class Device:
         half = min(self.response.w_max, -self.response.w_min)
         top = half / max(plus, minus)
         # a few roundings of room: a bound at exactly one step is allowed
-        if not 0 < check_number("granularity dw_min", self.dw_min) <= top * (1 + 1e-9):
+        if not LEAST <= check_number("granularity dw_min", self.dw_min) <= top * (1 + 1e-9):
             raise InputError(
-                f"granularity dw_min is {shown(self.dw_min)}, but must be a number in (0, {top:g}]: "
+                f"granularity dw_min is {shown(self.dw_min)}, but must be a number in [{LEAST:g}, {top:g}]: "
                 "positive, and at least one step from zero to each bound (the larger step is "
                 f"{max(plus, minus):g} dw_min)"
             )

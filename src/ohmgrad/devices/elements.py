@@ -26,6 +26,9 @@ __all__ = ["NEAREST", "PLANES", "Elements", "check_shape", "draw"]
 NEAREST = 1e-3
 #: what differs from element to element
 PLANES = ("up", "down", "lower", "upper", "which")
+KINDS = (torch.float32,) * 4 + (torch.int32,)
+#: elements that are drawn at once
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -233,41 +236,46 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     zero = torch.zeros((), dtype=torch.float64)
     base_up, base_down = float(response.q_plus(zero)), float(response.q_minus(zero))  # at w = 0
     slope_up, slope_down = response.slopes if isinstance(response, AffineResponse) and affine else (0.0, 0.0)
-
-    def normal(purpose: int, std: float) -> Tensor:
-        if not std:
-            return torch.zeros(1, 1, dtype=torch.float64)
-        return std * gaussians(cols, torch.arange(rows), 0, purpose, key)
-
-    z = normal(Purpose.GRANULARITY, spread.dw_min)
-    gain = torch.exp(z) if spread.law == "lognormal" else (1 + z).abs()
-    upper = response.w_max * (1 + normal(Purpose.UPPER, spread.w_max)).abs().clamp(min=NEAREST)
-    lower = response.w_min * (1 + normal(Purpose.LOWER, spread.w_min)).abs().clamp(min=NEAREST)
-    which = torch.zeros(1, 1, dtype=torch.int64)
     several = response.devices if isinstance(response, Measured) else len(shapes.q) if shapes else 1
-    if several > 1:
-        purpose = Purpose.SHAPE if shapes else Purpose.MEASURED_DEVICE
-        which = words(cols, torch.arange(rows), 0, purpose, key) * several >> 32
-    if spread.symmetric_point is None:
-        balance = spread.up_down_mean + normal(Purpose.UP_DOWN, spread.up_down)
-    else:
-        point = spread.symmetric_point_mean + normal(Purpose.SYMMETRIC_POINT, spread.symmetric_point)
-        point = torch.minimum(torch.maximum(point, 0.9 * lower), 0.9 * upper)
-        if affine:
-            plus = base_up * (1 - slope_up * point / upper)
-            minus = base_down * (1 - slope_down * point / lower)
+
+    def planes_of(row: Tensor) -> list[Tensor]:
+        """up, down, lower, upper and which of these rows, or (1, 1) where all elements are alike."""
+
+        def normal(purpose: int, std: float) -> Tensor:
+            if not std:
+                return torch.zeros(1, 1, dtype=torch.float64)
+            return std * gaussians(cols, row, 0, purpose, key)
+
+        z = normal(Purpose.GRANULARITY, spread.dw_min)
+        gain = torch.exp(z) if spread.law == "lognormal" else (1 + z).abs()
+        upper = response.w_max * (1 + normal(Purpose.UPPER, spread.w_max)).abs().clamp(min=NEAREST)
+        lower = response.w_min * (1 + normal(Purpose.LOWER, spread.w_min)).abs().clamp(min=NEAREST)
+        which = torch.zeros(1, 1, dtype=torch.int64)
+        if several > 1:
+            purpose = Purpose.SHAPE if shapes else Purpose.MEASURED_DEVICE
+            which = words(cols, row, 0, purpose, key) * several >> 32
+        if spread.symmetric_point is None:
+            balance = spread.up_down_mean + normal(Purpose.UP_DOWN, spread.up_down)
         else:
-            nominal = point * torch.where(point >= 0, response.w_max / upper, response.w_min / lower)
-            plus, minus = response.q_plus(nominal), response.q_minus(nominal)
-            if shapes:
-                at = nominal.expand(rows, cols)
-                plus, minus = (shapes.tangent(shapes.q, which, torch.tensor(d), at)[0] for d in (0, 1))
-        balance = (minus - plus) / (minus + plus)
-    balance = balance.clamp(-0.9, 0.9)
-    up = base_up * device.dw_min * gain * (1 + balance)
-    down = base_down * device.dw_min * gain * (1 - balance)
-    planes = torch.broadcast_tensors(up, down, lower, upper, which)
-    up, down, lower, upper = (plane.to(torch.float32).contiguous() for plane in planes[:4])
+            point = spread.symmetric_point_mean + normal(Purpose.SYMMETRIC_POINT, spread.symmetric_point)
+            point = torch.minimum(torch.maximum(point, 0.9 * lower), 0.9 * upper)
+            if affine:
+                plus = base_up * (1 - slope_up * point / upper)
+                minus = base_down * (1 - slope_down * point / lower)
+            else:
+                nominal = point * torch.where(point >= 0, response.w_max / upper, response.w_min / lower)
+                plus, minus = response.q_plus(nominal), response.q_minus(nominal)
+                if shapes:
+                    at = nominal.expand(len(row), cols)
+                    plus, minus = (shapes.tangent(shapes.q, which, torch.tensor(d), at)[0] for d in (0, 1))
+            balance = (minus - plus) / (minus + plus)
+        balance = balance.clamp(-0.9, 0.9)
+        up = base_up * device.dw_min * gain * (1 + balance)
+        down = base_down * device.dw_min * gain * (1 - balance)
+        planes = torch.broadcast_tensors(up, down, lower, upper, which)
+        return [plane.to(kind).contiguous() for plane, kind in zip(planes, KINDS, strict=True)]
+
+    up, down, lower, upper, which = _by_rows(planes_of, rows, cols)
     table = shapes or ("" if affine else tabulate(response))
     return Elements(
         shape=(rows, cols),
@@ -285,9 +293,24 @@ def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
         unit_up=1.0 if affine else base_up,
         unit_down=1.0 if affine else base_down,
         table=None if isinstance(table, str) else table,
-        which=planes[4].to(torch.int32).contiguous(),
+        which=torch.zeros(1, 1, dtype=torch.int32)
+        if affine
+        else which,  # of which affine kernels know nothing
         reason=table if isinstance(table, str) else "",
     )
+
+
+def _by_rows(planes_of: Callable[[Tensor], list[Tensor]], rows: int, cols: int) -> list[Tensor]:
+    """Planes of an array, drawn some rows at a time: what is drawn takes four times the memory of a plane."""
+    parts = torch.arange(rows).split(max(1, BLOCK // cols))
+    first = planes_of(parts[0])
+    if len(parts) == 1 or len(first[0]) < len(parts[0]) or (len(parts[0]) == 1 and first[0].shape[1] < cols):
+        return first
+    planes = [torch.empty(rows, cols, dtype=kind) for kind in KINDS]
+    for part in parts:
+        for plane, drawn in zip(planes, first if part is parts[0] else planes_of(part), strict=True):
+            plane[part[0] : part[-1] + 1] = drawn
+    return planes
 
 
 def check_shape(shape: tuple[int, int]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import InputError, check_number, python_numbers, shown
+from .response import MOST, MOST_FACTOR
 
 __all__ = ["ReadNoise", "Retention", "Stuck"]
 
@@ -67,9 +68,9 @@ class ReadNoise:
 
     def __post_init__(self) -> None:
         python_numbers(self)
-        check_number("fast read noise", self.fast, low=0)
-        check_number("slow read noise", self.slow, low=0)
-        check_number("correlation of the slow read noise", self.correlation, low=0, open_low=True)
+        check_number("fast read noise", self.fast, low=0, high=MOST_FACTOR)
+        check_number("slow read noise", self.slow, low=0, high=MOST_FACTOR)
+        check_number("correlation of the slow read noise", self.correlation, low=0, high=MOST, open_low=True)
 
     def left(self, steps: int) -> tuple[float, float]:
         """Factor of r after `steps` steps, and standard deviation of what is added, in units of dw_min."""
@@ -122,11 +123,11 @@ class Retention:
     def __post_init__(self) -> None:
         python_numbers(self)
         if self.lifetime is not None:
-            check_number("lifetime", self.lifetime, low=1)
+            check_number("lifetime", self.lifetime, low=1, high=MOST)
         for name in ("lifetime_spread", "diffusion", "drift", "drift_spread"):
-            check_number(name, getattr(self, name), low=0)
+            check_number(name, getattr(self, name), low=0, high=MOST_FACTOR)
         check_number("rest", self.rest)
-        check_number("drift_start", self.drift_start, low=0, open_low=True)
+        check_number("drift_start", self.drift_start, low=0, high=MOST, open_low=True)
         if self.lifetime is None and (self.lifetime_spread or self.rest):
             name = "lifetime_spread" if self.lifetime_spread else "rest"
             raise InputError(

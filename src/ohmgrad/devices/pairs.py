@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InputError, check_integer, check_number, python_numbers, shown
+from .response import MOST
 
 __all__ = ["OneSided", "Reference"]
 
@@ -72,4 +73,4 @@ class Reference:
                 raise InputError(f"reference at {shown(self.at)}: must be {SYMMETRIC_POINT!r} or a number")
         else:
             check_number("reference at", self.at)
-        check_number("std of the reference", self.std, low=0)
+        check_number("std of the reference", self.std, low=0, high=MOST)

@@ -21,7 +21,10 @@ from ..checked import of_tensors
 from ..errors import InputError, check_number, shown
 from .symmetric_point import driven_to, root, with_zero
 
-__all__ = ["AbstractResponse", "check_range", "sampled"]
+__all__ = ["LEAST", "MOST", "MOST_FACTOR", "AbstractResponse", "check_range", "sampled"]
+
+#: the smallest and largest weights and steps, and the largest factors of steps, that float32 can multiply
+LEAST, MOST, MOST_FACTOR = 1e-12, 1e12, 1e6
 
 #: intervals of a grid on each side of w = 0, on which a smooth response is looked at
 _INTERVALS = 1024
@@ -86,10 +89,10 @@ def sampled(response: AbstractResponse) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def check_range(w_min: float, w_max: float) -> None:
-    """Raise InputError unless w_min < 0 < w_max, both finite."""
-    check_number("w_min", w_min)
-    check_number("w_max", w_max)
-    if not w_min < 0 < w_max:
+    """Raise InputError unless w_min < 0 < w_max, both of sizes that float32 can work with."""
+    for name, value in (("w_min", w_min), ("w_max", w_max)):
+        check_number(name, value, low=-MOST, high=MOST)
+    if not (w_min <= -LEAST and w_max >= LEAST):
         raise InputError(
             f"weight range is [{shown(w_min)}, {shown(w_max)}], but w_min < 0 < w_max is needed: "
             "weights are conductances relative to a reference inside the range"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import InputError, check_choice, check_number, python_numbers, shown
+from .response import MOST, MOST_FACTOR
 
 __all__ = ["Noise", "Spread"]
 
@@ -62,7 +63,7 @@ class Spread:
     def __post_init__(self) -> None:
         python_numbers(self)
         for name in ("dw_min", "up_down", "w_max", "w_min", "shape_up", "shape_down"):
-            check_number(f"spread of {name}", getattr(self, name), low=0)
+            check_number(f"spread of {name}", getattr(self, name), low=0, high=MOST_FACTOR)
         check_number("up_down_mean", self.up_down_mean, low=-0.9, high=0.9)
         check_number("symmetric_point_mean", self.symmetric_point_mean)
         check_choice("law of the granularity", self.law, ("normal", "lognormal"))
@@ -73,7 +74,7 @@ class Spread:
                     "not set: give its spread too (0.0 for none)"
                 )
         else:
-            check_number("spread of symmetric_point", self.symmetric_point, low=0)
+            check_number("spread of symmetric_point", self.symmetric_point, low=0, high=MOST)
             if self.up_down or self.up_down_mean:
                 raise InputError(
                     "both up_down and symmetric_point are set, but each fixes the up/down balance: "
@@ -112,5 +113,5 @@ class Noise:
 
     def __post_init__(self) -> None:
         python_numbers(self)
-        check_number("std of the cycle-to-cycle noise", self.std, low=0)
+        check_number("std of the cycle-to-cycle noise", self.std, low=0, high=MOST_FACTOR)
         check_choice("kind of noise", self.kind, ("additive", "multiplicative"))

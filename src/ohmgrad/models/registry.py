@@ -8,26 +8,37 @@ import torch
 from torch import nn
 
 from ..checked import COUNT, SEED, checked
-from ..errors import InputError, check_choice, check_integer
+from ..errors import InputError, check_choice, check_integer, shown
+from ..user_files import is_in_file, made_in, object_in
 from .resnets import resnet8
 from .vision import IMAGENET, LITE, PREFIX, check_weights_name, head, is_vision, load_weights, vision
 
 __all__ = ["MODELS", "build", "check_model", "last_layer"]
+
+#: what FILE.py:NAME must be
+_MADE = (
+    "a function or class that gives a torch.nn.Module, called as NAME(shape, classes) with the (channels, "
+    "height, width) of an image, or as NAME(): each seed has weights of its own"
+)
 
 MODELS = ("linear", "mlp", "fcn", "cnn", "lenet5", "resnet8", LITE)
 
 
 @checked
 def check_model(name: Any, what: str = "model") -> str:
-    """Return a network's name if it is one of `MODELS`, or of torchvision's, which `build` looks up."""
-    if isinstance(name, str) and name in (
-        "resnet18",
-        "resnet34",
-        "resnet50",
-    ):  # which ohmgrad had itself up to 0.3.1
+    """Return a network's name if it is one of `MODELS`, FILE.py:NAME, or torchvision's, which `build` seeks.
+
+    Raises:
+        InputError: for an unknown name, or a file without it.
+    """
+    if is_in_file(name):
+        if isinstance(found := object_in(name), nn.Module) or not callable(found):
+            raise InputError(f"{what} {name} is {shown(found)}, but must be {_MADE}")
+        return name
+    if isinstance(name, str) and name in ("resnet18", "resnet34", "resnet50"):  # ohmgrad's own up to 0.3.1
         raise InputError(f"{what} {name!r} is torchvision's: write {PREFIX}{name}")
     known = isinstance(name, str) and name.startswith(PREFIX)
-    return name if known else check_choice(what, name, (*MODELS, f"{PREFIX}NAME"))
+    return name if known else check_choice(what, name, (*MODELS, f"{PREFIX}NAME"), "FILE.py:NAME")
 
 
 @checked(shape=COUNT, classes=COUNT, seed=SEED)
@@ -46,9 +57,10 @@ def build(
     - `resnet8`: a small residual network for images of 32 x 32 pixels, see `ohmgrad.models.resnets`.
     - `efficientnet-lite0`, and any classification network of torchvision, as in `torchvision:resnet18`: see
       `ohmgrad.models.vision`; with the extras `efficientnet` and `vision` of this package.
+    - `FILE.py:NAME`: what NAME(shape, classes), or NAME() where it takes nothing, gives.
 
     Args:
-        name: one of `MODELS`, or torchvision: and a name.
+        name: one of `MODELS`, torchvision: and a name, or FILE.py:NAME.
         shape: (channels, height, width) of an image.
         classes: number of classes.
         seed: of the initial weights; the global generator is left as it was.
@@ -84,6 +96,8 @@ def _built(name: str, shape: tuple[int, int, int], classes: int, pretrained: str
         raise InputError(
             f"model '{name}' needs images of at least 16 x 16, not {height} x {width}: use 'fcn'"
         )
+    if is_in_file(name):
+        return made_in(name, nn.Module, _MADE, ((shape, classes), ()))
     if is_vision(name):
         return vision(name, channels, classes, pretrained)
     if name == "linear":

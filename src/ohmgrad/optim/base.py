@@ -361,12 +361,17 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         return self._arrays.of(tile)
 
     def events(self) -> dict[str, int]:
-        """Events of all arrays, those of the weights and auxiliary ones, added up."""
-        tiles = [tile for group in self.param_groups for tile, _ in self.tiles_in(group)]
-        for tile in (*tiles, *self.arrays()):
+        """Events of all arrays, those of the weights and auxiliary ones, added up.
+
+        Those of a state that was loaded are among them, also where the algorithm makes its arrays in a step.
+        """
+        found = [pair for group in self.param_groups for pair in self.tiles_in(group)]
+        for tile in (*(tile for tile, _ in found), *self.arrays()):
             tile.check_status()
-        total = torch.stack([tile.events for tile in (*tiles, *self.arrays())]).sum(0)
-        return dict(zip(EVENTS, total.tolist(), strict=True))
+        counts = [tile.events for tile, _ in found]
+        kept = (value for _, state in found for value in state.values() if isinstance(value, dict))
+        counts += [value["events"].to(counts[0].device) for value in kept if "events" in value]
+        return dict(zip(EVENTS, torch.stack(counts).sum(0).tolist(), strict=True))
 
     def _put_back_memories(self) -> None:
         """Have the state hold what auxiliary arrays hold, before it is copied."""

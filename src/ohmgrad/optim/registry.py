@@ -58,10 +58,8 @@ def algorithm_of(name: str, *others: str) -> Callable[..., AnalogOptimizer]:
         InputError: for an unknown name, or a file without such a class.
     """
     if not is_in_file(name):
-        try:
-            return ALGORITHMS[check_choice("algorithm", name, (*others, *ALGORITHMS))]
-        except InputError as error:
-            raise InputError(f"{error}; or FILE.py:CLASS, one of your own") from None
+        names = (*others, *ALGORITHMS)
+        return ALGORITHMS[check_choice("algorithm", name, names, "FILE.py:CLASS, one of your own")]
     found = object_in(name)
     if not callable(found) or (isinstance(found, type) and not issubclass(found, AnalogOptimizer)):
         kind = f"the class {found.__name__}" if isinstance(found, type) else shown(found)

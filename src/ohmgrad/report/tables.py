@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..checked import checked
 from ..devices import Device, describe, draw
@@ -19,7 +21,7 @@ from ..rng import Key
 from ..studies.rows import write_rows
 from ..style import style_of
 
-__all__ = ["device_table", "run_table", "summarise", "write_summary"]
+__all__ = ["device_table", "run_table", "summarise", "table_as_data", "write_summary"]
 
 _QUANTITIES: dict[str, Callable[[dict[str, Any]], float]] = {
     "train_loss": lambda row: row["train_loss"],
@@ -92,6 +94,33 @@ def _pm(line: dict[str, Any], name: str, factor: float, digits: int) -> str:
     if math.isnan(spread):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} ± {spread:.{digits}f}"
+
+
+def table_as_data(table: Table) -> dict[str, Any]:
+    """A table for programs: title, note, and a row as a mapping of column names to numbers and texts.
+
+    What is a number alone is one; "-" is None; what has more in a cell, as in 97.2 ± 0.3, stays a text.
+    """
+    names = [_plain(column.header) or f"column {i}" for i, column in enumerate(table.columns, 1)]
+    cells = zip(*([_value(_plain(cell)) for cell in column.cells] for column in table.columns), strict=True)
+    data: dict[str, Any] = {"title": _plain(table.title or "")}
+    if table.caption:
+        data["note"] = _plain(table.caption)
+    return {**data, "rows": [dict(zip(names, row, strict=True)) for row in cells]}
+
+
+def _plain(cell: Any) -> str:
+    return Text.from_markup(cell).plain if isinstance(cell, str) else str(cell)
+
+
+def _value(text: str) -> Any:
+    if text == "-":
+        return None
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            value = kind(text.replace(",", ""))
+            return value if math.isfinite(value) else text
+    return text
 
 
 def point_in_words(device: Device) -> str:

@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets import DATASETS
-from ..devices import Device
-from ..devices.presets import preset
-from ..errors import InputError, check_choice
-from ..models import MODELS
+from ..devices.named import device_named, device_written
+from ..errors import InputError
+from ..models import check_model
 from ..optim import AnalogOptimizer
 from ..optim.registry import ALGORITHMS, algorithm_of
 from ..style import BLACK, style_of
-from ..user_files import is_in_file
+from ..user_files import anywhere
 from .engine import Columns, Part
 from .study import Study, interval, where
 from .train import check_data
@@ -33,7 +31,7 @@ from .verdict import best_chances, verdict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COMPARE", "DIGITAL", "OPTIONS", "Pair", "all_algorithms", "device_of", "pairs", "verdicts"]
+__all__ = ["COMPARE", "DIGITAL", "OPTIONS", "Pair", "all_algorithms", "pairs", "verdicts"]
 
 #: the algorithm without a device, the row to compare with
 DIGITAL = "digital"
@@ -65,21 +63,6 @@ RANGES: dict[str, tuple[str, float, float]] = {
 }
 
 Pair = tuple[str, str]
-
-
-def device_of(name: str) -> Device:
-    """A preset, or the device in a YAML file.
-
-    Raises:
-        InputError: for an unknown name or a wrong file.
-    """
-    if name.endswith((".yaml", ".yml")):
-        return Device.from_yaml(Path(name))
-    if Path(name).suffix:
-        raise InputError(
-            f"{name} is no device: give a preset, or a YAML file, as ohmgrad fit makes of measured pulses"
-        )
-    return preset(name)
 
 
 def all_algorithms() -> tuple[str, ...]:
@@ -116,13 +99,12 @@ def _between(low: float, high: float, share: float) -> float:
 
 
 def check(settings: dict[str, Any]) -> None:
-    check_choice("data set", settings["data"], DATASETS)
-    check_choice("model", settings["model"], MODELS)
+    check_model(settings["model"])
     for algorithm in settings["algorithms"]:
         if algorithm != DIGITAL:
             algorithm_of(algorithm, DIGITAL)
     for name in settings["devices"]:
-        device_of(name)
+        device_named(name)
     if set(settings["algorithms"]) == {DIGITAL}:
         raise InputError(f"algorithms is ['{DIGITAL}'], which needs no device: name another one, too")
     budget, rates = settings["budget"], len(settings["rates"])
@@ -137,16 +119,17 @@ def check(settings: dict[str, Any]) -> None:
 def cases(settings: dict[str, Any]) -> list[Case]:
     """A case for each pair."""
     found = []
-    devices = {name: device_of(name) for name in settings["devices"]}
+    devices = {name: device_named(name) for name in settings["devices"]}
     for algorithm, device in pairs(settings):
         spec: dict[str, Any] = {
-            **{name: settings[name] for name in ("data", "images", "model", "batch_size")},
-            "algorithms": (_anywhere(algorithm),),
+            **{name: settings[name] for name in ("images", "batch_size")},
+            **{name: anywhere(settings[name]) for name in ("data", "model")},
+            "algorithms": (anywhere(algorithm),),
             "lr_gamma": 1.0,
         }
         label = style_of(algorithm).label
         if algorithm != DIGITAL:
-            spec["device"] = devices[device].to_dict()
+            spec["device"] = device_written(device)
             spec["monitor"] = _is_predicted(algorithm) and devices[device].pair is None
             label += f" on {Path(device).stem}"
         labels = {"algorithm": algorithm, "device": device}
@@ -158,14 +141,6 @@ def _is_predicted(algorithm: str) -> bool:
     """Whether the theory says where an algorithm comes to rest, see `Monitor`."""
     own = getattr(algorithm_of(algorithm), "transfer_model", None)
     return own not in (None, AnalogOptimizer.transfer_model)
-
-
-def _anywhere(algorithm: str) -> str:
-    """An algorithm's name that is right in any folder."""
-    if not is_in_file(algorithm):
-        return algorithm
-    file, _, name = algorithm.rpartition(":")
-    return f"{Path(file).expanduser().resolve()}:{name}"
 
 
 def parts(settings: dict[str, Any], folder: Path) -> list[Part]:

@@ -1,12 +1,12 @@
 """The engine of all studies: parts that are computed once, each into a file of its own.
 
-    NAME.parquet          what a part gave, with the seconds it took
+    NAME.parquet          what a part gave, with its name and the seconds it took, under a checksum
     _errors/NAME.txt      why it failed; the other parts go on, and the next run tries it again
 
-A part that is there is never computed again. Who computes one holds its lock, which the system gives back
-when the holder dies: so two processes that are given one folder share its parts, and one that was killed
-leaves nothing in the way. Parts whose names hold the hash of what determines them (`key_of`) stay right when
-settings change.
+A part that is there is never computed again; one whose file is damaged, or is that of another part, is. Who
+computes one holds its lock, which the system gives back when the holder dies: so two processes that are given
+one folder share its parts, and one that was killed leaves nothing in the way. Parts whose names hold the hash
+of what determines them (`key_of`) stay right when settings change.
 
 Parts run here, in processes of this machine (`workers`) or on a Ray cluster (`on_ray`); what they give comes
 back here, and is written here.
@@ -17,26 +17,24 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
-import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from ..errors import InputError
 from ..version import __version__
+from .files import HALF, write_whole
+from .tables import Columns, read_table, write_table
 from .workers import Failed, Tasks, attempt, side_by_side
 
-__all__ = ["Columns", "Failure", "Part", "Progress", "compute", "failures", "key_of", "read_columns",
-           "read_part", "seconds_of", "write_columns"]  # fmt: skip
+__all__ = ["Columns", "Failure", "Part", "Progress", "compute", "failures", "is_there", "key_of", "read_part"]
 
-#: a table as columns of equal length
-Columns = dict[str, np.ndarray]
 #: (done, total, what): called now and then while parts run
 Progress = Callable[[int, int, str], None]
 
@@ -82,6 +80,7 @@ def compute(
     parts: Sequence[Part],
     folder: Path,
     *,
+    of: str = "",
     jobs: int = 1,
     on: str | None = None,
     progress: Progress | None = None,
@@ -93,6 +92,8 @@ def compute(
     Args:
         parts: of the study.
         folder: of their files; it exists.
+        of: what the parts are of beside what their names say, kept in their files: those of other
+            settings, under the same names, are not taken for them.
         jobs: parts at a time (>= 1), in processes of their own if there are several.
         on: None for this machine; "ray" or "ray://HOST:PORT" for a Ray cluster, on all of its cores.
         progress: called with what has been done; the text begins with counts of parts and the time left.
@@ -108,20 +109,21 @@ def compute(
     """
     began = time.time()
     (folder / ".locks").mkdir(exist_ok=True)
-    left = [part for part in parts if not _file(folder, part.name).is_file()]
+    left = [part for part in parts if not is_there(folder, part.name, of)]
     tally = _Tally(
         parts, left, later, progress or (lambda *_: None), shows_running=jobs > 1 or on is not None
     )
     computed: set[str] = set()
     while left:
-        elsewhere = _round(left, folder, jobs, on, tally, computed, keep_going)
-        left = _free(elsewhere, folder, began, tally)
-    return [part.name for part in parts if part.name in computed], failures(parts, folder)
+        elsewhere = _round(left, folder, of, jobs, on, tally, computed, keep_going)
+        left = _free(elsewhere, folder, of, began, tally)
+    return [part.name for part in parts if part.name in computed], failures(parts, folder, of)
 
 
 def _round(
     left: list[Part],
     folder: Path,
+    of: str,
     jobs: int,
     on: str | None,
     tally: _Tally,
@@ -140,7 +142,7 @@ def _round(
             except Timeout:
                 elsewhere.append(part)
                 continue
-            if _file(folder, part.name).is_file():
+            if is_there(folder, part.name, of):
                 lock.release()
                 tally.ended(part)
                 continue
@@ -156,7 +158,7 @@ def _round(
                     raise InputError(result.wrong_input)
                 _write_error(folder, part.name, result.text)
             else:
-                _write(result, _file(folder, part.name), time.perf_counter() - start)
+                _write(result, folder, part.name, of, time.perf_counter() - start)
                 _error_file(folder, part.name).unlink(missing_ok=True)
                 computed.add(part.name)
             del held[i]
@@ -168,12 +170,12 @@ def _round(
     return elsewhere
 
 
-def failures(parts: Sequence[Part], folder: Path) -> list[Failure]:
+def failures(parts: Sequence[Part], folder: Path, of: str = "") -> list[Failure]:
     """The parts that failed when they were last tried."""
     found = []
     for part in parts:
         file = _error_file(folder, part.name)
-        if file.is_file() and not _file(folder, part.name).is_file():
+        if file.is_file() and not is_there(folder, part.name, of):
             lines = file.read_text(encoding="utf-8").strip().splitlines()
             found.append(Failure(part.name, lines[-1] if lines else "no reason was written"))
     return found
@@ -194,7 +196,7 @@ def _results(
         yield from side_by_side(tasks, min(jobs, count), progress, tries=TRIES)
 
 
-def _free(parts: list[Part], folder: Path, began: float, tally: _Tally) -> list[Part]:
+def _free(parts: list[Part], folder: Path, of: str, began: float, tally: _Tally) -> list[Part]:
     """Wait for parts that another process computes: those that it left undone, when it has let go of one."""
     while parts:
         tally(f"{len(parts)} parts are computed by another process")
@@ -202,7 +204,7 @@ def _free(parts: list[Part], folder: Path, began: float, tally: _Tally) -> list[
         left = []
         for part in parts:
             error = _error_file(folder, part.name)
-            there = _file(folder, part.name).is_file()
+            there = is_there(folder, part.name, of)
             if there or (error.is_file() and error.stat().st_mtime >= began):
                 tally.ended(part, failed=not there)
             else:
@@ -306,55 +308,45 @@ def _write_error(folder: Path, name: str, text: str) -> None:
     file = _error_file(folder, name)
     with _writing(folder):
         file.parent.mkdir(exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_whole(file, text)
 
 
-def _write(columns: Columns, file: Path, seconds: float) -> None:
-    # a part that is cut off here is computed again; only the holder of its lock writes here
-    whole = file.with_name(f".{file.name}.tmp")
-    with _writing(file.parent):
-        write_columns(columns, whole, {"seconds": f"{seconds:.2f}", "ohmgrad": __version__})
-        os.replace(whole, file)
+def _write(columns: Columns, folder: Path, name: str, of: str, seconds: float) -> None:
+    file = _file(folder, name)
+    with _writing(folder):
+        for half in folder.glob(f".{file.name}.*{HALF}"):  # only the holder of its lock writes a part
+            half.unlink()
+        write_table(file, columns, {"part": name, "study": of, "seconds": round(seconds, 2)})
 
 
-def write_columns(columns: Columns, file: Path, told: dict[str, str] | None = None) -> None:
-    """Write a table as Parquet, with texts in the metadata of its schema."""
-    import pyarrow
-    from pyarrow import parquet
-
-    parquet.write_table(pyarrow.table(dict(columns)).replace_schema_metadata(told), file)
-
-
-def read_part(folder: Path, name: str) -> Columns:
-    """What a part gave.
-
-    Raises:
-        InputError: when its file is damaged.
-    """
-    return read_columns(_file(folder, name))
-
-
-def read_columns(file: Path) -> Columns:
-    """A table that `write_columns` wrote.
-
-    Raises:
-        InputError: when the file is damaged.
-    """
-    from pyarrow import parquet
-
+def is_there(folder: Path, name: str, of: str = "") -> bool:
+    """Whether a part is there as a whole; of one that is damaged or another one, a warning says so."""
+    file = _file(folder, name)
     try:
-        table = parquet.read_table(file)
-    except (OSError, ValueError) as error:  # pyarrow's errors of damaged files are ValueErrors
-        raise InputError(
-            f"{file} is damaged ({type(error).__name__}): delete it, and the same command computes it again"
-        ) from None
-    found = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
-    return {name: c.astype(str) if c.dtype.kind == "O" else c for name, c in found.items()}
+        state = file.stat()
+    except OSError:
+        return False
+    wrong = _wrong(file, name, of, (state.st_ino, state.st_mtime_ns, state.st_size))
+    if wrong:
+        warnings.warn(f"{wrong.partition(': delete')[0]}: it is computed again", stacklevel=2)
+    return not wrong
 
 
-def seconds_of(folder: Path, name: str) -> float:
-    """Seconds that a part took; nan where its file does not say."""
-    from pyarrow import parquet
+@lru_cache(maxsize=10_000)
+def _wrong(file: Path, name: str, of: str, state: tuple[int, ...]) -> str:
+    """What is wrong with the file of a part in this state; a study asks often."""
+    try:
+        read_table(file, part=name, study=of)
+    except InputError as error:
+        return str(error)
+    return ""
 
-    told = parquet.read_schema(_file(folder, name)).metadata or {}
-    return float(told.get(b"seconds", math.nan))
+
+def read_part(folder: Path, name: str, of: str = "") -> tuple[Columns, float]:
+    """What a part gave, and the seconds that it took.
+
+    Raises:
+        InputError: when its file is damaged or that of another part.
+    """
+    columns, about = read_table(_file(folder, name), part=name, study=of)
+    return columns, float(about["seconds"])

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from .engine import Failure, Progress
 from .files import write_whole
 from .improvement import Improvement, Search, place
 from .map_runs import Factors, MapSettings, Runs
+from .study import is_begun
 from .surrogate import design, surface
 
 __all__ = ["DeviceMap", "MapSettings", "Plane", "Share", "map_device"]
@@ -261,7 +262,7 @@ def _plane(runs: Runs, base: Device, pair: tuple[str, str]) -> Plane | None:
 
 def _open(folder: Path, name: str, base: Device, settings: MapSettings) -> None:
     """Make the folder, or take one that holds a map; of another device its trainings are simply not used."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "spec.yaml").is_file():
+    if is_begun(folder) and not (folder / "spec.yaml").is_file():
         raise InputError(f"{folder} holds something else than a map: choose another --out")
     spec = {"map": name, "ohmgrad": __version__, "device": base.to_dict(), **asdict(settings)}
     spec |= {"axes": [list(pair) for pair in settings.axes], "rates": list(settings.rates)}
@@ -276,11 +277,16 @@ def _open(folder: Path, name: str, base: Device, settings: MapSettings) -> None:
 
 def _write(result: DeviceMap, runs: Runs) -> None:
     """The numbers, as tables."""
-    from pyarrow import Table, csv, parquet
+    from pyarrow import BufferOutputStream, Table, csv, parquet
 
     def write(name: str, rows: list[dict[str, Any]]) -> None:
         if rows:
-            csv.write_csv(Table.from_pylist(rows), result.folder / f"{name}.csv")
+            write_bytes(csv.write_csv, f"{name}.csv", rows)
+
+    def write_bytes(how: Callable[[Any, Any], None], name: str, rows: list[dict[str, Any]]) -> None:
+        out = BufferOutputStream()
+        how(Table.from_pylist(rows), out)
+        write_whole(result.folder / name, out.getvalue().to_pybytes())
 
     names = sorted({n for factors, *_ in runs.all() for n in factors})
     trained = [
@@ -292,7 +298,7 @@ def _write(result: DeviceMap, runs: Runs) -> None:
         }
         for factors, seed, accuracy, loss in runs.all()
     ]
-    parquet.write_table(Table.from_pylist(trained), result.folder / "trainings.parquet")
+    write_bytes(parquet.write_table, "trainings.parquet", trained)
     write("trainings", trained)
     write(
         "shares",

@@ -173,7 +173,7 @@ class Runs:
         if any(failure.name == name for failure in self.failed):
             return math.nan, math.nan
         if name not in self.rows:
-            columns = read_part(self.raw, name)
+            columns, _ = read_part(self.raw, name)
             self.rows[name] = float(columns["test_accuracy"][0]), float(columns["train_loss"][0])
         return self.rows[name]
 

@@ -14,7 +14,7 @@ from torch import nn
 from ..checked import checked
 from ..datasets import check_data
 from ..devices import Device
-from ..devices.presets import preset
+from ..devices.named import device_named
 from ..errors import (
     InputError,
     check_choice,
@@ -30,7 +30,7 @@ from ..models import build, check_model
 from ..models.vision import IMAGENET, check_weights_name, is_vision
 from ..nn import convert
 from ..optim import AnalogOptimizer, registry
-from ..user_files import digest, is_in_file
+from ..user_files import by_contents, digest, is_in_file
 from ..yaml_text import read_yaml
 from .engine import key_of
 from .groups import check_factors, parameter_groups
@@ -47,15 +47,15 @@ class RunSpec:
     """What to train: every algorithm with every seed.
 
     Args:
-        data: name of the data set, or a .npz file, see `ohmgrad.datasets.arrays`.
-        model: name of the network, see `ohmgrad.models.build`.
+        data: name of the data set, a .npz file or FILE.py:NAME, see `ohmgrad.datasets.load`.
+        model: name of the network or FILE.py:NAME, see `ohmgrad.models.build`.
         pretrained: None; "imagenet", of networks whose package has such weights; or a file with a state dict
             (.pt, .pth, .safetensors), of which a last layer with other outputs is left out.
         images: only the first so many images of the training and of the test set; None for all.
         augment: any of "flip", "vertical-flip" and "crop", see `images.Images`: of training images.
         resize: height and width (pixels) that images are brought to; None leaves them. Images for a network
             of another package that is pretrained are standardised as its weights want it.
-        device: name of a preset, or the mapping that `Device.to_dict` gives.
+        device: name of a preset, FILE.py:NAME, or the mapping that `Device.to_dict` gives.
         tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
         algorithms: any of `ALGORITHMS`, or FILE.py:CLASS, one of your own.
         options: options of algorithms, as in their docstrings; each goes to all algorithms that have it,
@@ -179,7 +179,7 @@ class RunSpec:
                 f"device is {shown(self.device)}, but must be the name of a preset, or a mapping with a "
                 "response"
             )
-        device = preset(self.device) if isinstance(self.device, str) else Device.from_dict(self.device)
+        device = device_named(self.device) if isinstance(self.device, str) else Device.from_dict(self.device)
         changes: dict[str, Any] = {} if self.dw_min is None else {"dw_min": self.dw_min}
         if self.tau is not None:
             response: Any = device.response
@@ -264,13 +264,15 @@ class RunSpec:
         if self.algorithms == ("digital",):
             values["device"] = None
         else:
-            values |= {"device": self.built_device().to_dict(), "tau": None, "dw_min": None}
-        values["algorithms"] = [
-            f"{digest(Path(a.rpartition(':')[0]).expanduser())}:{a.rpartition(':')[2]}"
-            if is_in_file(a)
-            else a
-            for a in self.algorithms
-        ]
+            try:
+                values |= {"device": self.built_device().to_dict(), "tau": None, "dw_min": None}
+            except InputError:  # callables, or tables without a file: known by their name alone
+                if not isinstance(self.device, str):
+                    raise
+                values["device"] = by_contents(self.device)
+        values["algorithms"] = [by_contents(a) for a in self.algorithms]
+        for name in ("data", "model"):
+            values[name] = by_contents(values[name])
         for name in ("data", "pretrained"):
             file = Path(values[name] or "").expanduser()
             if file.suffix and file.is_file():

@@ -7,9 +7,10 @@ the paper claims about the numbers, and how to draw them. Everything else is her
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import math
-import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,27 +25,18 @@ from ..ensemble import interval as spread_of
 from ..errors import InputError, check_choice, check_integer, shown
 from ..version import __version__
 from ..yaml_text import read_yaml
-from .engine import (
-    Columns,
-    Failure,
-    Part,
-    Progress,
-    compute,
-    read_columns,
-    read_part,
-    seconds_of,
-    write_columns,
-)
-from .files import write_whole
+from .engine import Columns, Failure, Part, Progress, compute, read_part
+from .files import HALF, write_whole
 from .on_ray import check_place
 from .settings import check_settings
+from .tables import read_table, write_table
 from .versions import note_versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RESULTS", "SECONDS", "Claim", "Outcome", "Result", "Study", "claim", "interval", "load_columns",
-           "plain", "run_study", "where"]  # fmt: skip
+__all__ = ["RESULTS", "SECONDS", "Claim", "Outcome", "Result", "Study", "claim", "interval", "is_begun",
+           "joined", "load_columns", "plain", "run_study", "where"]  # fmt: skip
 
 #: files of a study's folder: seconds that each part took; the rows of all parts
 SECONDS, RESULTS = "seconds.yaml", "results.parquet"
@@ -180,6 +172,14 @@ class Study:
         """The settings of a full or a quick run."""
         return {**self.settings, **(self.quick if quick else {})}
 
+    def of(self, settings: Mapping[str, Any]) -> str:
+        """What its parts are of beside what their names say: a hash of the settings, for `engine.compute`."""
+        if self.hashed:
+            return ""
+        return hashlib.sha256(json.dumps([self.name, plain(settings)], sort_keys=True).encode()).hexdigest()[
+            :12
+        ]
+
 
 @dataclass
 class Outcome:
@@ -244,22 +244,21 @@ def run_study(
     parts = study.parts(settings, folder)  # also checks the trainings: wrong input leaves no folder behind
     _open(study, settings, folder)
     raw = folder / "raw"
+    of = study.of(settings)
     how: dict[str, Any] = {"jobs": jobs, "on": on, "progress": progress, "keep_going": study.partial}
-    computed, failed = compute(parts, raw, later=study.later(settings), **how)
+    computed, failed = compute(parts, raw, of=of, later=study.later(settings), **how)
     _check_failed(study, failed, parts, raw)
     if study.follow is not None:
-        parts = [*parts, *study.follow(settings, _there(parts, failed, raw))]
-        more, failed = compute(parts, raw, **how)
+        there, _ = joined(_there(parts, failed), raw, of)
+        parts = [*parts, *study.follow(settings, there)]
+        more, failed = compute(parts, raw, of=of, **how)
         computed += more
         _check_failed(study, failed, parts, raw)
     if computed:
         note_versions(folder)
-    columns = _there(parts, failed, raw)
-    lost = {failure.name for failure in failed}
-    there = [part.name for part in parts if part.name not in lost]
-    write_columns(columns, folder / ".results.tmp")
-    os.replace(folder / ".results.tmp", folder / RESULTS)
-    write_whole(folder / SECONDS, yaml.safe_dump({n: seconds_of(raw, n) for n in there}, sort_keys=False))
+    columns, seconds = joined(_there(parts, failed), raw, of)
+    write_table(folder / RESULTS, columns, {"study": study.name})
+    write_whole(folder / SECONDS, yaml.safe_dump(seconds, sort_keys=False))
     table, claims = study.summarise(settings, columns), study.claims(settings, columns)
     _write_csv(table, folder / "table.csv")
     outcome = Outcome(study, settings, columns, table, claims, folder, computed, failed)
@@ -279,15 +278,38 @@ def _check_failed(study: Study, failed: list[Failure], parts: list[Part], raw: P
     )
 
 
-def _there(parts: list[Part], failed: list[Failure], raw: Path) -> Columns:
-    """The numbers of the parts that did not fail."""
+def _there(parts: list[Part], failed: list[Failure]) -> list[str]:
+    """Names of the parts that did not fail."""
     lost = {failure.name for failure in failed}
-    return _joined([read_part(raw, part.name) for part in parts if part.name not in lost])
+    return [part.name for part in parts if part.name not in lost]
+
+
+def joined(names: Sequence[str], raw: Path, of: str) -> tuple[Columns, dict[str, float]]:
+    """The numbers of all of these parts, and the seconds of each.
+
+    Raises:
+        InputError: when a file is damaged.
+    """
+    found = {name: read_part(raw, name, of) for name in names}
+    pieces = [columns for columns, _ in found.values()]
+    columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    return columns, {name: seconds for name, (_, seconds) in found.items()}
 
 
 def load_columns(folder: Path) -> Columns:
-    """The raw numbers of a study's folder, of its last settings."""
-    return read_columns(folder / RESULTS)
+    """The raw numbers of a study's folder, of its last settings.
+
+    Raises:
+        InputError: when they are damaged.
+    """
+    return read_table(folder / RESULTS)[0]
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a folder has more than a process leaves that was killed before it wrote spec.yaml."""
+    return folder.is_dir() and any(
+        not (p.name.endswith(HALF) or (p.name == "raw" and not any(p.iterdir()))) for p in folder.iterdir()
+    )
 
 
 def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
@@ -295,7 +317,7 @@ def _open(study: Study, settings: dict[str, Any], folder: Path) -> None:
     file = folder / "spec.yaml"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file: choose another folder with --out")
-    if folder.is_dir() and any(folder.iterdir()):
+    if is_begun(folder):
         if not file.is_file():
             raise InputError(f"{folder} holds something else than a study: choose another --out")
         old = _read_spec(file)
@@ -337,10 +359,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
     return [plain(v) for v in value] if isinstance(value, (tuple, list)) else value
-
-
-def _joined(pieces: Sequence[Columns]) -> Columns:
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
 def _write_csv(rows: Sequence[Mapping[str, Any]], file: Path) -> None:

@@ -18,6 +18,7 @@ from ..datasets import ENVIRONMENT, Dataset, load
 from ..devices.presets import preset
 from ..errors import InputError
 from ..optim import AnalogOptimizer
+from ..user_files import by_contents
 from .events import events_file, write_events
 from .folders import checkpoint_file, held
 from .rows import COLUMNS, WATCHED, Row, write_rows
@@ -188,7 +189,7 @@ def training_of(
 
 def _data_of(spec: RunSpec) -> Dataset:
     path = Path(spec.data).expanduser()  # of a file of one's own, which may be another one now
-    written = path.stat().st_mtime_ns if path.suffix and path.is_file() else 0
+    written = path.stat().st_mtime_ns if path.suffix and path.is_file() else by_contents(spec.data)
     return _loaded(spec.data, os.environ.get(ENVIRONMENT), written).first(spec.images)
 
 
@@ -202,7 +203,7 @@ def check_data(name: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, folder: str | None, written: int) -> Dataset:
+def _loaded(name: str, folder: str | None, written: int | str) -> Dataset:
     """The data set, kept for the next training: a study has many, and unpacking takes seconds."""
     return load(name)
 

@@ -8,6 +8,7 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
 import yaml
 
 from ..errors import InputError
@@ -21,14 +22,18 @@ _FILE = "versions.yaml"
 
 
 def versions_now() -> dict[str, str]:
-    """Versions of what makes numbers here, and the kind of machine."""
+    """Versions of what makes numbers here, the machine, and the threads, on which torch's sums depend."""
     out = {"ohmgrad": __version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "numba", "scipy"):
         try:
             out[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {**out, "machine": f"{platform.system()} {platform.machine()}"}
+    return {
+        **out,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "threads": str(torch.get_num_threads()),
+    }
 
 
 def note_versions(folder: Path) -> None:

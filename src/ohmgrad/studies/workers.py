@@ -47,7 +47,11 @@ def attempt(run: Run, progress: Progress) -> Any:
     try:
         return run(progress)
     except Exception as error:  # whatever a part may raise: it is recorded, and the others go on
-        return Failed(traceback.format_exc(), str(error) if isinstance(error, InputError) else None)
+        text = traceback.format_exc()
+        # torch has no type for it
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+            text += "there was not enough memory: fewer jobs at a time, images or seeds need less\n"
+        return Failed(text, str(error) if isinstance(error, InputError) else None)
 
 
 def cores() -> int:
@@ -197,5 +201,8 @@ def _end_with_parent() -> None:
 def _cause(process: Any) -> str:
     code = process.exitcode
     if code is not None and code < 0:
-        return f"signal {-code} ({signal.Signals(-code).name})"
+        memory = (
+            ", as when memory runs out: fewer jobs at a time need less" if code == -signal.SIGKILL else ""
+        )
+        return f"signal {-code} ({signal.Signals(-code).name}){memory}"
     return f"exit code {code}"

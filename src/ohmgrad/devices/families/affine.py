@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...checked import checked
 from ...errors import check_number, python_numbers
-from ..response import AbstractResponse, check_range
+from ..response import MOST_FACTOR, AbstractResponse, check_range
 
 __all__ = ["AffineResponse", "ConstantStep", "LinearStep", "SoftBounds"]
 
@@ -42,8 +42,8 @@ class AffineResponse(AbstractResponse):
     def _check(self) -> None:
         python_numbers(self)
         check_range(self.w_min, self.w_max)
-        check_number("up", self.up, low=0, open_low=True)
-        check_number("down", self.down, low=0, open_low=True)
+        check_number("up", self.up, low=1 / MOST_FACTOR, high=MOST_FACTOR)
+        check_number("down", self.down, low=1 / MOST_FACTOR, high=MOST_FACTOR)
         # at slope 1 the step vanishes at the bound; above 1 it would change sign inside the range
         for name, slope in zip(("slope_up", "slope_down"), self.slopes, strict=True):
             check_number(name, slope, low=-1, high=1)

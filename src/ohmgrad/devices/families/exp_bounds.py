@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import check_number, python_numbers
-from ..response import AbstractResponse, check_range
+from ..response import MOST_FACTOR, AbstractResponse, check_range
 
 __all__ = ["ExpBounds"]
 
@@ -53,7 +53,7 @@ class ExpBounds(AbstractResponse):
         for name in ("gamma_up", "gamma_down"):
             check_number(name, getattr(self, name), low=0, high=10, open_low=True)
         for name in ("up", "down"):
-            check_number(name, getattr(self, name), low=0, open_low=True)
+            check_number(name, getattr(self, name), low=1 / MOST_FACTOR, high=MOST_FACTOR)
 
     def q_plus(self, w: Tensor) -> Tensor:
         """The step up at `w`, in units of dw_min; 0 beyond the bound."""

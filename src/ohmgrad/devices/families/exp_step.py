@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...errors import check_number, python_numbers
-from ..response import AbstractResponse, check_range
+from ..response import MOST_FACTOR, AbstractResponse, check_range
 
 __all__ = ["ExpStep"]
 
@@ -63,7 +63,7 @@ class ExpStep(AbstractResponse):
         for name in ("A_up", "A_down"):
             check_number(name, getattr(self, name))
         for name in ("up", "down"):
-            check_number(name, getattr(self, name), low=0, open_low=True)
+            check_number(name, getattr(self, name), low=1 / MOST_FACTOR, high=MOST_FACTOR)
         # the bounds keep exp() finite: |gamma z| stays below 700
         for name in ("gamma_up", "gamma_down"):
             check_number(name, getattr(self, name), low=-100, high=100)

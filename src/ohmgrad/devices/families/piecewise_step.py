@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError, check_number, python_numbers, shown
-from ..response import AbstractResponse, check_range
+from ..response import MOST_FACTOR, AbstractResponse, check_range
 
 __all__ = ["PiecewiseStep", "interpolate"]
 
@@ -60,7 +60,7 @@ class PiecewiseStep(AbstractResponse):
                     f"{name} is {shown(nodes)}, but must be 2 to 1025 numbers, from w_min to w_max"
                 )
             for node in nodes:
-                check_number(f"a value of {name}", node, low=0)
+                check_number(f"a value of {name}", node, low=0, high=MOST_FACTOR)
             object.__setattr__(self, name, tuple(float(node) for node in nodes))  # to be hashable
         if len(self.nodes_up) != len(self.nodes_down):
             raise InputError(

@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from ...errors import check_number, python_numbers
-from ..response import AbstractResponse, check_range
+from ..response import MOST_FACTOR, AbstractResponse, check_range
 
 __all__ = ["PowStep"]
 
@@ -23,7 +23,8 @@ class PowStep(AbstractResponse):
     al. 2025 (arXiv 2502.06309, eq. 144). gamma = 1 is soft bounds. aihwkit's `PowStepDevice` writes the same
     law as dw ((w_max - w)/(w_max - w_min))^gamma, whose step at w = 0 is dw (w_max/(w_max - w_min))^gamma;
     here dw_min is the step at w = 0, so that on a symmetric range dw_min = 0.5^gamma times aihwkit's.
-    Its `pow_up_down` b is gamma_up = gamma (1 + b), gamma_down = gamma (1 - b).
+    Its `pow_up_down` b is gamma_up = gamma (1 + min(b, 0)), gamma_down = gamma (1 - max(b, 0)) in its code,
+    whose documentation has gamma (1 + b) and gamma (1 - b).
 
     Args:
         w_min, w_max: weight range, w_min < 0 < w_max.
@@ -54,7 +55,7 @@ class PowStep(AbstractResponse):
         for name in ("gamma_up", "gamma_down"):
             check_number(name, getattr(self, name), low=0, high=20, open_low=True)
         for name in ("up", "down"):
-            check_number(name, getattr(self, name), low=0, open_low=True)
+            check_number(name, getattr(self, name), low=1 / MOST_FACTOR, high=MOST_FACTOR)
 
     def q_plus(self, w: Tensor) -> Tensor:
         """up (1 - w/w_max)^gamma_up, in units of dw_min; 0 beyond the bound."""

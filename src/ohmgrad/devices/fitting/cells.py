@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +117,9 @@ def _text(path: Path, raw: bytes) -> Grid:
             f"the "
             "cycles or devices, for a fit needs some thousand pulses"
         )
-    lines = [(n, line) for n, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip(" \t,;")]
+    lines = [
+        (n, line) for n, line in enumerate(re.split(r"\r\n|\n|\r", text), 1) if line.strip(" \t,;").strip()
+    ]
     lines = [(n, line) for n, line in lines if line.lstrip()[0] not in "#%"] or lines
     if not lines:
         raise InputError(f"{path} has no numbers: name a file of measured pulses")
@@ -233,11 +234,16 @@ def _excel(path: Path, sheet: str | None) -> Grid:
             f"{path} is an Excel file, which needs openpyxl: pip install 'ohmgrad[excel]', or save it as CSV"
         ) from None
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
-        raise InputError(
-            f"{path} cannot be read as Excel ({said(error)}): save it anew as .xlsx or CSV"
-        ) from None
+        return _sheet(path, openpyxl.load_workbook(path, read_only=True, data_only=True), sheet)
+    except InputError:
+        raise
+    except Exception as error:  # openpyxl and what it builds on raise errors of many kinds
+        why = said(error) or type(error).__name__
+        raise InputError(f"{path} cannot be read as Excel ({why}): save it anew as .xlsx or CSV") from None
+
+
+def _sheet(path: Path, book: Any, sheet: str | None) -> Grid:
+    """The rows of a sheet; without its name, of the first that has numbers."""
     names = book.sheetnames
     if sheet is not None and sheet not in names:
         raise InputError(f"{path} has no sheet {shown(sheet)}: choose --sheet from {', '.join(names)}")
@@ -282,11 +288,13 @@ def _parquet(path: Path) -> Grid:
                 f"{path} has {rows:,} rows, but at most {MOST_ROWS:,} are read: keep some cycles"
             )
         table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        columns = [column.to_pylist() for column in table.columns]
+    except InputError:
+        raise
+    except Exception as error:  # pyarrow raises errors of many kinds for the bytes of a stranger
         raise InputError(
             f"{path} cannot be read as Parquet ({said(error)}): write it anew, or save CSV"
         ) from None
-    columns = [column.to_pylist() for column in table.columns]
     body = [list(row) for row in zip(*columns, strict=True)]
     # as if the names were the first row, so that data begin at row 1
     return Grid(str(path), [list(table.column_names), *body], list(range(len(body) + 1)), "Parquet")

@@ -14,10 +14,12 @@ import math
 
 from numba import njit
 
+from ...kernel_cache import keep
+
 __all__ = ["loglik"]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _clip(mean, var, cross, bound, side):
     """Moments of a Gaussian kept on one side of a bound: `side` 1 below it, -1 above it."""
     sd = math.sqrt(max(var, 1e-300))
@@ -32,7 +34,7 @@ def _clip(mean, var, cross, bound, side):
     return bound + side * first, max(second - first * first, 1e-12 * var), cross * part
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def loglik(
     y,
     offsets,
@@ -117,3 +119,7 @@ def loglik(
             state[n] = w
             var[n] = p00
     return total if math.isfinite(total) else -1e12
+
+
+keep(_clip)
+keep(loglik)

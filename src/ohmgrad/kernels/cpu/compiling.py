@@ -6,59 +6,27 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import llvmlite.ir as ir
 import numba
-import platformdirs
 import torch
 from numba import njit, types
 from numba.core import cgutils, config, event
 from numba.extending import intrinsic, register_jitable
 from numba.np.arrayobj import populate_array
 
-__all__ = [
-    "CONTRACT", "PARALLEL_FROM", "SOURCES", "Twice", "cache_folder", "cache_key", "carve", "chunks_for",
-    "kernel", "no_refcount", "part", "room", "serial_and_parallel", "sources", "threads",
-]  # fmt: skip
+from ...kernel_cache import cache_folder, keep
 
-#: files below the package that kernels take code or numbers from, as patterns
-SOURCES = ("rng.py", "kernels/*.py", "kernels/reference/*.py", "kernels/cpu/*.py", "ensemble/*.py")
+__all__ = ["CONTRACT", "PARALLEL_FROM", "Twice", "carve", "chunks_for", "kernel", "no_refcount", "part",
+           "room", "serial_and_parallel", "threads"]  # fmt: skip
+
 CONTRACT = {"contract"}  # fused multiply-add, and no other liberty with floats
 #: cell-samples from which an update is shared by threads
 PARALLEL_FROM = 100_000
-
-
-def sources(package: Path) -> list[Path]:
-    """The files of `SOURCES`, in a fixed order."""
-    return sorted({path for pattern in SOURCES for path in package.glob(pattern)})
-
-
-def cache_key(package: Path) -> str:
-    """Short name of what is in all kernel sources.
-
-    Numba's own rule looks only at the file that holds a kernel, so that after an edit or an upgrade
-    further down the chain it would go on running the old code.
-    """
-    content = hashlib.sha256()
-    for path in sources(package):
-        text = path.read_bytes()
-        content.update(f"{path.relative_to(package).as_posix()} {len(text)}\n".encode() + text)
-    return content.hexdigest()[:16]
-
-
-def cache_folder() -> str:
-    """Folder of the compiled kernels: one per content of their sources."""
-    root = config.CACHE_DIR or platformdirs.user_cache_dir("ohmgrad")
-    return str(Path(root) / f"kernels-{cache_key(Path(__file__).parents[2])}")
-
-
-_CACHE = cache_folder()
 
 
 class _Notice(event.Listener):
@@ -70,7 +38,7 @@ class _Notice(event.Listener):
         seen = sys.stderr.isatty() or "ipykernel" in sys.modules
         own = event.data["dispatcher"].py_func.__module__.startswith(__name__.partition(".")[0])
         if seen and own and not self.told:
-            print(f"ohmgrad: compiling kernels, once; they are kept in {_CACHE}", file=sys.stderr)
+            print(f"ohmgrad: compiling kernels, once; they are kept in {cache_folder()}", file=sys.stderr)
             self.told = True
 
     def on_end(self, event: Any) -> None:
@@ -103,11 +71,7 @@ def kernel(**options: Any) -> Callable[[Callable], Callable]:
     (a division that may raise never becomes a vector instruction)."""
 
     def compile_later(function: Callable) -> Callable:
-        before, config.CACHE_DIR = config.CACHE_DIR, _CACHE
-        try:
-            return njit(cache=True, nogil=True, error_model="numpy", **options)(function)
-        finally:
-            config.CACHE_DIR = before
+        return keep(njit(nogil=True, error_model="numpy", **options)(function))
 
     return compile_later
 

@@ -4,6 +4,10 @@ Numba puts the code of all kernels that a kernel calls into its own, used or not
 every level. Here the call goes through a place that holds the address of the compiled kernel. It is empty at
 first: then Python is asked, which loads the kernel from the cache or compiles it. So each is compiled by
 itself, once, and only if it is needed.
+
+A thread of its own compiles: those of a parallel kernel may have too small a stack. And the thread that asks
+runs no Python until its kernel is done, so that Ctrl-C cannot end an update that has begun: what it asks with
+is a method written in C, and then it sleeps until there is an answer.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -12,11 +16,12 @@ itself, once, and only if it is needed.
 from __future__ import annotations
 
 import ctypes
+import os
 import pickle
 import threading
 import traceback
-from _thread import interrupt_main
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -29,12 +34,10 @@ from .compiling import kernel
 
 __all__ = ["late_kernel"]
 
-#: name of `_address_of` in compiled code
-SYMBOL = "ohmgrad_address_of_kernel"
-#: what stands in the place of an address: it could not be compiled; it was asked for before
-FAILED, AGAIN = 1, 2
-#: seconds after which an interrupt is passed on that came before a kernel was compiled
-LATER = 0.05
+#: names in compiled code: what asks, and what sleeps for so long, in the units of the system's function
+_ASK, _PAUSE, _LONG = "ohmgrad_ask_for_kernel", "ohmgrad_pause", 1 if os.name == "nt" else 1000
+#: the answer for a kernel that could not be compiled
+_FAILED = 1
 
 #: kernels by their names, and what they return
 _KERNELS: dict[str, tuple[Any, types.Type]] = {}
@@ -89,80 +92,82 @@ def _address(context: Any, builder: Any, asked: bytes) -> Any:
     place.linkage, place.initializer = "internal", ir.Constant(pointer, None)
     found = cgutils.alloca_once_value(builder, builder.load_atomic(place, "monotonic", 8))
     with cgutils.if_unlikely(builder, cgutils.is_null(builder, builder.load(found))):
-        ask = cgutils.get_or_insert_function(
-            module, ir.FunctionType(ir.VoidType(), [pointer, size, pointer.as_pointer()]), SYMBOL
-        )
         data = context.insert_const_bytes(module, asked)
-        asking, answered = (builder.append_basic_block(name) for name in ("asking", "answered"))
-        builder.branch(asking)
-        builder.position_at_end(asking)
-        builder.call(ask, [data, ir.Constant(size, len(asked)), found])
-        answer = builder.load(found)
-        failed, again = (ir.Constant(size, value).inttoptr(pointer) for value in (FAILED, AGAIN))
-        with builder.if_then(builder.icmp_unsigned("==", answer, failed), likely=False):
+        request = cgutils.alloca_once(builder, ir.LiteralStructType([pointer, size, pointer]))
+        parts = data, ir.Constant(size, len(asked)), ir.Constant(pointer, None)
+        for i, part in enumerate(parts):
+            builder.store(part, cgutils.gep_inbounds(builder, request, 0, i))
+        ask = cgutils.get_or_insert_function(module, ir.FunctionType(ir.VoidType(), [pointer]), _ASK)
+        builder.call(ask, [builder.bitcast(request, pointer)])
+        answer = _awaited(builder, cgutils.gep_inbounds(builder, request, 0, 2))
+        failed = builder.icmp_unsigned("==", builder.ptrtoint(answer, size), ir.Constant(size, _FAILED))
+        with cgutils.if_unlikely(builder, failed):
             text = ("a kernel could not be compiled, for the reason printed above",)
             context.call_conv.return_user_exc(builder, RuntimeError, text)
-        unanswered = builder.or_(cgutils.is_null(builder, answer), builder.icmp_unsigned("==", answer, again))
-        builder.store(builder.select(unanswered, again, answer), found)
-        builder.cbranch(unanswered, asking, answered)
-        builder.position_at_end(answered)
+        builder.store(answer, found)
         builder.store_atomic(answer, place, "monotonic", 8)
     return builder.load(found)
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t))
-def _address_of(asked: int, size: int, answer: Any) -> None:
-    """Write the address of a kernel for some types of arguments to `answer`, or FAILED.
+def _awaited(builder: Any, place: Any) -> Any:
+    """Code that sleeps until there is an address in a place."""
+    whole = ir.IntType(32)
+    pause = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [whole]), _PAUSE)
+    look, wait, go_on = (builder.append_basic_block(name) for name in ("look", "wait", "go_on"))
+    builder.branch(look)
+    builder.position_at_end(look)
+    answer = builder.load_atomic(place, "acquire", 8)
+    builder.cbranch(cgutils.is_null(builder, answer), wait, go_on)
+    builder.position_at_end(wait)
+    builder.call(pause, [ir.Constant(whole, _LONG)])
+    builder.branch(look)
+    builder.position_at_end(go_on)
+    return answer
 
-    An interrupt must not end an update that has begun, and can come at any moment, also before the first line
-    here, when nothing is written: then this is asked AGAIN, and passes the interrupt on, a little later.
-    """
+
+class _Request(ctypes.Structure):
+    """What a kernel asks: for which one, and where it waits for the address."""
+
+    _fields_ = (("asked", ctypes.c_void_p), ("size", ctypes.c_size_t), ("answer", ctypes.c_void_p))
+
+
+def _answer(place: int) -> None:
+    """Answer a request with the address of a kernel for some types of arguments."""
+    request = _Request.from_address(place)
+    found = _FAILED
     try:
-        if answer[0] == AGAIN:
-            _interrupt_later()
-        answer[0] = _compiled(asked, size)
-    except KeyboardInterrupt:
-        answer[0] = AGAIN
-    except Exception:  # as when no thread can be started
+        name, taken = pickle.loads(ctypes.string_at(request.asked, request.size))
+        own, returns = _KERNELS[name]
+        own.compile(taken)
+        compiled = own.overloads[taken]
+        if compiled.signature.return_type != returns:
+            raise TypeError(f"{name} returns {compiled.signature.return_type}, and not {returns}")
+        found = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    except Exception:  # of any kind: none passes through the kernel that asks
         traceback.print_exc()
-        answer[0] = FAILED
+    finally:
+        request.answer = found
 
 
-def _compiled(asked: int, size: int) -> int:
-    """Address of a kernel; FAILED if it cannot be compiled.
-
-    It is compiled on a thread of its own: the threads of a parallel kernel may have too small a stack, and
-    an interrupt does not disturb it there.
-    """
-    name, taken = pickle.loads(ctypes.string_at(asked, size))
-    own, returns = _KERNELS[name]
-    found = [FAILED]
-
-    def compile_it() -> None:
-        try:
-            own.compile(taken)
-            compiled = own.overloads[taken]
-            if compiled.signature.return_type != returns:
-                raise TypeError(f"{name} returns {compiled.signature.return_type}, and not {returns}")
-            found[0] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-        except Exception:  # of any kind: none passes through the kernel that asks
-            traceback.print_exc()
-
-    thread = threading.Thread(target=compile_it)
-    thread.start()
-    interrupted = False
-    while thread.is_alive():
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
-        _interrupt_later()
-    return found[0]
+_REQUESTS: SimpleQueue[int] = SimpleQueue()
 
 
-def _interrupt_later() -> None:
-    threading.Timer(LATER, interrupt_main).start()
+def _begin() -> None:
+    """Start to answer, in this process."""
+
+    def answer_all() -> None:
+        while True:
+            _answer(_REQUESTS.get())
+
+    while not _REQUESTS.empty():  # in a process that was forked: those of its parent
+        _REQUESTS.get()
+    threading.Thread(target=answer_all, name="ohmgrad kernels", daemon=True).start()
 
 
-llvm.add_symbol(SYMBOL, ctypes.cast(_address_of, ctypes.c_void_p).value)
+_ask = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_REQUESTS.put)
+_library: Any = ctypes.windll.kernel32 if os.name == "nt" else ctypes.CDLL(None)
+for _name, _function in ((_ASK, _ask), (_PAUSE, _library.Sleep if os.name == "nt" else _library.usleep)):
+    llvm.add_symbol(_name, ctypes.cast(_function, ctypes.c_void_p).value)
+_begin()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin)

@@ -6,7 +6,7 @@ import torch
 from rich.markup import escape
 from rich.table import Table
 
-from ...devices import Device, Measured, describe
+from ...devices import Custom, Device, Measured, describe
 from ...devices.presets import PRESETS
 from ..figures import device_figure
 from ..page import Block, Code, Picture
@@ -51,6 +51,8 @@ def device_blocks(device: Device, name: str) -> list[Block]:
         blocks.append(f"Source: {PRESETS[name].source}")
     if isinstance(device.response, Measured):
         blocks.append("Its steps are tables, which are in a file of their own.")
+    elif isinstance(device.response, Custom):
+        blocks.append("Its steps are functions, which are in a Python file of their own.")
     else:
         blocks.append(Code(as_yaml(device.to_dict()), "The device as YAML:"))
     return blocks

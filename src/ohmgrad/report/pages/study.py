@@ -10,7 +10,8 @@ import yaml
 
 from ...checked import checked
 from ...devices import Device
-from ...studies.compare import COMPARE, device_of, pairs, verdicts
+from ...devices.named import device_named
+from ...studies.compare import COMPARE, pairs, verdicts
 from ...studies.study import Outcome, plain, where
 from ...studies.tuned import reported
 from ...studies.versions import read_versions
@@ -76,7 +77,7 @@ def _missing(outcome: Outcome) -> str:
 def compare_page(outcome: Outcome) -> Page:
     """The page of algorithms against devices."""
     settings = outcome.settings
-    devices = {name: device_of(name) for name in settings["devices"]}
+    devices = {name: device_named(name) for name in settings["devices"]}
     figure = Picture(
         _figure(outcome), "Test accuracy of every algorithm on every device, with 95 % intervals over seeds."
     )
