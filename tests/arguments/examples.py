@@ -21,11 +21,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import ohmgrad as og
-from ohmgrad import cost, ensemble, optim, theory
+from ohmgrad import cost, ensemble, export, optim, theory
 from ohmgrad.conformance import Finding
 from ohmgrad.datasets import Dataset
 from ohmgrad.devices import AbstractResponse
 from ohmgrad.ensemble import Grid
+from ohmgrad.nn import analog_layers
 from ohmgrad.optim.work import Work
 from ohmgrad.report import Page, Section, summarise
 from ohmgrad.rng import Key
@@ -38,6 +39,7 @@ __all__ = ["DEVICE", "FOLDER", "NO_CALL", "call_of"]
 #: where calls read and write
 FOLDER = Path(tempfile.mkdtemp(prefix="ohmgrad-arguments-"))
 DEVICE = og.Device(og.SoftBounds.symmetric(0.6), dw_min=0.01)
+AIHWKIT = "SingleRPUConfig(device=ConstantStepDevice(w_max=0.5, w_min=-0.5))"
 
 #: what needs a fit, a map, a study or a long computation: nothing is called with valid values only, which the
 #: tests of these do; nonsense is put into its positions all the same
@@ -52,6 +54,7 @@ LONG = {
     "fit",
     "check_algorithm",
     "check_device",
+    "check_board",
     "train",
     "load",
     "runs_page",
@@ -88,6 +91,17 @@ def events() -> list[cost.ArrayEvents]:
     arrays = model()
     own = og.AnalogSGD(arrays.parameters(), lr=0.1)
     return cost.array_events(arrays, own)
+
+
+def board(place: og.Place) -> og.SimulatedBoard:
+    return og.SimulatedBoard(og.Tile(place.shape, DEVICE, array=place.array))
+
+
+@functools.cache
+def exported() -> tuple[nn.Module, Path]:
+    """A model, and the folder of its conductances."""
+    analog = og.convert(nn.Linear(3, 2), DEVICE)
+    return analog, export.export_conductances(analog, FOLDER / "exported", g_min=1e-6, g_max=1e-5)
 
 
 def dataset() -> Dataset:
@@ -161,6 +175,21 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "params": lambda: list(model().parameters()),
     "shape": lambda: (2, 3),
     "build.shape": lambda: (1, 4, 4),
+    "check_board.shape": lambda: (3, 3),
+    "boards": lambda: board,
+    "direction": lambda: "forward",
+    "vectors": lambda: torch.ones(4, 3),
+    "beside": lambda: [(0.5, torch.ones(2, 3))],
+    "SimulatedBoard.pulse_counts.n": lambda: torch.ones(2, 3, dtype=torch.int64),
+    "rpu_config": lambda: AIHWKIT,
+    "FromAihwkit.convert.model": lambda: nn.Linear(3, 2),
+    "arrays_of.tile": lambda: next(iter(analog_layers(ALIVE[-1])))[1].tiles[0],
+    "g_min": lambda: 1e-6,
+    "g_max": lambda: 1e-5,
+    "export_conductances.folder": lambda: Path(tempfile.mkdtemp(dir=FOLDER)),
+    "record_pulses.folder": lambda: Path(tempfile.mkdtemp(dir=FOLDER)),
+    "import_conductances.model": lambda: exported()[0],
+    "import_conductances.folder": lambda: exported()[1],
     "weight": lambda: (2, 3),
     "n": lambda: 2,
     "Tile.pulse_counts.n": lambda: torch.ones(2, 3, dtype=torch.int64),
@@ -285,9 +314,10 @@ def hardware_mapping() -> dict[str, Any]:
     return yaml.safe_load(cost.hardware("rasch-li").to_yaml())
 
 
-#: options that reach a call as **keywords, by the name of what collects them
+#: options that reach a call as **keywords, by the name of what collects them, `function.name` before `name`
 KEYWORDS: dict[str, dict[str, Any]] = {
     "digital": {"momentum": float, "dampening": float, "weight_decay": float, "nesterov": bool},
+    "convert.settings": {"pulsing": og.Pulsing | None, "seed": int, "max_tile": tuple[int, int] | None},
     "settings": {
         "pulsing": og.Pulsing | None, "periphery": og.Periphery | None, "seed": int, "array": int | None,
         "max_tile": tuple[int, int] | None, "backend": str,
@@ -302,6 +332,7 @@ USED: dict[str, Callable[[Any], Any]] = {
     )
     for name in ("AnalogSGD", "Digital", "ResidualLearning", "TikiTaka")
 }
+USED["ohmgrad.export.record_pulses"] = lambda made: made.__enter__()
 
 
 class NoExampleError(Exception):
@@ -345,7 +376,8 @@ def call_of(target: Target) -> Call:
     spread, runs = None, not any(f".{target.name}".endswith(f".{name}") for name in LONG)
     for name, (parameter, hint) in parameters(target).items():
         if parameter.kind is parameter.VAR_KEYWORD:
-            positions |= {k: v for k, v in KEYWORDS.get(name, {}).items() if k not in positions}
+            named = KEYWORDS.get(f"{target.function.__name__}.{name}", KEYWORDS.get(name, {}))
+            positions |= {k: v for k, v in named.items() if k not in positions}
             continue
         if parameter.kind is parameter.VAR_POSITIONAL:
             spread = name
@@ -375,6 +407,7 @@ def _instances() -> dict[str, Callable[[], Any]]:
         "Cost": lambda: cost.cost_of(events(), "sgd", cost.hardware("rasch-li"), images=1, steps=1),
         "ArrayEvents": lambda: events()[0],
         "SkewedNoise": lambda: theory.SkewedNoise(0.1, 1.0),
+        "FromAihwkit": lambda: og.from_aihwkit(AIHWKIT),
     }
 
 

@@ -124,6 +124,9 @@ RANGES: dict[str, Numbers] = {
     "pairs": COUNT_OR_NONE,
     "parallel_update": Numbers(0, 1),
     "part": COUNT_OR_NONE,
+    "role": Numbers(0, 255),
+    "check_board.shape": Numbers(3, 2**31 - 1),
+    "export_conductances.g_min": Numbers(0, 1e-5, open_high=True),  # below the example's g_max
     "epoch": COUNT_OR_NONE,
     "burn_in": COUNT_OR_NONE,
     "tile": COUNT_OR_NONE,

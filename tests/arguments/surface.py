@@ -31,12 +31,12 @@ HOOKS = {
 MADE = {
     "Averages", "Balance", "Baseline", "Bound", "Cost", "Finding", "Grid", "LowerBound", "Part",
     "Prediction", "Rates", "Result", "Statement", "TikiTakaStatement", "Arrays", "Cells", "Elements",
-    "Key", "Purpose", "Runs", "Samples", "Table",
+    "Key", "Purpose", "ReadBack", "Runs", "Samples", "Table",
 }  # fmt: skip
 #: what the library calls with tensors that it made
 INNER = {"tiles_of", "balance", "count_products", "planes", "summed", "uncompiled"}
-#: constructors that `convert` calls, with layers of torch
-CONVERTED = {"AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogLayer"}
+#: constructors that the library calls, `convert` with layers of torch; users call methods
+CONVERTED = {"AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogLayer", "FromAihwkit"}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..checked import checked
+from ..checked import COUNT, checked
 from ..crossbar.board import Boards
 from ..devices import Device, describe
 from ..errors import InputError, check_integer, shown
@@ -134,6 +134,7 @@ def check_algorithm(
     return run_laws(table, laws, subject, progress, make)
 
 
+@checked(shape=COUNT)
 def check_board(
     boards: Boards,
     device: Device,
@@ -158,10 +159,6 @@ def check_board(
     Raises:
         InputError: when `boards` cannot be called, `device` is no Device, or a law has another name.
     """
-    if not callable(boards):
-        raise InputError(f"boards is {shown(boards)}, but must be callable: boards(place) -> board")
-    if not isinstance(device, Device):
-        raise InputError(f"device is {shown(device)}, but must be an ohmgrad.Device")
     rows, cols = (check_integer("side of shape", side, 3) for side in shape)
     subject = f"boards of {getattr(boards, '__name__', type(boards).__name__)}, {describe(device)}"
     asked = board_laws.Asked(boards, device, (rows, cols))

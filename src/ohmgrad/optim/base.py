@@ -356,6 +356,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """The auxiliary arrays that `array` has made so far."""
         return self._arrays.all()
 
+    @checked
     def arrays_of(self, tile: Tile) -> dict[str, Tile]:
         """The auxiliary arrays of a tile so far, by name."""
         return self._arrays.of(tile)
