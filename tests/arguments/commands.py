@@ -19,7 +19,7 @@ from ohmgrad.cli import app, main
 
 from .calls import Finding, attempt
 from .examples import FOLDER, files
-from .kinds import FACES, POSITIVE, RANGES, Numbers
+from .kinds import FACES, POSITIVE, RANGES, RATE, Numbers
 
 __all__ = ["commands", "lines_of", "sweep_commands", "tried"]
 
@@ -41,9 +41,10 @@ BASES: dict[str, list[str]] = {
 #: options whose value may be any text: names of files that are written, and what only some files have
 FREE = {"out", "sheet"}
 #: texts that make sense, of options that are lists of numbers
-LISTS = {"train.seeds": {"0"}, "map.rates": {"1.5", "9" * 30}}
+LISTS = {"train.seeds": {"0"}, "map.rates": {"1.5"}}
 #: ranges that only commands have, by `command.option` or name
 OWN = {
+    "lr": RATE,
     "compare.seeds": Numbers(2, 2**31 - 1),
     "map.trainings": Numbers(6, 2**31 - 1),
     "map.target": Numbers(0, 100, open_low=True, open_high=True),

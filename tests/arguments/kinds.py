@@ -23,10 +23,12 @@ __all__ = [
     "FACES",
     "HUGE",
     "HUGE_WHOLE",
+    "LARGE",
     "MAY_DIVERGE",
     "NONSENSE",
     "POSITIVE",
     "RANGES",
+    "RATE",
     "VALUE_BY_VALUE",
     "Nonsense",
     "Numbers",
@@ -34,7 +36,7 @@ __all__ = [
     "variants",
 ]  # fmt: skip
 
-HUGE, HUGE_WHOLE = 1e308, 10**40
+LARGE, HUGE, HUGE_WHOLE = 1e29, 1e308, 10**40
 
 
 class Nonsense:
@@ -61,6 +63,7 @@ NONSENSE: dict[str, Any] = {
     "-1": -1,
     "-0.5": -0.5,
     "0": 0,
+    "large": LARGE,
     "huge": HUGE,
     "huge integer": HUGE_WHOLE,
     "-huge": -HUGE,
@@ -106,6 +109,7 @@ SHARE = Numbers(0, 1)
 COUNT = Numbers(1, 2**31 - 1)
 COUNT_OR_NONE = Numbers(0, 2**31 - 1)
 SEED = Numbers(0, 2**32 - 1)
+RATE = Numbers(0, 1e6, open_low=True)
 
 #: of hardware: coefficients that a description may leave out of its account
 COEFFICIENTS = (
@@ -174,6 +178,10 @@ RANGES: dict[str, Numbers] = {
     "tail": NOT_NEGATIVE,
     "threshold": NOT_NEGATIVE,
     "lr": NOT_NEGATIVE,  # as torch has it
+    "RunSpec.lr": RATE,
+    "RunSpec.lrs": RATE,
+    "digital_lr": RATE,
+    "MapSettings.rates": RATE,
     "fast_lr": NOT_NEGATIVE,
     "transfer_lr": NOT_NEGATIVE,
     "alpha": NOT_NEGATIVE,

@@ -89,7 +89,7 @@ def test_messages_name_the_argument_the_value_and_what_it_must_be() -> None:
         (lambda: og.Pulsing(update_management="x"), "update_management is 'x', but must be true or false"),  # pyright: ignore
         (lambda: og.convert(nn.Linear(2, 2), None), "device is None, but must be a Device: Device"),  # pyright: ignore
         (lambda: theory.digital_step(-1.0), r"lr is -1.0, but must be a number in \[0, inf\)"),
-        (lambda: og.Spread(dw_min=1e308), r"dw_min is 1e\+308, but must be a number in \[0, 1e\+30\]"),
+        (lambda: theory.digital_step(1e308), r"lr is 1e\+308, but must be a number in \[0, 1e\+30\]"),
     ):
         with pytest.raises(InputError, match=message):
             make()

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from ..errors import InputError, check_flag, check_number, shown
 
-__all__ = ["check_digital", "listed"]
+__all__ = ["LARGEST_RATE", "check_digital", "listed"]
+
+#: learning rates are no larger: with steps of any use weights have left their range long before
+LARGEST_RATE = 1e6
 
 
 def listed(params: Any) -> list[Any]:
@@ -30,7 +33,9 @@ def listed(params: Any) -> list[Any]:
 def check_digital(group: dict[str, Any]) -> None:
     """Raise InputError when the learning rate, or an option of digital parameters, is out of range."""
     lr = group["lr"]
-    check_number("lr", float(lr) if isinstance(lr, Tensor) and lr.numel() == 1 else lr, low=0)
+    check_number(
+        "lr", float(lr) if isinstance(lr, Tensor) and lr.numel() == 1 else lr, low=0, high=LARGEST_RATE
+    )
     check_number("momentum", group["momentum"], low=0, high=1)
     check_number("dampening", group["dampening"], low=0, high=1)
     check_number("weight_decay", group["weight_decay"], low=0)

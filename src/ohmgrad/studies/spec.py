@@ -16,6 +16,7 @@ from ..datasets import check_data
 from ..devices import Device
 from ..devices.named import device_named
 from ..errors import (
+    LARGEST,
     InputError,
     check_choice,
     check_integer,
@@ -30,6 +31,7 @@ from ..models import build, check_model
 from ..models.vision import IMAGENET, check_weights_name, is_vision
 from ..nn import convert
 from ..optim import AnalogOptimizer, registry
+from ..optim.options import LARGEST_RATE
 from ..user_files import by_contents, digest, is_in_file
 from ..yaml_text import read_yaml
 from .engine import key_of
@@ -149,11 +151,12 @@ class RunSpec:
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), 1)
         for name, lr in {"lr": self.lr, **self.lrs}.items():
-            check_number("lr" if name == "lr" else f"lr of {name}", lr, low=0, open_low=True)
+            what = "lr" if name == "lr" else f"lr of {name}"
+            check_number(what, lr, low=0, open_low=True, high=LARGEST_RATE)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1, open_low=True)
-        for name in ("tau", "dw_min", "digital_lr"):
+        for name, high in {"tau": LARGEST, "dw_min": LARGEST, "digital_lr": LARGEST_RATE}.items():
             if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), low=0, open_low=True)
+                check_number(name, getattr(self, name), low=0, open_low=True, high=high)
         analog = [a for a in self.algorithms if a != "digital"]
         check_options(
             self.options, {a: registry.options_of(a) if a in analog else () for a in self.algorithms}
