@@ -31,8 +31,8 @@ __all__ = ["formats", "sweep_formats"]
 #: nonsense that YAML can say; how it is written is for the parser, which has tests of its own
 PLAIN: dict[str, Any] = {
     "None": None, "text": "nonsense", "empty text": "", "NaN": math.nan, "inf": math.inf, "-inf": -math.inf,
-    "-1": -1, "-0.5": -0.5, "0": 0, "large": LARGE, "huge": HUGE, "huge integer": HUGE_WHOLE, "-huge": -HUGE, "True": True,
-    "[]": [], "{}": {}, "seven numbers": [1, 2, 3, 4, 5, 6, 7], "list of text": ["nonsense"],
+    "-1": -1, "-0.5": -0.5, "0": 0, "large": LARGE, "huge": HUGE, "huge integer": HUGE_WHOLE, "-huge": -HUGE,
+    "True": True, "[]": [], "{}": {}, "seven numbers": [1, 2, 3, 4, 5, 6, 7], "list of text": ["nonsense"],
     "list of None": [None], "mapping": {"nonsense": 1},
 }  # fmt: skip
 
