@@ -55,9 +55,9 @@ def raise_too_many(low: int, high: int, most: int) -> None:
 def check_factors(cells: Cells, x: Tensor, d: Tensor, lr: float) -> tuple[Tensor, Tensor]:
     """x and d as the back ends take them; raises InputError when shapes do not match or lr is not finite."""
     rows, cols = cells.shape
-    for name, t in (("x", x), ("d", d)):
-        if not isinstance(t, Tensor) or t.is_complex():
-            raise InputError(f"{name} is {shown(t)}, but must be a tensor of real numbers")
+    if not (isinstance(x, Tensor) and isinstance(d, Tensor)):
+        name, t = ("d", d) if isinstance(x, Tensor) else ("x", x)
+        raise InputError(f"{name} is {shown(t)}, but must be a tensor of real numbers")
     samples = x.shape[0] if x.dim() else 0
     if tuple(x.shape) != (samples, cols) or tuple(d.shape) != (samples, rows):
         raise InputError(
@@ -69,7 +69,9 @@ def check_factors(cells: Cells, x: Tensor, d: Tensor, lr: float) -> tuple[Tensor
 
 
 def rate(lr: Any) -> float:
-    """A learning rate of any sign as a number."""
+    """A learning rate of any sign as a number; the common case costs little."""
+    if type(lr) is float and -LARGEST <= lr <= LARGEST:
+        return lr
     number = lr.item() if isinstance(lr, Tensor) and lr.numel() == 1 else lr
     if not is_number(number):
         raise InputError(f"lr is {shown(lr)}, but must be a finite number of at most {LARGEST:g}")
@@ -86,6 +88,8 @@ def plain(t: Tensor) -> Tensor:
     """A contiguous float32 tensor without graph; the common case costs no call of torch."""
     if t.dtype == torch.float32 and not t.requires_grad and t.is_contiguous():
         return t
+    if t.is_complex():
+        raise InputError(f"x or d is of {t.dtype}, but must be a tensor of real numbers")
     return t.detach().to(torch.float32).contiguous()
 
 
