@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import Any
 
 import torch
 
@@ -102,7 +103,7 @@ class Chip:
             for board in self.arrays.values():
                 board.tile.weight.mul_(0.9)
             return None
-        tensors = {
+        tensors: dict[str, Any] = {
             k: torch.tensor(v) if isinstance(v, list) and k != "columns" else v for k, v in values.items()
         }
         board = self.arrays[array]
@@ -161,6 +162,7 @@ def train_over_a_socket(loss: float, steps: int) -> tuple[float, dict, int]:
     program = [sys.executable, __file__, str(loss), "0.0002"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as board:
         try:
+            assert board.stdout is not None
             link = Link(int(board.stdout.readline()))
             return *train(link, steps), link.retries
         finally:

@@ -31,7 +31,7 @@ FLOORS = {
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},
             {"nn", "optim", "ensemble"},
-            {"monitor", "conformance", "cost", "export", "aihwkit"},
+            {"monitor", "conformance", "cost", "export", "aihwkit", "deployment"},
             {"studies"},
             {"report"},
             {"cli"},

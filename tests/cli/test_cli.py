@@ -40,7 +40,7 @@ WRONG = {
     ),
     "option of another": (
         ["train", "--algorithms", "digital,momentum", "--option", "fast_lr=0.1", "--out", "a"],
-        "unknown option 'fast_lr' of digital, momentum: leave it out; digital has no options; mom",
+        "unknown option 'fast_lr' of digital, momentum: leave it out; digital has weight_noise, clip,",
     ),
     "lr": (["train", "--lr", "-1"], "lr is -1.0"),
     "resume": (["train", "--resume"], "--out"),

@@ -19,6 +19,7 @@ from .compare import compare
 from .console import cannot_write, console, stopped, stops
 from .cost import cost
 from .demo import demo
+from .deploy import deploy
 from .devices import devices_app
 from .export import export, read_back
 from .fit import fit
@@ -142,6 +143,13 @@ app.command(
         "ohmgrad cost --check",
     )
 )(cost)
+app.command(
+    epilog=examples(
+        "ohmgrad deploy runs/a",
+        "ohmgrad deploy runs/a --technology reram --times 1s,1h,1d",
+        "ohmgrad deploy runs/plain runs/aware --programmings 25 --out both",
+    )
+)(deploy)
 app.command(
     epilog=examples("ohmgrad tiles fcn --array 256x256", "ohmgrad tiles torchvision:resnet18 --data cifar10")
 )(tiles)

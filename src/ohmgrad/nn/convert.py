@@ -26,7 +26,7 @@ from .parts import freeze_as
 from .pretrained import save_digitally
 from .recurrent import AnalogGRU, AnalogLSTM, AnalogRNN
 
-__all__ = ["CONVERTERS", "analog_layers", "convert", "left_digital"]
+__all__ = ["CONVERTERS", "analog_layers", "convert", "converters", "left_digital"]
 
 #: gives an analog layer, or a module of several
 Converter = Callable[[Any, float | None, dict[str, Any]], nn.Module]
@@ -51,7 +51,7 @@ def _transposed(layer: Any, omega: float | None, settings: dict[str, Any]) -> An
     return twin
 
 
-def _converters() -> dict[type[nn.Module], Converter]:
+def converters() -> dict[type[nn.Module], Converter]:
     """`CONVERTERS`, and those for layers of other libraries, if these are loaded."""
     conv1d = getattr(sys.modules.get("transformers.pytorch_utils"), "Conv1D", None)
     return CONVERTERS if conv1d is None else {**CONVERTERS, conv1d: _transposed}
@@ -123,7 +123,7 @@ def convert(
         if not isinstance(value, kind | None):
             raise InputError(f"{what} is {value!r}, but must be a {kind.__name__} or None")
     wanted = _types(types)
-    known = _converters()
+    known = converters()
     chosen, left = choose(model, wanted, tuple(known), patterns(include, exclude))
     _check_own_weights(model, [choice.name for choice in chosen])
     if left:
@@ -217,7 +217,7 @@ def left_digital(model: nn.Module) -> dict[str, str]:
         >>> left_digital(nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.LSTMCell(2, 2)))
         {'0': 'left out by name or type', '2': 'no analog layer of this type'}
     """
-    known = tuple(_converters())
+    known = tuple(converters())
     found = {id(each.layer): each.reason for each in layers_left(model, known, known) if each.product}
     reasons = {}
     for name, module in model.named_modules():
@@ -230,11 +230,11 @@ def left_digital(model: nn.Module) -> dict[str, str]:
 
 def _types(types: Iterable[type[nn.Module]] | None) -> tuple[type[nn.Module], ...]:
     if types is None:
-        return tuple(_converters())
+        return tuple(converters())
     if not isinstance(types, Iterable):
         word = getattr(types, "__name__", types)
         raise InputError(f"types is {word}, but must be a list of types: [{word}]")
-    known = _converters()
+    known = converters()
     for kind in (wanted := tuple(types)):
         if kind not in known:
             names = ", ".join(t.__name__ for t in known)

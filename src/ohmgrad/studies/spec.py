@@ -13,6 +13,8 @@ from torch import nn
 
 from ..checked import checked
 from ..datasets import check_data
+from ..deployment.hardware_aware import OPTIONS as HARDWARE_AWARE
+from ..deployment.hardware_aware import hardware_aware
 from ..devices import Device
 from ..devices.named import device_named
 from ..errors import (
@@ -61,7 +63,8 @@ class RunSpec:
         tau, dw_min: if given, replace the device's range by [-tau, tau] and its granularity.
         algorithms: any of `ALGORITHMS`, or FILE.py:CLASS, one of your own.
         options: options of algorithms, as in their docstrings; each goes to all algorithms that have it,
-            and one of them must.
+            and one of them must. Of "digital" weight_noise, clip and input_bits: any of them makes its
+            training hardware-aware, see `ohmgrad.deployment.hardware_aware`.
         include, exclude: patterns of the names of layers that become analog, see `ohmgrad.convert`.
         fidelity: "mean", "pulsed" or "pulse-by-pulse".
         periphery: "perfect" or "noisy" (`NOISY_PERIPHERY`).
@@ -159,7 +162,8 @@ class RunSpec:
                 check_number(name, getattr(self, name), low=0, open_low=True, high=high)
         analog = [a for a in self.algorithms if a != "digital"]
         check_options(
-            self.options, {a: registry.options_of(a) if a in analog else () for a in self.algorithms}
+            self.options,
+            {a: registry.options_of(a) if a in analog else HARDWARE_AWARE for a in self.algorithms},
         )
         for name, value in self.options.items():
             if isinstance(value, bool):
@@ -174,6 +178,8 @@ class RunSpec:
         # ranges of omega and of the options are checked where they are used, on the smallest network
         for algorithm in analog or ["sgd"]:
             self.smallest(algorithm)
+        if "digital" in self.algorithms:
+            self._hardware_aware(build("linear", (1, 1, 1), 1, 0))
 
     def built_device(self) -> Device:
         """The device, with `tau` and `dw_min` put in."""
@@ -202,8 +208,11 @@ class RunSpec:
             InputError: when `omega` or an option is out of range, a pattern matches nothing, or the model
                 cannot be converted.
         """
+        patterns = {"include": self.include, "exclude": self.exclude}
         if algorithm != "digital":
-            model = self._converted(model, seed, include=self.include, exclude=self.exclude)
+            model = self._converted(model, seed, **patterns)
+        else:
+            model = self._hardware_aware(model, **patterns)
         params: Any = None
         if self.lr_factors or self.digital_lr is not None:
             # an analog training sees parameters that a digital one has not, such as output scales
@@ -228,6 +237,11 @@ class RunSpec:
             seed=seed,
             **patterns,
         )
+
+    def _hardware_aware(self, model: nn.Module, **patterns: Any) -> nn.Module:
+        """The model of a digital training, which sees what a chip does where an option says so."""
+        own = {name: value for name, value in self.options.items() if name in HARDWARE_AWARE}
+        return hardware_aware(model, **own, **patterns) if own else model
 
     def _optimizer(self, algorithm: str, model: nn.Module, params: Any = None) -> torch.optim.Optimizer:
         params, lr = model.parameters() if params is None else params, self.lr_of(algorithm)
