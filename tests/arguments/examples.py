@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import ohmgrad as og
-from ohmgrad import cost, ensemble, export, optim, theory
+from ohmgrad import cost, deployment, ensemble, export, optim, theory
 from ohmgrad.conformance import Finding
 from ohmgrad.datasets import Dataset
 from ohmgrad.devices import AbstractResponse
@@ -222,6 +222,11 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "smallest.algorithm": lambda: "sgd",
     "convert.model": lambda: nn.Linear(3, 2),
     "exchange_gradients.model": model,
+    **{
+        f"{name}.model": lambda: nn.Linear(3, 2)
+        for name in ("deploy", "hardware_aware", "accuracy_over_time")
+    },
+    "accuracy": lambda: lambda _: 0.5,
     "seeds": lambda: (0, 1),
     "devices": lambda: (0,),
     "up": lambda: lambda w: 1 - w,
@@ -407,6 +412,7 @@ def _instances() -> dict[str, Callable[[], Any]]:
         "Cost": lambda: cost.cost_of(events(), "sgd", cost.hardware("rasch-li"), images=1, steps=1),
         "ArrayEvents": lambda: events()[0],
         "SkewedNoise": lambda: theory.SkewedNoise(0.1, 1.0),
+        "Deployed": lambda: deployment.deploy(nn.Linear(3, 2)),
         "FromAihwkit": lambda: og.from_aihwkit(AIHWKIT),
     }
 

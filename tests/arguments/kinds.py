@@ -129,6 +129,14 @@ RANGES: dict[str, Numbers] = {
     "parallel_update": Numbers(0, 1),
     "part": COUNT_OR_NONE,
     "role": Numbers(0, 255),
+    "deploy.programming": SEED,
+    "PCM.programming": ANY,
+    "PCM.exponent": ANY,
+    "PCM.exponent_spread": ANY,
+    "PCM.read": ANY,
+    "seconds": Numbers(20),  # of phase-change memory
+    "times": Numbers(20),
+    "input_bits": Numbers(2, 16),
     "check_board.shape": Numbers(3, 2**31 - 1),
     "export_conductances.g_min": Numbers(0, 1e-5, open_high=True),  # below the example's g_max
     "epoch": COUNT_OR_NONE,
@@ -227,7 +235,7 @@ NAMES = {
     "data", "model", "device", "algorithms", "algorithm", "fidelity", "periphery", "backend",
     "direction", "laws", "families", "quantity", "include", "exclude", "augment", "pretrained", "at",
     "law", "kind", "name", "files", "path", "source", "increasing", "decreasing", "root", "text",
-    "layer", "phase",
+    "layer", "phase", "technology",
 }  # fmt: skip
 #: texts of a name in NAMES that may be any, by owner
 FREE = {

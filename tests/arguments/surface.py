@@ -29,14 +29,17 @@ HOOKS = {
 }  # fmt: skip
 #: what only the library makes: answers, which users read, and what kernels and studies run on
 MADE = {
-    "Averages", "Balance", "Baseline", "Bound", "Cost", "Finding", "Grid", "LowerBound", "Part",
-    "Prediction", "Rates", "Result", "Statement", "TikiTakaStatement", "Arrays", "Cells", "Elements",
-    "Key", "Purpose", "ReadBack", "Runs", "Samples", "Table",
+    "Arrays", "Averages", "Balance", "Baseline", "Bound", "Cells", "Cost", "Elements", "Finding",
+    "Grid", "InputRange", "Key", "LowerBound", "NoisyWeight", "OverTime", "Part", "Prediction",
+    "Purpose", "Rates", "ReadBack", "Result", "Runs", "Samples", "Statement", "Table",
+    "TikiTakaStatement",
 }  # fmt: skip
 #: what the library calls with tensors that it made
 INNER = {"tiles_of", "balance", "count_products", "planes", "summed", "uncompiled"}
 #: constructors that the library calls, `convert` with layers of torch; users call methods
-CONVERTED = {"AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogLayer", "FromAihwkit"}
+CONVERTED = {"AnalogConv1d", "AnalogConv2d", "AnalogConv3d", "AnalogLayer", "Deployed", "FromAihwkit"}
+#: what users make, and the library asks
+ASKED = {"PCM", "ReRAM"}
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def _of(name: str, thing: Any) -> Iterator[Target]:
         return
     if not inspect.isabstract(thing) and thing.__name__ not in CONVERTED:
         yield Target(name, thing)
+    if thing.__name__ in ASKED:
+        return
     for key in dir(thing):
         method = inspect.getattr_static(thing, key)
         if key.startswith("_") or key in HOOKS | INNER or isinstance(method, property):

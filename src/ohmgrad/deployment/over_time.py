@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..ensemble.grid import interval
 from ..errors import InputError, check_integer
 from .chip import deploy
@@ -43,6 +44,7 @@ class OverTime:
         return interval(self.accuracies.T)[1:]
 
 
+@checked
 def accuracy_over_time(
     model: nn.Module,
     accuracy: Callable[[nn.Module], float],
