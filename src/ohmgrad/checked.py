@@ -93,6 +93,7 @@ _ADVICE = {
     "pass device.nominal.response (and dw_min=device.dw_min to functions that take it)",
     "Quadratic": "a Quadratic: use its Hessian at the minimum, Quadratic(H, w)",
     "Objective": "an Objective: Quadratic, Logistic, or UserObjective(function, n)",
+    "Module": "a torch.nn.Module",
     "GradientNoise": "GradientNoise(sigma), sigma per entry",
 }
 

@@ -223,6 +223,7 @@ RANGES: dict[str, Numbers] = {
     },
     **{f"Hardware.{name}": NOT_NEGATIVE for name in COEFFICIENTS},
     "simulate.start": ANY,
+    "SimulatedBoard.pulse.lr": ANY,
     "Tile.pulse.lr": ANY,  # negative to descend
     "PiecewiseStep.nodes_up": POSITIVE,
     "UserObjective.n": COUNT,
@@ -239,7 +240,7 @@ NAMES = {
 }  # fmt: skip
 #: texts of a name in NAMES that may be any, by owner
 FREE = {
-    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Source.text", "Source.text.source", "Code.text",
+    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Place.layer", "Source.text", "Source.text.source", "Code.text",
     "device_figure.name", "fit_figure.name", "Preset.source", "exclude", "map_page.device", "root",
     "RunSpec.include", "fit_page.families",
 }  # fmt: skip
@@ -264,6 +265,7 @@ VALUE_BY_VALUE = {
 MAY_DIVERGE = {"path"}
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
+    "SimulatedBoard.product.beside",
     "options", "lrs", "lr_factors", "augment", "exclude", "events", "findings", "arrays", "before",
     "after", "calibration", "blocks", "sections", "versions", "rows", "cells", "claims", "types",
     "memory", "record", "RunSpec.from_dict.data", "MapSettings.axes", "fit_page.families",

@@ -33,7 +33,7 @@ class SimulatedBoard:
     def __init__(self, tile: Tile) -> None:
         self.tile = tile
 
-    def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing) -> Sequence[int]:
+    def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None) -> Sequence[int]:
         """As `Tile.pulse`."""
         before = self.tile.counters.pulses.clone()
         self.tile.pulse(x, d, lr, pulsing)
