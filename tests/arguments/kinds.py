@@ -240,7 +240,8 @@ NAMES = {
 }  # fmt: skip
 #: texts of a name in NAMES that may be any, by owner
 FREE = {
-    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Place.layer", "Source.text", "Source.text.source", "Code.text",
+    "Hardware.name", "Dataset.name", "ArrayEvents.layer", "Place.layer", "Source.text",
+    "Source.text.source", "Code.text",
     "device_figure.name", "fit_figure.name", "Preset.source", "exclude", "map_page.device", "root",
     "RunSpec.include", "fit_page.families",
 }  # fmt: skip
