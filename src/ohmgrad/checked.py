@@ -31,6 +31,7 @@ __all__ = [
     "BIT_LENGTH",
     "COUNT",
     "FROM_ZERO",
+    "OWN",
     "SEED",
     "WHOLE",
     "Range",
@@ -79,6 +80,8 @@ class Range:
 NUMBER, ABOVE_ZERO, FROM_ZERO = Range(), Range(0, open_low=True), Range(0)
 #: of tensors that may hold what is not finite, such as a run that diverged
 ANYTHING = Range(-math.inf, math.inf)
+#: of arguments that the function looks at itself, since it has more to say
+OWN = Range()
 #: of pulse trains
 BIT_LENGTH = Range(1, 2**20)
 #: of whole numbers: repetitions, which one must be able to wait for, and sizes
@@ -93,7 +96,6 @@ _ADVICE = {
     "pass device.nominal.response (and dw_min=device.dw_min to functions that take it)",
     "Quadratic": "a Quadratic: use its Hessian at the minimum, Quadratic(H, w)",
     "Objective": "an Objective: Quadratic, Logistic, or UserObjective(function, n)",
-    "Module": "a torch.nn.Module",
     "GradientNoise": "GradientNoise(sigma), sigma per entry",
 }
 
@@ -208,7 +210,9 @@ def _kinds(function: Any, ranges: dict[str, Range]) -> dict[str, _Kind]:
     for name, hint in inner.__annotations__.items():
         if isinstance(hint, str):
             hint = eval(hint, inner.__globals__, _Names(inner.__globals__))
-        if name != "return" and (kind := _kind(hint, ranges.get(name, NUMBER))) is not None:
+        if name == "return" or ranges.get(name) is OWN:
+            continue
+        if (kind := _kind(hint, ranges.get(name, NUMBER))) is not None:
             found[name] = kind
     return found
 

@@ -226,7 +226,7 @@ BY_NAME: dict[str, Callable[[], Any]] = {
         f"{name}.model": lambda: nn.Linear(3, 2)
         for name in ("deploy", "hardware_aware", "accuracy_over_time")
     },
-    "accuracy": lambda: lambda _: 0.5,
+    "accuracy_over_time.accuracy": lambda: lambda _: 0.5,
     "seeds": lambda: (0, 1),
     "devices": lambda: (0,),
     "up": lambda: lambda w: 1 - w,

@@ -252,7 +252,7 @@ REFUSED: dict[str, tuple[Callable[[Any, Any], object], str]] = {
     "held state": (lambda m, b: m.load_state_dict(held_layer().state_dict()), "state has held weights"),
     "range": (lambda m, b: m.weight.data.fill_(0.7) + m(torch.ones(1, 4)), "weight 0.7 is outside"),
     "lacking": (lambda m, b: on_boards(m, cast(Any, id)), "has no pulse, pulse_counts, program, read"),
-    "no boards": (lambda m, b: on_boards(m, cast(Any, 3)), "boards is 3, but must be a function"),
+    "no boards": (lambda m, b: on_boards(m, cast(Any, 3)), "boards is a int, but must be callable"),
     "digital": (lambda m, b: on_boards(nn.Linear(2, 2), b), "no analog layer"),
     "counts": (lambda m, b: m.tiles[0].pulse_counts(torch.full((3, 4), 10**6)), "pulse count"),
     "vectors": (lambda m, b: m.tiles[0].forward(torch.ones(1, 3)), r"needs x of \(samples, 4\)"),

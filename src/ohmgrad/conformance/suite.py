@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..checked import COUNT, checked
+from ..checked import COUNT, OWN, checked
 from ..crossbar.board import Boards
 from ..devices import Device, describe
 from ..errors import InputError, check_integer, shown
@@ -62,7 +62,7 @@ BOARD_LAWS: dict[str, Callable[[board_laws.Asked], Finding]] = {
 }
 
 
-@checked
+@checked(device=OWN)
 def check_device(
     device: Device, laws: str | Iterable[str] | None = None, *, progress: Progress | None = None
 ) -> Report:
@@ -92,7 +92,7 @@ def check_device(
     return run_laws(DEVICE_LAWS, laws, describe(device), progress, device)
 
 
-@checked
+@checked(make=OWN)
 def check_algorithm(
     make: Make,
     laws: str | Iterable[str] | None = None,
@@ -134,7 +134,7 @@ def check_algorithm(
     return run_laws(table, laws, subject, progress, make)
 
 
-@checked(shape=COUNT)
+@checked(boards=OWN, device=OWN, shape=COUNT)
 def check_board(
     boards: Boards,
     device: Device,
@@ -159,6 +159,10 @@ def check_board(
     Raises:
         InputError: when `boards` cannot be called, `device` is no Device, or a law has another name.
     """
+    if not callable(boards):
+        raise InputError(f"boards is {shown(boards)}, but must be callable: boards(place) -> board")
+    if not isinstance(device, Device):
+        raise InputError(f"device is {shown(device)}, but must be an ohmgrad.Device")
     rows, cols = (check_integer("side of shape", side, 3) for side in shape)
     subject = f"boards of {getattr(boards, '__name__', type(boards).__name__)}, {describe(device)}"
     asked = board_laws.Asked(boards, device, (rows, cols))

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ..checked import checked
+from ..checked import OWN, checked
 from ..devices import Device
 from ..errors import InputError
 from ..kernels import Periphery, Pulsing
@@ -57,7 +57,7 @@ def converters() -> dict[type[nn.Module], Converter]:
     return CONVERTERS if conv1d is None else {**CONVERTERS, conv1d: _transposed}
 
 
-@checked
+@checked(max_tile=OWN, include=OWN, exclude=OWN, types=OWN)
 def convert(
     model: nn.Module,
     device: Device,

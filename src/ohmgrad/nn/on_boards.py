@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..checked import checked
+from ..checked import OWN, checked
 from ..crossbar.board import Boards, Place, Placed
 from ..errors import InputError
 from .convert import analog_layers
@@ -12,7 +12,7 @@ from .convert import analog_layers
 __all__ = ["on_boards"]
 
 
-@checked
+@checked(boards=OWN)
 def on_boards(model: nn.Module, boards: Boards, *, program: bool = True) -> None:
     """Have every array of a model on a board from now on; algorithms, layers and losses stay as they are.
 
@@ -35,6 +35,8 @@ def on_boards(model: nn.Module, boards: Boards, *, program: bool = True) -> None
     layers = analog_layers(model)
     if not layers:
         raise InputError("the model has no analog layer: convert it first, ohmgrad.convert(model, device)")
+    if not callable(boards):
+        raise InputError(f"boards is a {type(boards).__name__}, but must be callable: boards(place) -> board")
     if held := [name for name, layer in layers for tile in layer._bound_tiles() if "fixed" in tile.memory]:
         raise InputError(
             f"layer {held[0]!r} has weights that are held, which pulses of a board would move: let them go, "

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import nn
 
-from ..checked import checked
 from ..errors import InputError
 from .fast_path import read_weights_again
 from .plain_layers import outermost_analog, plain_layer
@@ -16,7 +15,6 @@ from .pretrained import save_as_before
 __all__ = ["to_digital"]
 
 
-@checked
 def to_digital(model: nn.Module) -> nn.Module:
     """A copy of `model` with plain torch layers in place of analog ones, to export, compare or publish.
 

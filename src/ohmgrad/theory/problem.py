@@ -61,6 +61,7 @@ class Objective(abc.ABC):
         """grad f(w): (..., n) -> (..., n)."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Quadratic(Objective):
     """f(w) = (w - w*)^T H (w - w*) / 2, with gradient H (w - w*).
@@ -145,6 +146,7 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     return Quadratic(lines.t() @ lines, solution, lines)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Logistic(Objective):
     """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
