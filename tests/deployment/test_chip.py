@@ -156,7 +156,7 @@ def test_wrong_input() -> None:
         (lambda: deploy(model, clip=0), "clip is 0"),
         (lambda: deploy(model, include=["x"]), "pattern 'x' matches no layer"),
         (lambda: deploy(nn.Tanh()), "no layer can be converted"),
-        (lambda: deploy(3), "model is of type int"),  # pyright: ignore[reportArgumentType]
+        (lambda: deploy(3), "model is a int"),  # pyright: ignore[reportArgumentType]
         (lambda: deploy(broken), "layer '2' has weights that are not finite"),
         (lambda: deploy(pruned), "torch does not copy the model .*prune.remove"),
         (lambda: hardware_aware(pruned), "weight of layer '0' is no parameter but computed"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..checked import checked
+from ..checked import OWN, checked
 from ..errors import InputError, check_integer, check_number
 from ..rng import Key
 from .layers import Matrix, matrices, plain_copy, untied
@@ -79,7 +79,7 @@ class Deployed:
         return [first / sum_ if sum_ else 1.0 for first, sum_ in zip(self._sums, now, strict=True)]
 
 
-@checked
+@checked(model=OWN)
 def deploy(
     model: nn.Module,
     technology: str | Technology = "pcm",

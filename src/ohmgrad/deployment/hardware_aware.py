@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..checked import FROM_ZERO, checked
+from ..checked import FROM_ZERO, OWN, checked
 from ..errors import check_integer, check_number
 from ..nn.convert import converters
 from .layers import matrices
@@ -85,7 +85,7 @@ class InputRange(nn.Module):
         return f"bits={self.bits}"
 
 
-@checked(weight_noise=FROM_ZERO)
+@checked(model=OWN, weight_noise=FROM_ZERO)
 def hardware_aware(
     model: nn.Module,
     *,
@@ -129,6 +129,8 @@ def hardware_aware(
     clip = None if clip is None else float(check_number("clip", clip, low=0, open_low=True))
     if input_bits is not None:
         input_bits = check_integer("input_bits", input_bits, 2, 16)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model is a {type(model).__name__}, but must be a torch.nn.Module")
     ranged = tuple(converters())
     for module, parameter, blocks in {
         (m.module, m.parameter, m.of) for m in matrices(model, include, exclude)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checked import checked
+from ..checked import OWN, checked
 from ..ensemble.grid import interval
 from ..errors import InputError, check_integer, shown
 from .chip import deploy
@@ -44,7 +44,7 @@ class OverTime:
         return interval(self.accuracies.T)[1:]
 
 
-@checked
+@checked(model=OWN)
 def accuracy_over_time(
     model: nn.Module,
     accuracy: Callable[[nn.Module], float],
