@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..checked import FROM_ZERO, OWN, checked
-from ..errors import check_integer, check_number
+from ..errors import InputError, check_integer, check_number
 from ..nn.convert import converters
 from .layers import matrices
 
