@@ -53,7 +53,14 @@ def _of_class(cls: type) -> Callable[[tuple[str, ...]], tuple[Any, str]]:
         owner: type = cls
         for name in path[:-1]:
             hint = hints_of(owner)[name]
-            inner = next((c for c in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(c)), None)
+            inner = next(
+                (
+                    c
+                    for c in (hint, *typing.get_args(hint))
+                    if isinstance(c, type) and dataclasses.is_dataclass(c)
+                ),
+                None,
+            )
             if inner is None:  # a mapping: its values, which are as the field is named
                 return (*typing.get_args(hint), Any)[1], f"{owner.__name__}.{name}"
             owner = inner
