@@ -14,7 +14,7 @@ from ohmgrad.kernels.cpu.trains import empty_trains, list_active_samples, trains
 __all__ = ["apply_columns", "apply_rows", "drawn_trains"]
 
 
-@njit
+@njit(nogil=True)  # as what asks for kernels must be
 def drawn_trains(words, x, d, how, address):
     """The trains of an update, with the active samples listed."""
     trains = empty_trains(words, x.shape[0], d.shape[1], x.shape[1])
@@ -22,13 +22,13 @@ def drawn_trains(words, x, d, how, address):
     return list_active_samples(trains)
 
 
-@njit
+@njit(nogil=True)  # as what asks for kernels must be
 def apply_rows(w, affine, trains, address):
     """The trains on all rows, sample by sample."""
     affine_rows.rows_in_order(0, w.shape[0], w, affine, trains, False, address)
 
 
-@njit
+@njit(nogil=True)  # as what asks for kernels must be
 def apply_columns(w, affine, trains, address):
     """The trains on single columns; whether they are such, without which nothing is done."""
     alone = affine_columns.single_columns(w.shape[1], trains)

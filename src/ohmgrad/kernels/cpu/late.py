@@ -46,6 +46,8 @@ _KERNELS: dict[str, tuple[Any, types.Type]] = {}
 def late_kernel(returns: types.Type, **options: Any) -> Callable[[Callable], Any]:
     """As `kernel`, of a kernel that only kernels call; it is compiled when one first does.
 
+    What calls it must run without the GIL, as every `kernel` does: it waits while Python compiles.
+
     Args:
         returns: Numba's type of what it returns.
     """
