@@ -25,7 +25,8 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "npz", "eager", "user_files", "kernel_cache"},
+            {"rng", "yaml_text", "eager", "user_files", "kernel_cache", "checked", "sizes"},
+            {"npz"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},

@@ -296,7 +296,7 @@ def test_counts_tell_how_the_lines_carried_them() -> None:
 def test_primitives_refuse_wrong_numbers_and_shapes() -> None:
     tile, wrong = Tile((3, 4), DEVICE), torch.ones
     cases: list[tuple[Callable[[], Any], str]] = [
-        (lambda: tile.zero_shift(-3), "number of pulse pairs is -3, but must be an integer of at least 0"),
+        (lambda: tile.zero_shift(-3), "n is -3, but must be an integer of at least 0"),
         (lambda: tile.zero_shift(1.5), "number of pulse pairs is 1.5"),  # pyright: ignore[reportArgumentType]
         (lambda: tile.read([0], repeats=0), "repeats is 0, but must be an integer of at least 1"),
         (lambda: tile.read([0], repeats=2.0), "repeats is 2.0"),  # pyright: ignore[reportArgumentType]

@@ -276,7 +276,7 @@ def test_arguments_of_another_kind_are_refused() -> None:
             of(SCALAR, 0.3, 0.03)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match=r"noise is of type float"):
         simulate(SCALAR, 0.3, analog_step(ALD, 0.1), torch.zeros(3, 1), 10)  # pyright: ignore
-    with pytest.raises(InputError, match=r"pass Device\(response, dw_min=...\)"):
+    with pytest.raises(InputError, match=r"must be a Device: Device\(SoftBounds"):
         zero_shift_accuracy(ALD)  # pyright: ignore[reportArgumentType]
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..checked import FROM_ZERO, OWN, checked
 from ..errors import InputError, check_integer, check_number
 from ..nn.convert import converters
 from .layers import matrices
@@ -84,6 +85,7 @@ class InputRange(nn.Module):
         return f"bits={self.bits}"
 
 
+@checked(model=OWN, weight_noise=FROM_ZERO)
 def hardware_aware(
     model: nn.Module,
     *,

@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
+from ..checked import OWN, checked
 from ..devices import Device
-from ..errors import InputError, check_number
+from ..errors import InputError
 from ..kernels import Periphery, Pulsing
 from . import states
 from .attention import AnalogMultiheadAttention
@@ -56,6 +57,7 @@ def converters() -> dict[type[nn.Module], Converter]:
     return CONVERTERS if conv1d is None else {**CONVERTERS, conv1d: _transposed}
 
 
+@checked(max_tile=OWN, include=OWN, exclude=OWN, types=OWN)
 def convert(
     model: nn.Module,
     device: Device,
@@ -117,8 +119,6 @@ def convert(
         >>> type(analog[0]).__name__, type(analog[2]).__name__
         ('AnalogLinear', 'Linear')
     """
-    if omega is not None:
-        check_number("omega", omega, low=0, open_low=True, high=1)
     for what, value, kind in (("pulsing", pulsing, Pulsing), ("periphery", periphery, Periphery)):
         if not isinstance(value, kind | None):
             raise InputError(f"{what} is {value!r}, but must be a {kind.__name__} or None")
@@ -201,11 +201,13 @@ def _weights(layer: nn.Module) -> list[tuple[nn.Module, str]]:
     return [(layer, "weight")]
 
 
+@checked
 def analog_layers(model: nn.Module) -> list[tuple[str, AnalogLayer]]:
     """Names and analog layers of a model, in order."""
     return [(n, m) for n, m in model.named_modules() if isinstance(m, AnalogLayer)]
 
 
+@checked
 def left_digital(model: nn.Module) -> dict[str, str]:
     """Names of the layers with weight matrices that are on no crossbar, and the reason of each.
 

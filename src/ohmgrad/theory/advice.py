@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ..checked import checked
 from ..devices import AbstractResponse, AffineResponse, Device
 from ..errors import InputError, check_integer, check_number
 from .arguments import check_device, check_problem, check_response, check_samples
@@ -17,6 +18,7 @@ from .problem import GradientNoise, Quadratic, WeightNoise
 __all__ = ["Rates", "analog_sgd_lr", "tiki_taka_rates", "zero_shift_accuracy", "zero_shift_pulses"]
 
 
+@checked
 def analog_sgd_lr(
     gap: float, smoothness: float, sigma: float, steps: int, *, peak: float = 0.0, tau: float = 1.0
 ) -> float:
@@ -53,6 +55,7 @@ class Rates:
     prediction: Prediction
 
 
+@checked
 def tiki_taka_rates(
     problem: Quadratic,
     response: AbstractResponse,
@@ -101,6 +104,7 @@ def tiki_taka_rates(
     raise InputError(f"no stable steps reach an error of {error:g} (tried fast_lr up to {last:g})")
 
 
+@checked
 def zero_shift_accuracy(device: Device) -> float:
     """Best rms distance from the symmetric point that alternating pulses reach, in weight units.
 
@@ -123,6 +127,7 @@ def zero_shift_accuracy(device: Device) -> float:
     return math.sqrt(max(0.0, float(moments[1] - 2 * sp * moments[0]) + sp**2))
 
 
+@checked
 def zero_shift_pulses(device: Device, accuracy: float) -> int:
     """Pulse pairs that bring an element from anywhere in its range to its symmetric point.
 

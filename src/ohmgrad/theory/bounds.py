@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import AbstractResponse
 from ..errors import InputError, check_number
 from .arguments import check_objective, check_response, check_samples
@@ -44,6 +45,7 @@ class Bound:
         return self.start + self.step + self.floor
 
 
+@checked
 def saturation_sum(peaks: Tensor, tau: float) -> float:
     """S_K = (1/K) sum_k u_k^2/(1 - u_k^2), u_k = ||W_k||_inf/tau (Theorem 2, arXiv v1 of 2406.12774).
 
@@ -58,6 +60,7 @@ def saturation_sum(peaks: Tensor, tau: float) -> float:
     return float((squares / (1 - squares)).mean())
 
 
+@checked
 def amplification_sum(weights: Tensor, response: AbstractResponse) -> float:
     """S_K = (1/K) sum_k max_i G(w_i)^2/F(w_i) for any response (arXiv 2502.06309, Theorems 2 and 3).
 
@@ -84,6 +87,7 @@ def amplification_sum(weights: Tensor, response: AbstractResponse) -> float:
     return float((response.G(w).square() / f).amax(-1).mean())
 
 
+@checked
 def sample_sigma(
     objective: Objective, noise: GradientNoise | WeightNoise, w: Tensor, batch: int | None = None
 ) -> Tensor:
@@ -122,6 +126,7 @@ def sample_sigma(
     return (spread + m * noise.sigma**2 * squares.square().sum()).sqrt()
 
 
+@checked
 def analog_sgd_bound(
     gap: float,
     smoothness: float,
@@ -184,6 +189,7 @@ def analog_sgd_bound(
     )
 
 
+@checked
 def tiki_taka_bound(
     gap: float,
     smoothness: float,

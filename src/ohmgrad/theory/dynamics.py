@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import FROM_ZERO, checked
 from ..devices import AbstractResponse
-from ..errors import InputError, check_integer
+from ..errors import InputError, check_integer, shown
 from .arguments import check_objective, check_response, check_samples
 from .problem import GradientNoise, Objective, WeightNoise
 
@@ -32,11 +33,13 @@ __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
+@checked(lr=FROM_ZERO)
 def digital_step(lr: float) -> Step:
     """Digital SGD: W' = W - lr g."""
     return lambda w, p, g: (w - lr * (g if g.dim() <= w.dim() else g.sum(-2)), p)
 
 
+@checked(lr=FROM_ZERO)
 def analog_step(response: AbstractResponse, lr: float) -> Step:
     """Analog SGD: W' = W - lr g F(W) - |lr g| G(W)  (arXiv 2406.12774, eq. 3 and section 2).
 
@@ -50,6 +53,7 @@ def analog_step(response: AbstractResponse, lr: float) -> Step:
     return lambda w, p, g: (_moves(w, -lr * g, response), p)
 
 
+@checked(fast_lr=FROM_ZERO, transfer_lr=FROM_ZERO)
 def residual_step(
     response: AbstractResponse,
     fast_lr: float,
@@ -112,6 +116,7 @@ class Averages:
     gradients: tuple[float, float]
 
 
+@checked(gamma=FROM_ZERO)
 def simulate(
     objective: Objective,
     noise: GradientNoise | WeightNoise,
@@ -165,7 +170,10 @@ def simulate(
             error += gradient.square().sum(-1)
             loss += objective.loss(seen)
         terms = _terms(objective, noise, seen, batch, source) if sampled else gradient + draws[k % block]
-        w, p = step(w, p, terms)
+        after = step(w, p, terms)
+        if not isinstance(after, tuple) or len(after) != 2:
+            raise InputError(f"step gives {shown(after)}, but must give two tensors, the next W and P")
+        w, p = after
     kept = steps - burn_in
     return Averages(
         weight / kept, fast / kept, error / kept, loss / kept, peak, fast_peak, (float(low), float(high))

@@ -35,6 +35,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..checked import ABOVE_ZERO, BIT_LENGTH, FROM_ZERO, checked
 from ..devices import AbstractResponse, ConstantStep
 from ..errors import InputError, check_number
 from .arguments import check_problem, check_response, check_samples
@@ -82,6 +83,7 @@ class Prediction:
         return self.floor + self.fluctuation
 
 
+@checked
 def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None = None) -> Prediction:
     """W' = W - lr g: unbiased, E||grad f||^2 = tr(H C H), C = (I - lr H) C (I - lr H) + lr^2 Q.
 
@@ -106,6 +108,7 @@ def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None =
     return _prediction(problem, problem.solution, cov, torch.zeros(problem.n), problem.solution)
 
 
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def analog_sgd(
     problem: Quadratic,
     response: AbstractResponse,
@@ -151,6 +154,7 @@ def analog_sgd(
     return _prediction(problem, mean, cov, torch.zeros(problem.n), limit)
 
 
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def tiki_taka(
     problem: Quadratic,
     response: AbstractResponse,
@@ -185,6 +189,7 @@ def tiki_taka(
     )
 
 
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def residual_learning(
     problem: Quadratic,
     response: AbstractResponse,
@@ -324,6 +329,7 @@ def _rest_of_p(problem: Quadratic, fast: AbstractResponse, noise: Noise, batch: 
         ) from None
 
 
+@checked(fast_lr=ABOVE_ZERO, transfer_lr=ABOVE_ZERO, gamma=FROM_ZERO)
 def speed_ratio(
     problem: Quadratic,
     response: AbstractResponse,

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import AbstractResponse, AffineResponse
 from ..errors import InputError, check_integer
 from .arguments import check_noise, check_problem, check_response
@@ -18,6 +19,7 @@ __all__ = ["implicit_penalty", "penalised_minimum"]
 _NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(48))
 
 
+@checked
 def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor) -> Tensor:
     """sum_i Sigma int_{SP}^{w_i} G(x)/F(x) dx, with Sigma = E|noise| of an entry (arXiv 2502.06309).
 
@@ -61,6 +63,7 @@ def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor
     return scale * ((half * response.G(x) / response.F(x)) @ _WEIGHTS).sum(-1)
 
 
+@checked
 def penalised_minimum(
     problem: Quadratic, response: AbstractResponse, noise: GradientNoise, steps: int = 200
 ) -> Tensor:

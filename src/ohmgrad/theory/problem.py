@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from ..checked import COUNT, checked, of_tensors
 from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
 __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "WeightNoise",
@@ -33,6 +34,10 @@ class Objective(abc.ABC):
     n: int
     #: inputs x_s of the samples, (m, n); None for one gradient in a step
     lines: Tensor | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        of_tensors(cls, "errors", "loss", "gradient")
 
     @property
     def samples(self) -> int:
@@ -56,6 +61,7 @@ class Objective(abc.ABC):
         """grad f(w): (..., n) -> (..., n)."""
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Quadratic(Objective):
     """f(w) = (w - w*)^T H (w - w*) / 2, with gradient H (w - w*).
@@ -124,6 +130,7 @@ class Quadratic(Objective):
         return (w - self.solution) @ self.hessian
 
 
+@checked
 def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     """The mean squared residual f(w) = ||A w - A w*||^2 / m of m equations: H = 2 A^T A / m.
 
@@ -139,6 +146,7 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     return Quadratic(lines.t() @ lines, solution, lines)
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Logistic(Objective):
     """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
@@ -171,7 +179,7 @@ class Logistic(Objective):
     def errors(self, w: Tensor) -> Tensor:
         if self.lines is None:
             return super().errors(w)
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         return -torch.sigmoid(-margin) * self.labels / len(self.inputs)
 
     @property
@@ -180,15 +188,16 @@ class Logistic(Objective):
         return self.inputs.shape[1]
 
     def loss(self, w: Tensor) -> Tensor:
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         return -logsigmoid(margin).mean(-1) + self.ridge / 2 * w.square().sum(-1)
 
     def gradient(self, w: Tensor) -> Tensor:
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         pull = torch.sigmoid(-margin) * self.labels
         return self.ridge * w - pull @ self.inputs / len(self.inputs)
 
 
+@checked(n=COUNT)
 @dataclass(frozen=True, eq=False)
 class UserObjective(Objective):
     """An objective of the user's own: a function of one weight vector; the gradient is torch's.
@@ -228,6 +237,7 @@ class UserObjective(Objective):
         return flat.reshape(w.shape)
 
 
+@checked
 @dataclass(frozen=True)
 class GradientNoise:
     """Noise added to every entry of the gradient, independent, of mean 0 and standard deviation sigma.
@@ -259,6 +269,10 @@ class GradientNoise:
         return folded_mean(mean, torch.full_like(mean, self.sigma))
 
 
+of_tensors(GradientNoise, "mean_abs")
+
+
+@checked
 @dataclass(frozen=True)
 class WeightNoise:
     """Noise of the weights as they are read: sample s sees W + sigma z with fresh z, so that its error, and
