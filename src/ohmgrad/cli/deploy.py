@@ -19,7 +19,7 @@ UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0, "y"
 
 def deploy(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `ohmgrad train` wrote; one or several.")],
-    technology: Annotated[str, typer.Option(help="pcm or reram.")] = "pcm",
+    technology: Annotated[str, typer.Option(help="Either pcm or reram.")] = "pcm",
     times: Annotated[
         str | None,
         typer.Option(help="Times since programming, with commas: 20s,1h,1d,1w,1y; default up to a year."),
@@ -39,8 +39,8 @@ def deploy(
 ) -> None:
     """Program trained networks on PCM or ReRAM, and say how accurate they are from seconds to a year on.
 
-    Networks of several runs are drawn into one figure, as a plain one beside a hardware-aware one, which
-    `ohmgrad train --algorithm digital --option weight_noise=0.038` trains.
+    Networks of several runs are drawn into one figure. A hardware-aware network is trained with
+    `ohmgrad train --algorithm digital --option weight_noise=0.038`.
     """
     from ..report.deployments import deployment_figure, deployment_table
     from ..report.figures import save
