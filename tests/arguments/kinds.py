@@ -263,7 +263,7 @@ VALUE_BY_VALUE = {
     "gradient",
 }
 #: a run that diverged has values that are not finite
-MAY_DIVERGE = {"path"}
+MAY_DIVERGE = {"path", "end_epoch.loss"}
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
     "SimulatedBoard.product.beside",
@@ -300,6 +300,8 @@ def legitimate(value: Any, hint: Any, owner: str, name: str) -> bool:
     if hint is bool:
         return isinstance(value, (bool, np.bool_))
     if hint in (int, float):
+        if hint is float and isinstance(value, float) and _named(MAY_DIVERGE, owner, name):
+            return True
         key = _named(RANGES, owner, name)
         numbers = RANGES[key] if key else (COUNT if hint is int else POSITIVE)
         return numbers.has(value) and (hint is float or isinstance(value, Integral))

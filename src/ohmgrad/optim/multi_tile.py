@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ..checked import checked
 from ..crossbar import Tile
 from ..errors import check_integer, check_number
 from .base import AnalogOptimizer
@@ -119,7 +118,6 @@ class MultiTile(AnalogOptimizer):
         if not isinstance(group["warm_start"], str) or group["warm_start"] != "plateau":
             check_whole(group, "warm_start", low=0)
 
-    @checked
     def end_epoch(self, loss: float) -> None:
         """Tell the mean training loss of an epoch, by which a warm start until "plateau" goes on.
 

@@ -79,7 +79,7 @@ def sources_of(name: str) -> Iterator[tuple[str, str]]:
         described = hardware(name).sources.values()
         yield f"hardware {name}", " ".join(source.text for source in described)
     elif name in PRESETS or name.endswith((".yaml", ".yml")):
-        yield from _device(name, device_named(name))
+        yield from _named_device(name)
     else:
         names = (*ALGORITHMS, *PRESETS, *STUDIES, *NAMES)
         check_choice("name", name, names, "FILE.py:CLASS, a device's YAML file, or the folder of a run")
@@ -90,9 +90,16 @@ def _algorithm(name: str) -> tuple[str, str]:
     return f"algorithm {name}", module.__doc__ or ""
 
 
+def _named_device(name: str) -> Iterator[tuple[str, str]]:
+    if name in PRESETS:  # which is not made: some need tables that are not there
+        yield f"device {name}", PRESETS[name].source
+    else:
+        yield from _device(name, device_named(name))
+
+
 def _device(name: str, device: Device) -> Iterator[tuple[str, str]]:
     """The source of a preset; of a device of one's own those of its family, and of pairs and references."""
-    known = next((n for n, entry in PRESETS.items() if n == name or entry.made == device), None)
+    known = next((n for n, entry in PRESETS.items() if entry.made == device), None)
     if known is not None:
         yield f"device {known}", PRESETS[known].source
         return
@@ -115,7 +122,7 @@ def _of_run(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         given = (spec.get("device", "paper"),)
     for device in given:
         if isinstance(device, str):
-            yield from _device(device, device_named(device))
+            yield from _named_device(device)
         else:
             yield from _device("of the run", Device.from_dict(device))
     if spec.get("periphery") == "noisy":
