@@ -149,14 +149,14 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: SoftBounds(-1.0, math.nan), "w_max is nan, but must be a number"),
     (lambda: SoftBounds(-math.inf, 1.0), "w_min is -inf"),
     (lambda: SoftBounds.symmetric(-0.6), r"tau is -0.6, but must be a number in \(0, inf\)"),
-    (lambda: SoftBounds(up=0.0), r"up is 0.0, but must be a number in \[1e-06, 1e\+06\]"),
+    (lambda: SoftBounds(up=0.0), r"up is 0.0, but must be a number in \[1e-09, 1e\+09\]"),
     (lambda: ConstantStep(down=-1.0), "down is -1.0"),
     (lambda: LinearStep(slope_up=1.1), r"slope_up is 1.1, but must be a number in \[-1, 1\]"),
     (lambda: LinearStep(slope_down=-2.0), "slope_down is -2.0"),
     (lambda: Custom(1.0, abs), "up is 1.0, but must be a function"),  # pyright: ignore
     (lambda: Custom(abs, None), "down is None, but must be a function"),  # pyright: ignore
     (lambda: Custom(abs, abs, 1.0, 2.0), r"weight range is \[1.0, 2.0\]"),
-    (lambda: Spread(dw_min=-0.1), r"spread of dw_min is -0.1, but must be a number in \[0, 1e\+06\]"),
+    (lambda: Spread(dw_min=-0.1), r"spread of dw_min is -0.1, but must be a number in \[0, 1e\+09\]"),
     (lambda: Spread(up_down=math.nan), "spread of up_down is nan"),
     (lambda: Spread(w_max=-1), "spread of w_max is -1"),
     (lambda: Spread(w_min=math.inf), "spread of w_min is inf"),

@@ -74,7 +74,7 @@ class Stub:
                 raise RuntimeError("the training broke")
             right = accuracy(device) + self.noise * rng.standard_normal() / 100
         row = {"test_accuracy": right, "train_loss": 1 - right + spec.lr, "pulses_up": 1, "pulses_down": 1}
-        return Trained(row, {}, 1, 1, 1, [], [])
+        return Trained(row, {}, 1, 1, 1, [], [], [], [])
 
 
 @pytest.fixture

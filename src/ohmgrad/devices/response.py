@@ -24,7 +24,7 @@ from .symmetric_point import driven_to, root, with_zero
 __all__ = ["LEAST", "MOST", "MOST_FACTOR", "AbstractResponse", "check_range", "sampled"]
 
 #: the smallest and largest weights and steps, and the largest factors of steps, that float32 can multiply
-LEAST, MOST, MOST_FACTOR = 1e-12, 1e12, 1e6
+LEAST, MOST, MOST_FACTOR = 1e-12, 1e12, 1e9
 
 #: intervals of a grid on each side of w = 0, on which a smooth response is looked at
 _INTERVALS = 1024
