@@ -41,5 +41,5 @@ def test_a_wrong_array_is_named(array: object) -> None:
 
 def test_print_shows_the_use() -> None:
     layer = og.convert(nn.Linear(24, 7), DEVICE, max_tile=(5, 8))
-    assert "6 x (up to 4 x 8), 70% of 5 x 8 used, " in repr(layer)
+    assert "6 x (up to 4 x 8), 168 cells, 70% of 5 x 8 used, " in repr(layer)
     assert "used" not in repr(og.convert(nn.Linear(24, 7), DEVICE))

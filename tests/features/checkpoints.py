@@ -105,7 +105,7 @@ def safe() -> None:
 
 @group.works("accelerate's `save_state` and `load_state`: training goes on to the bit")
 def accelerated() -> None:
-    accelerate: Any = pytest.importorskip("accelerate")
+    accelerate: Any = pytest.importorskip("accelerate")  # which not everyone has
     with TemporaryDirectory() as folder:
         accelerator = accelerate.Accelerator(cpu=True)
         model, optimizer = accelerator.prepare(*trained_pair())

@@ -42,8 +42,8 @@ class WithLoss(nn.Module):
 
 def trainer(model: nn.Module, optimizer: Any, folder: str, **settings: Any) -> Any:
     """Hugging Face's Trainer."""
-    transformers: Any = pytest.importorskip("transformers")
-    pytest.importorskip("accelerate")
+    transformers: Any = pytest.importorskip("transformers")  # which not everyone has
+    pytest.importorskip("accelerate")  # which not everyone has
     arguments = transformers.TrainingArguments(
         output_dir=folder, max_steps=4, per_device_train_batch_size=4, report_to=[], use_cpu=True,
         disable_tqdm=True, logging_steps=1, **{"save_strategy": "no", **settings},
@@ -88,7 +88,7 @@ def hugging_face_adamw() -> None:
 
 @group.works("Hugging Face's accelerate: `prepare`, `accumulate`, `clip_grad_norm_`")
 def accelerated() -> None:
-    accelerate: Any = pytest.importorskip("accelerate")
+    accelerate: Any = pytest.importorskip("accelerate")  # which not everyone has
 
     def train(model: Any, sgd: Any) -> list[float]:
         accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
@@ -144,7 +144,7 @@ def adapted_attention() -> None:
 
 
 def lightning_fit(model: Any, make: Any, **settings: Any) -> Any:
-    lightning: Any = pytest.importorskip("lightning")
+    lightning: Any = pytest.importorskip("lightning")  # which not everyone has
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
     class Module(lightning.LightningModule):
@@ -193,7 +193,7 @@ def lightning_true() -> None:
 
 @group.works("TensorBoard: histograms of weights and gradients, then the step")
 def tensorboard() -> None:
-    boards: Any = pytest.importorskip("torch.utils.tensorboard")
+    boards: Any = pytest.importorskip("torch.utils.tensorboard")  # which not everyone has
 
     def train(model: Any, sgd: Any) -> None:
         optimizer = sgd(model.parameters())

@@ -94,7 +94,7 @@ def exported() -> None:
         same(made(X).detach(), wanted)
     quantized = torch.ao.quantization.quantize_dynamic(plain, {nn.Linear})
     same(quantized(X).detach(), wanted, atol=0.02)
-    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxscript")  # which not everyone has
     file = io.BytesIO()
     torch.onnx.export(plain, (X,), file, dynamo=True, verbose=False)
     assert len(file.getvalue()) > 100

@@ -40,7 +40,7 @@ def tried(fuzzed: Fuzzed, seconds: float) -> tuple[int, dict[str, str]]:
     while time.monotonic() < end:
         try:
             fuzzed.run(ROUND, derandomize=False, counted=counted)
-        except Exception as error:
+        except Exception as error:  # whatever a case raises is what is looked for
             for each in leaves(error):
                 inner = traceback.extract_tb(each.__traceback__)[-1]
                 place = f"{type(each).__name__} at {inner.filename}:{inner.lineno}"

@@ -129,7 +129,7 @@ def read_plain(file: Path) -> dict[Any, Any]:
     said = _header(file)
     try:
         content = _unpacked(said["content"], dict.fromkeys(said["tensors"]))
-    except Exception as error:
+    except Exception as error:  # nonsense under a right checksum may raise anything
         raise InputError(f"{file} is damaged ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise InputError(f"{file} is damaged: its content is {shown(content)}")
@@ -162,7 +162,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
             raise InputError(f"{file} is damaged: its tensors are not those of its content")
     except InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # likewise
         raise InputError(f"{file} is damaged ({type(error).__name__})") from None
     return Checkpoint(said["ohmgrad"], said["about"], content, tensors)
 
