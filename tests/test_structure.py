@@ -25,8 +25,9 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "eager", "user_files", "kernel_cache", "checked", "sizes"},
-            {"npz"},
+            {"rng", "yaml_text", "eager", "user_files", "kernel_cache", "ranges", "sizes"},
+            {"npz", "checked"},
+            {"tensor_methods"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},

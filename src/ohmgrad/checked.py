@@ -1,115 +1,41 @@
 """Arguments of the kind that their types say, checked before anything is done: `checked`.
 
-A function, or a class, that users call has types. `checked` reads them when it is first called, and from then
-on refuses what is of another kind: text for a number, a number that is not finite, True for a whole number, a
-tensor with gaps. Ranges, which types do not say, are given by name.
+A function, or a class, that users call has types. `checked` refuses arguments of another kind: text for a
+number, a number that is not finite, True for a whole number, a tensor with gaps. beartype says whether a
+value is of a type; ranges, which types do not say, are given by name. Of a list beartype looks at one entry,
+drawn anew in every call, so that lists are gone through here.
 """
 
 from __future__ import annotations
 
-import builtins
 import collections.abc as abc
+import dataclasses
 import functools
 import inspect
-import math
 import os
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Annotated, Any, TypeVar, overload
 
 import numpy as np
-import torch
+from beartype import BeartypeConf, FrozenDict
+from beartype.door import is_bearable
+from beartype.vale import Is
 from torch import Tensor
 
-from .errors import LARGEST, InputError, check_integer, check_number, is_integer, is_number, shown
+from .errors import InputError, is_integer, is_number, shown
+from .ranges import ANYTHING, NUMBER, OWN, Range
 
-__all__ = [
-    "ABOVE_ZERO",
-    "BIT_LENGTH",
-    "COUNT",
-    "FROM_ZERO",
-    "OWN",
-    "SEED",
-    "WHOLE",
-    "Range",
-    "checked",
-    "of_tensors",
-]
+__all__ = ["checked", "kind_of"]
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
 
-
-@dataclass(frozen=True)
-class Range:
-    """The numbers in [low, high], without the ends that are open."""
-
-    low: float = -LARGEST
-    high: float = LARGEST
-    open_low: bool = False
-    open_high: bool = False
-
-    def has(self, value: Any) -> bool:
-        above = value > self.low if self.open_low else value >= self.low
-        return bool(above and (value < self.high if self.open_high else value <= self.high))
-
-    def has_all(self, t: Tensor) -> bool:
-        if t.device.type != "cpu" or not t.numel():  # to look at a card's numbers is to wait for it
-            return True
-        low, high = (end.item() for end in t.detach().aminmax())
-        return self.has(low) and self.has(high)
-
-    def words(self, kind: str) -> str:
-        if self == NUMBER:
-            return kind
-        left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
-        return f"{kind} in {left}{self.low:g}, {self.high:g}{right}"
-
-    def check_integer(self, name: str, value: Any) -> None:
-        low = None if self.low == -LARGEST else int(self.low)
-        check_integer(name, value, low, None if self.high in (LARGEST, 2**31 - 1) else int(self.high))
-
-    def check_number(self, name: str, value: Any) -> None:
-        low = -math.inf if self.low == -LARGEST else self.low
-        high = math.inf if self.high == LARGEST else self.high
-        check_number(name, value, low=low, high=high, open_low=self.open_low, open_high=self.open_high)
-
-
-NUMBER, ABOVE_ZERO, FROM_ZERO = Range(), Range(0, open_low=True), Range(0)
-#: of tensors that may hold what is not finite, such as a run that diverged
-ANYTHING = Range(-math.inf, math.inf)
-#: of arguments that the function looks at itself, since it has more to say
-OWN = Range()
-#: of pulse trains
-BIT_LENGTH = Range(1, 2**20)
-#: of whole numbers: repetitions, which one must be able to wait for, and sizes
-WHOLE, COUNT, SEED = Range(0, 2**31 - 1), Range(1, 2**31 - 1), Range(0, 2**32 - 1)
-
-
-#: what to pass, of classes whose names do not say it
-_ADVICE = {
-    "Device": "a Device: Device(SoftBounds.symmetric(0.6)), or a named one, "
-    "ohmgrad.devices.presets.preset('paper')",
-    "AbstractResponse": "a response: an instance such as SoftBounds.symmetric(1.0), or Custom; of a Device "
-    "pass device.nominal.response (and dw_min=device.dw_min to functions that take it)",
-    "Quadratic": "a Quadratic: use its Hessian at the minimum, Quadratic(H, w)",
-    "Objective": "an Objective: Quadratic, Logistic, or UserObjective(function, n)",
-    "GradientNoise": "GradientNoise(sigma), sigma per entry",
-}
-
-
-def _says_nothing(name: str, value: Any) -> None: ...
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """What a type allows: a test of a value, and the words for it."""
-
-    allows: Callable[[Any], bool]
-    words: str
-    refuse: Callable[[str, Any], object] = _says_nothing  #: raises its own error, if it has one
+_UNIONS = (typing.Union, types.UnionType)
+_LISTS = (list, tuple, abc.Sequence, abc.Iterable)
+_MAPPINGS = (dict, abc.Mapping)
 
 
 @overload
@@ -122,6 +48,7 @@ def checked(thing: Any = None, /, **ranges: Range) -> Any:
     Args:
         thing: a function or a class.
         ranges: of arguments that are numbers, or lists, tensors or mappings of numbers; others may be any.
+            `OWN` leaves an argument to the function.
 
     Raises:
         InputError: when it is called with an argument of another kind, naming the argument, its value and
@@ -132,208 +59,156 @@ def checked(thing: Any = None, /, **ranges: Range) -> Any:
     return _checked(thing, ranges)
 
 
-def of_tensors(cls: type, *names: str) -> None:
-    """Have methods of a class that take tensors refuse anything else; NaN is for them to pass on.
-
-    Where objects of the class have a number `n`, it is the tensors' last dimension.
-    """
-    for name in names:
-        if inspect.isfunction(method := vars(cls).get(name)) and not hasattr(method, "__isabstractmethod__"):
-            setattr(cls, name, _of_tensors(method))
-
-
-def _of_tensors(method: Any) -> Any:
-    names = list(inspect.signature(method).parameters)[1:]
-
-    @functools.wraps(method)
-    def called(self: Any, *tensors: Tensor, **named: Tensor) -> Any:
-        n = getattr(self, "n", None)
-        for name, t in (*zip(names, tensors, strict=False), *named.items()):
-            fits = isinstance(t, Tensor) and not t.is_complex()
-            if not fits or (n is not None and (not t.dim() or t.shape[-1] != n)):
-                _refuse(name, t, _Kind(bool, "a tensor of numbers" + ("" if n is None else f" (..., {n})")))
-        if len(tensors) + len(named) > 1:
-            try:
-                torch.broadcast_shapes(*(t.shape for t in (*tensors, *named.values())))
-            except RuntimeError:
-                first = next(iter((*tensors, *named.values())))
-                _refuse(names[0], first, _Kind(bool, f"of a shape that fits {', '.join(names[1:])}"))
-        return method(self, *tensors, **named)
-
-    return called
-
-
 def _checked(thing: Any, ranges: dict[str, Range]) -> Any:
-    if inspect.isclass(thing):
-        thing.__init__ = _wrapped(thing.__init__, ranges)
-        return thing
-    return _wrapped(thing, ranges)
+    if not inspect.isclass(thing):
+        return _wrapped(thing, thing, ranges)
+    typed = thing if dataclasses.is_dataclass(thing) else thing.__init__
+    thing.__init__ = _wrapped(thing.__init__, typed, ranges)
+    return thing
 
 
-def _wrapped(function: Any, ranges: dict[str, Range]) -> Any:
+def _wrapped(function: Any, typed: Any, ranges: dict[str, Range]) -> Any:
+    """A function that looks at its arguments first; `typed` has their types."""
     parameters = inspect.signature(function).parameters.values()
     places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
-    kinds: dict[str, _Kind] = {}
+    hints: dict[str, Any] | None = None
 
     @functools.wraps(function)
     def called(*args: Any, **named: Any) -> Any:
-        if not kinds:
-            kinds.update(_kinds(function, ranges))
-        for place, value in enumerate(args):
-            name = places[place] if place < len(places) else rest
-            if (kind := kinds.get(name)) is not None and not kind.allows(value):
-                _refuse(name, value, kind)
+        nonlocal hints
+        if hints is None:
+            hints = {k: v for k, v in _hints(typed).items() if v is not Any and ranges.get(k) is not OWN}
+        for k, value in enumerate(args):
+            name = places[k] if k < len(places) else rest
+            if name in hints:
+                _check(name, value, hints[name], ranges.get(name, NUMBER))
         for name, value in named.items():
-            if (kind := kinds.get(name)) is not None and not kind.allows(value):
-                _refuse(name, value, kind)
+            if name in hints:
+                _check(name, value, hints[name], ranges.get(name, NUMBER))
         return function(*args, **named)
 
     return called
 
 
-def _refuse(name: str, value: Any, kind: _Kind) -> None:
-    kind.refuse(name, value)
-    if isinstance(value, Tensor):
-        said = f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
-    elif isinstance(value, type):
-        said = f"the class {value.__name__}"
-    else:
-        said = shown(value)
-    raise InputError(f"{name} is {said}, but must be {kind.words}")
+def _hints(typed: Any) -> dict[str, Any]:
+    """Types by name. What a module imports for type checkers alone is a class of that name here."""
+    names: dict[str, Any] = {}
+    while True:
+        try:
+            return typing.get_type_hints(inspect.unwrap(typed), localns=names, include_extras=True)
+        except NameError as error:
+            name = str(error.name)
+            names[name] = _ByName(name, (), {})
 
 
-def _kinds(function: Any, ranges: dict[str, Range]) -> dict[str, _Kind]:
-    """The kinds of the arguments of a function by name, of those whose types say one."""
-    inner = inspect.unwrap(function)
-    found: dict[str, _Kind] = {"": _Kind(lambda value: True, "")}
-    for name, hint in inner.__annotations__.items():
-        if isinstance(hint, str):
-            hint = eval(hint, inner.__globals__, _Names(inner.__globals__))
-        if name == "return" or ranges.get(name) is OWN:
-            continue
-        if (kind := _kind(hint, ranges.get(name, NUMBER))) is not None:
-            found[name] = kind
-    return found
+class _ByName(type):
+    """A class that is known by its name."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return any(above.__name__ == cls.__name__ for above in type(instance).__mro__)
 
 
-class _Names(dict[str, Any]):
-    """What a module's names mean; one for type checkers only stands for a class of that name."""
-
-    def __init__(self, known: dict[str, Any]) -> None:
-        super().__init__()
-        self._known = known
-
-    def __missing__(self, name: str) -> Any:
-        if name in self._known or hasattr(builtins, name):
-            raise KeyError(name)
-        self[name] = type(name, (_ByName,), {})
-        return self[name]
+def _check(name: str, value: Any, hint: Any, numbers: Range) -> None:
+    """Raise InputError unless a value is of a type, and its numbers in their range."""
+    if _fits(value, hint, numbers):
+        return
+    kinds = [part for part in _parts(hint) if part is not type(None)]
+    if kinds == [int]:
+        numbers.check_integer(name, value)
+    if kinds == [float]:
+        numbers.check_number(name, value)
+    raise InputError(f"{name} is {kind_of(value)}, but must be {_words(hint, numbers)}")
 
 
-class _ByName:
-    """A class that is known by its name alone."""
-
-
-def _kind(hint: Any, numbers: Range) -> _Kind | None:
-    """What a type allows; None where it says nothing."""
-    if hint is Any:
-        return None
+def _fits(value: Any, hint: Any, numbers: Range) -> bool:
+    """Whether a value is of a type. A list is a tuple, too; without a length it is an iterable alone."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        kinds = [_kind(part, numbers) for part in parts]
-        some = [kind for kind in kinds if kind is not None]
-        if len(some) < len(kinds):
-            return None
-        others = {int, float, bool, str, Tensor}.intersection(parts[1:])
-        own = _says_nothing if others else some[0].refuse
-        words = " or ".join(kind.words for kind in some)
-        return _Kind(lambda v: any(k.allows(v) for k in some), words, own)
-    if origin is typing.Literal:
-        return _Kind(lambda v: isinstance(v, str) and v in parts, f"one of {', '.join(map(str, parts))}")
-    if origin is type and isinstance(parts[0], type):
-        above = parts[0]
-        return _Kind(lambda v: isinstance(v, type) and issubclass(v, above), f"a class of {above.__name__}")
-    if hint is abc.Callable or origin is abc.Callable:
-        return _Kind(callable, "a function")
-    if origin in (abc.Mapping, dict) or hint in (abc.Mapping, dict):
-        return _mapping(_kind(parts[1], numbers) if parts else None)
-    if origin in (list, tuple, abc.Sequence, abc.Iterable):
-        return _listed(origin, parts, numbers)
-    return _plain(hint, numbers)
-
-
-def _plain(hint: Any, numbers: Range) -> _Kind | None:
-    """What a type that is a class allows."""
-    if hint is None or hint is type(None):
-        return _Kind(lambda v: v is None, "None")
-    if hint is bool:
-        return _Kind(lambda v: isinstance(v, (bool, np.bool_)), "True or False")
-    if hint is int:
-        return _Kind(
-            lambda v: is_integer(v) and numbers.has(v), numbers.words("an integer"), numbers.check_integer
-        )
-    if hint is float:
-        return _Kind(
-            lambda v: is_number(v) and numbers.has(v), numbers.words("a number"), numbers.check_number
-        )
-    if hint is str:
-        return _Kind(lambda v: isinstance(v, str), "text")
-    if hint is Path:
-        return _Kind(lambda v: isinstance(v, os.PathLike), "a pathlib.Path")
-    if hint is Tensor:
-        words = numbers.words("a tensor of finite numbers")
-        if numbers is ANYTHING:
-            return _Kind(lambda v: isinstance(v, Tensor) and not v.is_complex(), "a tensor of numbers")
-        return _Kind(lambda v: _is_finite(v) and (numbers is NUMBER or numbers.has_all(v)), words)
-    if not isinstance(hint, type) or hint is object:
-        return None
-    own = hint.__name__
-    words = _ADVICE.get(own, f"a {own}")
-    if issubclass(hint, _ByName):
-        return _Kind(lambda v: any(c.__name__ == own for c in type(v).__mro__), words)
-    if getattr(hint, "_is_protocol", False):
-        names = [name for name in vars(hint) if not name.startswith("_")]
-        return _Kind(lambda v: all(hasattr(v, name) for name in names), words)
-    return _Kind(lambda v: isinstance(v, hint), words, functools.partial(_another, words, own))
-
-
-def _another(words: str, own: str, name: str, value: Any) -> None:
-    """Say of which class a value is, where classes are what matters."""
-    if own in _ADVICE and own != "Device" and not isinstance(value, type):
-        raise InputError(f"{name} is of type {type(value).__name__}, but must be {words}")
-
-
-def _is_finite(value: Any) -> bool:
-    if not isinstance(value, Tensor) or value.is_complex():
+    if origin in _UNIONS:
+        return any(_fits(value, part, numbers) for part in parts)
+    if origin in _MAPPINGS:
+        return isinstance(value, abc.Mapping) and all(_fits(v, parts[1], numbers) for v in value.values())
+    if origin not in _LISTS:
+        return is_bearable(value, hint, conf=_as_read(numbers))
+    if isinstance(value, (str, bytes, abc.Mapping, Tensor)) or not hasattr(value, "__iter__"):
         return False
-    if value.device.type != "cpu" or not value.is_floating_point():
-        return True
-    return bool(torch.isfinite(value.detach()).all())
+    if not hasattr(value, "__len__"):
+        return origin is abc.Iterable
+    if origin is not tuple or parts[-1] is Ellipsis:
+        return all(_fits(v, parts[0], numbers) for v in value)
+    return len(value) == len(parts) and all(map(_fits, value, parts, [numbers] * len(parts)))
 
 
-def _mapping(values: _Kind | None) -> _Kind:
-    def allows(value: Any) -> bool:
-        return isinstance(value, abc.Mapping) and (values is None or all(map(values.allows, value.values())))
+@functools.cache
+def _as_read(numbers: Range) -> BeartypeConf:
+    """How beartype reads types: NumPy's numbers are numbers, True is none, and numbers are in their range."""
+    in_range = Is[lambda value: numbers.has(value)]
+    all_in_range = Is[lambda t: numbers.has_all(t)]
+    return BeartypeConf(
+        hint_overrides=FrozenDict(
+            {
+                bool: bool | np.bool_,
+                int: Annotated[Integral, Is[is_integer] & in_range],
+                float: Annotated[Real, Is[is_number] & in_range],
+                Tensor: Annotated[Tensor, all_in_range],
+                Path: os.PathLike,
+            }
+        )
+    )
 
-    return _Kind(allows, "a mapping" + (f" whose values are {values.words}" if values else ""))
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    """The types of a union; of another type, itself."""
+    return typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
 
 
-def _listed(origin: Any, parts: tuple[Any, ...], numbers: Range) -> _Kind:
-    """What a list or a tuple allows, or an iterable: one without a length is not looked into."""
-    fixed = origin is tuple and parts[-1] is not Ellipsis
-    entries = [_kind(part, numbers) for part in (parts if fixed else parts[:1])]
+def kind_of(value: Any) -> str:
+    """What a value is, for a message."""
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    plain = value is None or isinstance(value, (Real, str, bytes, list, tuple, abc.Mapping, Path))
+    return shown(value) if plain else f"of type {type(value).__name__}"
 
-    def allows(value: Any) -> bool:
-        if isinstance(value, (str, bytes, abc.Mapping, Tensor)) or not hasattr(value, "__iter__"):
-            return False
-        if not hasattr(value, "__len__"):
-            return origin is abc.Iterable
-        if fixed and len(value) != len(parts):
-            return False
-        each = entries if fixed else entries * len(value)
-        return all(kind is None or kind.allows(v) for kind, v in zip(each, value, strict=True))
 
-    inner = [kind.words for kind in entries if kind is not None]
-    words = f"({', '.join(inner)})" if fixed else f"a list, each entry {inner[0]}" if inner else "a list"
-    return _Kind(allows, words)
+def _words(hint: Any, numbers: Range) -> str:
+    """A type in words."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in _UNIONS:
+        return " or ".join(_words(part, numbers) for part in parts)
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if origin is type:
+        return f"a class of {parts[0].__name__}"
+    if origin is abc.Callable:
+        return "a function"
+    if origin in _MAPPINGS:
+        return "a mapping" if parts[1] is Any else f"a mapping whose values are {_words(parts[1], numbers)}"
+    if origin is tuple and parts[-1] is not Ellipsis:
+        return f"({', '.join(_words(part, numbers) for part in parts)})"
+    if origin in _LISTS:
+        return "a list" if parts[0] is Any else f"a list, each entry {_words(parts[0], numbers)}"
+    tensor = "a tensor of numbers" if numbers is ANYTHING else numbers.words("a tensor of finite numbers")
+    plain = {
+        int: numbers.words("an integer"),
+        float: numbers.words("a number"),
+        Tensor: tensor,
+        bool: "True or False",
+        str: "text",
+        Path: "a pathlib.Path",
+        type(None): "None",
+    }
+    return plain.get(hint) or _ADVICE.get(hint.__name__, f"a {hint.__name__}")
+
+
+#: what to pass, of classes whose names do not say it
+_ADVICE = {
+    "Device": "a Device: Device(SoftBounds.symmetric(0.6)), or a named one, "
+    "ohmgrad.devices.presets.preset('paper')",
+    "AbstractResponse": "a response: an instance such as SoftBounds.symmetric(1.0), or Custom; of a Device "
+    "pass device.nominal.response (and dw_min=device.dw_min to functions that take it)",
+    "Quadratic": "a Quadratic: use its Hessian at the minimum, Quadratic(H, w)",
+    "Objective": "an Objective: Quadratic, Logistic, or UserObjective(function, n)",
+    "GradientNoise": "GradientNoise(sigma), sigma per entry",
+}

@@ -73,6 +73,11 @@ def model() -> nn.Module:
     return ALIVE[-1]
 
 
+def alive() -> nn.Module:
+    """The model of the call that is being made, or a new one."""
+    return ALIVE[-1] if ALIVE else model()
+
+
 def optimizer(name: str = "TikiTaka") -> optim.AnalogOptimizer:
     return getattr(optim, name)(model().parameters(), lr=0.1)
 
@@ -183,7 +188,7 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "SimulatedBoard.pulse_counts.n": lambda: torch.ones(2, 3, dtype=torch.int64),
     "rpu_config": lambda: AIHWKIT,
     "FromAihwkit.convert.model": lambda: nn.Linear(3, 2),
-    "arrays_of.tile": lambda: next(iter(analog_layers(ALIVE[-1])))[1].tiles[0],
+    "arrays_of.tile": lambda: next(iter(analog_layers(alive())))[1].tiles[0],
     "g_min": lambda: 1e-6,
     "g_max": lambda: 1e-5,
     "export_conductances.folder": lambda: Path(tempfile.mkdtemp(dir=FOLDER)),
@@ -197,8 +202,8 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "d": lambda: torch.ones(4, 2),
     "mask": lambda: torch.ones(2, 3, dtype=torch.bool),
     "hold.layer": lambda: model(),
-    "Monitor.optimizer": lambda: og.AnalogSGD(ALIVE[-1].parameters(), lr=0.1),
-    "array_events.optimizer": lambda: og.AnalogSGD(ALIVE[-1].parameters(), lr=0.1),
+    "Monitor.optimizer": lambda: og.AnalogSGD(alive().parameters(), lr=0.1),
+    "array_events.optimizer": lambda: og.AnalogSGD(alive().parameters(), lr=0.1),
     "target": lambda: torch.full((2, 3), 0.1),
     "count.name": lambda: "pulses_up",
     "batches.x": lambda: torch.ones(6, 3),
@@ -404,7 +409,7 @@ def call_of(target: Target) -> Call:
 def _instances() -> dict[str, Callable[[], Any]]:
     return {
         "Tile": lambda: og.Tile((2, 3), DEVICE),
-        "Monitor": lambda: og.Monitor(model(), og.AnalogSGD(ALIVE[-1].parameters(), lr=0.1)),
+        "Monitor": lambda: og.Monitor(model(), og.AnalogSGD(alive().parameters(), lr=0.1)),
         "Grid": ensemble_result,
         "Dataset": dataset,
         "Measured": lambda: og.Measured(**arrays()),

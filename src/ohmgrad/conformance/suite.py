@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..checked import COUNT, OWN, checked
+from ..checked import checked
 from ..crossbar.board import Boards
 from ..devices import Device, describe
 from ..errors import InputError, check_integer, shown
+from ..ranges import COUNT, OWN
 from . import algorithm_learning as learning
 from . import board_laws, optimizer_contract
 from . import device_steps as steps

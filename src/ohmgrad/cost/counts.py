@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from ..checked import COUNT, FROM_ZERO, WHOLE, checked
+from ..checked import checked
 from ..crossbar import EVENTS
 from ..errors import check_choice
 from ..nn.convert import analog_layers
 from ..optim import AnalogOptimizer
+from ..ranges import COUNT, FROM_ZERO, WHOLE
 
 __all__ = ["WEIGHTS", "ArrayEvents", "added", "array_events", "since"]
 

@@ -8,9 +8,10 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from ..checked import COUNT, SEED, WHOLE, Range, checked
+from ..checked import checked
 from ..errors import InputError
 from ..kernels import Pulsing
+from ..ranges import COUNT, SEED, WHOLE, Range
 
 __all__ = ["Board", "Boards", "Place", "Placed", "SharedLines"]
 

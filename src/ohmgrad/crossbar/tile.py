@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checked import COUNT, SEED, WHOLE, checked
+from ..checked import checked
 from ..devices import Device, Elements, describe, draw
 from ..devices.elements import check_shape
 from ..errors import InputError, check_integer
 from ..kernels import Cells, Periphery, Pulsing, ops
 from ..kernels.reference.digital import most_counts
+from ..ranges import COUNT, SEED, WHOLE
 from ..rng import Key
 from .board import Board
 from .contents import Contents, contents_of

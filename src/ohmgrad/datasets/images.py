@@ -28,8 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checked import COUNT, checked
+from ..checked import checked
 from ..errors import InputError, check_choice, check_integer, said, shown
+from ..ranges import COUNT
 from ..rng import Key, words
 from ..user_files import is_in_file, made_in, object_in
 from .arrays import check_arrays, is_file_of_arrays, read_arrays

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..checked import OWN, checked
+from ..checked import checked
 from ..errors import InputError, check_integer, check_number
+from ..ranges import OWN
 from ..rng import Key
 from .layers import Matrix, matrices, plain_copy, untied
 from .pairs import Pairs, programmed

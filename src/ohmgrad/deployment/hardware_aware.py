@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from ..checked import FROM_ZERO, OWN, checked
+from ..checked import checked
 from ..errors import InputError, check_integer, check_number
 from ..nn.convert import converters
+from ..ranges import FROM_ZERO, OWN
 from .layers import matrices
 
 __all__ = ["OPTIONS", "InputRange", "NoisyWeight", "hardware_aware"]

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..checked import OWN, checked
+from ..checked import checked
 from ..ensemble.grid import interval
 from ..errors import InputError, check_integer, shown
+from ..ranges import OWN
 from .chip import deploy
 from .layers import plain_copy
 from .technologies import Technology, technology_of

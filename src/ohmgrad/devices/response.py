@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checked import of_tensors
 from ..errors import InputError, check_number, shown
+from ..tensor_methods import of_tensors
 from .symmetric_point import driven_to, root, with_zero
 
 __all__ = ["LEAST", "MOST", "MOST_FACTOR", "AbstractResponse", "check_range", "sampled"]

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checked import Range, checked
+from ..checked import checked
 from ..devices import Device, SoftBounds
 from ..errors import InputError, check_choice, check_number, shown
 from ..kernels import Pulsing
+from ..ranges import Range
 from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective, WeightNoise
 from .measures import Result

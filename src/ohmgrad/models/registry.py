@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..checked import COUNT, SEED, checked
+from ..checked import checked
 from ..errors import InputError, check_choice, check_integer, shown
+from ..ranges import COUNT, SEED
 from ..user_files import is_in_file, made_in, object_in
 from .resnets import resnet8
 from .vision import IMAGENET, LITE, PREFIX, check_weights_name, head, is_vision, load_weights, vision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ COLUMNS = (
 )
 
 
+@runtime_checkable
 class Writer(Protocol):
     """What `Monitor.log_to` needs, such as torch.utils.tensorboard.SummaryWriter."""
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from ..checked import OWN, checked
+from ..checked import checked
 from ..devices import Device
 from ..errors import InputError
 from ..kernels import Periphery, Pulsing
+from ..ranges import OWN
 from . import states
 from .attention import AnalogMultiheadAttention
 from .choice import choose, patterns

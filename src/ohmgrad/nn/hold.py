@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checked import OWN, checked
+from ..checked import checked
 from ..crossbar import tiles_of
 from ..errors import InputError, shown
+from ..ranges import OWN
 from .functional import AnalogLayer
 
 __all__ = ["hold"]

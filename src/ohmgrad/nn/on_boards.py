@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
-from ..checked import OWN, checked
+from ..checked import checked
 from ..crossbar.board import Boards, Place, Placed
 from ..errors import InputError
+from ..ranges import OWN
 from .convert import analog_layers
 
 __all__ = ["on_boards"]

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checked import COUNT, SEED, checked
+from ..checked import checked
 from ..crossbar import Tile
 from ..devices import Device, draw
 from ..errors import InputError
 from ..kernels import Pulsing
+from ..ranges import COUNT, SEED
 from ..rng import Key
 from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED, style_of
 from .tables import point_in_words

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checked import ABOVE_ZERO, COUNT, Range, checked
+from ..checked import checked
 from ..datasets import load
 from ..devices import Device
 from ..devices.presets import preset
 from ..devices.properties import PROPERTIES, scaled
 from ..errors import InputError, check_choice, check_number, shown
 from ..optim import registry
+from ..ranges import ABOVE_ZERO, COUNT, Range
 from .engine import Columns, Failure, Part, Progress, compute, key_of, read_part
 from .spec import RunSpec
 from .train import train_once

@@ -10,7 +10,7 @@ import torch
 from ..checked import checked
 from ..devices import AbstractResponse, AffineResponse, Device
 from ..errors import InputError, check_integer, check_number
-from .arguments import check_device, check_problem, check_response, check_samples
+from .arguments import check_samples
 from .closure import slope_of
 from .fixed_points import Prediction, speed_ratio, tiki_taka
 from .problem import GradientNoise, Quadratic, WeightNoise
@@ -80,8 +80,6 @@ def tiki_taka_rates(
             stable steps reach it.
     """
     check_number("error", error, low=0, open_low=True)
-    check_problem(problem)
-    check_response(response, fast_response)
     batch = check_samples(problem, noise, batch)
     if noise.sigma == 0:
         raise InputError("sigma is 0: without gradient noise P does not forget and the theory gives no rates")
@@ -118,7 +116,6 @@ def zero_shift_accuracy(device: Device) -> float:
         InputError: when the symmetric point is not inside the range, pairs of pulses do not contract (G = 0),
             or the device is a one-sided pair of elements, which has no symmetric point.
     """
-    check_device(device)
     if device.pair is not None:
         raise InputError("a one-sided pair has no symmetric point to shift to: use another device")
     pair, sp = _pair(device.nominal)

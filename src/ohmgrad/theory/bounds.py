@@ -18,7 +18,7 @@ from torch import Tensor
 from ..checked import checked
 from ..devices import AbstractResponse
 from ..errors import InputError, check_number
-from .arguments import check_objective, check_response, check_samples
+from .arguments import check_samples
 from .problem import GradientNoise, Objective, WeightNoise
 
 __all__ = ["Bound", "amplification_sum", "analog_sgd_bound", "sample_sigma", "saturation_sum",
@@ -75,7 +75,6 @@ def amplification_sum(weights: Tensor, response: AbstractResponse) -> float:
     Raises:
         InputError: when there are no weights, or F is not positive at one.
     """
-    check_response(response)
     if weights.numel() == 0 or weights.dim() < 2:
         raise InputError(
             f"weights are {tuple(weights.shape)}, but must be (steps, ..., n), of a step at least"
@@ -113,7 +112,6 @@ def sample_sigma(
         InputError: when an argument is of another kind or out of range, or weight noise or a batch meets an
             objective without samples.
     """
-    check_objective(objective)
     m = objective.samples
     size = check_samples(objective, noise, batch) or m
     spread, squares = torch.zeros(w.shape[:-1], dtype=torch.float64), torch.zeros(0, dtype=torch.float64)

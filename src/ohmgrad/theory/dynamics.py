@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checked import FROM_ZERO, checked
+from ..checked import checked
 from ..devices import AbstractResponse
 from ..errors import InputError, check_integer, shown
-from .arguments import check_objective, check_response, check_samples
+from ..ranges import FROM_ZERO
+from .arguments import check_samples
 from .problem import GradientNoise, Objective, WeightNoise
 
 __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "simulate"]
@@ -49,7 +50,6 @@ def analog_step(response: AbstractResponse, lr: float) -> Step:
     Raises:
         InputError: when response is none.
     """
-    check_response(response)
     return lambda w, p, g: (_moves(w, -lr * g, response), p)
 
 
@@ -72,7 +72,6 @@ def residual_step(
     Raises:
         InputError: when a response is none.
     """
-    check_response(response, fast_response)
     fast = fast_response or response
 
     def step(w: Tensor, p: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -143,7 +142,6 @@ def simulate(
     Raises:
         InputError: when the shapes or the number of steps do not match, or an argument is of another kind.
     """
-    check_objective(objective)
     batch = check_samples(objective, noise, batch)
     if start.dim() != 2 or start.shape[1] != objective.n:
         raise InputError(f"start is {tuple(start.shape)}, but must be (runs, {objective.n})")

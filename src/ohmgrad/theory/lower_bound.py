@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checked import checked, of_tensors
+from ..checked import checked
 from ..devices import SoftBounds
 from ..errors import InputError, check_integer, check_number, python_numbers
+from ..tensor_methods import of_tensors
 from .dynamics import Step, analog_step
 from .problem import Quadratic
 

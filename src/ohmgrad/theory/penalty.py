@@ -11,7 +11,6 @@ from torch import Tensor
 from ..checked import checked
 from ..devices import AbstractResponse, AffineResponse
 from ..errors import InputError, check_integer
-from .arguments import check_noise, check_problem, check_response
 from .problem import GradientNoise, Quadratic
 
 __all__ = ["implicit_penalty", "penalised_minimum"]
@@ -45,8 +44,6 @@ def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor
     Raises:
         InputError: when a weight lies outside the range.
     """
-    check_response(response)
-    check_noise(noise)
     w = w.double()
     if not bool(((w >= response.w_min) & (w <= response.w_max)).all()):
         raise InputError(f"weights must lie in the range [{response.w_min:g}, {response.w_max:g}]")
@@ -72,9 +69,6 @@ def penalised_minimum(
     Raises:
         InputError: when none is found inside the range.
     """
-    check_problem(problem)
-    check_response(response)
-    check_noise(noise)
     check_integer("steps", steps, 1)
     scale = float(noise.mean_abs(torch.zeros(1, dtype=torch.float64)))
     low, high, sp = response.w_min, response.w_max, response.symmetric_point()

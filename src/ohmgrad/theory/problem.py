@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..checked import COUNT, checked, of_tensors
-from ..errors import InputError, check_choice, check_number, python_numbers, shown
+from ..checked import checked, kind_of
+from ..errors import InputError, check_choice, check_number, python_numbers
+from ..ranges import COUNT, NUMBER, OWN
+from ..tensor_methods import of_tensors
 
 __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "WeightNoise",
            "least_squares"]  # fmt: skip
@@ -61,7 +63,7 @@ class Objective(abc.ABC):
         """grad f(w): (..., n) -> (..., n)."""
 
 
-@checked
+@checked(hessian=OWN, solution=OWN, lines=OWN)
 @dataclass(frozen=True, eq=False)
 class Quadratic(Objective):
     """f(w) = (w - w*)^T H (w - w*) / 2, with gradient H (w - w*).
@@ -130,7 +132,7 @@ class Quadratic(Objective):
         return (w - self.solution) @ self.hessian
 
 
-@checked
+@checked(matrix=OWN, solution=OWN)
 def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     """The mean squared residual f(w) = ||A w - A w*||^2 / m of m equations: H = 2 A^T A / m.
 
@@ -146,7 +148,7 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     return Quadratic(lines.t() @ lines, solution, lines)
 
 
-@checked
+@checked(inputs=OWN, labels=OWN)
 @dataclass(frozen=True, eq=False)
 class Logistic(Objective):
     """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
@@ -298,10 +300,13 @@ class WeightNoise:
 
 def _tensor(name: str, value: Any) -> Tensor:
     try:
-        return torch.as_tensor(value, dtype=torch.float64)
+        found = torch.as_tensor(value)
+        if found.is_complex() or not NUMBER.has_all(found):
+            raise ValueError
+        return found.double()
     except (TypeError, ValueError, RuntimeError):
         raise InputError(
-            f"{name} is {shown(value)}, but must be a tensor, array or list of numbers"
+            f"{name} is {kind_of(value)}, but must be a tensor, array or list of finite numbers"
         ) from None
 
 

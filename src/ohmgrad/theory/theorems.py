@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checked import ABOVE_ZERO, ANYTHING, FROM_ZERO, checked
+from ..checked import checked
 from ..errors import InputError, check_integer, check_number
+from ..ranges import ABOVE_ZERO, ANYTHING, FROM_ZERO
 
 __all__ = ["Statement", "TikiTakaStatement", "bounded_weight", "descent_range", "sample_range",
            "scalar_descent", "scalar_sample_range", "stochastic_range", "tiki_taka_statement"]  # fmt: skip
