@@ -83,7 +83,7 @@ class Tile:
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
         self.key = Key(int(seed), int(array))
-        self.renumber(int(array))
+        self.renumber(self.key.array)
         _TILES[id(self.contents)] = self
         self.contents.restore(memory or {})
 
@@ -263,7 +263,8 @@ class Tile:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
         Each round, of at most `rounds`, reads every column and sends round((target - w) / step(w)) pulses, at
-        most 1000; none is needed at last. Reads are exact. Targets outside bounds end near. Pairs are reset.
+        most 1000; it ends early when no element needs one. Reads are exact. Targets outside an element's
+        bounds end near the bound. One-sided pairs are reset first.
 
         `target` is (rows, cols), each inside the device's nominal range or its element's own bounds. Returns
         target - weight, (rows, cols). Raises InputError when a target is out of range or of shape.
@@ -295,7 +296,6 @@ class Tile:
 
         Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
         Auxiliary arrays that products see are held at the same places.
-
         `mask` is bool (rows, cols), true for the weights to hold; None lets all go. Raises InputError if not.
         """
         self.contents.check_mask(mask)
@@ -331,9 +331,8 @@ class Tile:
 
         Kim et al. 2019 (arXiv 1907.10228). From then on the tile is a pair, weight = element - reference,
         whose symmetric point is 0 but for what n pairs of pulses (one up, one down) leave and the noise of
-        `reads` (>= 1) reads of every column, which are averaged; see `Reference`.
-
-        Raises InputError when an argument is wrong, or the device is one-sided.
+        `reads` (>= 1) reads of every column, which are averaged; see `Reference`. Raises
+        InputError when an argument is wrong, or the device is one-sided.
         """
         if self.device.pair is not None:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")

@@ -300,8 +300,8 @@ class WeightNoise:
 
 def _tensor(name: str, value: Any) -> Tensor:
     try:
-        found = torch.as_tensor(value)
-        if found.is_complex() or not NUMBER.has_all(found):
+        found = torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
+        if not NUMBER.has_all(found):
             raise ValueError
         return found.double()
     except (TypeError, ValueError, RuntimeError):
