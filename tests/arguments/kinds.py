@@ -263,7 +263,7 @@ VALUE_BY_VALUE = {
     "gradient",
 }
 #: a run that diverged has values that are not finite
-MAY_DIVERGE = {"path", "end_epoch.loss"}
+MAY_DIVERGE = {"path", "changes", "values", "end_epoch.loss"}
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
     "SimulatedBoard.product.beside",

@@ -18,7 +18,7 @@ from ..checked import checked
 from ..devices import Device, SoftBounds
 from ..errors import InputError, check_choice, check_number, shown
 from ..kernels import Pulsing
-from ..ranges import Range
+from ..ranges import ANYTHING, Range
 from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective, WeightNoise
 from .measures import Result
@@ -44,7 +44,7 @@ def soft_bounds(tau: float, states: float = 1200) -> Device:
     return Device(SoftBounds.symmetric(tau), dw_min=2 * tau / states)
 
 
-@checked(share=Range(0, 1, open_low=True, open_high=True))
+@checked(values=ANYTHING, share=Range(0, 1, open_low=True, open_high=True))
 def interval(values: Tensor, share: float = 0.95) -> tuple[Tensor, Tensor, Tensor]:
     """Mean over the last dimension, and its confidence interval by Student's t: mean, low, high.
 
@@ -80,7 +80,7 @@ class Grid:
     seeds: tuple[int, ...]
     result: Result
 
-    @checked
+    @checked(values=ANYTHING)
     def by_configuration(self, values: Tensor) -> Tensor:
         """A quantity of all runs, (C S, ...), as (C, S, ...)."""
         return values.view(len(self.configurations), len(self.seeds), *values.shape[1:])

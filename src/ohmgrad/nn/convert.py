@@ -131,7 +131,7 @@ def convert(
         warnings.warn(
             f"layers with weight matrices stay digital: {told(left)}. Exclude them by name if this is meant",
             LeftDigitalWarning,
-            stacklevel=2,
+            stacklevel=3,  # of who calls the checked function
         )
     shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "max_tile": max_tile}
     shared["backend"] = backend

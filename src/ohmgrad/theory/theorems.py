@@ -48,7 +48,7 @@ class Statement:
         return self.promise or not self.premise
 
 
-@checked(path=ANYTHING)
+@checked(path=ANYTHING, changes=ANYTHING)
 def bounded_weight(path: Tensor, changes: Tensor, tau: float) -> Statement:
     """Theorem 1: |W_0| <= tau and |dW_k| <= tau, entry by entry, keep |W_k| <= tau, under any algorithm.
 
