@@ -94,6 +94,35 @@ def test_a_full_disk(
     assert (code, "cannot write to" in line) == (2, True)
 
 
+@pytest.mark.parametrize(("where", "name"), [("ohmgrad.report.page.tempfile.NamedTemporaryFile", "page.html"),
+                                             ("matplotlib.figure.Figure.savefig", "figure.svg")])  # fmt: skip
+def test_the_disk_is_full_when_the_training_is_finished(
+    where: str,
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is whole, and what is missing is made by the commands that the line says."""
+    run = tmp_path / "a b"
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, full)
+        code, line = ends(capsys, *TRAIN, "--out", str(run))
+    start = f"error: cannot write {run / name} (No space left on device); the training is finished and whole"
+    assert (code, line[: len(start)]) == (1, start)
+    assert len(read_metrics(run)) == 4
+    assert not (run / "page.html").exists()
+    plot, _, report = line.partition("make room, then ")[2].removesuffix(" make them").partition(" and ")
+    for again in (plot, report):
+        assert ends(capsys, *shlex.split(again)[1:]) == (0, "")
+    assert (run / "page.html").is_file()
+    assert (run / "figure.svg").is_file()
+
+
 def test_the_folder_is_removed_under_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
