@@ -26,8 +26,8 @@ FLOORS = {
         (
             {"errors", "style", "version"},
             {"rng", "yaml_text", "eager", "user_files", "kernel_cache", "ranges", "sizes"},
-            {"npz", "checked"},
-            {"tensor_methods"},
+            {"npz", "type_words"},
+            {"checked", "tensor_methods"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},

@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import inspect
 import os
-import types
 import typing
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -26,16 +25,13 @@ from beartype.door import is_bearable
 from beartype.vale import Is
 from torch import Tensor
 
-from .errors import InputError, is_integer, is_number, shown
-from .ranges import ANYTHING, NUMBER, OWN, Range
+from .errors import InputError, is_integer, is_number
+from .ranges import NUMBER, OWN, Range
+from .type_words import LISTS, MAPPINGS, UNIONS, kind_of, words_of
 
-__all__ = ["checked", "kind_of"]
+__all__ = ["checked"]
 
 Thing = TypeVar("Thing", bound=Callable[..., Any])
-
-_UNIONS = (typing.Union, types.UnionType)
-_LISTS = (list, tuple, abc.Sequence, abc.Iterable)
-_MAPPINGS = (dict, abc.Mapping)
 
 
 @overload
@@ -118,17 +114,17 @@ def _check(name: str, value: Any, hint: Any, numbers: Range) -> None:
         numbers.check_integer(name, value)
     if kinds == [float]:
         numbers.check_number(name, value)
-    raise InputError(f"{name} is {kind_of(value)}, but must be {_words(hint, numbers)}")
+    raise InputError(f"{name} is {kind_of(value)}, but must be {words_of(hint, numbers)}")
 
 
 def _fits(value: Any, hint: Any, numbers: Range) -> bool:
     """Whether a value is of a type. A list is a tuple, too; without a length it is an iterable alone."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in _UNIONS:
+    if origin in UNIONS:
         return any(_fits(value, part, numbers) for part in parts)
-    if origin in _MAPPINGS:
+    if origin in MAPPINGS:
         return isinstance(value, abc.Mapping) and all(_fits(v, parts[1], numbers) for v in value.values())
-    if origin not in _LISTS:
+    if origin not in LISTS:
         return is_bearable(value, hint, conf=_as_read(numbers))
     if isinstance(value, (str, bytes, abc.Mapping, Tensor)) or not hasattr(value, "__iter__"):
         return False
@@ -159,56 +155,4 @@ def _as_read(numbers: Range) -> BeartypeConf:
 
 def _parts(hint: Any) -> tuple[Any, ...]:
     """The types of a union; of another type, itself."""
-    return typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
-
-
-def kind_of(value: Any) -> str:
-    """What a value is, for a message."""
-    if isinstance(value, Tensor):
-        return f"a tensor {tuple(value.shape)} of {str(value.dtype).removeprefix('torch.')}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    plain = value is None or isinstance(value, (Real, str, bytes, list, tuple, abc.Mapping, Path))
-    return shown(value) if plain else f"of type {type(value).__name__}"
-
-
-def _words(hint: Any, numbers: Range) -> str:
-    """A type in words."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in _UNIONS:
-        return " or ".join(_words(part, numbers) for part in parts)
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, parts))}"
-    if origin is type:
-        return f"a class of {parts[0].__name__}"
-    if origin is abc.Callable:
-        return "a function"
-    if origin in _MAPPINGS:
-        return "a mapping" if parts[1] is Any else f"a mapping whose values are {_words(parts[1], numbers)}"
-    if origin is tuple and parts[-1] is not Ellipsis:
-        return f"({', '.join(_words(part, numbers) for part in parts)})"
-    if origin in _LISTS:
-        return "a list" if parts[0] is Any else f"a list, each entry {_words(parts[0], numbers)}"
-    tensor = "a tensor of numbers" if numbers is ANYTHING else numbers.words("a tensor of finite numbers")
-    plain = {
-        int: numbers.words("an integer"),
-        float: numbers.words("a number"),
-        Tensor: tensor,
-        bool: "True or False",
-        str: "text",
-        Path: "a pathlib.Path",
-        type(None): "None",
-    }
-    return plain.get(hint) or _ADVICE.get(hint.__name__, f"a {hint.__name__}")
-
-
-#: what to pass, of classes whose names do not say it
-_ADVICE = {
-    "Device": "a Device: Device(SoftBounds.symmetric(0.6)), or a named one, "
-    "ohmgrad.devices.presets.preset('paper')",
-    "AbstractResponse": "a response: an instance such as SoftBounds.symmetric(1.0), or Custom; of a Device "
-    "pass device.nominal.response (and dw_min=device.dw_min to functions that take it)",
-    "Quadratic": "a Quadratic: use its Hessian at the minimum, Quadratic(H, w)",
-    "Objective": "an Objective: Quadratic, Logistic, or UserObjective(function, n)",
-    "GradientNoise": "GradientNoise(sigma), sigma per entry",
-}
+    return typing.get_args(hint) if typing.get_origin(hint) in UNIONS else (hint,)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checked import kind_of
 from .errors import InputError
+from .type_words import kind_of
 
 __all__ = ["of_tensors"]
 

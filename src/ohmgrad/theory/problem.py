@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..checked import checked, kind_of
+from ..checked import checked
 from ..errors import InputError, check_choice, check_number, python_numbers
 from ..ranges import COUNT, NUMBER, OWN
 from ..tensor_methods import of_tensors
+from ..type_words import kind_of
 
 __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "WeightNoise",
            "least_squares"]  # fmt: skip
