@@ -49,6 +49,7 @@ OWN = {
     "map.trainings": Numbers(6, 2**31 - 1),
     "map.target": Numbers(0, 100, open_low=True, open_high=True),
     "cost.accuracy": Numbers(1, 100, open_low=True),
+    "compare.accuracy": Numbers(0, 100),  # 0: the highest that all reach
 }
 
 

@@ -98,7 +98,7 @@ FIVE = ((0.188, 1.333, 1.347, 0.207, 0.756), (1.467, 0.112, 1.922, 0.141, 0.509)
 
 @pytest.mark.parametrize("tau", [1.502, 0.318, 0.334])
 def test_zero_is_in_the_interval_to_its_right(tau: float) -> None:
-    """w = 0 is a node of the table; of the last two it is one but for rounding, in float64 but not float32."""
+    """w = 0 is a node of the table; of the last two in float32 alone, in float64 but for rounding."""
     table = tabulate(PiecewiseStep(-tau, tau, *FIVE))
     assert isinstance(table, Table)
     i, t = table.interval(torch.zeros(1))
