@@ -190,6 +190,7 @@ RANGES: dict[str, Numbers] = {
     "RunSpec.lrs": RATE,
     "digital_lr": RATE,
     "MapSettings.rates": RATE,
+    "compare.accuracy": Numbers(0, 100),  # 0: the highest that all reach
     "fast_lr": NOT_NEGATIVE,
     "transfer_lr": NOT_NEGATIVE,
     "alpha": NOT_NEGATIVE,
