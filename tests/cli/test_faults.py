@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,9 +79,6 @@ def test_a_full_disk(
 ) -> None:
     run = tmp_path / "run"
 
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         after_two_epochs(patch, lambda: patch.setattr(files.os, "fsync", full))
         code, line = ends(capsys, *TRAIN, "--out", str(run))
@@ -94,10 +92,18 @@ def test_a_full_disk(
     assert (code, "cannot write to" in line) == (2, True)
 
 
-@pytest.mark.parametrize(("where", "name"), [("ohmgrad.report.page.tempfile.NamedTemporaryFile", "page.html"),
-                                             ("matplotlib.figure.Figure.savefig", "figure.svg")])  # fmt: skip
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "name"),
+    [("ohmgrad.report.page.tempfile", SimpleNamespace(NamedTemporaryFile=full), "page.html"),
+     ("matplotlib.figure.Figure.savefig", full, "figure.svg")],
+)  # fmt: skip
 def test_the_disk_is_full_when_the_training_is_finished(
     where: str,
+    what: Any,
     name: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -105,12 +111,8 @@ def test_the_disk_is_full_when_the_training_is_finished(
 ) -> None:
     """It is whole, and what is missing is made by the commands that the line says."""
     run = tmp_path / "a b"
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(where, full)
+        patch.setattr(where, what)
         code, line = ends(capsys, *TRAIN, "--out", str(run))
     start = f"error: cannot write {run / name} (No space left on device); the training is finished and whole"
     assert (code, line[: len(start)]) == (1, start)
