@@ -27,7 +27,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..rng import Key
 from .cells import Cells
-from .checks import check_counts, check_factors, plain, raise_not_finite, raise_too_many
+from .checks import check_counts, check_factors, check_pulsing, plain, raise_not_finite, raise_too_many, rate
 from .counts import Counts, Pulses, listed
 from .periphery import Periphery
 from .pulsing import Pulsing
@@ -148,8 +148,9 @@ def pulsed_update_(
     if w.dim() == 3:
         _update_stack(w, cells, x, d, lr, pulsing, step, events, touched)
         return
-    lr = float(lr)
+    lr = rate(lr)
     x, d = check_factors(cells, x, d, lr)
+    check_pulsing(pulsing)
     if len(x) == 0 or lr == 0:
         return
     if pulsing.fidelity == "mean":
@@ -196,7 +197,7 @@ def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float | Tenso
             check_finite(x, d, rates)
             _one_by_one(apply_mean_, w, cells, {"x": x, "d": d, "lr": rates.tolist()})
         return
-    lr = float(lr)
+    lr = rate(lr)
     x, d = check_factors(cells, x, d, lr)
     _check_finite_now(cells, x, d)
     _on_whole(_function(cells.backend, "apply_mean_"), w, cells, x, d, lr)
