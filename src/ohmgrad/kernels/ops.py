@@ -348,13 +348,9 @@ def cut_patches(
 
 
 def sum_patches(
-    g: Tensor,
-    shape: Sequence[int],
-    size: Sequence[int],
-    stride: Sequence[int],
-    dilation: Sequence[int],
+    g: Tensor, shape: Sequence[int], size: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
     places: Sequence[int],
-) -> Tensor:
+) -> Tensor:  # fmt: skip
     """Vectors of patches, as `cut_patches` gives them, added up where they lie in images of a shape.
 
     Every value is the sum over its patches, in the order of its offsets from them.
