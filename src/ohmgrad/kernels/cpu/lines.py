@@ -52,7 +52,7 @@ class Block(NamedTuple):
     order: np.ndarray
     ends: np.ndarray
     #: of lines in groups of four, uint32 (m,): counter and sample
-    index: np.ndarray
+    counter: np.ndarray
     sample: np.ndarray
     #: of their lanes (4, m): firing probabilities in float32; limits and words in uint32
     level: np.ndarray
@@ -134,12 +134,12 @@ def draw_few(first, n, values, gain, flip, block, site, out):
     group = (lines + 3) // 4
     listed, longest = _longest_first(n, block)
     count = listed * group
-    index, sample, level, limit, word = block.index, block.sample, block.level, block.limit, block.word
+    counter, sample, level, limit, word = block.counter, block.sample, block.level, block.limit, block.word
     for p in range(listed):
         i, at = block.order[p], p * group
         row, own = values[first + i], gain[i]
         for g in range(group):
-            index[at + g], sample[at + g] = u32(g), u32(first + i)
+            counter[at + g], sample[at + g] = u32(g), u32(first + i)
         for lane in range(4):
             for g in range(group):
                 j = lane * group + g
@@ -153,7 +153,7 @@ def draw_few(first, n, values, gain, flip, block, site, out):
     for t in range(longest):
         bit, purpose = u32(u32(1) << u32(t)), u32(site.purpose | u32(t << 8))
         for q in range(block.ends[t] * group):
-            a, b, c, d = philox(index[q], sample[q], site.step, purpose, site.k0, site.k1)
+            a, b, c, d = philox(counter[q], sample[q], site.step, purpose, site.k0, site.k1)
             ka, kb, kc, kd = la[q], lb[q], lc[q], ld[q]
             wa[q] |= bit if a <= ka else u32(0)
             wb[q] |= bit if b <= kb else u32(0)
