@@ -78,7 +78,7 @@ def cut_patches(
     out = torch.empty(n * len(own), len(offsets))
     chunks = chunks_for(out.numel())
     run = _cut.serial if chunks == 1 else _cut.parallel
-    run(x.detach().reshape(n, -1).contiguous().numpy(), own, offsets, out.numpy(), chunks)
+    run(x.detach().flatten(1).contiguous().numpy(), own, offsets, out.numpy(), chunks)
     return out
 
 
