@@ -183,6 +183,7 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "check_board.shape": lambda: (3, 3),
     "boards": lambda: board,
     "direction": lambda: "forward",
+    "Live.update.loss": lambda: torch.tensor(0.5),
     "vectors": lambda: torch.ones(4, 3),
     "beside": lambda: [(0.5, torch.ones(2, 3))],
     "SimulatedBoard.pulse_counts.n": lambda: torch.ones(2, 3, dtype=torch.int64),

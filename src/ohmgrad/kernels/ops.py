@@ -15,7 +15,7 @@ is to the bit what the operation does to it alone. A back end without stacks get
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
@@ -35,7 +35,8 @@ from .stacks import check_finite, check_pulsed, check_stack, check_stack_counts
 
 __all__ = [
     "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "check_status", "count_pulses",
-    "digital_gradient", "draw_trains", "fingerprint_of", "normals_", "pulsed_update_", "random_words",
+    "cut_patches", "digital_gradient", "draw_trains", "fingerprint_of", "normals_", "pulsed_update_",
+    "random_words", "sum_patches",
 ]  # fmt: skip
 
 #: operation -> file of a back end that holds it
@@ -332,6 +333,36 @@ def digital_gradient(x: Tensor, d: Tensor, cells: Cells) -> Tensor:
     if cells.lags:
         _function(cells.backend, "check_finite", "trains")(x, d, cells)
     return _function(cells.backend, "digital_gradient")(x, d)
+
+
+def cut_patches(
+    x: Tensor, size: Sequence[int], stride: Sequence[int], dilation: Sequence[int], places: Sequence[int]
+) -> Tensor:
+    """The patches of padded images as vectors, (images times places, channels times size).
+
+    Args:
+        x: (images, channels, *sizes), of one dimension or more.
+        size, stride, dilation: of a patch, by dimension.
+        places: how many patches there are, by dimension.
+    """
+    return _patches_by(x, "cut_patches")(x, size, stride, dilation, places)
+
+
+def sum_patches(
+    g: Tensor, shape: Sequence[int], size: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
+    places: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """Vectors of patches, as `cut_patches` gives them, added up where they lie in images of a shape.
+
+    Every value is the sum over its patches, in the order of its offsets from them.
+    """
+    return _patches_by(g, "sum_patches")(g, shape, size, stride, dilation, places)
+
+
+def _patches_by(x: Tensor, operation: str) -> Callable[..., Tensor]:
+    """What serves patches: no elements are concerned, so that the place and type of the values decide."""
+    served = "numba" if x.is_cpu and x.dtype == torch.float32 else "reference"
+    return _function(served, operation, "patches")
 
 
 def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:

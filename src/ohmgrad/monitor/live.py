@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, shown
+from ..checked import checked
+from ..errors import InputError
 from ..nn import analog_layers
 from ..optim import AnalogOptimizer
 from .displays import Painter, display_here
@@ -19,6 +20,7 @@ from .monitor import Monitor
 __all__ = ["Live", "monitor_for"]
 
 
+@checked
 class Live:
     """A picture of a training while it goes on: loss, predicted floor, weights, pulses a second.
 
@@ -32,7 +34,7 @@ class Live:
         monitor: that predicts the floor; by default one is made, where the optimizer and devices allow it.
 
     Raises:
-        InputError: when `optimizer` is no optimizer of torch.
+        InputError: when one of them is of another kind.
 
     Example:
         >>> import torch, ohmgrad
@@ -52,8 +54,6 @@ class Live:
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, *, monitor: Monitor | None = None
     ) -> None:
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise InputError(f"optimizer is {shown(optimizer)}, but must be an optimizer of torch")
         self._own = None if monitor is not None else monitor_for(model, optimizer)
         self.history = History(model, optimizer, monitor or self._own)
         self._painter: Painter | None = None
