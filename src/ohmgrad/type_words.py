@@ -28,6 +28,7 @@ _ADVICE = {
     "pass device.nominal.response (and dw_min=device.dw_min to functions that take it)",
     "Quadratic": "a Quadratic: use its Hessian at the minimum, Quadratic(H, w)",
     "Objective": "an Objective: Quadratic, Logistic, or UserObjective(function, n)",
+    "Optimizer": "an optimizer of torch",
     "GradientNoise": "GradientNoise(sigma), sigma per entry",
 }
 
@@ -69,4 +70,5 @@ def words_of(hint: Any, numbers: Range) -> str:
         Path: "a pathlib.Path",
         type(None): "None",
     }
-    return plain.get(hint) or _ADVICE.get(hint.__name__, f"a {hint.__name__}")
+    article = "an" if hint.__name__[0] in "AEIO" and not hint.__name__.startswith("One") else "a"
+    return plain.get(hint) or _ADVICE.get(hint.__name__, f"{article} {hint.__name__}")

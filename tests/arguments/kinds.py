@@ -264,7 +264,7 @@ VALUE_BY_VALUE = {
     "gradient",
 }
 #: a run that diverged has values that are not finite
-MAY_DIVERGE = {"path", "changes", "values", "end_epoch.loss"}
+MAY_DIVERGE = {"path", "changes", "values", "end_epoch.loss", "Live.update.loss"}
 #: lists and mappings that may be empty
 MAY_BE_EMPTY = {
     "SimulatedBoard.product.beside",
@@ -312,7 +312,7 @@ def legitimate(value: Any, hint: Any, owner: str, name: str) -> bool:
     if hint is Path:
         return isinstance(value, Path)
     if hint is Tensor:
-        if owner.rpartition(".")[2] in VALUE_BY_VALUE or name in MAY_DIVERGE:
+        if owner.rpartition(".")[2] in VALUE_BY_VALUE or _named(MAY_DIVERGE, owner, name):
             return isinstance(value, Tensor) and not value.is_complex()
         if not isinstance(value, Tensor) or not bool(torch.isfinite(value.double()).all()):
             return False

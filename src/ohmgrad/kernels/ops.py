@@ -352,15 +352,12 @@ def sum_patches(
     g: Tensor, shape: Sequence[int], size: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
     places: Sequence[int],
 ) -> Tensor:  # fmt: skip
-    """Vectors of patches, as `cut_patches` gives them, added up where they lie in images of a shape.
-
-    Every value is the sum over its patches, in the order of its offsets from them.
-    """
+    """Vectors of patches, as of `cut_patches`, added up where they lie, in the order of a value's offsets."""
     return _patches_by(g, "sum_patches")(g, shape, size, stride, dilation, places)
 
 
 def _patches_by(x: Tensor, operation: str) -> Callable[..., Tensor]:
-    """What serves patches: no elements are concerned, so that the place and type of the values decide."""
+    """What serves patches: no elements are concerned; the place and type of the values decide."""
     served = "numba" if x.is_cpu and x.dtype == torch.float32 else "reference"
     return _function(served, operation, "patches")
 

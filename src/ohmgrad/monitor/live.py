@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ..checked import checked
-from ..errors import InputError
+from ..errors import InputError, is_number
 from ..nn import analog_layers
 from ..optim import AnalogOptimizer
+from ..type_words import kind_of
 from .displays import Painter, display_here
 from .history import History
 from .monitor import Monitor
@@ -69,9 +70,13 @@ class Live:
 
         Args:
             loss: one value; a tensor on a card is asked for when a picture is drawn, and not before.
+
+        Raises:
+            InputError: when it is anything else.
         """
-        if isinstance(loss, Tensor) and loss.numel() != 1:
-            raise InputError(f"loss is {tuple(loss.shape)}, but must be one value: give its mean")
+        one = loss.numel() == 1 and not loss.is_complex() if isinstance(loss, Tensor) else is_number(loss)
+        if not one and not isinstance(loss, float):  # a training that diverges is drawn to its end
+            raise InputError(f"loss is {kind_of(loss)}, but must be one number: give its mean")
         self.history.add(self.history.update + 1, loss)
         if self._painter is None:
             self._painter = Painter(self.history, display_here())
