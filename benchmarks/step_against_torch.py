@@ -1,7 +1,8 @@
 """A whole training step on the paper's networks against the same step with torch's own layers and SGD.
 
-Forward, loss, backward and update, in turn on the same minibatches; perfect and noisy periphery. The
-ratio is what analog simulation costs. aihwkit, if it can be imported, trains the FCN beside.
+Forward, loss, backward and update, in turn on the same minibatches; perfect and noisy periphery, the latter
+with the networks, device and circuits of study S4. The ratio is what analog simulation costs. aihwkit, if it
+can be imported, trains the FCN beside.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def test_arrays_that_are_not_there(member: bytes, message: str, tmp_path: Path) 
 def test_more_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.npz"
     np.savez(file, **tables())
-    monkeypatch.setattr(npz, "_memory", lambda: 2**8)
+    monkeypatch.setattr(npz, "memory", lambda: 2**8)
     with pytest.raises(InputError, match=r"a\.npz has arrays of .* GiB of memory: write fewer values"):
         Measured.from_npz(file)
 

@@ -26,7 +26,9 @@ FLOORS = {
     for floor, names in enumerate(
         (
             {"errors", "style", "version"},
-            {"rng", "yaml_text", "npz", "eager", "user_files", "kernel_cache", "inline"},
+            {"rng", "yaml_text", "eager", "user_files", "kernel_cache", "ranges", "sizes", "inline"},
+            {"npz", "type_words"},
+            {"checked", "tensor_methods"},
             {"devices"},
             {"kernels", "theory", "datasets", "models"},
             {"crossbar"},

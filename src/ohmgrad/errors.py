@@ -6,16 +6,19 @@ import contextlib
 import dataclasses
 import difflib
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 __all__ = [
-    "InputError", "check_choice", "check_integer", "check_number", "check_options", "is_integer", "naming",
-    "python_numbers", "said", "shown",
+    "LARGEST", "InputError", "check_choice", "check_flag", "check_integer", "check_number", "check_options",
+    "is_integer", "is_number", "naming", "python_numbers", "said", "shown",
 ]  # fmt: skip
 
+#: numbers are no larger: squares and products of a few are finite, and so is their float32
+LARGEST = 1e30
+#: whole numbers without another limit are no larger: nobody waits for more repetitions
+MOST_WHOLE = 2**31 - 1
 #: characters of a message and of a value in one; what is longer loses its middle
 MOST, MOST_OF_VALUE = 400, 80
 
@@ -56,12 +59,22 @@ def is_integer(value: Any) -> bool:
     return type(value) is int or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number of at most `LARGEST`, of Python or NumPy; True is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    number: Any = value  # which pyright takes for a Real without an order
+    return bool(-LARGEST <= number <= LARGEST)
+
+
 def check_integer(what: str, value: Any, low: int | None = None, high: int | None = None) -> int:
-    """Return `value` as Python's int if it is an integer in [low, high].
+    """Return `value` as Python's int if it is an integer in [low, high], by default of at most 2^31 - 1.
 
     Raises:
         InputError: naming the value and the allowed range.
     """
+    if high is None and is_integer(value) and abs(value) > MOST_WHOLE:
+        raise InputError(f"{what} is {shown(value)}, but must be an integer of at most {MOST_WHOLE}")
     if not is_integer(value) or (low is not None and value < low) or (high is not None and value > high):
         if high is not None:
             allowed = f" in [{low}, {'2^32)' if high == 2**32 - 1 else f'{high}]'}"
@@ -69,6 +82,12 @@ def check_integer(what: str, value: Any, low: int | None = None, high: int | Non
             allowed = "" if low is None else f" of at least {low}"
         raise InputError(f"{what} is {shown(value)}, but must be an integer{allowed}")
     return int(value)
+
+
+def check_flag(what: str, value: Any) -> None:
+    """Raise InputError unless a value is True or False."""
+    if not isinstance(value, bool):
+        raise InputError(f"{what} is {shown(value)}, but must be true or false")
 
 
 def python_numbers(spec: Any) -> None:
@@ -128,20 +147,21 @@ def check_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """Return `value`, as Python's int or float, if it is a finite number in [low, high] (or open ends).
+    """Return `value`, as Python's int or float, if it is a number in [low, high] (or open ends).
 
-    NumPy's numbers are numbers; True is none.
+    NumPy's numbers are numbers; True is none, nor what is not finite or larger than `LARGEST`.
 
     Raises:
         InputError: naming the value and the allowed range.
     """
-    ok = isinstance(value, Real) and not isinstance(value, bool)
+    ok, ok_type = is_number(value), isinstance(value, Real)
+    number: Any = value
     if ok:
-        number: Any = value  # which pyright takes for a Real without an order
-        ok = abs(int(number)) <= sys.float_info.max if is_integer(number) else math.isfinite(number)
-        ok = ok and (number > low if open_low else number >= low)
+        ok = number > low if open_low else number >= low
         ok = ok and (number < high if open_high else number <= high)
     if not ok:
+        if ok_type and LARGEST < abs(number) < math.inf:
+            low, high = max(low, -LARGEST), min(high, LARGEST)
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"
         raise InputError(f"{what} is {shown(value)}, but must be a number in {left}{low:g}, {high:g}{right}")

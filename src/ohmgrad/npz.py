@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError, said
+from .sizes import memory
 
 __all__ = ["read_npz"]
 
@@ -39,10 +39,10 @@ def read_npz(path: Path, names: Sequence[str], what: str) -> dict[str, np.ndarra
             there = {info.filename: info for info in archive.infolist()}
             found = {name: there[f"{name}.npy"] for name in names if f"{name}.npy" in there}
             sizes = [_size(archive, info) for info in found.values()]
-        if sum(sizes) > _memory():
+        if sum(sizes) > memory():
             raise InputError(
                 f"{path} has arrays of {sum(sizes) / 2**30:.3g} GiB, but this machine has "
-                f"{_memory() / 2**30:.3g} GiB of memory: write fewer values, or in a smaller type"
+                f"{memory() / 2**30:.3g} GiB of memory: write fewer values, or in a smaller type"
             )
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in found}
@@ -61,11 +61,3 @@ def _size(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
         if size != info.file_size - member.tell():
             raise ValueError(f"{info.filename} has not the {size} bytes of its {kind} {shape}")
     return size
-
-
-def _memory() -> int:
-    """Bytes of memory of this machine."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # a system that does not say
-        return 2**40

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,9 +79,6 @@ def test_a_full_disk(
 ) -> None:
     run = tmp_path / "run"
 
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     with monkeypatch.context() as patch:
         after_two_epochs(patch, lambda: patch.setattr(files.os, "fsync", full))
         code, line = ends(capsys, *TRAIN, "--out", str(run))
@@ -92,6 +90,39 @@ def test_a_full_disk(
     monkeypatch.setattr(files.os, "fsync", full)
     code, line = ends(capsys, *TRAIN, "--out", str(tmp_path / "other"))
     assert (code, "cannot write to" in line) == (2, True)
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "name"),
+    [("ohmgrad.report.page.tempfile", SimpleNamespace(NamedTemporaryFile=full), "page.html"),
+     ("matplotlib.figure.Figure.savefig", full, "figure.svg")],
+)  # fmt: skip
+def test_the_disk_is_full_when_the_training_is_finished(
+    where: str,
+    what: Any,
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is whole, and what is missing is made by the commands that the line says."""
+    run = tmp_path / "a b"
+    with monkeypatch.context() as patch:
+        patch.setattr(where, what)
+        code, line = ends(capsys, *TRAIN, "--out", str(run))
+    start = f"error: cannot write {run / name} (No space left on device); the training is finished and whole"
+    assert (code, line[: len(start)]) == (1, start)
+    assert len(read_metrics(run)) == 4
+    assert not (run / "page.html").exists()
+    plot, _, report = line.partition("make room, then ")[2].removesuffix(" make them").partition(" and ")
+    for again in (plot, report):
+        assert ends(capsys, *shlex.split(again)[1:]) == (0, "")
+    assert (run / "page.html").is_file()
+    assert (run / "figure.svg").is_file()
 
 
 def test_the_folder_is_removed_under_way(

@@ -171,7 +171,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Noise(math.nan), "std of the cycle-to-cycle noise is nan"),
     (lambda: Noise(0.1, "additiv"), "unknown kind of noise 'additiv': did you mean 'additive'"),  # pyright: ignore
     (lambda: draw(Device(OK), (0, 3), KEY), r"shape of the array is \(0, 3\)"),
-    (lambda: draw(Device(OK), (3,), KEY), r"shape of the array is \(3,\)"),  # pyright: ignore
+    (lambda: draw(Device(OK), (3,), KEY), r"shape is \(3,\), but must be \(an integer, an integer\)"),  # pyright: ignore
     (lambda: Custom(lambda w: 1.0, abs), r"up returned 1.0 for weights of \(3, 11\)"),  # pyright: ignore
     (lambda: Custom(abs, lambda w: w.sum()), r"down returned a tensor of shape \(\) for weights of"),
     (lambda: Custom(lambda w: 1 - 2 * w, abs), r"up\(0.5625\) is -0.125, but .* >= 0 from -1 to 1 is needed"),

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from ohmgrad.kernels.cpu import affine_columns, affine_rows
-from ohmgrad.kernels.cpu.trains import empty_trains, list_active_samples, trains_chunk
+from ohmgrad.kernels.cpu.trains import empty_trains, list_active_samples, train_scratch, trains_chunk
 
 __all__ = ["apply_columns", "apply_rows", "drawn_trains"]
 
@@ -18,7 +18,8 @@ __all__ = ["apply_columns", "apply_rows", "drawn_trains"]
 def drawn_trains(words, x, d, how, address):
     """The trains of an update, with the active samples listed."""
     trains = empty_trains(words, x.shape[0], d.shape[1], x.shape[1])
-    trains_chunk(0, x.shape[0], x, d, how, address, trains, np.zeros(5, np.int64))
+    scratch = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl, x.shape[0])
+    trains_chunk(0, x.shape[0], x, d, how, address, trains, np.zeros(5, np.int64), scratch)
     return list_active_samples(trains)
 
 

@@ -296,8 +296,8 @@ def test_counts_tell_how_the_lines_carried_them() -> None:
 def test_primitives_refuse_wrong_numbers_and_shapes() -> None:
     tile, wrong = Tile((3, 4), DEVICE), torch.ones
     cases: list[tuple[Callable[[], Any], str]] = [
-        (lambda: tile.zero_shift(-3), "number of pulse pairs is -3, but must be an integer of at least 0"),
-        (lambda: tile.zero_shift(1.5), "number of pulse pairs is 1.5"),  # pyright: ignore[reportArgumentType]
+        (lambda: tile.zero_shift(-3), "n is -3, but must be an integer of at least 0"),
+        (lambda: tile.zero_shift(1.5), "n is 1.5, but must be an integer"),  # pyright: ignore[reportArgumentType]
         (lambda: tile.read([0], repeats=0), "repeats is 0, but must be an integer of at least 1"),
         (lambda: tile.read([0], repeats=2.0), "repeats is 2.0"),  # pyright: ignore[reportArgumentType]
         (lambda: tile.forward(wrong(2, 3)), r"x is \(2, 3\), but a tile of 3 x 4 needs x of \(samples, 4\)"),
@@ -321,7 +321,7 @@ def test_what_no_backend_serves_is_refused() -> None:
         ((3, 4), {"seed": -1}, "seed is -1"),
         ((3, 4), {"array": 2**32}, "array is 4294967296"),
         (torch.full((3, 4), 5.0), {}, "weight 5 is outside the device's range"),
-        (torch.full((3, 4), float("nan")), {}, "weight nan is outside"),
+        (torch.full((3, 4), float("nan")), {}, "must be a tensor of finite numbers"),
     ]
     for weight, settings, message in wrong:
         with pytest.raises(InputError, match=message):

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ohmgrad import Device, Noise, PowStep
+from ohmgrad import Device, Noise, PiecewiseStep, PowStep, Pulsing, Tile
 from ohmgrad.devices import Elements, draw
+from ohmgrad.devices.table import Table, tabulate
 from ohmgrad.kernels.reference import pulses as reference
 from ohmgrad.kernels.reference import tables
 from ohmgrad.rng import Key
@@ -89,3 +90,29 @@ def test_steps_beyond_all_measure_end_inside_the_bounds() -> None:
         w = torch.linspace(-0.9, 0.9, 40).repeat(2, 1)
         apply_counts_(w, huge, n, "pulsed", KEY, 3, backend)
         assert torch.equal(w, huge.clip(w))
+
+
+#: steps up and down at five nodes: the slope jumps at w = 0
+FIVE = ((0.188, 1.333, 1.347, 0.207, 0.756), (1.467, 0.112, 1.922, 0.141, 0.509))
+
+
+@pytest.mark.parametrize("tau", [1.502, 0.318, 0.334])
+def test_zero_is_in_the_interval_to_its_right(tau: float) -> None:
+    """w = 0 is a node of the table; of the last two in float32 alone, in float64 but for rounding."""
+    table = tabulate(PiecewiseStep(-tau, tau, *FIVE))
+    assert isinstance(table, Table)
+    i, t = table.interval(torch.zeros(1))
+    assert (int(i), float(t)) == (table.intervals // 2, 0.0)
+
+
+def test_new_arrays_are_pulsed_alike_by_both_back_ends() -> None:
+    device = Device(PiecewiseStep(-1.502, 1.502, *FIVE), 0.00346, noise=Noise(0.196, "multiplicative"))
+    g = torch.Generator().manual_seed(1)
+    x, d = torch.rand(8, 53, generator=g), torch.randn(8, 37, generator=g)
+    for order in ("strict", "bounded"):
+        weights = []
+        for backend in ("reference", "numba"):
+            tile = Tile((37, 53), device, backend=backend, seed=3, pulsing=Pulsing(order=order))
+            tile.pulse(x, d, 0.05)
+            weights.append(tile.weight)
+        torch.testing.assert_close(*weights, rtol=0, atol=2.0**-22)

@@ -57,8 +57,12 @@ def test_convolution_is_torchs(kind: str, name: str, omega: Any, periphery: str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wrong_patch_is_caught(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: kernels read backwards along the last dimension."""
-    right = Patching.patches
-    monkeypatch.setattr(Patching, "patches", lambda self, x: right(self, x).flip(-1))
+    right = Patching.vectors
+
+    def backwards(self: Patching, x: Tensor) -> Tensor:
+        return right(self, x).unflatten(1, (-1, self.kernel_size[-1])).flip(-1).flatten(1)
+
+    monkeypatch.setattr(Patching, "vectors", backwards)
     for periphery in PERIPHERIES.values():
         with pytest.raises(AssertionError):
             check_twin(*layer_and_input(kind, {}), None, periphery)

@@ -121,8 +121,8 @@ def test_convolution_is_torchs(name: str, omega: Any, periphery: str) -> None:
 
 def test_a_wrong_factor_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug: patches of the next group."""
-    right = Patching.patches
-    monkeypatch.setattr(Patching, "patches", lambda self, x: right(self, x).roll(2, dims=3))
+    right = Patching.parts
+    monkeypatch.setattr(Patching, "parts", lambda self, x, d: right(self, x.roll(2, dims=1), d))
     torch.manual_seed(2)
     with pytest.raises(AssertionError):
         check_twin(nn.Conv2d(4, 8, 3, groups=2), torch.randn(3, 4, 9, 8), None, Periphery())

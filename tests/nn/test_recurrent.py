@@ -231,7 +231,7 @@ def test_what_is_refused() -> None:
         (lambda: rnn(x, h), r"initial states are \(1, 2, 5\), but .* h_0, each of \(1, 4, 5\)"),
         (lambda: AnalogLSTM(IN, H, IDEAL, proj_size=2), "proj_size is 2, but must be 0"),
         (lambda: AnalogGRU(IN, H, IDEAL, num_layers=0), r"torch does not make GRU\(3, 5, num_layers=0\): "),
-        (lambda: AnalogRNN(IN, 1.5, IDEAL), r"torch does not make RNN\(3, 1.5\): "),  # pyright: ignore
+        (lambda: AnalogRNN(IN, 1.5, IDEAL), "hidden_size is 1.5, but must be an integer"),  # pyright: ignore
         (lambda: convert(nn.LSTM(IN, H, proj_size=2), IDEAL), "proj_size is 2, but must be 0"),
     ):
         with pytest.raises(InputError, match=message):

@@ -343,7 +343,7 @@ def test_model_and_optimizer_can_be_copied_together(name: str) -> None:
 
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
-    (AnalogSGD, {"lr": -0.1}, r"lr is -0.1, but must be a number in \[0, inf\)"),
+    (AnalogSGD, {"lr": -0.1}, r"lr is -0.1, but must be a number in \[0, 1e\+06\]"),
     (AnalogSGD, {"lr": float("nan")}, "lr is nan"),
     (AnalogSGD, {"lr": 0.1, "momentum": -1.0}, "momentum is -1.0"),
     (AnalogSGD, {"lr": 0.1, "weight_decay": -1.0}, "weight_decay is -1.0"),

@@ -272,11 +272,11 @@ def test_arguments_of_another_kind_are_refused() -> None:
     for of in (digital_sgd, lambda f, n, lr: analog_sgd(f, ALD, n, lr)):
         with pytest.raises(InputError, match="problem is of type Logistic, but must be a Quadratic"):
             of(logistic, noise, 0.03)
-        with pytest.raises(InputError, match=r"noise is of type float, but must be GradientNoise\(sigma\)"):
+        with pytest.raises(InputError, match=r"noise is 0.3, but must be GradientNoise\(sigma\)"):
             of(SCALAR, 0.3, 0.03)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(InputError, match=r"noise is of type float"):
+    with pytest.raises(InputError, match=r"noise is 0.3"):
         simulate(SCALAR, 0.3, analog_step(ALD, 0.1), torch.zeros(3, 1), 10)  # pyright: ignore
-    with pytest.raises(InputError, match=r"pass Device\(response, dw_min=...\)"):
+    with pytest.raises(InputError, match=r"must be a Device: Device\(SoftBounds"):
         zero_shift_accuracy(ALD)  # pyright: ignore[reportArgumentType]
 
 

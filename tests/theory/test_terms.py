@@ -285,7 +285,7 @@ def test_noise_and_batches_that_do_not_fit_are_refused() -> None:
         with pytest.raises(InputError, match="a batch needs an objective with samples"):
             call(GradientNoise(0.1), 1)
     for batch in (0, 13, 2.5):
-        with pytest.raises(InputError, match=r"batch is .* integer in \[1, 12\]"):
+        with pytest.raises(InputError, match=r"batch is .* integer"):
             analog_sgd(SMALL, ALD, WeightNoise(0.1), 0.03, batch)  # pyright: ignore[reportArgumentType]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..checked import checked
 from ..crossbar import Tile
 from ..devices import Device, describe
 from ..errors import InputError, check_integer, check_number, naming
@@ -57,6 +58,7 @@ class FromAihwkit:
     close: list[str] = field(default_factory=list, repr=False)
     missing: list[str] = field(default_factory=list, repr=False)
 
+    @checked
     def convert(self, model: nn.Module, **settings: Any) -> nn.Module:
         """`ohmgrad.convert` with this device, pulses, circuits and layout.
 
@@ -70,6 +72,7 @@ class FromAihwkit:
             layer.out_scale.requires_grad_(self.learns and layer.out_scale.requires_grad)
         return analog
 
+    @checked
     def optimizer(self, model: nn.Module, lr: float, **options: Any) -> AnalogOptimizer:
         """The algorithm for a model that `convert` gave.
 

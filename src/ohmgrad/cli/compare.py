@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .arguments import named_values, names_of
-from .console import PAGE, AsJson, console, write_page
+from .console import AGAIN, PAGE, AsJson, console, drawing, write_page
 from .progress import study_progress
 
 __all__ = ["compare"]
@@ -91,12 +91,13 @@ def compare(
     places = {"jobs": jobs or (1 if on else cores()), "on": on}
     with study_progress("compare") as progress:
         outcome = run_study(COMPARE, folder, quick=quick, changes=changes, progress=progress, **places)
-    figures = study_figure(outcome)
     console.print(compare_table(outcome))
     for line in compare_lines(outcome):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    console.print(
-        f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, results.parquet",
-        soft_wrap=True,
-    )
-    write_page(compare_page(outcome), folder / PAGE)
+    with drawing("the comparison", AGAIN):
+        figures = study_figure(outcome)
+        console.print(
+            f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/table.csv, results.parquet",
+            soft_wrap=True,
+        )
+        write_page(compare_page(outcome), folder / PAGE)

@@ -16,15 +16,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from ..report import Page
 
 __all__ = [
-    "PAGE", "AsJson", "Screen", "StoppedError", "cannot_write", "console", "stopped", "stops", "write_page",
+    "AGAIN", "PAGE", "AsJson", "Screen", "StoppedError", "cannot_write", "console", "drawing", "stopped",
+    "stops", "write_page",
 ]  # fmt: skip
 
 #: name of the page in a run's or a study's folder
 PAGE = "page.html"
+#: what makes the figures of a study again
+AGAIN = "the same command makes them, and trains nothing again"
 
 
 class StoppedError(KeyboardInterrupt):
@@ -134,6 +139,31 @@ def stopped(what: str, why: BaseException | None = None) -> NoReturn:
 def cannot_write(error: OSError) -> str:
     """An error of the system, such as a full disk, in a line."""
     return f"cannot use {error.filename} ({error.strerror})" if error.filename else str(error.strerror)
+
+
+@contextlib.contextmanager
+def drawing(finished: str, again: str) -> Iterator[None]:
+    """Draw what is finished. Where that cannot be written, as on a full disk, a line says that it is whole.
+
+    Args:
+        finished: what is, such as "the training".
+        again: what makes figures and page again.
+    """
+    try:
+        yield
+    except (InputError, OSError) as error:
+        if isinstance(error, OSError):
+            what = cannot_write(error)
+        elif isinstance(error.__context__, OSError):
+            what = str(error).removesuffix(": choose another --out")
+        else:
+            raise
+        print(
+            f"error: {what}; {finished} is finished and whole, only figures or the page are missing: make "
+            f"room, then {again}",
+            file=sys.stderr,
+        )
+        raise typer.Exit(1) from None
 
 
 def write_page(page: Page, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import Annotated, Any
 
@@ -66,7 +67,10 @@ def main(argv: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # signs that the terminal does not have become ?
             stream.reconfigure(errors="replace")
+    given = sys.argv[1:] if argv is None else argv
     try:
+        if any(not word or re.fullmatch(r"--[\w-]+=", word) for word in given):
+            raise InputError("an argument is empty: leave the option out, or give it a value")
         with stops():
             app(args=argv, standalone_mode=True)
     except InputError as error:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import InputError, shown
 from .arguments import names_of
-from .console import AsJson, console, write_page
+from .console import AsJson, console, drawing, write_page
 
 __all__ = ["fit"]
 
@@ -84,10 +84,13 @@ def fit(
     if result.ranking:
         console.print(ranking_table(result))
     written = write(result, path, files, options)
-    figures = save(fit_figure(result, files[0].stem), path.with_suffix(".svg"))
-    named = ", ".join(str(p) for p in [*written, *figures])
-    console.print(f"device: {named}\nnext: ohmgrad train --device {path}", highlight=False, soft_wrap=True)
-    write_page(fit_page(result, files, path, options, families), path.with_suffix(".html"))
+    with drawing(f"the device in {path}", "the same command makes them"):
+        figures = save(fit_figure(result, files[0].stem), path.with_suffix(".svg"))
+        named = ", ".join(str(p) for p in [*written, *figures])
+        console.print(
+            f"device: {named}\nnext: ohmgrad train --device {path}", highlight=False, soft_wrap=True
+        )
+        write_page(fit_page(result, files, path, options, families), path.with_suffix(".html"))
 
 
 def _columns(pairs: list[str]) -> dict[str, str]:

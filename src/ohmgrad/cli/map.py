@@ -9,7 +9,7 @@ import typer
 
 from ..errors import InputError, shown
 from .arguments import named_values
-from .console import PAGE, AsJson, console, write_page
+from .console import AGAIN, PAGE, AsJson, console, drawing, write_page
 from .progress import study_progress
 
 __all__ = ["map_"]
@@ -98,12 +98,6 @@ def map_(
     console.print(improvement_table(result))
     if result.costs.curves:
         console.print(map_costs_table(result))
-    figures = save(map_figure(result), folder / "figure")
-    console.print(
-        f"{result.trainings} trainings; figure: {figures[0]} (also .pdf, .png); numbers: {folder}/"
-        "shares.csv, improvements.csv, costs.csv, map-*.csv, trainings.parquet",
-        soft_wrap=True, highlight=False,
-    )  # fmt: skip
     if result.measured:
         console.print(
             "the measured tables stand for their mean steps, Gaussian noise, and a spread between devices",
@@ -114,7 +108,14 @@ def map_(
             f"failed: {failure.name} ({failure.error})", soft_wrap=True, highlight=False, markup=False
         )
     console.print(map_words(result), soft_wrap=True, highlight=False)
-    write_page(map_page(result, device), folder / PAGE)
+    with drawing("the map", AGAIN):
+        figures = save(map_figure(result), folder / "figure")
+        console.print(
+            f"{result.trainings} trainings; figure: {figures[0]} (also .pdf, .png); numbers: {folder}/"
+            "shares.csv, improvements.csv, costs.csv, map-*.csv, trainings.parquet",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
+        write_page(map_page(result, device), folder / PAGE)
 
 
 def _axes(text: str) -> tuple[str, str]:

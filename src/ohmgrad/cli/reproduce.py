@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ..errors import InputError, check_choice
 from .arguments import named_values
-from .console import PAGE, AsJson, console, write_page
+from .console import AGAIN, PAGE, AsJson, console, drawing, write_page
 from .progress import study_progress
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ def _run(name: str, folder: Path, quick: bool, changes: dict[str, Any], places: 
 
     with study_progress(name) as progress:
         outcome = run_study(STUDIES[name], folder, quick=quick, changes=changes, progress=progress, **places)
-    figures = study_figure(outcome)
     console.print(study_table(outcome))
-    console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)
-    write_page(study_page(outcome), folder / PAGE)
+    with drawing("the study", AGAIN):
+        figures = study_figure(outcome)
+        console.print(f"figure: {figures[0]} (also .pdf, .png); numbers: {folder}/raw", soft_wrap=True)
+        write_page(study_page(outcome), folder / PAGE)
     return outcome
 
 

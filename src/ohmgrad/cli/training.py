@@ -11,7 +11,7 @@ import typer
 
 from ..errors import InputError
 from ..style import style_of
-from .console import PAGE, cannot_write, console, stopped, write_page
+from .console import PAGE, cannot_write, console, drawing, stopped, write_page
 
 if TYPE_CHECKING:
     from ..studies import RunSpec
@@ -28,9 +28,12 @@ def run_and_report(
     board = ["--tensorboard"] if tensorboard else []
     again = shlex.join(["ohmgrad", "train", "--resume", *board, "--out", str(folder)])
     goes_on = f"finished epochs are saved; go on with {again}"
+    drawn = " and ".join(shlex.join(["ohmgrad", name, str(folder)]) for name in ("plot", "report"))
     try:
-        report_run(_train(spec, folder, resume, tensorboard, live), folder, title)
-        write_page(run_page(folder), folder / PAGE)
+        rows = _train(spec, folder, resume, tensorboard, live)
+        with drawing("the training", f"{drawn} make them"):
+            report_run(rows, folder, title)
+            write_page(run_page(folder), folder / PAGE)
     except KeyboardInterrupt as why:
         if not (folder / "spec.yaml").is_file():
             raise

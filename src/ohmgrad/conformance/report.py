@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import check_choice
+from ..checked import checked
+from ..errors import InputError, check_choice
 
 __all__ = ["BrokenLawError", "Finding", "Progress", "Report", "found", "run_laws", "skipped"]
 
@@ -50,6 +51,7 @@ def skipped(because: str) -> Finding:
     return Finding("skipped", "", "", f"skipped, because {because}")
 
 
+@checked
 @dataclass(frozen=True)
 class Report:
     """All findings about one device or algorithm; `print` shows them as a table."""
@@ -117,6 +119,8 @@ def run_laws(
     chosen = [names] if isinstance(names, str) else list(laws if names is None else names)
     for name in chosen:
         check_choice("law", name, laws)
+    if not chosen:
+        raise InputError(f"no law is named: leave laws out for all, or name some of {', '.join(laws)}")
     report = Report(subject)
     progress = progress or (lambda *_: None)
     for done, name in enumerate(chosen):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..checked import checked
 from ..crossbar.board import Boards
 from ..devices import Device, describe
 from ..errors import InputError, check_integer, shown
+from ..ranges import COUNT, OWN
 from . import algorithm_learning as learning
 from . import board_laws, optimizer_contract
 from . import device_steps as steps
@@ -61,6 +63,7 @@ BOARD_LAWS: dict[str, Callable[[board_laws.Asked], Finding]] = {
 }
 
 
+@checked(device=OWN)
 def check_device(
     device: Device, laws: str | Iterable[str] | None = None, *, progress: Progress | None = None
 ) -> Report:
@@ -90,6 +93,7 @@ def check_device(
     return run_laws(DEVICE_LAWS, laws, describe(device), progress, device)
 
 
+@checked(make=OWN)
 def check_algorithm(
     make: Make,
     laws: str | Iterable[str] | None = None,
@@ -135,6 +139,7 @@ def check_algorithm(
     return run_laws(table, laws, subject, progress, make)
 
 
+@checked(boards=OWN, device=OWN, shape=COUNT)
 def check_board(
     boards: Boards,
     device: Device,

@@ -8,9 +8,12 @@ from typing import Any
 
 from torch import nn
 
+from ..checked import checked
 from ..crossbar import EVENTS
+from ..errors import check_choice
 from ..nn.convert import analog_layers
 from ..optim import AnalogOptimizer
+from ..ranges import COUNT, FROM_ZERO, WHOLE
 
 __all__ = ["WEIGHTS", "ArrayEvents", "added", "array_events", "since"]
 
@@ -18,6 +21,7 @@ __all__ = ["WEIGHTS", "ArrayEvents", "added", "array_events", "since"]
 WEIGHTS = "weights"
 
 
+@checked(tile=WHOLE, rows=COUNT, cols=COUNT, events=FROM_ZERO)
 @dataclass(frozen=True)
 class ArrayEvents:
     """Events of one array.
@@ -43,9 +47,11 @@ class ArrayEvents:
     def cells(self) -> int:
         return self.rows * self.cols
 
+    @checked
     def count(self, name: str) -> float:
-        return self.events.get(name, 0)
+        return self.events.get(check_choice("event", name, EVENTS), 0)
 
+    @checked
     def with_events(self, events: Mapping[str, float]) -> ArrayEvents:
         return replace(self, events=events)
 
@@ -54,6 +60,7 @@ class ArrayEvents:
         return self.layer, self.tile, self.array
 
 
+@checked
 def array_events(model: nn.Module, optimizer: AnalogOptimizer) -> list[ArrayEvents]:
     """The events so far of all arrays of a model: those of the weights, each before its auxiliary ones.
 
@@ -81,6 +88,7 @@ def _of(layer: str, tile: int, array: str, shape: tuple[int, int], seen: bool, e
     return ArrayEvents(layer, tile, array, *shape, seen, counts)
 
 
+@checked
 def since(before: Sequence[ArrayEvents], after: Iterable[ArrayEvents]) -> list[ArrayEvents]:
     """What was counted between two moments; an array that is new has counted all."""
     old = {each.key: each for each in before}

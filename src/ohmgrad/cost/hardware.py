@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from ..errors import InputError, check_choice, check_integer, check_number, naming, shown
+from ..checked import checked
+from ..errors import InputError, check_choice, check_flag, check_integer, check_number, naming, shown
 from ..yaml_text import parse_yaml, read_yaml
 
 __all__ = ["NAMES", "Hardware", "Source", "hardware"]
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).parent / "descriptions"
 NAMES = ("gokmen-vlasov-2016", "rasch-li", "row-serial")
 
 
+@checked
 @dataclass(frozen=True)
 class Source:
     """Where a coefficient is from.
@@ -95,6 +97,10 @@ class Hardware:
     sources: Mapping[str, Source] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _text("name", self.name)
+        _text("note", self.note)
+        if not isinstance(self.sources, Mapping):
+            raise InputError(f"sources are {shown(self.sources)}, but must be a mapping of names to Source")
         for each in _COEFFICIENTS:
             value, meta = getattr(self, each.name), each.metadata
             if meta.get("whole"):
@@ -128,6 +134,7 @@ class Hardware:
         return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=108)
 
     @classmethod
+    @checked
     def from_yaml(cls, text: str | Path) -> Hardware:
         """The description in YAML text, or in a file (a Path).
 
@@ -150,7 +157,10 @@ class Hardware:
         missing = [name for name in ("name", *known) if name not in data]
         if missing:
             raise InputError(f"there is no {missing[0]}: {_meaning(known.get(missing[0]))}")
-        values: dict[str, Any] = {"name": str(data["name"]), "note": str(data.get("note", ""))}
+        values: dict[str, Any] = {
+            "name": _text("name", data["name"]),
+            "note": _text("note", data.get("note", "")),
+        }
         sources: dict[str, Source] = {}
         for name, each in known.items():
             entry, unit = data[name], each.metadata["unit"]
@@ -165,9 +175,16 @@ class Hardware:
             if "value" not in entry or not entry.get("source"):
                 raise InputError(f"{name} needs a value and a source")
             values[name] = entry["value"]
-            assumed = bool(entry.get("assumed", False))
-            sources[name] = Source(str(entry["source"]), str(entry.get("node", "-")), assumed)
+            check_flag(f"assumed of {name}", assumed := entry.get("assumed", False))
+            source, node = (_text(f"{key} of {name}", entry.get(key, "-")) for key in ("source", "node"))
+            sources[name] = Source(source, node, assumed)
         return cls(**values, sources=sources)
+
+
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{what} is {shown(value)}, but must be text")
+    return value
 
 
 def _meaning(each: Any) -> str:
@@ -177,6 +194,7 @@ def _meaning(each: Any) -> str:
 _COEFFICIENTS = [each for each in fields(Hardware) if each.metadata]
 
 
+@checked
 def hardware(name: str | Path) -> Hardware:
     """A description of this package by name, or the one in a YAML file.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..checked import checked
 from ..errors import InputError
 from ..optim.registry import algorithm_of
 from ..optim.work import Work
@@ -56,10 +57,12 @@ class Cost:
     def layers(self) -> list[str]:
         return list(dict.fromkeys(part.layer for part in self.parts))
 
+    @checked
     def energy(self, layer: str | None = None, phase: str | None = None) -> float:
         """Energy of the training (J), of a layer or a phase if given."""
         return sum(p.energy for p in self.parts if layer in (None, p.layer) and phase in (None, p.phase))
 
+    @checked
     def time(self, layer: str | None = None, phase: str | None = None) -> float:
         """Time of the training on the hardware (s), of a layer or a phase if given.
 
@@ -104,6 +107,7 @@ def work_of(algorithm: str) -> Work:
     return work
 
 
+@checked
 def cost_of(
     arrays: Sequence[ArrayEvents],
     algorithm: str | Work,
@@ -275,6 +279,7 @@ class Baseline:
         return Baseline(self.energy * share, self.time * share)
 
 
+@checked
 def baseline(arrays: Sequence[ArrayEvents], hardware: Hardware) -> Baseline:
     """The digital training of the same layers on as many vectors: 2 operations a weight and product.
 

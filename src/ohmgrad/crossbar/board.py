@@ -8,12 +8,15 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError
 from ..kernels import Pulsing
+from ..ranges import COUNT, SEED, WHOLE, Range
 
 __all__ = ["Board", "Boards", "Place", "Placed", "SharedLines"]
 
 
+@checked(tile=WHOLE, role=Range(0, 255), shape=COUNT, array=SEED)
 @dataclass(frozen=True)
 class Place:
     """Which array of a network a board is asked for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def product(
             vectors, matrix, periphery, purpose, cells.keys[0], first, cells.backend
         )
         counters.add_driven(direction, again)
-    counters.add_vectors(direction, len(vectors))
+    counters.add_vectors(direction, vectors.shape[0])
     return out
 
 
@@ -75,10 +76,20 @@ def read_columns(
     # reads of write-verify are exact: they take no random numbers
     first = counters.counter("read_columns") - counters.counter("verify_columns")
     counters.add_reads(k * repeats if n_read is None else n_read)
-    one = torch.eye(k, device=picked.device).repeat(repeats, 1)
+    one = (
+        _one_hot(picked.device)
+        if k == repeats == 1
+        else torch.eye(k, device=picked.device).repeat(repeats, 1)
+    )
     unmanaged, key = periphery.unmanaged, cells.keys[0]
     out, _ = ops.analog_product(one, picked.t(), unmanaged, Purpose.READ_COLUMNS, key, first, cells.backend)
     return out.t() if repeats == 1 else out.view(repeats, k, -1).mean(0).t()
+
+
+@lru_cache
+def _one_hot(device: torch.device) -> Tensor:
+    """The vector that reads a single column, (1, 1). Not to be written to."""
+    return torch.ones(1, 1, device=device)
 
 
 def numbers_of(columns: slice | Tensor | Sequence[int], cols: int, repeats: int) -> list[int]:

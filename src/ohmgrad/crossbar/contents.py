@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..devices import Device
-from ..errors import InputError
+from ..errors import InputError, check_integer
 from ..kernels import Cells, Periphery
 from .board import Board, Placed
 from .board_state import BoardState
@@ -277,6 +277,7 @@ def contents_of(parameter: Tensor) -> list[Contents]:
 
 def free_array(seed: int, tiles: int) -> int:
     """The lowest number from which on `tiles` tiles, `NUMBERS` apart, share none with one that is there."""
+    check_integer("seed", seed, 0, 2**32 - 1)
     keys = [key for contents in _LIVE for key in contents.cells.keys]
     taken = {key.array // NUMBERS for key in keys if key.seed == seed}
     first = 0

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, check_choice, shown
 from ..kernels import Cells, Pulsing, ops
 from ..kernels.counts import Counts, listed
 
@@ -107,6 +107,7 @@ class Counters:
         """The count of an event, int64 (0-d), sharing memory with `events`."""
         view = self._views.get(name)
         if view is None:
+            check_choice("event", name, _AT)
             view = self._views[name] = self.events[_AT[name]]
         return view
 
@@ -188,4 +189,8 @@ def known_to_be_no_update(is_update: Tensor | None) -> bool:
 
     Only the host is asked: there it costs less than an update, where a device would have to be waited for.
     """
-    return is_update is not None and is_update.device.type == "cpu" and not is_update
+    if is_update is None:
+        return False
+    if not isinstance(is_update, Tensor) or is_update.dim():
+        raise InputError(f"is_update is {shown(is_update)}, but must be a bool tensor (0-d), or None")
+    return is_update.device.type == "cpu" and not is_update

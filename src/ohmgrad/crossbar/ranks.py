@@ -17,6 +17,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.weak import WeakIdKeyDictionary
 
+from ..checked import checked
 from ..errors import InputError
 from .gradient import FactoredGradient
 from .gradient_parts import Pass, version_of
@@ -41,6 +42,7 @@ def is_exchanged(weight: Tensor) -> bool | None:
     return _TRAINED.get(weight)
 
 
+@checked
 def keep_own(module: nn.Module) -> nn.Module:
     """Say that the analog weights of a module are this rank's own: a part that no other rank has.
 
@@ -65,6 +67,7 @@ def _analog(module: nn.Module) -> dict[str, nn.Parameter]:
     return weights
 
 
+@checked
 def exchange_gradients(model: nn.Module) -> nn.Module:
     """Have DistributedDataParallel train the analog weights of a model, with pulses that all ranks share.
 

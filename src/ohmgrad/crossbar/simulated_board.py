@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ..checked import checked
+from ..errors import InputError, check_choice
 from ..kernels import Pulsing
 from .board import Board
 from .effective_weight import Numbers
@@ -27,10 +29,11 @@ class SimulatedBoard:
         torch.Size([2, 2])
     """
 
+    @checked
     def __init__(self, tile: Tile) -> None:
         self.tile = tile
 
-    def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing) -> Sequence[int]:
+    def pulse(self, x: Tensor, d: Tensor, lr: float, pulsing: Pulsing | None = None) -> Sequence[int]:
         """As `Tile.pulse`."""
         before = self.tile.counters.pulses.clone()
         self.tile.pulse(x, d, lr, pulsing)
@@ -57,16 +60,27 @@ class SimulatedBoard:
         """As `Tile.backward`."""
         return self.tile.backward(d)
 
+    @checked
     def product(
         self, direction: str, vectors: Tensor, beside: Sequence[tuple[float | Tensor, Board | Tensor]]
     ) -> Tensor:
-        """A product with other simulated arrays, or matrices, on the same lines."""
+        """A product with other simulated arrays, or matrices, on the same lines.
+
+        Raises:
+            InputError: for another direction, or a board of another kind.
+        """
+        check_choice("direction", direction, ("forward", "backward"))
+        others = [other for _, other in beside if not isinstance(other, (SimulatedBoard, Tensor))]
+        if others:
+            raise InputError(
+                f"a {type(others[0]).__name__} is beside, but must be a SimulatedBoard or a tensor: a "
+                "simulated board sees no other kind"
+            )
         self.tile.companions = [
             (f, other.tile if isinstance(other, SimulatedBoard) else Numbers(other))
             for f, other in beside
             if isinstance(other, (SimulatedBoard, Tensor))
         ]
-        assert len(self.tile.companions) == len(beside), "a simulated board sees no other kind of board"
         try:
             return self.tile.forward(vectors) if direction == "forward" else self.tile.backward(vectors)
         finally:

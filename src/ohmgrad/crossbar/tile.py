@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import Device, Elements, draw
 from ..devices.elements import check_shape
 from ..errors import InputError, check_integer
 from ..kernels import Cells, Periphery, Pulsing, ops
 from ..kernels.reference.digital import most_counts
+from ..ranges import COUNT, SEED, WHOLE
 from ..rng import Key
 from .board import Board
 from .contents import Contents, contents_of
@@ -55,6 +57,7 @@ class Tile:
         30
     """
 
+    @checked(seed=SEED, array=SEED, part=WHOLE)
     def __init__(
         self,
         weight: Tensor | tuple[int, int],
@@ -69,23 +72,19 @@ class Tile:
         backend: str = "auto",
         memory: Mapping[str, Any] | None = None,
     ) -> None:
-        seed = check_integer("seed", seed, 0, 2**32 - 1)
-        array = check_integer("array", array, 0, 2**32 - 1)
         owner = weight if isinstance(weight, Tensor) else torch.zeros(check_shape(weight))
         self.contents = Contents(owner, part, block, device)
         self._watched = self.contents.watched
-        #: what the elements hold beside the weights, by name, see `planes`; checkpoints save it
-        self.memory = self.contents.memory
-        #: (rows, cols)
-        self.shape = self._watched.shape
+        self.memory = self.contents.memory  #: beside the weights, by name, see `planes`; checkpoints save it
+        self.shape = self._watched.shape  #: (rows, cols)
         self.device, self.block, self.backend = device, block, backend
         self.pulsing, self.periphery = pulsing or Pulsing(), periphery or Periphery()
         self.numbered_freely = False  # whether it is the next free one, so that a state may bring its own
         self.counters = Counters(*self.shape, owner.device)
         #: tiles whose weights add to this one's in every product, each times its factor or one a column
         self.companions: list[tuple[float | Tensor, Tile | Numbers]] = []
-        self.key = Key(seed, array)
-        self.renumber(array)
+        self.key = Key(int(seed), int(array))
+        self.renumber(self.key.array)
         _TILES[id(self.contents)] = self
         self.contents.restore(memory or {})
 
@@ -196,6 +195,7 @@ class Tile:
         """Counts of `EVENTS`, int64 (len(EVENTS),); checkpoints hold this tensor."""
         return self.counters.events
 
+    @checked
     def count(self, name: str) -> int:
         """How often an event of `EVENTS` has happened; raises as `check_status`."""
         self.check_status()
@@ -226,7 +226,7 @@ class Tile:
         if known_to_be_no_update(is_update):
             return
         self.sync()
-        how = pulsing or self.pulsing
+        how = self.pulsing if pulsing is None else pulsing
         self.contents.cell_state.pulse(self._watched.view, x, d, lr, how, self.counters)
         self.counters.record_pulses(self.cells, x, d, lr, how)
         self._finish_update(is_update)
@@ -257,6 +257,7 @@ class Tile:
             self.contents.cell_state.refresh(self._watched.view, self.pulsing.fidelity, self.counters)
         self.contents.mark_synced()
 
+    @checked(rounds=WHOLE)
     def program(self, target: Tensor, *, rounds: int = 20) -> Tensor:
         """Closed-loop write-verify: read, send the pulses that are missing, repeat.
 
@@ -269,7 +270,6 @@ class Tile:
         """
         if tuple(target.shape) != self.shape:
             raise InputError(f"target is {tuple(target.shape)}, but this tile is {self.shape}")
-        check_integer("rounds", rounds, 0)
         self.contents.check_fits(target)
         self.sync()
         weight, goal = self.weight, self.contents.but_frozen(target)
@@ -277,6 +277,7 @@ class Tile:
         self.contents.mark_synced()
         return target - weight
 
+    @checked
     def reset(self, value: float = 0.0) -> None:
         """Set every element to `value`, in the range, or its nearest bound: one strong pulse for each."""
         goal = torch.full(self.shape, float(value), device=self.owner.device)
@@ -288,12 +289,12 @@ class Tile:
         self.weight.copy_(self.contents.but_frozen(self.contents.cell_state.nearest(goal)))
         self.contents.load_weights()
 
+    @checked
     def hold(self, mask: Tensor | None) -> None:
         """Hold single weights where they are: pulses on them are sent and counted, and do not move them.
 
         Nor do time, programming and `reset`; only weights that are written or loaded do, which are then held.
         Auxiliary arrays that products see are held at the same places.
-
         `mask` is bool (rows, cols), true for the weights to hold; None lets all go. Raises InputError if not.
         """
         self.contents.check_mask(mask)
@@ -303,12 +304,12 @@ class Tile:
             if isinstance(other, Tile):
                 other.hold(mask)
 
+    @checked(n=WHOLE)
     def zero_shift(self, n: int) -> None:
         """n pairs of one pulse up and one down on every element: each drifts to its symmetric point.
 
         Kim et al. 2019 (arXiv 1907.10228). A slot and a toggle of every line for each pulse; n >= 0.
         """
-        check_integer("number of pulse pairs", n, 0)
         one = torch.ones(self.shape, dtype=torch.int64, device=self.owner.device)
         for _ in range(n):
             for counts in (one, -one):
@@ -317,22 +318,21 @@ class Tile:
 
     def wait(self, steps: int = 1) -> None:
         """Let time pass, see `Retention`, `ReadNoise`: optimizers let arrays wait a step (>= 1) in each."""
+        check_integer("steps", steps, 1)
         if "clock" in self.memory:
-            check_integer("steps", steps, 1)
             self.sync()
             self.contents.with_planes().wait(self.weight, steps)
             self.contents.mark_synced()
 
+    @checked(n=WHOLE, reads=COUNT)
     def calibrate(self, n: int, *, reads: int = 1) -> None:
         """Zero-shift, then take the weights as they are read as reference: what is seen starts at 0 there.
 
         Kim et al. 2019 (arXiv 1907.10228). From then on the tile is a pair, weight = element - reference,
         whose symmetric point is 0 but for what n pairs of pulses (one up, one down) leave and the noise of
-        `reads` (>= 1) reads of every column, which are averaged; see `Reference`.
-
-        Raises InputError when an argument is wrong, or the device is one-sided.
+        `reads` (>= 1) reads of every column, which are averaged; see `Reference`. Raises
+        InputError when an argument is wrong, or the device is one-sided.
         """
-        check_integer("reads", reads, 1)
         if self.device.pair is not None:
             raise InputError("a one-sided pair has no symmetric point to calibrate: use another device")
         self.sync()

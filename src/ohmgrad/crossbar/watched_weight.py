@@ -36,6 +36,8 @@ class WatchedWeight:
 
     def __init__(self, owner: Tensor, block: tuple[slice, slice] | None) -> None:
         check_weights(owner)
+        if not owner.numel():
+            raise InputError(f"weights are {tuple(owner.shape)}, but an array needs a row and a column")
         self.owner, self.block = owner, block
         self.shape = self.view.shape[0], self.view.shape[1]
         self._every_cell = False

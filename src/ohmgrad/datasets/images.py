@@ -28,7 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError, check_choice, check_integer, said
+from ..checked import checked
+from ..errors import InputError, check_choice, check_integer, said, shown
+from ..ranges import COUNT
 from ..rng import Key, words
 from ..user_files import is_in_file, made_in, object_in
 from .arrays import check_arrays, is_file_of_arrays, read_arrays
@@ -114,6 +116,7 @@ _AGAIN = "get the file again"
 _BAR_AFTER = 1.0  # seconds; what is done sooner shows no bar
 
 
+@checked(classes=COUNT)
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images (n, channels, height, width), float32, and labels (n,), int64; training and test part.
@@ -130,12 +133,26 @@ class Dataset:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            x, y = getattr(self, f"{part}_x"), getattr(self, f"{part}_y")
+            if x.dim() != 4 or x.shape[1:] != self.train_x.shape[1:] or not x.numel():
+                raise InputError(
+                    f"{part}_x is {tuple(x.shape)}, but must be (images, channels, height, width), as train_x"
+                )
+            if y.shape != (len(x),):
+                raise InputError(f"{part}_y is {tuple(y.shape)}, but must be ({len(x)},), a label an image")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, self.shape[0]):
+                raise InputError(f"{name} is {shown(getattr(self, name))}, but must have an entry a channel")
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""
         c, h, w = self.train_x.shape[1:]
         return c, h, w
 
+    @checked
     def first(self, count: int | None) -> Dataset:
         """The first `count` images of either part; all for None."""
         if count is not None:
@@ -144,6 +161,7 @@ class Dataset:
         return replace(self, **{name: getattr(self, name)[:count] for name in names})
 
 
+@checked
 def load(name: str, *, root: str | Path | None = None, progress: bool = True) -> Dataset:
     """Load a data set.
 
@@ -205,6 +223,7 @@ def files(name: str, *, root: str | Path | None = None, progress: bool = True) -
     return _read(_find(_folder(name, root, progress), name), _Bar(f"reading {name}", progress))
 
 
+@checked
 def batches(
     x: Tensor, y: Tensor, batch_size: int, *, seed: int, epoch: int, drop_last: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..errors import InputError, check_integer, check_number
+from ..ranges import OWN
 from ..rng import Key
 from .layers import Matrix, matrices, plain_copy, untied
 from .pairs import Pairs, programmed
@@ -27,6 +29,7 @@ class Deployed:
         self._model, self._found, self._arrays = model, found, arrays
         self._sums: list[float] | None = None  # of the first read
 
+    @checked
     def at(self, seconds: float | None = None, *, compensation: bool = True) -> nn.Module:
         """The plain model that computes what the chip does at a time, in evaluation mode.
 
@@ -77,6 +80,7 @@ class Deployed:
         return [first / sum_ if sum_ else 1.0 for first, sum_ in zip(self._sums, now, strict=True)]
 
 
+@checked(model=OWN)
 def deploy(
     model: nn.Module,
     technology: str | Technology = "pcm",

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..checked import checked
 from ..errors import InputError, check_integer, check_number
 from ..nn.convert import converters
+from ..ranges import FROM_ZERO, OWN
 from .layers import matrices
 
 __all__ = ["OPTIONS", "InputRange", "NoisyWeight", "hardware_aware"]
@@ -84,6 +86,7 @@ class InputRange(nn.Module):
         return f"bits={self.bits}"
 
 
+@checked(model=OWN, weight_noise=FROM_ZERO)
 def hardware_aware(
     model: nn.Module,
     *,

@@ -56,7 +56,7 @@ def matrices(model: nn.Module, include: Iterable[str], exclude: Iterable[str]) -
         warnings.warn(
             f"layers with weight matrices stay digital: {told(left)}. Exclude them by name if this is meant",
             LeftDigitalWarning,
-            stacklevel=3,
+            stacklevel=4,  # of who calls the checked function
         )
     found: list[Matrix] = []
     for choice in chosen:

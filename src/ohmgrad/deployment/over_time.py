@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..ensemble.grid import interval
-from ..errors import InputError, check_integer
+from ..errors import InputError, check_integer, shown
+from ..ranges import OWN
 from .chip import deploy
 from .layers import plain_copy
 from .technologies import Technology, technology_of
@@ -43,6 +45,7 @@ class OverTime:
         return interval(self.accuracies.T)[1:]
 
 
+@checked(model=OWN)
 def accuracy_over_time(
     model: nn.Module,
     accuracy: Callable[[nn.Module], float],
@@ -73,14 +76,22 @@ def accuracy_over_time(
     programmings = check_integer("programmings", programmings, 1, 2**32)
     chosen = checked_times(times, technology)
     first = deploy(model, technology, **how)
-    digital = float(accuracy(plain_copy(model)))
+    digital = _worth(accuracy, plain_copy(model))
     found = torch.zeros(programmings, len(chosen), dtype=torch.float64)
     for n in range(programmings):
         chip = first if n == 0 else deploy(model, technology, programming=n, **how)
         for i, seconds in enumerate(chosen):
-            found[n, i] = float(accuracy(chip.at(seconds, compensation=compensation)))
+            found[n, i] = _worth(accuracy, chip.at(seconds, compensation=compensation))
             progress(n * len(chosen) + i + 1, found.numel())
     return OverTime(chosen, found, digital)
+
+
+def _worth(accuracy: Callable[[nn.Module], float], model: nn.Module) -> float:
+    found: Any = accuracy(model)
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        raise InputError(f"accuracy gave {shown(found)}, but must give a number") from None
 
 
 def checked_times(times: Iterable[float] | None, technology: Technology) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError, check_choice, check_number, python_numbers, shown
 
 __all__ = [
@@ -171,6 +172,7 @@ class PCM(Technology):
         return (drifted * (1 + self.read_noise(g, seconds) * normal(READ))).clamp(min=0)
 
 
+@checked
 @dataclass(frozen=True)
 class ReRAM(Technology):
     """Filamentary ReRAM of the NeuRRAM chip, written by write-verify, which relaxes afterwards.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ..checked import checked
 from .device import Device
 from .measured import Measured
 
 __all__ = ["describe"]
 
 
+@checked
 def describe(device: Device) -> str:
     """A device in a few words: family and range, states, spread, noise, and what else elements do."""
     response, spread, noise = device.response, device.spread, device.noise

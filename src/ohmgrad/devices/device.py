@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 
+from ..checked import checked
 from ..errors import InputError, check_choice, check_number, naming, python_numbers, shown
 from ..yaml_text import parse_yaml, read_yaml
 from .families import FAMILIES, AffineResponse, Custom
@@ -262,6 +263,7 @@ class Device:
         return {"response": response, "dw_min": self.dw_min, **parts, **rest}
 
     @classmethod
+    @checked
     def from_dict(cls, data: Mapping[str, Any]) -> Device:
         """Inverse of `to_dict`; omitted entries keep their defaults. `fit`, the card of a fit, is left alone.
 
@@ -291,6 +293,7 @@ class Device:
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
 
     @classmethod
+    @checked
     def from_yaml(cls, source: str | Path) -> Device:
         """Read a specification from YAML text, or from a file when given a Path.
 

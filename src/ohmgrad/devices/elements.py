@@ -9,8 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError, is_integer, shown
 from ..rng import Key, Purpose, gaussians, words
+from ..sizes import check_cells
 from .device import Device
 from .families import AffineResponse
 from .measured import Measured
@@ -205,6 +207,7 @@ class Elements:
         return value.to(at.dtype)
 
 
+@checked
 def draw(device: Device, shape: tuple[int, int], key: Key) -> Elements:
     """Draw the elements of an array from a specification; the same key gives the same elements.
 
@@ -319,4 +322,6 @@ def check_shape(shape: tuple[int, int]) -> tuple[int, int]:
     ok = isinstance(shape, Sequence) and len(shape) == 2 and all(is_integer(n) and n > 0 for n in shape)
     if not ok:
         raise InputError(f"shape of the array is {shown(shape)}, but must be (rows, cols), both positive")
-    return int(shape[0]), int(shape[1])
+    rows, cols = int(shape[0]), int(shape[1])
+    check_cells("an array", rows, cols)
+    return rows, cols

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError, is_integer, naming, said, shown
 from ..npz import read_npz
 from .families.piecewise_step import interpolate
@@ -165,6 +166,7 @@ class Measured(AbstractResponse):
         """Mean step down at `w` over the devices, at least 0, in units of dw_min."""
         return interpolate(self._average[1], -1.0, 1.0, w).clamp(min=0)
 
+    @checked
     def pick(self, devices: Sequence[int]) -> Measured:
         """The set of some of the devices, by their numbers from 0 on.
 
@@ -221,6 +223,7 @@ class Measured(AbstractResponse):
         return float(w[i] + t * (w[i + 1] - w[i]))
 
     @classmethod
+    @checked
     def from_npz(cls, path: str | Path) -> Measured:
         """Read arrays G (devices, nodes), cdf (levels,), inc and dec (devices, levels, nodes) from a file.
 
@@ -240,6 +243,7 @@ class Measured(AbstractResponse):
         return tables
 
     @classmethod
+    @checked
     def from_crosssim(cls, increasing: str | Path, decreasing: str | Path) -> Measured:
         """Read CrossSim's two text files (plain or gzip): a header line, conductances, cdf, then dG.
 

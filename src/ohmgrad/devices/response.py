@@ -12,11 +12,13 @@ pulses drive an element: where G = 0 and rises, or a bound.
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, check_number, shown
+from ..tensor_methods import of_tensors
 from .symmetric_point import driven_to, root, with_zero
 
 __all__ = ["LEAST", "MOST", "MOST_FACTOR", "AbstractResponse", "check_range", "sampled"]
@@ -38,6 +40,10 @@ class AbstractResponse(abc.ABC):
     #: lower and upper end of the weight range
     w_min: float
     w_max: float
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        of_tensors(cls, "q_plus", "q_minus")
 
     @abc.abstractmethod
     def q_plus(self, w: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from .families import AffineResponse
 from .measured import Measured
 from .parabolas import parabolas
@@ -106,12 +107,22 @@ class Table:
         """Intervals per unit of weight."""
         return self.intervals / (self.high - self.low)
 
+    @property
+    def origin(self) -> float:
+        """Where w = 0 lies, in intervals from the lower end: a node where it is one but for rounding.
+
+        Weights start there, and all back ends then take the interval to the right, as float32 does.
+        """
+        place = -self.low * self.per_weight
+        node = round(place)
+        return float(node) if abs(place - node) <= node * 2.0**-24 else place
+
     def interval(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """Interval of `w` (any shape), int64, and the part of it left of `w`, in [0, 1]; ends are kept.
 
         What is no number, as moments that overflowed, is taken as the lower end.
         """
-        p = ((w.double() - self.low) * self.per_weight).nan_to_num(0.0).clamp(0, self.intervals)
+        p = (w.double() * self.per_weight + self.origin).nan_to_num(0.0).clamp(0, self.intervals)
         i = p.long().clamp(max=self.intervals - 1)
         return i, p - i
 
@@ -147,7 +158,7 @@ class Table:
 
     def offset(self, interval: Tensor, w: Tensor) -> Tensor:
         """Distance of `w` from the middle of an interval, in intervals, to the right positive."""
-        return (w.double() - self.low) * self.per_weight - interval - 0.5
+        return w.double() * self.per_weight + self.origin - interval - 0.5
 
     def draw(self, which: Tensor, down: Tensor, w: Tensor, u: Tensor) -> Tensor:
         """Step of one pulse by its probability `u` in (0, 1): bilinear between levels and nodes."""
@@ -165,6 +176,7 @@ class Table:
         return low + s * (high - low)
 
 
+@checked
 def tabulate(response: AbstractResponse) -> Table | str:
     """The table of a response, or, where it has none, the reason in words."""
     try:

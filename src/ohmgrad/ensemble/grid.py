@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import Device, SoftBounds
 from ..errors import InputError, check_choice, check_number, shown
 from ..kernels import Pulsing
+from ..ranges import ANYTHING, Range
 from ..theory.arguments import check_objective
 from ..theory.problem import GradientNoise, Objective, WeightNoise
 from .measures import Result
@@ -30,6 +32,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 OTHERS = ("sigma", "weight_noise", "start")
 
 
+@checked
 def soft_bounds(tau: float, states: float = 1200) -> Device:
     """The paper's device: soft bounds [-tau, tau] with so many states, all elements alike, no noise.
 
@@ -41,6 +44,7 @@ def soft_bounds(tau: float, states: float = 1200) -> Device:
     return Device(SoftBounds.symmetric(tau), dw_min=2 * tau / states)
 
 
+@checked(values=ANYTHING, share=Range(0, 1, open_low=True, open_high=True))
 def interval(values: Tensor, share: float = 0.95) -> tuple[Tensor, Tensor, Tensor]:
     """Mean over the last dimension, and its confidence interval by Student's t: mean, low, high.
 
@@ -52,7 +56,9 @@ def interval(values: Tensor, share: float = 0.95) -> tuple[Tensor, Tensor, Tenso
     """
     from scipy.special import stdtrit  # at hand with scikit-learn; slow to import
 
-    s = values.shape[-1]
+    s = values.shape[-1] if values.dim() else 0
+    if not s:
+        raise InputError(f"values are {tuple(values.shape)}, but must be (..., S) with at least one value")
     mean = values.mean(-1)
     if s < 2:
         return mean, torch.full_like(mean, math.nan), torch.full_like(mean, math.nan)
@@ -74,10 +80,12 @@ class Grid:
     seeds: tuple[int, ...]
     result: Result
 
+    @checked(values=ANYTHING)
     def by_configuration(self, values: Tensor) -> Tensor:
         """A quantity of all runs, (C S, ...), as (C, S, ...)."""
         return values.view(len(self.configurations), len(self.seeds), *values.shape[1:])
 
+    @checked
     def values(self, quantity: str) -> Tensor:
         """A quantity of the result with one number for each run, (C, S).
 
@@ -95,6 +103,7 @@ class Grid:
         found = getattr(self.result, name)
         return self.by_configuration((found[part] if part else found).double())
 
+    @checked
     def table(self, quantity: str = "tail_squared_gradient") -> list[dict[str, Any]]:
         """One row for each configuration: its values, mean, 95 % interval of the mean, and quantiles.
 
@@ -177,6 +186,8 @@ def grid(
             f"device is of type {type(device).__name__}, but must be a function that makes one from axes, "
             "such as lambda: device"
         )
+    if not isinstance(axes, Mapping):
+        raise InputError(f"axes are {shown(axes)}, but must be a mapping of names to values")
     kept = check_seeds(seeds)
     options = _parameters("algorithm", algorithm)
     own = {} if device is None else _parameters("device", device)

@@ -85,10 +85,11 @@ def recorded_steps(record: int | Sequence[int] | None, steps: int) -> list[int]:
     """
     if record is None:
         record = -(-steps // 100)
-    if not isinstance(record, Iterable):
-        if not is_integer(record) or record < 1:
+    if not isinstance(record, Iterable) or isinstance(record, (str, bytes, Mapping, Tensor)):
+        interval: Any = record
+        if not is_integer(interval) or not 1 <= interval < 2**31:
             raise InputError(f"record is {shown(record)}, but must be an interval of at least 1, or steps")
-        return [*range(0, steps, int(record)), steps]
+        return [*range(0, steps, int(interval)), steps]
     record = list(record)
     wrong = [k for k in record if not (is_integer(k) and 0 <= k <= steps)]
     if wrong:

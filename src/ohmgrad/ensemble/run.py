@@ -101,6 +101,10 @@ def simulate(
         raise InputError(
             f"algorithm is {shown(algorithm)}, but must be an instance with its rates, such as AnalogSGD(0.1)"
         )
+    if pulsing is not None and not isinstance(pulsing, Pulsing):
+        raise InputError(f"pulsing is {shown(pulsing)}, but must be a Pulsing, such as Pulsing('mean')")
+    if progress is not None and not callable(progress):
+        raise InputError(f"progress is {shown(progress)}, but must be a function of two numbers")
     runs = _check(objective, seeds, device, noise, batch, start, pulsing or Pulsing())
     steps = check_integer("steps", steps, 1)
     tail = check_integer("tail", max(1, steps // 5) if tail is None else tail, 1, steps)
@@ -150,7 +154,7 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     Raises:
         InputError: when they are no list, there is none, or one is not an integer in [0, 2^32).
     """
-    if not isinstance(seeds, Iterable) or isinstance(seeds, str):
+    if not isinstance(seeds, Iterable) or isinstance(seeds, (str, bytes)):
         raise InputError(f"seeds is {shown(seeds)}, but must be one integer for each run, such as range(100)")
     kept = tuple(np.ravel(seeds).tolist() if isinstance(seeds, (Tensor, np.ndarray)) else seeds)
     if not kept:

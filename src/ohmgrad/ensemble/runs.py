@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..devices import Device
-from ..errors import InputError, check_integer, shown
+from ..errors import LARGEST, InputError, check_integer, check_number, shown
 from ..kernels import Pulsing
 from ..theory.problem import GradientNoise, WeightNoise
 from .arrays import Arrays
@@ -90,9 +90,9 @@ class Runs:
             ) from None
         if rate.dim() > 1 or (rate.dim() == 1 and len(rate) not in (1, self.total)):
             raise InputError(f"{name} is {tuple(rate.shape)}, but must be a number or of ({self.total},)")
-        if not bool(((rate >= 0) & torch.isfinite(rate)).all()):
-            worst = rate.reshape(-1)[~((rate >= 0) & torch.isfinite(rate)).reshape(-1)][0]
-            raise InputError(f"{name} is {shown(float(worst))}, but must be a number in [0, inf)")
+        if isinstance(value, bool) or not bool(((rate >= 0) & (rate <= LARGEST)).all()):
+            worst = rate.reshape(-1)[~((rate >= 0) & (rate <= LARGEST)).reshape(-1)]
+            check_number(name, float(worst[0]) if len(worst) else value, low=0)
         return rate.expand(self.total)[self.first :: self.stride].contiguous()
 
 

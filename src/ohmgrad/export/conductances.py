@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..errors import InputError, check_number
 from ..nn import AnalogLayer
 from ..optim import AnalogOptimizer
@@ -25,6 +26,7 @@ FORMAT, VERSION = "ohmgrad conductances", 1
 ELEMENTS, TABLE = "conductances.json", "conductances.parquet"
 
 
+@checked
 def export_conductances(
     model: nn.Module,
     folder: str | Path,

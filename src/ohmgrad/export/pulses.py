@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..errors import InputError
 from ..kernels.counts import Counts, listed
 from ..optim import AnalogOptimizer
@@ -81,6 +82,7 @@ class PulseRecorder:
         self._kept, self._waiting = [], 0
 
 
+@checked
 @contextlib.contextmanager
 def record_pulses(
     model: nn.Module, folder: str | Path, optimizer: AnalogOptimizer | None = None

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..errors import InputError, is_integer, said, shown
 from ..optim import AnalogOptimizer
 from .arrays import WEIGHTS, PhysicalArray, arrays_in
@@ -42,6 +43,7 @@ class ReadBack:
     clipped: int
 
 
+@checked
 def import_conductances(
     model: nn.Module,
     folder: str | Path,

@@ -15,7 +15,7 @@ is to the bit what the operation does to it alone. A back end without stacks get
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
@@ -27,7 +27,7 @@ from torch import Tensor
 from ..errors import InputError
 from ..rng import Key
 from .cells import Cells
-from .checks import check_counts, check_factors, plain, raise_not_finite, raise_too_many
+from .checks import check_counts, check_factors, check_pulsing, plain, raise_not_finite, raise_too_many, rate
 from .counts import Counts, Pulses, listed
 from .periphery import Periphery
 from .pulsing import Pulsing
@@ -35,7 +35,8 @@ from .stacks import check_finite, check_pulsed, check_stack, check_stack_counts
 
 __all__ = [
     "OPERATIONS", "analog_product", "apply_counts_", "apply_mean_", "check_status", "count_pulses",
-    "digital_gradient", "draw_trains", "fingerprint_of", "normals_", "pulsed_update_", "random_words",
+    "cut_patches", "digital_gradient", "draw_trains", "fingerprint_of", "normals_", "pulsed_update_",
+    "random_words", "sum_patches",
 ]  # fmt: skip
 
 #: operation -> file of a back end that holds it
@@ -148,8 +149,9 @@ def pulsed_update_(
     if w.dim() == 3:
         _update_stack(w, cells, x, d, lr, pulsing, step, events, touched)
         return
-    lr = float(lr)
+    lr = rate(lr)
     x, d = check_factors(cells, x, d, lr)
+    check_pulsing(pulsing)
     if len(x) == 0 or lr == 0:
         return
     if pulsing.fidelity == "mean":
@@ -196,7 +198,7 @@ def apply_mean_(w: Tensor, cells: Cells, x: Tensor, d: Tensor, lr: float | Tenso
             check_finite(x, d, rates)
             _one_by_one(apply_mean_, w, cells, {"x": x, "d": d, "lr": rates.tolist()})
         return
-    lr = float(lr)
+    lr = rate(lr)
     x, d = check_factors(cells, x, d, lr)
     _check_finite_now(cells, x, d)
     _on_whole(_function(cells.backend, "apply_mean_"), w, cells, x, d, lr)
@@ -331,6 +333,33 @@ def digital_gradient(x: Tensor, d: Tensor, cells: Cells) -> Tensor:
     if cells.lags:
         _function(cells.backend, "check_finite", "trains")(x, d, cells)
     return _function(cells.backend, "digital_gradient")(x, d)
+
+
+def cut_patches(
+    x: Tensor, size: Sequence[int], stride: Sequence[int], dilation: Sequence[int], places: Sequence[int]
+) -> Tensor:
+    """The patches of padded images as vectors, (images times places, channels times size).
+
+    Args:
+        x: (images, channels, *sizes), of one dimension or more.
+        size, stride, dilation: of a patch, by dimension.
+        places: how many patches there are, by dimension.
+    """
+    return _patches_by(x, "cut_patches")(x, size, stride, dilation, places)
+
+
+def sum_patches(
+    g: Tensor, shape: Sequence[int], size: Sequence[int], stride: Sequence[int], dilation: Sequence[int],
+    places: Sequence[int],
+) -> Tensor:  # fmt: skip
+    """Vectors of patches, as of `cut_patches`, added up where they lie, in the order of a value's offsets."""
+    return _patches_by(g, "sum_patches")(g, shape, size, stride, dilation, places)
+
+
+def _patches_by(x: Tensor, operation: str) -> Callable[..., Tensor]:
+    """What serves patches: no elements are concerned; the place and type of the values decide."""
+    served = "numba" if x.is_cpu and x.dtype == torch.float32 else "reference"
+    return _function(served, operation, "patches")
 
 
 def fingerprint_of(w: Tensor, every: int) -> Callable[[], int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import check_choice, check_integer, python_numbers
+from ..errors import check_choice, check_flag, check_integer, python_numbers
 
 __all__ = ["FIDELITIES", "SLOTS", "WHOLE", "Pulsing"]
 
@@ -57,6 +57,8 @@ class Pulsing:
         python_numbers(self)
         check_choice("fidelity", self.fidelity, FIDELITIES)
         check_choice("order", self.order, ORDERS)
+        for name in ("update_management", "bl_management"):
+            check_flag(name, getattr(self, name))
         check_integer("bit length max_bl", self.max_bl, 1, 2**20)
 
     @property

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checked import checked
 from ..errors import InputError, check_choice, check_integer, shown
+from ..ranges import COUNT, SEED
 from ..user_files import is_in_file, made_in, object_in
 from .resnets import resnet8
 from .vision import IMAGENET, LITE, PREFIX, check_weights_name, head, is_vision, load_weights, vision
@@ -23,6 +25,7 @@ _MADE = (
 MODELS = ("linear", "mlp", "fcn", "cnn", "lenet5", "resnet8", LITE)
 
 
+@checked
 def check_model(name: Any, what: str = "model") -> str:
     """Return a network's name if it is one of `MODELS`, FILE.py:NAME, or torchvision's, which `build` seeks.
 
@@ -33,12 +36,13 @@ def check_model(name: Any, what: str = "model") -> str:
         if isinstance(found := object_in(name), nn.Module) or not callable(found):
             raise InputError(f"{what} {name} is {shown(found)}, but must be {_MADE}")
         return name
-    if name in ("resnet18", "resnet34", "resnet50"):  # which ohmgrad had itself up to 0.3.1
+    if isinstance(name, str) and name in ("resnet18", "resnet34", "resnet50"):  # ohmgrad's own up to 0.3.1
         raise InputError(f"{what} {name!r} is torchvision's: write {PREFIX}{name}")
     known = isinstance(name, str) and name.startswith(PREFIX)
     return name if known else check_choice(what, name, (*MODELS, f"{PREFIX}NAME"), "FILE.py:NAME")
 
 
+@checked(shape=COUNT, classes=COUNT, seed=SEED)
 def build(
     name: str, shape: tuple[int, int, int], classes: int, seed: int, *, pretrained: str | None = None
 ) -> nn.Module:
@@ -79,6 +83,7 @@ def build(
     return model
 
 
+@checked
 def last_layer(name: str) -> str:
     """The name of the last linear layer of a network, as `convert` knows it."""
     with torch.device("meta"):  # no memory, and no random numbers

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, shown
+from ..checked import checked
+from ..errors import InputError, is_number
 from ..nn import analog_layers
 from ..optim import AnalogOptimizer
+from ..type_words import kind_of
 from .displays import Painter, display_here
 from .history import History
 from .monitor import Monitor
@@ -19,6 +21,7 @@ from .monitor import Monitor
 __all__ = ["Live", "monitor_for"]
 
 
+@checked
 class Live:
     """A picture of a training while it goes on: loss, predicted floor, weights, pulses a second.
 
@@ -32,7 +35,7 @@ class Live:
         monitor: that predicts the floor; by default one is made, where the optimizer and devices allow it.
 
     Raises:
-        InputError: when `optimizer` is no optimizer of torch.
+        InputError: when one of them is of another kind.
 
     Example:
         >>> import torch, ohmgrad
@@ -52,8 +55,6 @@ class Live:
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, *, monitor: Monitor | None = None
     ) -> None:
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise InputError(f"optimizer is {shown(optimizer)}, but must be an optimizer of torch")
         self._own = None if monitor is not None else monitor_for(model, optimizer)
         self.history = History(model, optimizer, monitor or self._own)
         self._painter: Painter | None = None
@@ -69,9 +70,13 @@ class Live:
 
         Args:
             loss: one value; a tensor on a card is asked for when a picture is drawn, and not before.
+
+        Raises:
+            InputError: when it is anything else.
         """
-        if isinstance(loss, Tensor) and loss.numel() != 1:
-            raise InputError(f"loss is {tuple(loss.shape)}, but must be one value: give its mean")
+        one = loss.numel() == 1 and not loss.is_complex() if isinstance(loss, Tensor) else is_number(loss)
+        if not one and not isinstance(loss, float):  # a training that diverges is drawn to its end
+            raise InputError(f"loss is {kind_of(loss)}, but must be one number: give its mean")
         self.history.add(self.history.update + 1, loss)
         if self._painter is None:
             self._painter = Painter(self.history, display_here())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..crossbar import Tile
 from ..errors import InputError, check_integer
 from ..nn import analog_layers
@@ -33,6 +34,7 @@ COLUMNS = (
 )
 
 
+@runtime_checkable
 class Writer(Protocol):
     """What `Monitor.log_to` needs, such as torch.utils.tensorboard.SummaryWriter."""
 
@@ -91,6 +93,7 @@ class Monitor:
         [2, 4]
     """
 
+    @checked
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, *, every: int = 10, memory: int = 100
     ) -> None:
@@ -133,6 +136,7 @@ class Monitor:
         for hook in self._hooks:
             hook.remove()
 
+    @checked
     def log_to(self, writer: Writer, prefix: str = "") -> None:
         """Give the numbers of every later row to a TensorBoard writer as well.
 

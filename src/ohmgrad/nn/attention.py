@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checked import checked
 from ..devices import Device
 from ..errors import InputError
 from .parts import linears, part_names, pieces, torch_layer
@@ -58,6 +59,7 @@ class AnalogMultiheadAttention(nn.Module):
     _qkv_same_embed_dim = False
     in_proj_bias = None
 
+    @checked
     def __init__(
         self,
         embed_dim: int,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from typing import NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, shown
 from .functional import AnalogLayer
 from .left_digital import Left, check_has_weights, layers_left, listed, told
 from .parts import part_names
@@ -41,12 +41,17 @@ def patterns(include: Iterable[str], exclude: Iterable[str]) -> Patterns:
     """The patterns of convert().
 
     Raises:
-        InputError: for a string in place of a list.
+        InputError: for what is no list of patterns, as a string.
     """
+    found: list[list[str]] = []
     for what, given in (("include", include), ("exclude", exclude)):
         if isinstance(given, str):
             raise InputError(f"{what} is {given!r}, but must be a list of patterns: [{given!r}]")
-    return Patterns(list(include), list(exclude))
+        no_list = not isinstance(given, Iterable) or isinstance(given, (bytes, Mapping, Tensor))
+        found.append([] if no_list else list(given))
+        if no_list or not all(isinstance(pattern, str) for pattern in found[-1]):
+            raise InputError(f"{what} is {shown(given)}, but must be a list of patterns: ['features.*']")
+    return Patterns(*found)
 
 
 def choose(

@@ -10,9 +10,11 @@ from typing import Any
 
 from torch import nn
 
+from ..checked import checked
 from ..devices import Device
-from ..errors import InputError, check_number
+from ..errors import InputError
 from ..kernels import Periphery, Pulsing
+from ..ranges import OWN
 from . import states
 from .attention import AnalogMultiheadAttention
 from .choice import choose, patterns
@@ -56,6 +58,7 @@ def converters() -> dict[type[nn.Module], Converter]:
     return CONVERTERS if conv1d is None else {**CONVERTERS, conv1d: _transposed}
 
 
+@checked(max_tile=OWN, include=OWN, exclude=OWN, types=OWN)
 def convert(
     model: nn.Module,
     device: Device,
@@ -117,8 +120,6 @@ def convert(
         >>> type(analog[0]).__name__, type(analog[2]).__name__
         ('AnalogLinear', 'Linear')
     """
-    if omega is not None:
-        check_number("omega", omega, low=0, open_low=True, high=1)
     for what, value, kind in (("pulsing", pulsing, Pulsing), ("periphery", periphery, Periphery)):
         if not isinstance(value, kind | None):
             raise InputError(f"{what} is {value!r}, but must be a {kind.__name__} or None")
@@ -130,7 +131,7 @@ def convert(
         warnings.warn(
             f"layers with weight matrices stay digital: {told(left)}. Exclude them by name if this is meant",
             LeftDigitalWarning,
-            stacklevel=2,
+            stacklevel=3,  # of who calls the checked function
         )
     shared = {"device": device, "pulsing": pulsing, "periphery": periphery, "max_tile": max_tile}
     shared["backend"] = backend
@@ -201,11 +202,13 @@ def _weights(layer: nn.Module) -> list[tuple[nn.Module, str]]:
     return [(layer, "weight")]
 
 
+@checked
 def analog_layers(model: nn.Module) -> list[tuple[str, AnalogLayer]]:
     """Names and analog layers of a model, in order."""
     return [(n, m) for n, m in model.named_modules() if isinstance(m, AnalogLayer)]
 
 
+@checked
 def left_digital(model: nn.Module) -> dict[str, str]:
     """Names of the layers with weight matrices that are on no crossbar, and the reason of each.
 

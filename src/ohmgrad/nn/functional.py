@@ -13,7 +13,7 @@ from ..crossbar import Tile
 from ..crossbar.contents import NUMBERS, free_array
 from ..crossbar.gradient import FactoredGradient
 from ..devices import Device, describe
-from ..errors import InputError, check_integer
+from ..errors import InputError, check_integer, check_number
 from . import compiled, states
 from .blocks import Block, layout, parts_of
 from .passes import first_order, full_precision
@@ -322,15 +322,12 @@ def mapped(weight: Tensor, device: Device, omega: float | None) -> tuple[Tensor,
         (analog weights, scales (rows,)), weight = scales * analog weights.
 
     Raises:
-        InputError: when there are no weights, or `device` is no Device.
+        InputError: when there are no weights, or omega is out of range.
     """
-    if not isinstance(device, Device):
-        raise InputError(
-            f"device is {device!r}, but must be a Device: Device(SoftBounds.symmetric(0.6)), or a named one, "
-            "ohmgrad.devices.presets.preset('paper')"
-        )
     if not weight.numel():
         raise InputError(f"weight is {tuple(weight.shape)}, but an array needs at least one row and column")
+    if omega is not None:
+        check_number("omega", omega, low=0, open_low=True, high=1)
     half = min(device.response.w_max, -device.response.w_min)
     top = weight.abs().amax(1)
     if omega is None:

@@ -7,13 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..crossbar import tiles_of
 from ..errors import InputError, shown
+from ..ranges import OWN
 from .functional import AnalogLayer
 
 __all__ = ["hold"]
 
 
+@checked(layer=OWN)
 def hold(layer: AnalogLayer | Tensor, mask: Any) -> None:
     """Hold single weights of an analog layer where they are, as in pruning and in sparse training.
 

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checked import checked
 from ..devices import Device
 from ..errors import InputError, check_integer
+from ..sizes import check_cells
 from .functional import AnalogLayer, layer_product
 from .passes import as_float32
 
@@ -47,6 +49,7 @@ class AnalogLinear(AnalogLayer):
         torch.Size([3, 2])
     """
 
+    @checked
     def __init__(
         self,
         in_features: int,
@@ -60,6 +63,7 @@ class AnalogLinear(AnalogLayer):
         super().__init__()
         self.in_features = in_features = check_integer("in_features", in_features, 1)
         self.out_features = out_features = check_integer("out_features", out_features, 1)
+        check_cells("a layer", out_features, in_features)
         bound = 1 / math.sqrt(in_features)  # as torch.nn.Linear
         weight = torch.empty(out_features, in_features).uniform_(-bound, bound)
         offset = torch.empty(out_features).uniform_(-bound, bound) if bias else None

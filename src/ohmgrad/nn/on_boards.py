@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
+from ..checked import checked
 from ..crossbar.board import Boards, Place, Placed
 from ..errors import InputError
+from ..ranges import OWN
 from .convert import analog_layers
 
 __all__ = ["on_boards"]
 
 
+@checked(boards=OWN)
 def on_boards(model: nn.Module, boards: Boards, *, program: bool = True) -> None:
     """Have every array of a model on a board from now on; algorithms, layers and losses stay as they are.
 

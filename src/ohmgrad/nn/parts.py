@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..crossbar.contents import NUMBERS
 from ..errors import InputError
+from ..sizes import check_cells
 from .functional import AnalogLayer
 from .linear import AnalogLinear
 
@@ -35,6 +36,7 @@ def torch_layer(
         InputError: when torch refuses them, with what it says.
     """
     options = {name: settings.pop(name) for name in names if name in settings}
+    check_cells("a layer", *sizes)
     try:
         return kind(*sizes, **options)
     except (AssertionError, TypeError, ValueError) as error:

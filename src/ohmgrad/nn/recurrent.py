@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
+from ..checked import checked
 from ..devices import Device
 from ..errors import InputError
 from .parts import linears, part_names, torch_layer
@@ -50,6 +51,7 @@ class AbstractRecurrent(nn.Module, abc.ABC):
     digital: ClassVar[type[nn.RNNBase]]
     states: ClassVar[tuple[str, ...]] = ("h",)
 
+    @checked
     def __init__(
         self,
         input_size: int,

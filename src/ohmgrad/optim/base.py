@@ -14,12 +14,14 @@ from torch import Tensor
 from torch.optim.sgd import sgd
 from torch.utils.hooks import RemovableHandle
 
+from ..checked import checked
 from ..crossbar import EVENTS, Tile, tiles_of
 from ..crossbar.gradient import FactoredGradient
 from ..crossbar.gradient_parts import as_factors
 from ..eager import uncompiled
-from ..errors import InputError, check_number
+from ..errors import InputError
 from .auxiliary import AuxiliaryArrays
+from .options import check_digital, listed
 from .states import AsItIs, by_tile, check_kept
 from .surroundings import check_ranks, refuse_capture, watch_other_optimizers
 from .work import Work
@@ -99,7 +101,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         self._looked_up: dict[int, list[tuple[Tensor, list[Tile]]]] = {}
         self._update_hooks: OrderedDict[int, Callable[..., None]] = OrderedDict()
         self._made = False
-        super().__init__(params, {**defaults, **digital})
+        super().__init__(listed(params), {**defaults, **digital})
         given = [p for g in self.param_groups for p in g["params"]]
         check_ranks(given, step=False)
         if not any(map(tiles_of, given)):
@@ -116,9 +118,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            check_number("lr", _number(group["lr"]), low=0)
-            for name in ("momentum", "dampening", "weight_decay"):
-                check_number(name, group[name], low=0)
+            check_digital(group)
             self.check(group)
         except InputError:
             self.param_groups.pop()
@@ -217,6 +217,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """How the gradient of a tile reaches its weights, for predictions; None if otherwise."""
         return None
 
+    @checked
     def register_update_hook(self, hook: Callable[..., None]) -> RemovableHandle:
         """Call `hook(tile, x, d, group, state)` before every `analog_step`, with the same arguments.
 
@@ -355,6 +356,7 @@ class AnalogOptimizer(torch.optim.Optimizer, abc.ABC):
         """The auxiliary arrays that `array` has made so far."""
         return self._arrays.all()
 
+    @checked
     def arrays_of(self, tile: Tile) -> dict[str, Tile]:
         """The auxiliary arrays of a tile so far, by name."""
         return self._arrays.of(tile)
@@ -389,10 +391,6 @@ def _factors_of(p: Tensor, tiles: list[Tile]) -> list[tuple[Tensor, Tensor]]:
             return gradient.factors()
         gradient = gradient.to_dense()
     return [as_factors(tile.part_of(gradient.contiguous())) for tile in tiles]
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, Tensor) else value
 
 
 watch_other_optimizers(AnalogOptimizer)

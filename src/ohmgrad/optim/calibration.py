@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ..checked import checked
 from ..errors import InputError
 from .base import AnalogOptimizer
 
 __all__ = ["calibrate_symmetric_points"]
 
 
+@checked
 def calibrate_symmetric_points(
     optimizer: AnalogOptimizer, pairs: int, *, reads: int = 1, weights: bool = False
 ) -> None:

@@ -115,7 +115,7 @@ class MultiTile(AnalogOptimizer):
         check_number("gamma", group["gamma"], low=0, high=1, open_low=True)
         check_number("beta_ratio", group["beta_ratio"], low=0, open_low=True)
         check_whole(group, "inner")
-        if group["warm_start"] != "plateau":
+        if not isinstance(group["warm_start"], str) or group["warm_start"] != "plateau":
             check_whole(group, "warm_start", low=0)
 
     def end_epoch(self, loss: float) -> None:
@@ -126,7 +126,7 @@ class MultiTile(AnalogOptimizer):
         """
         loss = loss if isinstance(loss, float) else float(check_number("loss", loss))
         for group in self.param_groups:
-            if group["warm_start"] != "plateau":
+            if not isinstance(group["warm_start"], str) or group["warm_start"] != "plateau":
                 continue
             for _, state in self.tiles_in(group):
                 losses = state["losses"] = [*state.get("losses", []), loss][-_WINDOW:]

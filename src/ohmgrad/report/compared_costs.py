@@ -133,5 +133,6 @@ def layer_wear_figure(compared: Sequence[Compared]) -> Figure:
             axis.grid(axis="x", lw=0.3)
     for axis in axes[0]:  # of all rows
         _ticks(axis, "")
-        row[0].set_yticks(range(len(worn)), [look.label for look in worn], fontsize=7)
+    for (first, *_), (_, worn) in zip(axes, rows, strict=True):
+        first.set_yticks(range(len(worn)), [look.label for look in worn], fontsize=7)
     return figure

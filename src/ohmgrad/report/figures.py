@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..checked import checked
 from ..crossbar import Tile
 from ..devices import Device, draw
 from ..errors import InputError
 from ..kernels import Pulsing
+from ..ranges import COUNT, SEED
 from ..rng import Key
 from ..style import BLACK, BLUE, GREEN, ORANGE, RC, RED, style_of
 from .tables import point_in_words
@@ -64,6 +66,7 @@ def _whole_ticks(axis: Axes) -> None:
 
 
 @styled()
+@checked
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write a figure; without an ending, as SVG, PDF and PNG.
 
@@ -82,6 +85,7 @@ def save(figure: Figure, path: Path) -> list[Path]:
 
 
 @styled()
+@checked
 def run_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     """Training loss and test accuracy against epochs: mean over seeds, band from lowest to highest."""
     figure, (left, right) = _figure(2)
@@ -108,6 +112,7 @@ def run_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
 
 
 @styled()
+@checked
 def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
     """Squared gradient norm beside the predicted floor, and the drift towards the symmetric point.
 
@@ -156,6 +161,7 @@ def monitor_figure(rows: list[dict[str, Any]], title: str = "") -> Figure:
 
 
 @styled()
+@checked(pulses=COUNT, seed=SEED)
 def device_figure(device: Device, name: str, pulses: int | None = None, seed: int = 0) -> Figure:
     """Response functions with the symmetric point, their parts F and G, and drawn elements under pulses.
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
+from ..checked import checked
 from ..devices.fitting.fit import Fit
 from ..devices.fitting.intervals import Interval
 from ..devices.fitting.model import Fitted
@@ -25,6 +26,7 @@ __all__ = ["fit_figure", "fit_table", "ranking_table"]
 _RAMPS = 4
 
 
+@checked
 def fit_table(fit: Fit) -> Table:
     """The figures of a fit with their 90 % intervals, and what the data do not tell."""
     table = Table(title=f"device: {fit.family}", title_justify="left")
@@ -63,6 +65,7 @@ def _ends(i: Interval) -> str:
     return f"at least {i.low:.3g}" if i.open_high else f"{i.low:.3g} to {i.high:.3g}"
 
 
+@checked
 def ranking_table(fit: Fit) -> Table:
     """Families from the best to the worst by readings that were held out."""
     table = Table(title=f"families, by readings held out {fit.held_out}", title_justify="left")
@@ -78,6 +81,7 @@ def ranking_table(fit: Fit) -> Table:
     return table
 
 
+@checked
 def fit_figure(fit: Fit, name: str) -> Figure:
     """Readings with the fitted state and a simulated ramp, residuals, steps by weight, and the ranking.
 

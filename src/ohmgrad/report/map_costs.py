@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from ..checked import checked
 from ..cost.hardware import hardware
 from ..devices.properties import PROPERTIES
 from ..studies.map import DeviceMap
@@ -38,6 +39,7 @@ def map_compared(found: DeviceMap) -> Compared:
     return Compared(found.name, curves, found.costs.accuracy)
 
 
+@checked
 def map_costs_table(found: DeviceMap) -> Table:
     """Energy, time and pulses of an element up to the accuracy, on each device that was trained on."""
     costs, hw = found.costs, hardware(found.settings.hardware)

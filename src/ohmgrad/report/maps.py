@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.table import Table
 
+from ..checked import checked
 from ..devices.properties import PROPERTIES, present, scaled
 from ..studies.map import DeviceMap, Plane
 from ..style import BLACK, BLUE, ORANGE, RC, style_of
@@ -22,6 +23,7 @@ __all__ = ["improvement_table", "map_figure", "map_words", "share_table"]
 _TICKS = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
+@checked
 def share_table(found: DeviceMap) -> Table:
     """What every property costs, the algorithm itself first; intervals at 90 %."""
     label = style_of(found.settings.algorithm).label
@@ -52,6 +54,7 @@ def share_table(found: DeviceMap) -> Table:
     return table
 
 
+@checked
 def improvement_table(found: DeviceMap) -> Table:
     """The least change of each property with which the target is reached, the least first."""
     table = Table(title=f"what reaches {found.target:.1f} % by itself", title_justify="left")
@@ -77,6 +80,7 @@ def improvement_table(found: DeviceMap) -> Table:
     return table
 
 
+@checked
 def map_words(found: DeviceMap) -> str:
     """The verdict: what costs most, how sure that is, and the cheapest improvement."""
     gap = found.digital - found.own[0]
@@ -112,6 +116,7 @@ def map_words(found: DeviceMap) -> str:
     )
 
 
+@checked
 def map_figure(found: DeviceMap) -> Figure:
     """What each property costs, and the maps."""
     import matplotlib

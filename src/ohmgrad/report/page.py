@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from rich.table import Table
 from rich.text import Text
 
+from ..checked import checked
 from ..errors import InputError
 from .pictures import panels
 from .zoomable import script
@@ -32,6 +33,7 @@ __all__ = ["Block", "Code", "Page", "Picture", "Section"]
 _LONG = 32
 
 
+@checked
 @dataclass(frozen=True)
 class Picture:
     """A figure with its caption; its panels stand side by side where there is room. It is used up."""
@@ -40,6 +42,7 @@ class Picture:
     caption: str = ""
 
 
+@checked
 @dataclass(frozen=True)
 class Code:
     """Text that is read by machines, as it is: a file, a command."""
@@ -52,6 +55,7 @@ class Code:
 Block = str | Table | Picture | Mapping[str, Any] | Code
 
 
+@checked
 @dataclass(frozen=True)
 class Section:
     """A heading and what stands under it."""
@@ -60,6 +64,7 @@ class Section:
     blocks: tuple[Block, ...]
 
 
+@checked
 @dataclass(frozen=True)
 class Page:
     """A page.
@@ -91,6 +96,7 @@ class Page:
         code = (here / "page.js").read_text("utf-8")
         return template.render(page=self, sections=sections, style=style, script=zoom, plots=code)
 
+    @checked
     def write(self, path: Path) -> Path:
         """Write the page; one that is cut off leaves the old one whole.
 

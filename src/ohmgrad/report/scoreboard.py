@@ -10,6 +10,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
+from ..checked import checked
 from ..studies.scoreboard import Cell
 
 __all__ = ["cells_table", "counts_table", "scoreboard_page"]
@@ -18,6 +19,7 @@ _STATUS = ("reproduced", "differs", "other settings", "not run")
 _COLOURS = {"reproduced": "green", "differs": "red", "other settings": "yellow", "not run": "dim"}
 
 
+@checked
 def counts_table(cells: Sequence[Cell]) -> Table:
     """How many cells of every table are reproduced, differ, or were not run as the study has them."""
     table = Table(title="scoreboard", title_justify="left")
@@ -39,6 +41,7 @@ def counts_table(cells: Sequence[Cell]) -> Table:
     return table
 
 
+@checked
 def cells_table(cells: Iterable[Cell]) -> Table:
     """Every cell that was run: the published value, ours, the difference."""
     table = Table(title="cells that were run", title_justify="left")
@@ -55,6 +58,7 @@ def cells_table(cells: Iterable[Cell]) -> Table:
     return table
 
 
+@checked
 def scoreboard_page(cells: Sequence[Cell], claims: Sequence[tuple[str, dict[str, str]]]) -> str:
     """All cells and claims as Markdown."""
     total = Counter(cell.status for cell in cells)

@@ -11,6 +11,7 @@ from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from ..checked import checked
 from ..cost.hardware import hardware
 from ..studies.compare import DIGITAL, pairs, verdicts
 from ..studies.compared_costs import common_accuracy, curves
@@ -26,6 +27,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@checked
 def study_figure(outcome: Outcome) -> list[Path]:
     """Draw a study's figure into its folder, as SVG, PDF and PNG; returns the files."""
     import matplotlib
@@ -37,6 +39,7 @@ def study_figure(outcome: Outcome) -> list[Path]:
         return save(figure, outcome.folder / "figure")
 
 
+@checked
 def study_table(outcome: Outcome) -> Table:
     """The table of a study; bounds of intervals stand with their value."""
     rows = outcome.table
@@ -66,6 +69,7 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 _COLOURS = {"PASS": "green", "FAIL": "red", "not shown here": "yellow"}
 
 
+@checked
 def claims_table(claims: Iterable[tuple[str, Claim, Result]]) -> Table:
     """Claims of studies, by their names: what is claimed, what was measured, and whether it holds."""
     claims = list(claims)
@@ -95,6 +99,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+@checked
 def compare_table(outcome: Outcome) -> Table:
     """Of one device, a row for each algorithm, the best first; of several, devices across."""
     settings, devices = outcome.settings, list(outcome.settings["devices"])
@@ -227,6 +232,7 @@ def _caption(outcome: Outcome, digital: Mapping[str, Any], one: bool) -> str:
     return told
 
 
+@checked
 def compare_lines(outcome: Outcome) -> list[str]:
     """What a comparison says in words: trainings that failed, and for each device the verdict."""
     failed = outcome.failed

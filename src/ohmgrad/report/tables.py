@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ..checked import checked
 from ..devices import Device, describe, draw
 from ..devices.presets import PRESETS
 from ..errors import InputError
@@ -30,6 +31,7 @@ _QUANTITIES: dict[str, Callable[[dict[str, Any]], float]] = {
 }
 
 
+@checked
 def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and sample standard deviation over seeds of every algorithm's last common epoch.
 
@@ -52,13 +54,17 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
+@checked
 def write_summary(summary: list[dict[str, Any]], path: Path) -> None:
     """Write what `summarise` returned as CSV."""
+    _check_summary(summary)
     write_rows(path, summary, tuple(summary[0]))
 
 
+@checked
 def run_table(summary: list[dict[str, Any]], title: str) -> Table:
     """The final table of a run."""
+    _check_summary(summary)
     table = Table(title=escape(title), title_justify="left")
     table.add_column("algorithm")
     for column in ("test accuracy %", "training loss (nats)", "pulses (millions)", "time (s)"):
@@ -76,6 +82,11 @@ def run_table(summary: list[dict[str, Any]], title: str) -> Table:
     table.caption = f"{spread} {seeds} seed{'s' if seeds > 1 else ''}, after epoch {summary[0]['epoch']}"
     table.caption_justify = "left"
     return table
+
+
+def _check_summary(summary: list[dict[str, Any]]) -> None:
+    if not summary:
+        raise InputError("summary is empty, but must have a line: summarise() makes one an algorithm")
 
 
 def _pm(line: dict[str, Any], name: str, factor: float, digits: int) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
+from ..checked import checked
 from ..errors import InputError, naming, shown
 from .checkpoint import SUFFIX, read_plain
 from .files import HALF, write_whole
@@ -40,6 +41,7 @@ def checkpoint_file(folder: Path, algorithm: str, seed: int) -> Path:
     return folder / _KEPT / f"{file_name(algorithm)}-{seed}{SUFFIX}"
 
 
+@checked
 def read_spec(folder: Path) -> RunSpec:
     """The specification of the run in a folder.
 
@@ -167,6 +169,7 @@ def _writable(folder: Path) -> Iterator[None]:
         raise InputError(f"cannot write to {folder} ({error.strerror}): choose another --out") from None
 
 
+@checked
 def read_metrics(folder: Path) -> list[Row]:
     """The rows of a run's metrics.csv, which is made again where it is not what the checkpoints say.
 
@@ -176,6 +179,7 @@ def read_metrics(folder: Path) -> list[Row]:
     return _read(folder, "metrics.csv", COLUMNS)
 
 
+@checked
 def read_monitor(folder: Path) -> list[Row]:
     """The rows of a run's monitor.csv: algorithm, seed, and what `ohmgrad.Monitor` has in a row.
 

@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..checked import checked
 from ..cost import hardware
 from ..datasets import load
 from ..devices import Device
+from ..devices.presets import preset
 from ..devices.properties import PROPERTIES, scaled
-from ..errors import InputError, check_choice, check_integer, check_number, shown
+from ..errors import InputError, check_choice, check_number, shown
 from ..optim import registry
+from ..ranges import ABOVE_ZERO, COUNT, Range
 from .engine import Columns, Failure, Part, Progress, compute, key_of, read_part
 from .history import History, packed_history, unpacked_history
 from .spec import RunSpec
@@ -40,6 +43,7 @@ _COLUMNS = ("test_accuracy", "train_loss", "pulses_up", "pulses_down")
 Factors = Mapping[str, float]
 
 
+@checked(trainings=Range(6, 2**31 - 1), tuning_epochs=COUNT, rates=ABOVE_ZERO)
 @dataclass(frozen=True)
 class MapSettings:
     """What a map is made with.
@@ -77,8 +81,6 @@ class MapSettings:
 
     def __post_init__(self) -> None:
         registry.algorithm_of(self.algorithm)
-        check_integer("trainings", self.trainings, 6)
-        check_integer("tuning_epochs", self.tuning_epochs, 1)
         for pair in self.axes:
             for name in pair:
                 check_choice("axis", name, [n for n, p in PROPERTIES.items() if p.smooth])
@@ -95,6 +97,8 @@ class MapSettings:
         if self.options is None:
             has = registry.options_of(self.algorithm)
             object.__setattr__(self, "options", {n: v for n, v in OPTIONS.items() if n in has})
+        for lr in self.rates:  # each as it will be trained
+            RunSpec.from_dict(self.run(preset("paper").to_dict(), lr, 0, self.epochs))
 
     def run(self, device: dict[str, Any] | None, lr: float, seed: int, epochs: int) -> dict[str, Any]:
         """The training on a device, or the digital one for None, as `RunSpec.from_dict` takes it."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import InputError, check_choice, is_integer, shown
+from ..errors import InputError, check_choice, is_integer, is_number, shown
 from ..models import check_model
 
 __all__ = ["at_least_two", "check_settings"]
@@ -54,7 +53,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, float):
         return _number(name, value, (default,))
     least = 2 if name == "seeds" else 1
-    if not is_integer(value) or value < least:
+    if not is_integer(value) or not least <= value < 2**31:
         why = ": a single run shows nothing" if name == "seeds" else ""
         none = ", or null for all" if default is None else ""
         raise InputError(f"{name} is {shown(value)}, but must be an integer of at least {least}{none}{why}")
@@ -92,7 +91,7 @@ def _list(name: str, value: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
 def _number(name: str, value: Any, defaults: tuple[float, ...]) -> float:
     """A number of the defaults' kind: positive or not negative if all of them are, whole if all are."""
     whole = all(is_integer(d) for d in defaults)
-    ok = is_integer(value) or (not whole and isinstance(value, float) and math.isfinite(value))
+    ok = is_number(value) and (is_integer(value) or not whole)
     low = min(defaults)
     if not ok or (low > 0 and value <= 0) or (low == 0 and value < 0):
         kind = "integer" if whole else "number"

@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checked import checked
 from ..datasets import check_data
 from ..deployment.hardware_aware import OPTIONS as HARDWARE_AWARE
 from ..deployment.hardware_aware import hardware_aware
 from ..devices import Device
 from ..devices.named import device_named
 from ..errors import (
+    LARGEST,
     InputError,
     check_choice,
     check_integer,
@@ -31,6 +33,7 @@ from ..models import build, check_model
 from ..models.vision import IMAGENET, check_weights_name, is_vision
 from ..nn import convert
 from ..optim import AnalogOptimizer, registry
+from ..optim.options import LARGEST_RATE
 from ..user_files import by_contents, digest, is_in_file
 from ..yaml_text import read_yaml
 from .engine import key_of
@@ -112,7 +115,9 @@ class RunSpec:
         python_numbers(self)
         check_data(self.data)
         check_model(self.model)
-        if self.pretrained is not None and not (self.pretrained == IMAGENET and is_vision(self.model)):
+        if self.pretrained is not None and not (
+            isinstance(self.pretrained, str) and self.pretrained == IMAGENET and is_vision(self.model)
+        ):
             check_weights_name(self.pretrained, self.model)
         check_choice("fidelity", self.fidelity, FIDELITIES)
         check_choice("periphery", self.periphery, PERIPHERIES)
@@ -149,11 +154,12 @@ class RunSpec:
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), 1)
         for name, lr in {"lr": self.lr, **self.lrs}.items():
-            check_number("lr" if name == "lr" else f"lr of {name}", lr, low=0, open_low=True)
+            what = "lr" if name == "lr" else f"lr of {name}"
+            check_number(what, lr, low=0, open_low=True, high=LARGEST_RATE)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1, open_low=True)
-        for name in ("tau", "dw_min", "digital_lr"):
+        for name, high in {"tau": LARGEST, "dw_min": LARGEST, "digital_lr": LARGEST_RATE}.items():
             if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), low=0, open_low=True)
+                check_number(name, getattr(self, name), low=0, open_low=True, high=high)
         analog = [a for a in self.algorithms if a != "digital"]
         check_options(
             self.options,
@@ -194,6 +200,7 @@ class RunSpec:
             changes["response"] = replace(response, w_min=-self.tau, w_max=self.tau)
         return replace(device, **changes)  # at once: dw_min has to fit the range
 
+    @checked
     def prepare(self, model: nn.Module, algorithm: str, seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:
         """The model, converted unless the algorithm is digital, and the optimizer that trains it.
 
@@ -214,6 +221,7 @@ class RunSpec:
             params = parameter_groups(model, self.lr_of(algorithm), self.lr_factors, own, strict=strict)
         return model, self._optimizer(algorithm, model, params)
 
+    @checked
     def smallest(self, algorithm: str) -> tuple[nn.Module, torch.optim.Optimizer]:
         """As `prepare`, of an analog algorithm on a network of one weight."""
         model = self._converted(build("linear", (1, 1, 1), 1, 0), 0)
@@ -259,8 +267,11 @@ class RunSpec:
             )
         return made
 
+    @checked
     def lr_of(self, algorithm: str) -> float:
         """Learning rate of an algorithm."""
+        if algorithm != "digital":
+            registry.algorithm_of(algorithm, "digital")
         return self.lrs.get(algorithm, self.lr)
 
     @property
@@ -291,6 +302,7 @@ class RunSpec:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
+    @checked
     def from_dict(cls, data: Mapping[str, Any]) -> RunSpec:
         """Inverse of `to_dict`; omitted entries keep their defaults."""
         names = [f.name for f in dataclasses.fields(cls)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ..checked import checked
 from ..cost.counts import ArrayEvents, added
 from ..crossbar import Tile
 from ..datasets import ENVIRONMENT, Dataset, load
@@ -30,6 +31,7 @@ from .versions import note_versions
 __all__ = ["Progress", "Row", "Trained", "check_data", "evaluate", "train", "train_once", "training_of"]
 
 
+@checked
 def train(
     spec: RunSpec,
     folder: Path,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..checked import checked
 from ..cost.counts import ArrayEvents, array_events, since
 from ..datasets import Dataset, batches
 from ..errors import InputError, check_integer, naming
@@ -35,6 +36,7 @@ __all__ = ["Kept", "Progress", "Training", "evaluate"]
 EVALUATED = 10_000
 
 
+@checked
 @dataclass
 class Progress:
     """What a run tells while it goes on; the default says nothing."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from ..checked import checked
 from ..devices import AbstractResponse, AffineResponse, Device
 from ..errors import InputError, check_integer, check_number
-from .arguments import check_device, check_problem, check_response, check_samples
+from .arguments import check_samples
 from .closure import slope_of
 from .fixed_points import Prediction, speed_ratio, tiki_taka
 from .problem import GradientNoise, Quadratic, WeightNoise
@@ -17,6 +18,7 @@ from .problem import GradientNoise, Quadratic, WeightNoise
 __all__ = ["Rates", "analog_sgd_lr", "tiki_taka_rates", "zero_shift_accuracy", "zero_shift_pulses"]
 
 
+@checked
 def analog_sgd_lr(
     gap: float, smoothness: float, sigma: float, steps: int, *, peak: float = 0.0, tau: float = 1.0
 ) -> float:
@@ -53,6 +55,7 @@ class Rates:
     prediction: Prediction
 
 
+@checked
 def tiki_taka_rates(
     problem: Quadratic,
     response: AbstractResponse,
@@ -77,8 +80,6 @@ def tiki_taka_rates(
             stable steps reach it.
     """
     check_number("error", error, low=0, open_low=True)
-    check_problem(problem)
-    check_response(response, fast_response)
     batch = check_samples(problem, noise, batch)
     if noise.sigma == 0:
         raise InputError("sigma is 0: without gradient noise P does not forget and the theory gives no rates")
@@ -101,6 +102,7 @@ def tiki_taka_rates(
     raise InputError(f"no stable steps reach an error of {error:g} (tried fast_lr up to {last:g})")
 
 
+@checked
 def zero_shift_accuracy(device: Device) -> float:
     """Best rms distance from the symmetric point that alternating pulses reach, in weight units.
 
@@ -114,7 +116,6 @@ def zero_shift_accuracy(device: Device) -> float:
         InputError: when the symmetric point is not inside the range, pairs of pulses do not contract (G = 0),
             or the device is a one-sided pair of elements, which has no symmetric point.
     """
-    check_device(device)
     if device.pair is not None:
         raise InputError("a one-sided pair has no symmetric point to shift to: use another device")
     pair, sp = _pair(device.nominal)
@@ -123,6 +124,7 @@ def zero_shift_accuracy(device: Device) -> float:
     return math.sqrt(max(0.0, float(moments[1] - 2 * sp * moments[0]) + sp**2))
 
 
+@checked
 def zero_shift_pulses(device: Device, accuracy: float) -> int:
     """Pulse pairs that bring an element from anywhere in its range to its symmetric point.
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import AbstractResponse
 from ..errors import InputError, check_number
-from .arguments import check_objective, check_response, check_samples
+from .arguments import check_samples
 from .problem import GradientNoise, Objective, WeightNoise
 
 __all__ = ["Bound", "amplification_sum", "analog_sgd_bound", "sample_sigma", "saturation_sum",
@@ -44,6 +45,7 @@ class Bound:
         return self.start + self.step + self.floor
 
 
+@checked
 def saturation_sum(peaks: Tensor, tau: float) -> float:
     """S_K = (1/K) sum_k u_k^2/(1 - u_k^2), u_k = ||W_k||_inf/tau (Theorem 2, arXiv v1 of 2406.12774).
 
@@ -58,6 +60,7 @@ def saturation_sum(peaks: Tensor, tau: float) -> float:
     return float((squares / (1 - squares)).mean())
 
 
+@checked
 def amplification_sum(weights: Tensor, response: AbstractResponse) -> float:
     """S_K = (1/K) sum_k max_i G(w_i)^2/F(w_i) for any response (arXiv 2502.06309, Theorems 2 and 3).
 
@@ -72,7 +75,6 @@ def amplification_sum(weights: Tensor, response: AbstractResponse) -> float:
     Raises:
         InputError: when there are no weights, or F is not positive at one.
     """
-    check_response(response)
     if weights.numel() == 0 or weights.dim() < 2:
         raise InputError(
             f"weights are {tuple(weights.shape)}, but must be (steps, ..., n), of a step at least"
@@ -84,6 +86,7 @@ def amplification_sum(weights: Tensor, response: AbstractResponse) -> float:
     return float((response.G(w).square() / f).amax(-1).mean())
 
 
+@checked
 def sample_sigma(
     objective: Objective, noise: GradientNoise | WeightNoise, w: Tensor, batch: int | None = None
 ) -> Tensor:
@@ -109,7 +112,6 @@ def sample_sigma(
         InputError: when an argument is of another kind or out of range, or weight noise or a batch meets an
             objective without samples.
     """
-    check_objective(objective)
     m = objective.samples
     size = check_samples(objective, noise, batch) or m
     spread, squares = torch.zeros(w.shape[:-1], dtype=torch.float64), torch.zeros(0, dtype=torch.float64)
@@ -122,6 +124,7 @@ def sample_sigma(
     return (spread + m * noise.sigma**2 * squares.square().sum()).sqrt()
 
 
+@checked
 def analog_sgd_bound(
     gap: float,
     smoothness: float,
@@ -184,6 +187,7 @@ def analog_sgd_bound(
     )
 
 
+@checked
 def tiki_taka_bound(
     gap: float,
     smoothness: float,

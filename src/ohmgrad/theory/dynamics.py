@@ -20,9 +20,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import AbstractResponse
-from ..errors import InputError, check_integer
-from .arguments import check_objective, check_response, check_samples
+from ..errors import InputError, check_integer, shown
+from ..ranges import FROM_ZERO
+from .arguments import check_samples
 from .problem import GradientNoise, Objective, WeightNoise
 
 __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "simulate"]
@@ -32,11 +34,13 @@ __all__ = ["Averages", "Step", "analog_step", "digital_step", "residual_step", "
 Step = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
+@checked(lr=FROM_ZERO)
 def digital_step(lr: float) -> Step:
     """Digital SGD: W' = W - lr g."""
     return lambda w, p, g: (w - lr * (g if g.dim() <= w.dim() else g.sum(-2)), p)
 
 
+@checked(lr=FROM_ZERO)
 def analog_step(response: AbstractResponse, lr: float) -> Step:
     """Analog SGD: W' = W - lr g F(W) - |lr g| G(W)  (arXiv 2406.12774, eq. 3 and section 2).
 
@@ -46,10 +50,10 @@ def analog_step(response: AbstractResponse, lr: float) -> Step:
     Raises:
         InputError: when response is none.
     """
-    check_response(response)
     return lambda w, p, g: (_moves(w, -lr * g, response), p)
 
 
+@checked(fast_lr=FROM_ZERO, transfer_lr=FROM_ZERO)
 def residual_step(
     response: AbstractResponse,
     fast_lr: float,
@@ -68,7 +72,6 @@ def residual_step(
     Raises:
         InputError: when a response is none.
     """
-    check_response(response, fast_response)
     fast = fast_response or response
 
     def step(w: Tensor, p: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,6 +115,7 @@ class Averages:
     gradients: tuple[float, float]
 
 
+@checked(gamma=FROM_ZERO)
 def simulate(
     objective: Objective,
     noise: GradientNoise | WeightNoise,
@@ -138,7 +142,6 @@ def simulate(
     Raises:
         InputError: when the shapes or the number of steps do not match, or an argument is of another kind.
     """
-    check_objective(objective)
     batch = check_samples(objective, noise, batch)
     if start.dim() != 2 or start.shape[1] != objective.n:
         raise InputError(f"start is {tuple(start.shape)}, but must be (runs, {objective.n})")
@@ -165,7 +168,10 @@ def simulate(
             error += gradient.square().sum(-1)
             loss += objective.loss(seen)
         terms = _terms(objective, noise, seen, batch, source) if sampled else gradient + draws[k % block]
-        w, p = step(w, p, terms)
+        after = step(w, p, terms)
+        if not isinstance(after, tuple) or len(after) != 2:
+            raise InputError(f"step gives {shown(after)}, but must give two tensors, the next W and P")
+        w, p = after
     kept = steps - burn_in
     return Averages(
         weight / kept, fast / kept, error / kept, loss / kept, peak, fast_peak, (float(low), float(high))

@@ -35,9 +35,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import AbstractResponse, ConstantStep
 from ..errors import InputError, check_number
-from .arguments import check_problem, check_response, check_samples
+from ..ranges import ABOVE_ZERO, BIT_LENGTH, FROM_ZERO
+from .arguments import check_samples
 from .closure import Stage, resting, slope_of, stationary
 from .granularity import Pulses
 from .problem import GradientNoise, Quadratic, WeightNoise
@@ -82,6 +84,7 @@ class Prediction:
         return self.floor + self.fluctuation
 
 
+@checked
 def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None = None) -> Prediction:
     """W' = W - lr g: unbiased, E||grad f||^2 = tr(H C H), C = (I - lr H) C (I - lr H) + lr^2 Q.
 
@@ -91,7 +94,6 @@ def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None =
     Raises:
         InputError: unless 0 < lr < 2/L, beyond which SGD diverges.
     """
-    check_problem(problem)
     batch = check_samples(problem, noise, batch)
     check_number("lr", lr, low=0, high=2 / problem.smoothness, open_low=True, open_high=True)
     if batch is not None or isinstance(noise, WeightNoise):
@@ -106,6 +108,7 @@ def digital_sgd(problem: Quadratic, noise: Noise, lr: float, batch: int | None =
     return _prediction(problem, problem.solution, cov, torch.zeros(problem.n), problem.solution)
 
 
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def analog_sgd(
     problem: Quadratic,
     response: AbstractResponse,
@@ -139,7 +142,7 @@ def analog_sgd(
         InputError: when an argument is out of range, lr is too large, the weights would rest outside the
             range, or more than 5 % of steps need more than max_bl pulses.
     """
-    batch = _check_kinds(problem, noise, batch, response)
+    batch = check_samples(problem, noise, batch)
     check_number("lr", lr, low=0, open_low=True)
     _check_solution(problem, response)
     one = torch.eye(problem.n, dtype=torch.float64)
@@ -151,6 +154,7 @@ def analog_sgd(
     return _prediction(problem, mean, cov, torch.zeros(problem.n), limit)
 
 
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def tiki_taka(
     problem: Quadratic,
     response: AbstractResponse,
@@ -185,6 +189,7 @@ def tiki_taka(
     )
 
 
+@checked(max_bl=BIT_LENGTH, noise_std=FROM_ZERO)
 def residual_learning(
     problem: Quadratic,
     response: AbstractResponse,
@@ -242,7 +247,7 @@ def residual_learning(
             stable fixed point, the weights would rest outside the range, or more than 5 % of steps need more
             than max_bl pulses.
     """
-    batch = _check_kinds(problem, noise, batch, response, fast_response)
+    batch = check_samples(problem, noise, batch)
     fast = fast_response or response
     check_number("fast_lr", fast_lr, low=0, open_low=True)
     check_number("transfer_lr", transfer_lr, low=0, open_low=True)
@@ -324,6 +329,7 @@ def _rest_of_p(problem: Quadratic, fast: AbstractResponse, noise: Noise, batch: 
         ) from None
 
 
+@checked(fast_lr=ABOVE_ZERO, transfer_lr=ABOVE_ZERO, gamma=FROM_ZERO)
 def speed_ratio(
     problem: Quadratic,
     response: AbstractResponse,
@@ -338,7 +344,7 @@ def speed_ratio(
 
     Where E|g| differs from entry to entry, P is as slow as its slowest.
     """
-    batch = _check_kinds(problem, noise, batch, response, fast)
+    batch = check_samples(problem, noise, batch)
     zero = torch.zeros(1, dtype=torch.float64)
     limit = _rest_of_p(problem, fast, noise, batch)
     df, dg = slope_of(fast, zero)
@@ -354,14 +360,6 @@ def speed_ratio(
         )
     rate_w = transfer_lr * fast_lr * curvature * float(fast.F(zero)) * float(response.F(zero)) / rate_p
     return float((rate_w / rate_p).max())
-
-
-def _check_kinds(
-    problem: Quadratic, noise: Noise, batch: int | None, *responses: AbstractResponse | None
-) -> int | None:
-    check_problem(problem)
-    check_response(*responses)
-    return check_samples(problem, noise, batch)
 
 
 def _reach(problem: Quadratic) -> float:

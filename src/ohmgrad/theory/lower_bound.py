@@ -13,14 +13,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import SoftBounds
 from ..errors import InputError, check_integer, check_number, python_numbers
+from ..tensor_methods import of_tensors
 from .dynamics import Step, analog_step
 from .problem import Quadratic
 
 __all__ = ["LowerBound", "SkewedNoise", "lower_bound"]
 
 
+@checked
 @dataclass(frozen=True)
 class SkewedNoise:
     """Two-point noise that depends on the weight: mean 0, standard deviation sigma, E|noise| the largest.
@@ -60,10 +63,14 @@ class SkewedNoise:
         (up, down), p = self.outcomes(w), self.chance(w)
         return p * (mean + up).abs() + (1 - p) * (mean + down).abs()
 
+    @checked
     def draw(self, w: Tensor, source: torch.Generator) -> Tensor:
         """The noise of one step at w, (..., n), with a number from `source` for each run."""
         (up, down), u = self.outcomes(w), torch.rand(w.shape[:-1], generator=source, dtype=w.dtype)
         return torch.where(u[..., None] < self.chance(w), up, down)
+
+
+of_tensors(SkewedNoise, "chance", "outcomes", "mean_abs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +101,7 @@ class LowerBound:
         return lambda w, p, g: move(w, p, g + self.noise.draw(w, source))
 
 
+@checked
 def lower_bound(tau: float, peak: float, sigma: float, n: int = 1, smoothness: float = 1.0) -> LowerBound:
     """Theorem 3: a problem on which the average of Analog SGD is sigma^2 S_K + Theta(lr).
 

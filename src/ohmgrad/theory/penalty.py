@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..devices import AbstractResponse, AffineResponse
 from ..errors import InputError, check_integer
-from .arguments import check_noise, check_problem, check_response
 from .problem import GradientNoise, Quadratic
 
 __all__ = ["implicit_penalty", "penalised_minimum"]
@@ -18,6 +18,7 @@ __all__ = ["implicit_penalty", "penalised_minimum"]
 _NODES, _WEIGHTS = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(48))
 
 
+@checked
 def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor) -> Tensor:
     """sum_i Sigma int_{SP}^{w_i} G(x)/F(x) dx, with Sigma = E|noise| of an entry (arXiv 2502.06309).
 
@@ -43,8 +44,6 @@ def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor
     Raises:
         InputError: when a weight lies outside the range.
     """
-    check_response(response)
-    check_noise(noise)
     w = w.double()
     if not bool(((w >= response.w_min) & (w <= response.w_max)).all()):
         raise InputError(f"weights must lie in the range [{response.w_min:g}, {response.w_max:g}]")
@@ -61,6 +60,7 @@ def implicit_penalty(response: AbstractResponse, noise: GradientNoise, w: Tensor
     return scale * ((half * response.G(x) / response.F(x)) @ _WEIGHTS).sum(-1)
 
 
+@checked
 def penalised_minimum(
     problem: Quadratic, response: AbstractResponse, noise: GradientNoise, steps: int = 200
 ) -> Tensor:
@@ -69,9 +69,6 @@ def penalised_minimum(
     Raises:
         InputError: when none is found inside the range.
     """
-    check_problem(problem)
-    check_response(response)
-    check_noise(noise)
     check_integer("steps", steps, 1)
     scale = float(noise.mean_abs(torch.zeros(1, dtype=torch.float64)))
     low, high, sp = response.w_min, response.w_max, response.symmetric_point()

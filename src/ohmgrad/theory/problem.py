@@ -20,7 +20,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..errors import InputError, check_choice, check_number, python_numbers, shown
+from ..checked import checked
+from ..errors import InputError, check_choice, check_number, python_numbers
+from ..ranges import COUNT, NUMBER, OWN
+from ..tensor_methods import of_tensors
+from ..type_words import kind_of
 
 __all__ = ["GradientNoise", "Logistic", "Objective", "Quadratic", "UserObjective", "WeightNoise",
            "least_squares"]  # fmt: skip
@@ -33,6 +37,10 @@ class Objective(abc.ABC):
     n: int
     #: inputs x_s of the samples, (m, n); None for one gradient in a step
     lines: Tensor | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        of_tensors(cls, "errors", "loss", "gradient")
 
     @property
     def samples(self) -> int:
@@ -56,6 +64,7 @@ class Objective(abc.ABC):
         """grad f(w): (..., n) -> (..., n)."""
 
 
+@checked(hessian=OWN, solution=OWN, lines=OWN)
 @dataclass(frozen=True, eq=False)
 class Quadratic(Objective):
     """f(w) = (w - w*)^T H (w - w*) / 2, with gradient H (w - w*).
@@ -124,6 +133,7 @@ class Quadratic(Objective):
         return (w - self.solution) @ self.hessian
 
 
+@checked(matrix=OWN, solution=OWN)
 def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     """The mean squared residual f(w) = ||A w - A w*||^2 / m of m equations: H = 2 A^T A / m.
 
@@ -139,6 +149,7 @@ def least_squares(matrix: Tensor, solution: Tensor) -> Quadratic:
     return Quadratic(lines.t() @ lines, solution, lines)
 
 
+@checked(inputs=OWN, labels=OWN)
 @dataclass(frozen=True, eq=False)
 class Logistic(Objective):
     """Mean logistic loss f(w) = mean_i log(1 + exp(-y_i x_i w)) + ridge ||w||^2 / 2.
@@ -171,7 +182,7 @@ class Logistic(Objective):
     def errors(self, w: Tensor) -> Tensor:
         if self.lines is None:
             return super().errors(w)
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         return -torch.sigmoid(-margin) * self.labels / len(self.inputs)
 
     @property
@@ -180,15 +191,16 @@ class Logistic(Objective):
         return self.inputs.shape[1]
 
     def loss(self, w: Tensor) -> Tensor:
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         return -logsigmoid(margin).mean(-1) + self.ridge / 2 * w.square().sum(-1)
 
     def gradient(self, w: Tensor) -> Tensor:
-        margin = self.labels * (w @ self.inputs.t())
+        margin = self.labels * (w.to(self.inputs) @ self.inputs.t())
         pull = torch.sigmoid(-margin) * self.labels
         return self.ridge * w - pull @ self.inputs / len(self.inputs)
 
 
+@checked(n=COUNT)
 @dataclass(frozen=True, eq=False)
 class UserObjective(Objective):
     """An objective of the user's own: a function of one weight vector; the gradient is torch's.
@@ -228,6 +240,7 @@ class UserObjective(Objective):
         return flat.reshape(w.shape)
 
 
+@checked
 @dataclass(frozen=True)
 class GradientNoise:
     """Noise added to every entry of the gradient, independent, of mean 0 and standard deviation sigma.
@@ -259,6 +272,10 @@ class GradientNoise:
         return folded_mean(mean, torch.full_like(mean, self.sigma))
 
 
+of_tensors(GradientNoise, "mean_abs")
+
+
+@checked
 @dataclass(frozen=True)
 class WeightNoise:
     """Noise of the weights as they are read: sample s sees W + sigma z with fresh z, so that its error, and
@@ -284,10 +301,13 @@ class WeightNoise:
 
 def _tensor(name: str, value: Any) -> Tensor:
     try:
-        return torch.as_tensor(value, dtype=torch.float64)
+        found = torch.as_tensor(value, dtype=None if torch.is_tensor(value) else torch.float64)
+        if not NUMBER.has_all(found):
+            raise ValueError
+        return found.double()
     except (TypeError, ValueError, RuntimeError):
         raise InputError(
-            f"{name} is {shown(value)}, but must be a tensor, array or list of numbers"
+            f"{name} is {kind_of(value)}, but must be a tensor, array or list of finite numbers"
         ) from None
 
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checked import checked
 from ..errors import InputError, check_integer, check_number
+from ..ranges import ABOVE_ZERO, ANYTHING, FROM_ZERO
 
 __all__ = ["Statement", "TikiTakaStatement", "bounded_weight", "descent_range", "sample_range",
            "scalar_descent", "scalar_sample_range", "stochastic_range", "tiki_taka_statement"]  # fmt: skip
@@ -46,6 +48,7 @@ class Statement:
         return self.promise or not self.premise
 
 
+@checked(path=ANYTHING, changes=ANYTHING)
 def bounded_weight(path: Tensor, changes: Tensor, tau: float) -> Statement:
     """Theorem 1: |W_0| <= tau and |dW_k| <= tau, entry by entry, keep |W_k| <= tau, under any algorithm.
 
@@ -71,6 +74,7 @@ def bounded_weight(path: Tensor, changes: Tensor, tau: float) -> Statement:
     return Statement(premise, largest <= tau * (1 + _ROUNDING), tau, largest)
 
 
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def descent_range(
     path: Tensor, solution: Tensor, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -88,6 +92,7 @@ def descent_range(
         InputError: when a shape or number is out of range.
     """
     _check_path(path)
+    _check_points("solution", solution, path.shape[-1], many=False)
     ratio = _ratio(smoothness, convexity)
     bound = _printed(path[0], solution[None], ratio)
     largest = float(path.abs().max())
@@ -95,6 +100,7 @@ def descent_range(
     return Statement(premise, largest <= bound * (1 + _ROUNDING), bound, largest)
 
 
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def scalar_descent(
     path: Tensor, solution: float, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -125,6 +131,7 @@ def scalar_descent(
     return Statement(premise, promise, bound, largest)
 
 
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def sample_range(
     path: Tensor, solutions: Tensor, smoothness: float, convexity: float, lr: float, tau: float
 ) -> Statement:
@@ -147,12 +154,14 @@ def sample_range(
         InputError: when a shape or number is out of range.
     """
     _check_path(path)
+    _check_points("solutions", solutions, path.shape[-1], many=True)
     bound = _printed(path[0], solutions, _ratio(smoothness, convexity))
     largest = float(path.abs().max())
     premise = 0 < lr <= 0.5 / smoothness and bound <= tau
     return Statement(premise, largest <= bound * (1 + _ROUNDING), bound, largest)
 
 
+@checked(lr=FROM_ZERO, path=ANYTHING, tau=ABOVE_ZERO)
 def scalar_sample_range(
     path: Tensor, solutions: Tensor, smoothness: float, lr: float, tau: float
 ) -> Statement:
@@ -170,6 +179,7 @@ def scalar_sample_range(
         InputError: when a shape or number is out of range.
     """
     _check_path(path, scalar=True)
+    _check_points("solutions", solutions, len(solutions) if solutions.dim() else 0, many=False)
     _ratio(smoothness, smoothness)
     check_number("tau", tau, low=0, open_low=True)
     ends = torch.cat([path[0].double().flatten(), solutions.double().flatten()])
@@ -180,6 +190,7 @@ def scalar_sample_range(
     return Statement(premise, promise, bound, float(path.abs().max()))
 
 
+@checked
 def stochastic_range(
     start: Tensor, solutions: Tensor, smoothness: float, convexity: float, tau: float
 ) -> float:
@@ -203,6 +214,8 @@ def stochastic_range(
         InputError: when a shape or number is out of range.
     """
     check_number("tau", tau, low=0, open_low=True)
+    _check_points("start", start, len(start) if start.dim() else 0, many=False)
+    _check_points("solutions", solutions, len(start), many=True)
     q = _ratio(smoothness, convexity)
     top = float(start.abs().max())
     d = float((start.double() - solutions.double()).norm(dim=-1).max())
@@ -227,6 +240,7 @@ class TikiTakaStatement:
     rate: float
 
 
+@checked
 def tiki_taka_statement(
     gap: float, smoothness: float, sigma: float, tau: float, n: int, steps: int, c: float | None = None
 ) -> TikiTakaStatement:
@@ -267,10 +281,18 @@ def tiki_taka_statement(
 
 
 def _check_path(path: Tensor, scalar: bool = False) -> None:
-    if path.dim() < 2 or len(path) < 2:
+    if path.dim() < 2 or len(path) < 2 or not path.numel():
         raise InputError(f"path is {tuple(path.shape)}, but must be (steps + 1, ..., n)")
     if scalar and path.shape[-1] != 1:
         raise InputError(f"path is {tuple(path.shape)}, but must be (steps + 1, ..., 1), of one weight")
+
+
+def _check_points(what: str, points: Tensor, n: int, *, many: bool) -> None:
+    """Raise InputError unless points are (n,), or (points, n) where they are many, at least one."""
+    if points.dim() != 1 + many or points.shape[-1] != n or not points.numel():
+        raise InputError(
+            f"{what} is {tuple(points.shape)}, but must be {f'(samples, {n})' if many else f'({n},)'}"
+        )
 
 
 def _ratio(smoothness: float, convexity: float) -> float:

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ...checked import checked
 from ...errors import check_number, python_numbers
 from ..response import MOST_FACTOR, AbstractResponse, check_range
 
@@ -85,6 +86,7 @@ class SoftBounds(AffineResponse):
         self._check()
 
     @classmethod
+    @checked
     def symmetric(cls, tau: float) -> SoftBounds:
         """The paper's asymmetric linear device with range [-tau, tau]."""
         check_number("tau", tau, low=0, open_low=True)

@@ -19,7 +19,7 @@ def interpolate(values: Tensor, low: float, high: float, w: Tensor) -> Tensor:
     """Linear between `values` (nodes,) on an even grid from `low` to `high`, constant outside; as `w`."""
     n = len(values) - 1
     p = ((w.double() - low) * (n / (high - low))).clamp(0, n)
-    i = p.long().clamp(max=n - 1)
+    i = p.nan_to_num(0.0).long().clamp(max=n - 1)  # NaN gives NaN
     t = p - i
     return (values[i] * (1 - t) + values[i + 1] * t).to(w.dtype)
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...checked import checked
+from ...errors import InputError, check_choice
+
 if TYPE_CHECKING:
     from .fit import Fit
     from .pulses import Pulses, ReadOptions, StepTable
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["fit", "fit_read"]
 
 
+@checked
 def fit(
     *files: str | Path,
     families: Sequence[str] | None = None,
@@ -35,9 +39,11 @@ def fit(
     """
     from .reading import read
 
+    _check_families(families)
     return fit_read(read(files, options), families, progress)
 
 
+@checked
 def fit_read(
     found: Pulses | StepTable,
     families: Sequence[str] | None = None,
@@ -48,6 +54,17 @@ def fit_read(
     from .pulses import Pulses
     from .tables import fit_table
 
+    _check_families(families)
     if isinstance(found, Pulses):
         return fit_pulses(found, families, progress)
     return fit_table(found, families, progress)
+
+
+def _check_families(families: Sequence[str] | None) -> None:
+    from .laws import LAWS
+
+    if families is not None:
+        for name in families:
+            check_choice("family", name, LAWS)
+        if not families:
+            raise InputError("families is empty: leave it out for all, or name some")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...checked import checked
 from ...errors import check_choice
 from ..device import Device
 from .charge import CHARGE
@@ -16,6 +17,7 @@ __all__ = ["PRESETS", "Preset", "preset"]
 PRESETS: dict[str, Preset] = {**THEORY, **RERAM, **CHARGE, **PHASE_CHANGE, **TABLES}
 
 
+@checked
 def preset(name: str) -> Device:
     """The device of this name.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ...checked import checked
 from ..device import Device
 
 __all__ = ["Preset"]
 
 
+@checked
 @dataclass(frozen=True)
 class Preset:
     """A device, what it stands for, and its source.

@@ -18,7 +18,7 @@ from .compiling import kernel, no_refcount, part
 from .late import late_kernel
 from .math import popcount
 from .packing import Address, How, address_of, how_of
-from .trains import SLOT_BITS, Trains, empty_trains, list_active_samples, trains_chunk
+from .trains import SLOT_BITS, Trains, empty_trains, list_active_samples, train_scratch, trains_chunk
 
 __all__ = ["count_pulses", "mark"]
 
@@ -78,7 +78,8 @@ def _draw(x, d, how, address, events):
     """The trains of an update, as a plain tuple, and pulses up and down; its events are added."""
     settings, counted = How(*how), np.zeros(5, np.int64)
     trains = empty_trains((settings.max_bl + SLOTS - 1) // SLOTS, x.shape[0], d.shape[1], x.shape[1])
-    trains_chunk(0, x.shape[0], x, d, settings, Address(*address), trains, counted)
+    scratch = train_scratch(max(x.shape[1], d.shape[1]), settings.max_bl, x.shape[0])
+    trains_chunk(0, x.shape[0], x, d, settings, Address(*address), trains, counted, scratch)
     for i in range(4):
         events[i] += counted[i]
     xs, ds, lines, n_lines, mean_active_lines, slots, pairs, active = list_active_samples(trains)

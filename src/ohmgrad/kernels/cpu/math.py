@@ -18,12 +18,12 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ...rng import Purpose
-from .compiling import CONTRACT
+from .compiling import CONTRACT, part
 from .late import late_kernel
 
 __all__ = [
     "UPDATE_NOISE", "artanh_ratio", "as_float", "as_int", "exp2m1", "gauss2", "gauss_cell", "gauss_list",
-    "gauss_row", "log2_1p", "philox", "popcount", "wide_vectors",
+    "gauss_row", "log2_1p", "philox", "popcount", "top", "wide_vectors",
 ]  # fmt: skip
 
 u32, u64, i32, f32 = np.uint32, np.uint64, np.int32, np.float32
@@ -76,6 +76,15 @@ def as_int(typingctx: Any, value: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
 
     return types.int32(types.float32), codegen
+
+
+@part()
+def top(values):
+    """Largest absolute value; not finite if any value is not. The bits of floats order as integers."""
+    bits = i32(0)
+    for i in range(values.shape[0]):
+        bits = max(bits, i32(as_int(values[i]) & i32(0x7FFFFFFF)))
+    return as_float(bits)
 
 
 @njit(inline="always")

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit, prange, types
 from torch import Tensor
 
 from ...rng import Key
 from ..periphery import MAX_DOUBLINGS, Periphery
-from .compiling import CONTRACT, kernel, serial_and_parallel, threads
-from .math import gauss2, gauss_row, philox
-from .packing import Address
+from .compiling import CONTRACT, carve, part, room, serial_and_parallel, threads
+from .late import late_kernel
+from .math import gauss2, philox, top, wide_vectors
 
 __all__ = ["analog_product"]
 
@@ -26,8 +26,8 @@ u32, f32 = np.uint32, np.float32
 
 #: values from which a conversion is shared by threads, in this many pieces
 PARALLEL_FROM, CHUNKS = 50_000, 8
-#: outputs whose noise is drawn at a time, where vectors are shorter
-BLOCK = 512
+#: values that are converted at a time, where vectors are shorter
+BLOCK = 2048
 _ALL = np.empty(0, np.int64)
 
 
@@ -62,100 +62,131 @@ def _number(reads, i):
     return u32(reads.first + (reads.todo[i] if reads.todo.shape[0] else i))
 
 
-@kernel(fastmath=CONTRACT)
-def _noise_block(z, numbers, address, purpose):
-    """`gauss_row` of several short vectors at once, (vectors, padded length): long loops fill the lanes."""
-    group = z.shape[1] // 4
-    count = numbers.shape[0] * group
-    index, number = np.empty(count, np.uint32), np.empty(count, np.uint32)
-    za, zb = np.empty(count, np.float32), np.empty(count, np.float32)
-    zc, zd = np.empty(count, np.float32), np.empty(count, np.float32)
-    for i in range(numbers.shape[0]):
+class Scratch(NamedTuple):
+    """Scratch for a block of vectors."""
+
+    #: float32, for each value what it is divided by; for each vector the standard deviation of its noise
+    scale: np.ndarray
+    std: np.ndarray
+    #: of random numbers in four lanes: counters, uint32 (2, m), and the numbers, float32 (4, m)
+    counters: np.ndarray
+    lanes: np.ndarray
+
+
+@part()
+def _scratch(vectors, n):
+    """Scratch for so many vectors, of n values, in all; and how many of them are a block."""
+    block = max(1, min(vectors, BLOCK // n))
+    m, std = block * ((n + 3) // 4), room(0, 4 * block * n)
+    counters = room(std, 4 * block)
+    lanes = room(counters, 8 * m)
+    memory = np.empty(room(lanes, 16 * m), np.uint8)
+    return block, Scratch(
+        carve(memory, 0, (block * n,), np.float32), carve(memory, std, (block,), np.float32),
+        carve(memory, counters, (2, m), np.uint32), carve(memory, lanes, (4, m), np.float32),
+    )  # fmt: skip
+
+
+@late_kernel(types.void, fastmath=CONTRACT)
+def _add_noise(first, vectors, values, reads, clock, scratch):
+    """Add the numbers of `rng.gaussians`, times their standard deviations, to the values of a block.
+
+    Those of several short vectors are drawn in one loop, whose lanes they fill.
+    """
+    wide_vectors()
+    n = values.shape[0] // vectors
+    group, purpose, k0, k1 = (n + 3) // 4, reads.purpose, reads.k0, reads.k1
+    index, number = scratch.counters[0], scratch.counters[1]
+    for i in range(vectors):
+        own = _number(reads, first + i)
         for g in range(group):
-            index[i * group + g], number[i * group + g] = g, numbers[i]
-    for q in range(count):
-        a, b, c, d = philox(index[q], number[q], address.step, purpose, address.k0, address.k1)
+            index[i * group + g], number[i * group + g] = g, own
+    za, zb, zc, zd = scratch.lanes[0], scratch.lanes[1], scratch.lanes[2], scratch.lanes[3]
+    for q in range(vectors * group):
+        a, b, c, d = philox(index[q], number[q], clock, purpose, k0, k1)
         za[q], zb[q] = gauss2(a, b)
         zc[q], zd[q] = gauss2(c, d)
-    for i in range(numbers.shape[0]):
-        for g in range(group):
-            q = i * group + g
-            z[i, g], z[i, g + group] = za[q], zb[q]
-            z[i, g + 2 * group], z[i, g + 3 * group] = zc[q], zd[q]
+    for i in range(vectors):
+        std = scratch.std[i]
+        for lane in range(4):
+            z, begin = scratch.lanes[lane], lane * group
+            for g in range(min(group, n - begin)):
+                values[i * n + begin + g] += std * z[i * group + g]
 
 
-@kernel(fastmath=CONTRACT)
-def _convert(v, bound, step):
-    """Quantise (step > 0) and clip (bound > 0) in place."""
+@njit(inline="always", error_model="numpy")
+def _converted(v, bound, step):
+    """A value quantised (step > 0) and clipped (bound > 0)."""
     if step > f32(0):
-        for j in range(v.shape[0]):
-            v[j] = np.rint(v[j] / step) * step
+        v = np.rint(v / step) * step
     if bound > f32(0):
-        for j in range(v.shape[0]):
-            v[j] = min(max(v[j], -bound), bound)
+        v = min(max(v, -bound), bound)
+    return v
 
 
-@kernel(fastmath=CONTRACT)
+@late_kernel(types.void, fastmath=CONTRACT)
 def _inputs_chunk(begin, end, x, circuit, reads, sent, factor):
     """Managed, converted and noisy inputs of the vectors begin ... end-1 of those that are read."""
-    n = x.shape[1]
-    z = np.zeros(4 * ((n + 3) // 4), np.float32)
+    n, bound, step = x.shape[1], circuit.bound, circuit.step
     doubled = f32(2.0 ** (reads.clock >> 1))
-    address = Address(u32(reads.clock + 1), reads.k0, reads.k1)
-    for i in range(begin, end):
-        s = reads.todo[i] if reads.todo.shape[0] else i
-        top = f32(0)
-        if circuit.manage:
+    block, scratch = _scratch(end - begin, n)
+    scale = scratch.scale
+    for first in range(begin, end, block):
+        vectors = min(block, end - first)
+        for i in range(vectors):
+            row = x[reads.todo[first + i] if reads.todo.shape[0] else first + i]
+            largest = top(row) if circuit.manage else f32(1)
+            own = doubled * (largest if largest > f32(0) else f32(1))
+            factor[first + i], scratch.std[i] = own, circuit.noise
+            into, at = sent[first + i], i * n
             for j in range(n):
-                top = max(top, abs(x[s, j]))
-        factor[i] = doubled * (top if top > f32(0) else f32(1))
-        for j in range(n):
-            sent[i, j] = x[s, j] / factor[i]
-        _convert(sent[i], circuit.bound, circuit.step)
+                into[j], scale[at + j] = row[j], own
+        values = sent[first : first + vectors].ravel()
+        for q in range(values.shape[0]):  # of all vectors at once, as short ones fill no lanes
+            values[q] = _converted(values[q] / scale[q], bound, step)
         if circuit.noise > f32(0):
-            gauss_row(_number(reads, i), reads.purpose, address, z)
-            for j in range(n):
-                sent[i, j] += circuit.noise * z[j]
+            _add_noise(first, vectors, values, reads, u32(reads.clock + 1), scratch)
 
 
-@kernel(fastmath=CONTRACT)
+@part()
+def _deviation(sent, circuit):
+    """Standard deviation of the noise of an output, whose inputs are `sent`."""
+    if circuit.weight_noise == f32(0):
+        return circuit.noise
+    square = f32(0)
+    for j in range(sent.shape[0]):
+        square += sent[j] * sent[j]
+    return np.sqrt(circuit.noise * circuit.noise + circuit.weight_noise * circuit.weight_noise * square)
+
+
+@late_kernel(types.int64, fastmath=CONTRACT)
 def _outputs_chunk(begin, end, y, circuit, reads, sent, factor, hit):
-    """Noisy and converted outputs, in place; hit[i] = 1 where vector i hit the bound."""
-    n, bound = y.shape[1], circuit.bound
-    address = Address(u32(reads.clock), reads.k0, reads.k1)
+    """Noisy and converted outputs, in place; hit[i] = 1 where vector i hit the bound; how many did."""
+    n, bound, step, hits = y.shape[1], circuit.bound, circuit.step, np.int64(0)
     noisy = circuit.noise > f32(0) or circuit.weight_noise > f32(0)
-    block = max(1, min(end - begin, BLOCK // n)) if noisy else 1
-    zs, numbers = np.zeros((block, 4 * ((n + 3) // 4)), np.float32), np.empty(block, np.uint32)
-    for i in range(begin, end):
-        at = (i - begin) % block
-        if noisy and at == 0:
-            ahead = min(block, end - i)
-            for q in range(ahead):
-                numbers[q] = _number(reads, i + q)
-            if block == 1:
-                gauss_row(numbers[0], reads.purpose, address, zs[0])
-            else:
-                _noise_block(zs[:ahead], numbers[:ahead], address, reads.purpose)
-        std = circuit.noise
-        if circuit.weight_noise > f32(0):
-            square = f32(0)
-            for j in range(sent.shape[1]):
-                square += sent[i, j] * sent[i, j]
-            weight_noise = circuit.weight_noise
-            std = np.sqrt(circuit.noise * circuit.noise + weight_noise * weight_noise * square)
-        if std > f32(0):
-            z = zs[at]
+    block, scratch = _scratch(end - begin, n)
+    for first in range(begin, end, block):
+        vectors = min(block, end - first)
+        values = y[first : first + vectors].ravel()
+        if noisy:
+            for i in range(vectors):
+                scratch.std[i] = _deviation(sent[first + i], circuit)
+            _add_noise(first, vectors, values, reads, u32(reads.clock), scratch)
+        some = u32(0)
+        for q in range(values.shape[0]):
+            v = _converted(values[q], bound, step)
+            values[q] = v
+            some |= u32(abs(v) >= bound)
+        for i in range(vectors):
+            own, row, reached = factor[first + i], y[first + i], u32(0)
+            if some != u32(0) and bound > f32(0):
+                for j in range(n):
+                    reached |= u32(abs(row[j]) >= bound)
+            hit[first + i] = reached
+            hits += np.int64(reached)
             for j in range(n):
-                y[i, j] += std * z[j]
-        _convert(y[i], bound, circuit.step)
-        hit[i] = 0
-        if bound > f32(0):
-            top = f32(0)
-            for j in range(n):
-                top = max(top, abs(y[i, j]))
-            hit[i] = 1 if top >= bound else 0
-        for j in range(n):
-            y[i, j] *= factor[i]
+                row[j] *= own
+    return hits
 
 
 @serial_and_parallel
@@ -169,11 +200,12 @@ def _inputs(x, circuit, reads, sent, factor, chunks):
 
 @serial_and_parallel
 def _outputs(y, circuit, reads, sent, factor, hit, chunks):
-    """circuit, reads: the parts of `Circuit` and `Reads`."""
-    side, vectors, n = Circuit(*circuit), Reads(*reads), y.shape[0]
+    """circuit, reads: the parts of `Circuit` and `Reads`; returns how many vectors hit the bound."""
+    side, vectors, n, hits = Circuit(*circuit), Reads(*reads), y.shape[0], np.int64(0)
     for u in prange(chunks):
         c = np.int64(u)
-        _outputs_chunk(c * n // chunks, (c + 1) * n // chunks, y, side, vectors, sent, factor, hit)
+        hits += _outputs_chunk(c * n // chunks, (c + 1) * n // chunks, y, side, vectors, sent, factor, hit)
+    return hits
 
 
 @lru_cache(maxsize=64)
@@ -205,12 +237,12 @@ def analog_product(
         y = torch.from_numpy(sent) @ matrix
         chunks = _chunks(y.numel())
         outputs = _outputs.serial if chunks == 1 else _outputs.parallel
-        outputs(y.numpy(), outof, reads, sent, factor, hit, chunks)
+        hits = outputs(y.numpy(), outof, reads, sent, factor, hit, chunks)
         if doubling == 0:
             out = y
         else:
             out[torch.from_numpy(todo)] = y
-        if periphery.bound_management == "none" or not hit.any() or doubling == MAX_DOUBLINGS:
+        if periphery.bound_management == "none" or not hits or doubling == MAX_DOUBLINGS:
             break
         todo = np.flatnonzero(hit) if doubling == 0 else todo[hit != 0]
         driven_again += len(todo)

@@ -30,7 +30,7 @@ from .late import late_kernel
 from .packing import AFFINE, Address, Affine, How, Tables, address_of, how_of, pack
 from .tables_counts import apply_counts as apply_counts_tables
 from .tables_rows import tables_chunk
-from .trains import empty_trains, list_active_samples, trains_chunk
+from .trains import empty_trains, list_active_samples, train_scratch, trains_chunk
 
 __all__ = ["apply_counts_", "pulsed_update_"]
 
@@ -64,7 +64,8 @@ def _draw_on_threads(chunks, x, d, how, address, trains, counted):
     for u in prange(chunks):
         c, samples = np.int64(u), x.shape[0]  # prange counts in uint64: a product with int64 would be a float
         begin, end = c * samples // chunks, (c + 1) * samples // chunks
-        trains_chunk(begin, end, x, d, how, address, trains, counted[c])
+        scratch = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl, end - begin)
+        trains_chunk(begin, end, x, d, how, address, trains, counted[c], scratch)
 
 
 @late_kernel(types.void, parallel=True)
@@ -107,7 +108,8 @@ def _update(w, elements, x, d, how, address, events, touched):
     if chunks > 1:
         _draw_on_threads(chunks, x, d, settings, address, all_trains, counted)
     else:
-        trains_chunk(0, samples, x, d, settings, address, all_trains, counted[0])
+        scratch = train_scratch(max(x.shape[1], d.shape[1]), settings.max_bl, samples)
+        trains_chunk(0, samples, x, d, settings, address, all_trains, counted[0], scratch)
     if not _add_events(counted, events):
         return False
     trains = list_active_samples(all_trains)

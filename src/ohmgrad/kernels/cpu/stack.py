@@ -27,14 +27,14 @@ from .affine_groups import Groups, pack_words, plan
 from .affine_rows import apply_row
 from .affine_scratch import scratch_of
 from .compiling import kernel, no_refcount
+from .math import top
 from .packing import FLAT, Address, Affine, How, how_of, key_words, noise_kind, number
 from .trains import (
     Trains,
     bit_length,
     empty_trains,
-    sample_trains,
-    top,
     train_scratch,
+    trains_chunk,
 )
 
 __all__ = ["apply_counts_", "apply_mean_", "pulsed_update_"]
@@ -123,7 +123,7 @@ def _pulse(w, elements, x, d, lr, how, step, events):
                 slots[t] = max(slots[t], bit_length(need, settings.max_bl, settings.bl_management))
         longest = max(longest, slots[t])
     trains = empty_trains((longest + SLOTS - 1) // SLOTS, samples, rows, cols)
-    scratch = (train_scratch(max(rows, cols), longest), scratch_of(cols, samples))
+    scratch = (train_scratch(max(rows, cols), longest, samples), scratch_of(cols, samples))
     _pulse_arrays(w, stack, (x, d, lr, slots), settings, step, events, trains, scratch)
     return True
 
@@ -133,6 +133,7 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
     """given: x, d, learning rate and slots of each array; scratch: of trains, and of a row."""
     w, stack, held = no_refcount((w, stack, trains))
     (x, d, lr, slots), (of_trains, of_row) = no_refcount((given, scratch))
+    counted = np.empty(5, np.int64)
     for t in range(w.shape[0]):
         if slots[t] == 0:
             continue
@@ -148,14 +149,11 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
             how.strict, 1,
         )  # fmt: skip
         address = Address(step, stack.keys[t, 0], stack.keys[t, 1])
-        n, pulses = np.int64(0), np.int64(0)
+        n, counted[:] = np.int64(0), 0
+        trains_chunk(0, dt.shape[0], xt, dt, settings, address, all_trains, counted, of_trains)
+        for i in range(4):
+            events[t, i] += counted[i]
         for b in range(dt.shape[0]):
-            up, down, toggles, bl = sample_trains(b, xt, dt, settings, address, all_trains, of_trains)
-            pulses += up + down
-            events[t, 0] += up
-            events[t, 1] += down
-            events[t, 2] += toggles
-            events[t, 3] += bl
             if held.n_lines[b] > 0:  # listed here, as arrays that a call returns count references
                 held.active_samples[n] = b
                 n += 1
@@ -167,7 +165,7 @@ def _pulse_arrays(w, stack, given, how, step, events, trains, scratch):
         )  # fmt: skip
         affine = no_refcount(_array(stack, t, wt.shape[0], wt.shape[1]))
         in_order = how.by_pulse or how.strict or single_columns(wt.shape[1], own)
-        groups = Groups(*plan(own, pulses, wt.shape[0], 0.0 if in_order else affine.limit))
+        groups = Groups(*plan(own, counted[0] + counted[1], wt.shape[0], 0.0 if in_order else affine.limit))
         if groups.size > 1:
             pack_words(0, groups.first[groups.first.shape[0] - 1], own, groups)
             of_groups = group_scratch(wt.shape[1], n, groups.parts.shape[0])

@@ -18,8 +18,22 @@ from ..cells import Cells
 from ..pulsing import SLOTS, WHOLE, Pulsing
 from .compiling import carve, kernel, no_refcount, part, room
 from .late import late_kernel
-from .lines import Site, draw_driven, draw_lines, driven, list_firing
-from .math import as_float, as_int, popcount
+from .lines import (
+    FEW,
+    SAMPLES,
+    SLOT_BITS,
+    Block,
+    Site,
+    block_scratch,
+    count_slots,
+    draw_driven,
+    draw_few,
+    draw_lines,
+    driven,
+    list_firing,
+    total_fires,
+)
+from .math import popcount, top
 from .packing import Address, How, address_of, how_of
 
 __all__ = [
@@ -31,8 +45,6 @@ __all__ = [
     "empty_trains",
     "fires",
     "list_active_samples",
-    "sample_trains",
-    "top",
     "train_count",
     "train_scratch",
     "trains_chunk",
@@ -41,8 +53,6 @@ __all__ = [
 u32, i32, f32 = np.uint32, np.int32, np.float32
 
 X_TRAIN, D_TRAIN = u32(Purpose.X_TRAIN), u32(Purpose.D_TRAIN)
-#: the slots of a word, without the sign
-SLOT_BITS = u32(2**SLOTS - 1)
 
 
 class Trains(NamedTuple):
@@ -71,6 +81,9 @@ class TrainScratch(NamedTuple):
     work: np.ndarray
     #: fires in a slot, int64 (4, BL): of d-lines, positive and negative, and of x-lines likewise
     fires: np.ndarray
+    #: d-lines that fire, int32 (lines,)
+    listed: np.ndarray
+    block: Block
 
 
 @part()
@@ -91,12 +104,16 @@ def empty_trains(words, samples, rows, cols):
 
 
 @part()
-def train_scratch(lines, max_bl):
-    """Scratch for trains of so many lines and slots."""
+def train_scratch(lines, max_bl, samples):
+    """Scratch for trains of so many lines, slots and samples."""
     padded = 4 * ((lines + 3) // 4)
     fires = room(0, 16 * padded)
-    memory = np.empty(fires + 32 * max_bl, np.uint8)
-    return TrainScratch(carve(memory, 0, (4, padded), np.uint32), carve(memory, fires, (4, max_bl), np.int64))
+    listed = room(fires, 32 * max_bl)
+    memory = np.empty(room(listed, 4 * padded), np.uint8)
+    return TrainScratch(
+        carve(memory, 0, (4, padded), np.uint32), carve(memory, fires, (4, max_bl), np.int64),
+        carve(memory, listed, (padded,), np.int32), block_scratch(samples),
+    )  # fmt: skip
 
 
 @part()
@@ -122,24 +139,6 @@ def fires(ds, b, r):
 
 
 @part()
-def _pairs(trains, b):
-    """Sum over the lines of sample b of k (k - 1), k the fires of a line."""
-    total = np.int64(0)
-    if trains.shape[0] == 1:
-        line, few = trains[0, b], u32(0)  # below 2^32 for four million lines
-        for j in range(line.shape[0]):
-            k = u32(popcount(u32(line[j] & SLOT_BITS)))
-            few = u32(few + u32(k * k) - k)
-        return np.int64(few)
-    for j in range(trains.shape[2]):
-        k = np.int64(0)
-        for q in range(trains.shape[0]):
-            k += np.int64(popcount(u32(trains[q, b, j] & SLOT_BITS)))
-        total += k * (k - 1)
-    return total
-
-
-@part()
 def train_count(xs, ds, b, r, j):
     """Signed coincidence count of one cell and sample."""
     k = 0
@@ -150,15 +149,6 @@ def train_count(xs, ds, b, r, j):
     return k
 
 
-@part()
-def top(values):
-    """Largest absolute value; not finite if any value is not. The bits of floats order as integers."""
-    bits = i32(0)
-    for i in range(values.shape[0]):
-        bits = max(bits, i32(as_int(values[i]) & i32(0x7FFFFFFF)))
-    return as_float(bits)
-
-
 @njit(inline="always", error_model="numpy")
 def bit_length(need, max_bl, manage_bl):
     """Slots of a train whose largest change needs so many pulses, which may be more than integers hold."""
@@ -167,79 +157,120 @@ def bit_length(need, max_bl, manage_bl):
     return max(np.int64(math.ceil(min(need * (1.0 - WHOLE), float(max_bl)))), np.int64(1))
 
 
-@late_kernel(types.UniTuple(types.int64, 4))
-def sample_trains(b, x, d, how, address, trains, scratch):
-    """Draw the trains of sample b, and list its x-lines that fire.
-
-    The words of `trains` must hold the bit length.
-
-    Returns:
-        Events of the sample: pulses up (-1 if a value is not finite), pulses down, line toggles, slots.
-    """
-    x, d, trains, scratch = no_refcount(x), no_refcount(d), no_refcount(trains), no_refcount(scratch)
-    lines, n_lines, counted = trains.lines, trains.n_lines, scratch.fires
-    top_x, top_d = top(x[b]), top(d[b])
-    n_lines[b], trains.slots[b], trains.pairs[b] = 0, 0, 0.0
-    if not (math.isfinite(top_x) and math.isfinite(top_d)):
-        return -1, 0, 0, 0
-    need = np.float64(top_x) * np.float64(top_d) * abs(how.lr) / how.dw_min
-    if need == 0.0:
-        return 0, 0, 0, 0
-    bl = bit_length(need, how.max_bl, how.bl_management)
-    gain = math.sqrt(abs(how.lr) / (bl * how.dw_min))
-    ratio = 1.0
-    if how.update_management:
-        ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
-    site = Site(u32(b), address.step, D_TRAIN, address.k0, address.k1)
-    d_fires = draw_lines(
-        d[b], f32(gain / ratio), np.int64(how.lr < 0), bl, site, scratch.work, trains.ds, b, counted[:2]
-    )
-    if d_fires == 0:
-        return 0, 0, 0, bl
-    site = Site(u32(b), address.step, X_TRAIN, address.k0, address.k1)
-    n, gain_x, xs = driven(x[b], lines[b]), f32(gain * ratio), trains.xs
-    if n >= 0:
-        x_fires, n = draw_driven(x[b], n, lines[b], gain_x, bl, site, xs, b, counted[2:])
-    else:
-        x_fires = draw_lines(x[b], gain_x, np.int64(0), bl, site, scratch.work, xs, b, counted[2:])
-        n = list_firing(xs, b, lines[b]) if x_fires else 0
-    if x_fires == 0:
-        return 0, 0, d_fires, bl
-    n_lines[b], trains.mean_active_lines[b], trains.slots[b] = n, x_fires / bl, bl
-    if bl > 1 and n_lines.shape[0] > 1:
-        trains.pairs[b] = np.float64(_pairs(trains.ds, b) * _pairs(xs, b)) / (bl * (bl - 1.0))
-    up, down = 0, 0
-    for t in range(bl):
-        up += counted[0, t] * counted[2, t] + counted[1, t] * counted[3, t]
-        down += counted[0, t] * counted[3, t] + counted[1, t] * counted[2, t]
-    return up, down, d_fires + x_fires, bl
+@part()
+def _plan_block(first, n, x, d, how, trains, block):
+    """Slots and gains of samples first ... first+n-1, those with a change wanted; whether all are finite."""
+    for i in range(n):
+        b = first + i
+        top_x, top_d = top(x[b]), top(d[b])
+        trains.n_lines[b], trains.slots[b], trains.pairs[b] = 0, 0, 0.0
+        block.bl[i], block.fires[i] = 0, 0
+        if not (math.isfinite(top_x) and math.isfinite(top_d)):
+            return False
+        need = np.float64(top_x) * np.float64(top_d) * abs(how.lr) / how.dw_min
+        if need == 0.0:
+            continue
+        bl = bit_length(need, how.max_bl, how.bl_management)
+        gain = math.sqrt(abs(how.lr) / (bl * how.dw_min))
+        ratio = 1.0
+        if how.update_management:
+            ratio = math.sqrt(np.float64(top_d) / np.float64(top_x))
+        block.bl[i], block.fires[i] = bl, 1
+        block.gains[0, i], block.gains[1, i] = f32(gain / ratio), f32(gain * ratio)
+    return True
 
 
 @late_kernel(types.void)
-def trains_chunk(begin, end, x, d, how, address, trains, events):
-    """Draw the trains of samples begin ... end-1.
+def _draw_d_lines(first, n, d, flip, address, ds, scratch):
+    """Draw the d-lines of a block, and count their fires."""
+    block, few = scratch.block, d.shape[1] <= FEW and ds.shape[0] == 1
+    if few:
+        site = Site(u32(0), address.step, D_TRAIN, address.k0, address.k1)
+        draw_few(first, n, d, block.gains[0], flip, block, site, ds[0])
+    for i in range(n):
+        b, bl = first + i, block.bl[i]
+        if bl > 0:
+            if not few:
+                site = Site(u32(b), address.step, D_TRAIN, address.k0, address.k1)
+                draw_lines(d[b], block.gains[0, i], flip, bl, site, scratch.work, ds, b)
+            block.fires[i] = total_fires(ds, b)
 
-    events: int64 (5,), to which pulses up and down, toggles and slots are added; its last becomes 1 where a
-    value is not finite, and nothing must be applied then.
+
+@late_kernel(types.void)
+def _draw_x_lines(first, n, x, address, trains, scratch):
+    """Draw the x-lines of the samples of a block in which a d-line fires, and list those that fire."""
+    block, xs, few = scratch.block, trains.xs, x.shape[1] <= FEW and trains.xs.shape[0] == 1
+    if few:
+        site = Site(u32(0), address.step, X_TRAIN, address.k0, address.k1)
+        draw_few(first, n, x, block.gains[1], np.int64(0), block, site, xs[0])
+    for i in range(n):
+        b, bl, gain = first + i, block.bl[i], block.gains[1, i]
+        if block.fires[i] == 0:
+            continue
+        listed = trains.lines[b]
+        site = Site(u32(b), address.step, X_TRAIN, address.k0, address.k1)
+        busy = -1 if few else driven(x[b], listed)
+        if busy >= 0:
+            trains.n_lines[b] = draw_driven(x[b], busy, listed, gain, bl, site, xs, b)
+            continue
+        if not few:
+            draw_lines(x[b], gain, np.int64(0), bl, site, scratch.work, xs, b)
+        trains.n_lines[b] = list_firing(xs, b, listed)
+
+
+@part()
+def _count_block(first, n, trains, scratch, events):
+    """Count what a block of samples does, and note it in `trains`; see `trains_chunk`.
+
+    One call for a block: a call for each sample would change the reference counts of all arrays in
+    `trains` and `scratch`, which takes as long as the counting.
     """
-    x, d, trains = no_refcount((x, d, trains))
-    scratch = train_scratch(max(x.shape[1], d.shape[1]), how.max_bl)  # held to the end of the loop
-    for b in range(begin, end):
-        up, down, toggles, slots = sample_trains(b, x, d, how, address, trains, scratch)
-        if up < 0:
-            events[4] = 1
-            return
+    xs, ds, lines, n_lines, slots = trains.xs, trains.ds, trains.lines, trains.n_lines, trains.slots
+    block, listed, of_d, of_x = scratch.block, scratch.listed, scratch.fires[:2], scratch.fires[2:]
+    few = ds.shape[2] <= FEW
+    for i in range(n):
+        b, bl, up, down, x_fires = first + i, block.bl[i], 0, 0, 0
+        if n_lines[b] > 0:
+            pairs = count_slots(ds, b, list_firing(ds, b, listed) if few else -1, listed, bl, of_d)
+            pairs *= count_slots(xs, b, n_lines[b], lines[b], bl, of_x)
+            for t in range(bl):
+                up += of_d[0, t] * of_x[0, t] + of_d[1, t] * of_x[1, t]
+                down += of_d[0, t] * of_x[1, t] + of_d[1, t] * of_x[0, t]
+                x_fires += of_x[0, t] + of_x[1, t]
+            trains.mean_active_lines[b], slots[b] = x_fires / bl, bl
+            if bl > 1 and n_lines.shape[0] > 1:
+                trains.pairs[b] = np.float64(pairs) / (bl * (bl - 1.0))
         events[0] += up
         events[1] += down
-        events[2] += toggles
-        events[3] += slots
+        events[2] += block.fires[i] + x_fires
+        events[3] += bl
+
+
+@late_kernel(types.void)
+def trains_chunk(begin, end, x, d, how, address, trains, events, scratch):
+    """Draw the trains of samples begin ... end-1, and list their x-lines that fire.
+
+    The words of `trains` must hold all bit lengths. events: int64 (5,), to which pulses up and down, toggles
+    and slots are added; its last becomes 1 where a value is not finite, and nothing must be applied then.
+    """
+    x, d, trains, scratch = no_refcount((x, d, trains, scratch))
+    block, flip = scratch.block, np.int64(how.lr < 0)
+    for first in range(begin, end, SAMPLES):
+        n = min(SAMPLES, end - first)
+        if not _plan_block(first, n, x, d, how, trains, block):
+            events[4] = 1
+            return
+        _draw_d_lines(first, n, d, flip, address, trains.ds, scratch)
+        _draw_x_lines(first, n, x, address, trains, scratch)
+        _count_block(first, n, trains, scratch, events)
 
 
 @kernel()
 def _draw(x, d, how, address):
     trains = empty_trains((how[2] + SLOTS - 1) // SLOTS, x.shape[0], d.shape[1], x.shape[1])
     trains.xs[:], trains.ds[:] = u32(0), u32(0)
-    trains_chunk(0, x.shape[0], x, d, How(*how), Address(*address), trains, np.zeros(5, np.int64))
+    scratch = train_scratch(max(x.shape[1], d.shape[1]), how[2], x.shape[0])
+    trains_chunk(0, x.shape[0], x, d, How(*how), Address(*address), trains, np.zeros(5, np.int64), scratch)
     return trains.xs, trains.ds
 
 

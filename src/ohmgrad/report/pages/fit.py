@@ -11,9 +11,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from ...checked import checked
 from ...devices.fitting.estimates import Estimate
 from ...devices.fitting.fit import Fit
 from ...devices.fitting.pulses import ReadOptions
+from ...errors import InputError
 from ...studies.versions import versions_now
 from ..fits import fit_figure, fit_table, ranking_table
 from ..page import Block, Page, Picture, Section
@@ -30,6 +32,7 @@ _TOLD = {
 }
 
 
+@checked
 def fit_page(
     fit: Fit,
     files: Sequence[Path],
@@ -45,6 +48,8 @@ def fit_page(
         device: the YAML file that the device was written to.
         options, families: what the user said, for the command.
     """
+    if not files:
+        raise InputError("files is empty, but must name what was read")
     name = files[0].stem
     blocks: list[Block] = [
         Picture(

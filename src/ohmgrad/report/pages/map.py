@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from ...checked import checked
 from ...studies.map import DeviceMap, MapSettings
 from ...studies.study import plain
 from ...studies.versions import versions_now
@@ -18,6 +19,7 @@ from .words import as_yaml, command
 __all__ = ["map_page"]
 
 
+@checked
 def map_page(found: DeviceMap, device: str) -> Page:
     """The page of a map.
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ...checked import checked
 from ...cost.hardware import hardware
 from ...errors import InputError
 from ...studies.costs import costs_of_run
@@ -43,6 +44,7 @@ _MAIN = (
 )
 
 
+@checked
 def run_page(folder: Path) -> Page:
     """The page of a run folder, also of one that is not finished.
 

@@ -11,6 +11,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from ...checked import checked
 from ...devices import describe
 from ...errors import InputError, check_choice
 from ...studies.compare import COMPARE, DIGITAL
@@ -36,6 +37,7 @@ _COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
 _DASHES = ("-", "--", ":", "-.")
 
 
+@checked
 def page_of(folder: Path) -> Page:
     """The page of one folder of `train`, `compare` or `reproduce`.
 
@@ -79,6 +81,7 @@ class _Run:
     words: str = ""
 
 
+@checked
 def runs_page(folders: Sequence[Path], path: Path) -> Page:
     """One page of several folders: accuracies beside each other, claims, and which settings differ.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ...checked import checked
 from ...devices import Device
 from ...devices.named import device_named
 from ...studies.compare import COMPARE, pairs, verdicts
@@ -30,6 +31,7 @@ __all__ = ["compare_page", "pair_accuracies", "study_page"]
 _PICTURES = 3
 
 
+@checked
 def study_page(outcome: Outcome) -> Page:
     """The page of a paper's study: which claims hold, and the numbers."""
     study = outcome.study
@@ -72,6 +74,7 @@ def _missing(outcome: Outcome) -> str:
     return f" {parts} failed and left nothing: {first.name} ({first.error})" + (", ..." if count > 1 else ".")
 
 
+@checked
 def compare_page(outcome: Outcome) -> Page:
     """The page of algorithms against devices."""
     settings = outcome.settings
