@@ -76,7 +76,7 @@ def attempt(
         return Finding(where, value, "refused", str(error))
     except _TooLongError:
         return Finding(where, value, "hang", f"no end within {limit:g} s")
-    except Exception as error:
+    except Exception as error:  # whatever a call raises is what is looked for
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename.rpartition('ohmgrad/')[2]}:{last.lineno}"
         return Finding(where, value, "exception", f"{type(error).__name__}: {error} ({place})")
