@@ -28,7 +28,9 @@ def devices_list(as_json: AsJson = False) -> None:
 )
 def devices_show(
     name: Annotated[str, typer.Argument(help="A preset, a YAML file, or FILE.py:NAME.")],
-    out: Annotated[Path | None, typer.Option(help="File; .svg, .pdf or .png. Default: NAME-device.svg.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File; .svg, .pdf or .png. Default: NAME-device.svg.")
+    ] = None,
 ) -> None:
     """Print a device as YAML, and draw its response and the pulse trains of a few elements."""
     from ..devices import Custom, Measured, describe
@@ -50,5 +52,6 @@ def devices_show(
     else:
         console.print(device.to_yaml(), highlight=False)
     label = Path(name).stem
-    paths = save(device_figure(device, label), out or Path(f"{label}-device.svg")  # NAME.svg is the figure of a fit)
+    # NAME.svg is the figure of a fit
+    paths = save(device_figure(device, label), out or Path(f"{label}-device.svg"))
     console.print("figure: " + ", ".join(map(str, paths)))
