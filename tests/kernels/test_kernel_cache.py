@@ -132,6 +132,7 @@ def test_who_waits_for_kernels_is_told_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compiling._Notice, "told", True)  # that which the package has registered
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # tests of notebooks load it
     for terminal, module in ((True, "ohmgrad.kernels.some"), (False, "ohmgrad.kernels.some"), (True, "mine")):
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
         notice = compiling._Notice()
