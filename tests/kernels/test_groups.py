@@ -257,3 +257,18 @@ def test_one_sample_and_no_noise_are_in_order() -> None:
 def test_an_unknown_order_is_refused() -> None:
     with pytest.raises(InputError, match="order"):
         Pulsing(order="any")  # pyright: ignore[reportArgumentType]
+
+
+def test_the_bound_of_a_large_array_is_that_of_its_rows_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of rows at a time, with a median of some: no element here is 16 times as steep as that."""
+    for noise in (Noise(0.3), Noise(0.3, "multiplicative")):
+        device = Device(SoftBounds(-0.8, 1.2), 0.002, Spread(dw_min=0.3, w_max=0.3), noise)
+        elements = draw(device, (37, 53), KEY)
+        whole = groups.bound_of(elements)
+        monkeypatch.setattr(groups, "_BLOCK", 300)
+        parts = groups.bound_of(elements)
+        monkeypatch.undo()
+        assert parts.limit == pytest.approx(whole.limit, rel=1e-12)
+        assert parts.steep == pytest.approx(
+            whole.steep, rel=0.15
+        )  # 4 standard errors: 1.25 x 0.45 / sqrt(265)

@@ -85,6 +85,8 @@ FEWEST = 64
 STEEP = 16.0
 #: instead of an exponent of zero, by which the mean could not be divided
 TINY = 1e-30
+#: cells that are looked at together: what is computed of them takes several times their memory
+_BLOCK = 2**20
 
 
 class Bound(NamedTuple):
@@ -111,19 +113,33 @@ def bound_of(elements: Elements) -> Bound:
     """The bound of an array. Its limit is 0 where order is kept, `NO_LIMIT` where it changes nothing."""
     if elements.form != "affine" or not noisy(elements):
         return Bound(0.0, float("inf"))
-    e_up, e_down = _contractions(elements)
-    e = torch.maximum(e_up.abs(), e_down.abs())
-    steep = STEEP * float(e.median().numpy())  # elements are drawn on the host: no device is asked
-    swap = (e_down * elements.up + e_up * elements.down).square()
-    kept = (swap > 0) & (e <= steep)
-    if not kept.numpy().any():
+    planes = torch.broadcast_tensors(elements.up, elements.down, elements.upper, elements.lower)
+    rows, cols = planes[0].shape
+    every = -(-rows * cols // _BLOCK)
+    sample = [t.abs() for t in _contractions(elements, slice(None, None, every))]
+    # elements are drawn on the host: no device is asked
+    steep = STEEP * float(torch.maximum(*sample).median().numpy())
+    noises, swaps, some = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64), False
+    for start in range(0, rows, at_once := max(1, _BLOCK // cols)):
+        noise, swap, kept = _noise_and_swap(elements, steep, slice(start, start + at_once))
+        some = some or bool(kept.numpy().any())
+        noises = noises + torch.where(kept, noise, 0.0).sum()
+        swaps = swaps + torch.where(kept, swap, 0.0).sum()
+    if not some:
         return Bound(NO_LIMIT, float("inf"))
+    return Bound((PART * elements.noise_std) ** 2 * float((noises / swaps).numpy()), steep)
+
+
+def _noise_and_swap(elements: Elements, steep: float, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """Of some rows: what noise and order do to an element, and whether it is taken in groups."""
+    e_up, e_down = _contractions(elements, rows)
+    up, down = (_of(plane, rows) for plane in (elements.up, elements.down))
+    swap = (e_down * up + e_up * down).square()
+    e = torch.maximum(e_up.abs(), e_down.abs())
+    kept = (swap > 0) & (e <= steep)
     if elements.noise == "additive":
-        noise = 12 * torch.minimum(elements.up, elements.down).double().square()
-    else:
-        noise = 3 * swap / torch.where(kept, e, 1.0).square()
-    ratio = torch.where(kept, noise, 0.0).sum() / torch.where(kept, swap, 0.0).sum()
-    return Bound((PART * elements.noise_std) ** 2 * float(ratio.numpy()), steep)
+        return 12 * torch.minimum(up, down).double().square(), swap, kept
+    return 3 * swap / torch.where(kept, e, 1.0).square(), swap, kept
 
 
 def steep(elements: Elements, bound: Bound) -> Tensor:
@@ -132,10 +148,16 @@ def steep(elements: Elements, bound: Bound) -> Tensor:
     return torch.maximum(e_up.abs(), e_down.abs()) > bound.steep
 
 
-def _contractions(elements: Elements) -> tuple[Tensor, Tensor]:
-    """e of a pulse up and of one down."""
-    up, down = elements.slope_up * elements.up.double(), elements.slope_down * elements.down.double()
-    return up / elements.upper, down / -elements.lower
+def _of(plane: Tensor, rows: slice) -> Tensor:
+    """Some rows of a plane, which may be one value for all."""
+    return plane[rows] if plane.shape[0] > 1 else plane
+
+
+def _contractions(elements: Elements, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    """e of a pulse up and of one down, of some rows."""
+    names = ("up", "down", "upper", "lower")
+    up, down, upper, lower = (_of(getattr(elements, name), rows) for name in names)
+    return elements.slope_up * up.double() / upper, elements.slope_down * down.double() / -lower
 
 
 def size_of(
