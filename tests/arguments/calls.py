@@ -19,9 +19,9 @@ import torch
 
 from ohmgrad.errors import InputError
 
-from .examples import Call, NoExampleError, call_of
 from .kinds import MAY_DIVERGE, NONSENSE, VALUE_BY_VALUE, legitimate, variants
 from .surface import Target, targets
+from .valid_calls import Call, NoExampleError, call_of
 
 __all__ = ["LIMIT", "Finding", "attempt", "sweep"]
 

@@ -21,9 +21,10 @@ from ohmgrad.rng import Key
 
 from .calls import Finding, of_target
 from .commands import commands, lines_of, tried
-from .examples import DEVICE, NoExampleError, call_of
+from .examples import DEVICE
 from .formats import formats, sweep_formats
 from .surface import targets
+from .valid_calls import NoExampleError, call_of
 
 
 def _wrong(found: Iterable[Finding]) -> list[Finding]:
